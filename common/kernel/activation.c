@@ -1,0 +1,51 @@
+#include "common/kernel/activation.h"
+
+#include <tgmath.h>
+#undef I /* an index elsewhere */
+
+static const real SQRT_HALF = (real)0.70710678118654752440;       /* 1/sqrt(2) */
+static const real INV_SQRT_TWO_PI = (real)0.39894228040143267794; /* 1/sqrt(2 pi) */
+
+void relu_forward(real *restrict y, const real *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i] = x[i] > 0 ? x[i] : 0;
+    }
+}
+
+void relu_backward(real *restrict dx, const real *restrict dy, const real *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dx[i] += x[i] > 0 ? dy[i] : 0;
+    }
+}
+
+void gelu_forward(real *restrict y, const real *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i] = (real)0.5 * x[i] * (1 + erf(x[i] * SQRT_HALF));
+    }
+}
+
+void gelu_backward(real *restrict dx, const real *restrict dy, const real *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const real Phi = (real)0.5 * (1 + erf(x[i] * SQRT_HALF));
+        const real phi = INV_SQRT_TWO_PI * exp((real)-0.5 * x[i] * x[i]);
+        dx[i] += dy[i] * (Phi + x[i] * phi);
+    }
+}
+
+void tanh_forward(real *restrict y, const real *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i] = tanh(x[i]);
+    }
+}
+
+void tanh_backward(real *restrict dx, const real *restrict dy, const real *restrict y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dx[i] += dy[i] * (1 - y[i] * y[i]);
+    }
+}

@@ -1,0 +1,104 @@
+#include "common/kernel/linear.h"
+
+#include <string.h>
+
+#include <cblas.h>
+#undef I /* cblas.h drags in complex.h */
+
+/* c [M, N] += op(a) op(b); leading dimensions are those of packed row-major arrays. */
+static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t M, size_t N, size_t K,
+                 const real *a, size_t lda, const real *b, size_t ldb, real *c)
+{
+    if (M == 0 || N == 0 || K == 0) {
+        return;
+    }
+#ifdef REAL_IS_DOUBLE
+    cblas_dgemm(CblasRowMajor, ta, tb, (blasint)M, (blasint)N, (blasint)K, 1.0, a, (blasint)lda, b,
+                (blasint)ldb, 1.0, c, (blasint)N);
+#else
+    cblas_sgemm(CblasRowMajor, ta, tb, (blasint)M, (blasint)N, (blasint)K, 1.0f, a, (blasint)lda, b,
+                (blasint)ldb, 1.0f, c, (blasint)N);
+#endif
+}
+
+static void start_with_bias(real *restrict y, const real *restrict b, size_t N, size_t O)
+{
+    for (size_t n = 0; n < N; n++) {
+        if (b != NULL) {
+            memcpy(y + n * O, b, O * sizeof *y);
+        } else {
+            memset(y + n * O, 0, O * sizeof *y);
+        }
+    }
+}
+
+void linear_forward(real *restrict y, const real *restrict x, const real *restrict w,
+                    const real *restrict b, size_t N, size_t D, size_t O)
+{
+    start_with_bias(y, b, N, O);
+    gemm(CblasNoTrans, CblasTrans, N, O, D, x, D, w, D, y);
+}
+
+void linear_forward_plain(real *restrict y, const real *restrict x, const real *restrict w,
+                          const real *restrict b, size_t N, size_t D, size_t O)
+{
+    start_with_bias(y, b, N, O);
+    for (size_t n = 0; n < N; n++) {
+        const real *x_n = x + n * D; /* [D] */
+        for (size_t o = 0; o < O; o++) {
+            const real *w_o = w + o * D; /* [D] */
+            for (size_t d = 0; d < D; d++) {
+                y[n * O + o] += w_o[d] * x_n[d];
+            }
+        }
+    }
+}
+
+void linear_backward_input(real *restrict dx, const real *restrict dy, const real *restrict w,
+                           size_t N, size_t D, size_t O)
+{
+    gemm(CblasNoTrans, CblasNoTrans, N, D, O, dy, O, w, D, dx);
+}
+
+void linear_weight_sum(real *restrict dw, const real *restrict dy, const real *restrict x, size_t N,
+                       size_t D, size_t O)
+{
+    gemm(CblasTrans, CblasNoTrans, O, D, N, dy, O, x, D, dw);
+}
+
+void linear_weight_sum_plain(real *restrict dw, const real *restrict dy, const real *restrict x,
+                             size_t N, size_t D, size_t O)
+{
+    for (size_t n = 0; n < N; n++) {
+        for (size_t o = 0; o < O; o++) {
+            for (size_t d = 0; d < D; d++) {
+                dw[o * D + d] += dy[n * O + o] * x[n * D + d];
+            }
+        }
+    }
+}
+
+static double dot(const real *a, const real *b, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)a[i] * (double)b[i];
+    }
+    return sum;
+}
+
+void linear_norms_sq(double *restrict norm_sq, const real *restrict dy, const real *restrict x,
+                     size_t B, size_t T, size_t D, size_t O)
+{
+    for (size_t i = 0; i < B; i++) {
+        const real *x_i = x + i * T * D;   /* [T, D] */
+        const real *dy_i = dy + i * T * O; /* [T, O] */
+        for (size_t s = 0; s < T; s++) {
+            norm_sq[i] += dot(x_i + s * D, x_i + s * D, D) * dot(dy_i + s * O, dy_i + s * O, O);
+            for (size_t t = s + 1; t < T; t++) {
+                norm_sq[i] +=
+                    2.0 * dot(x_i + s * D, x_i + t * D, D) * dot(dy_i + s * O, dy_i + t * O, O);
+            }
+        }
+    }
+}
