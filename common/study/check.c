@@ -1,0 +1,181 @@
+/* Rules between fields. A field that could not be read has been reported already: its rules are
+ * skipped, so that one mistake is one line. */
+#include <math.h>
+#include <string.h>
+
+#include "common/study/draft_internal.h"
+
+static bool is_letter_or_digit(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+bool study_is_name(const char *text)
+{
+    if (!is_letter_or_digit(text[0])) {
+        return false;
+    }
+    for (; *text != '\0'; text++) {
+        if (!is_letter_or_digit(*text) && *text != '.' && *text != '_' && *text != '-') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The key's value, or else the map: a place to point at. */
+static const struct config_node *at(const struct config_node *map, const char *key)
+{
+    const struct config_node *node = config_get(map, key);
+    return node != NULL ? node : map;
+}
+
+/* The key is there and its value is this word. */
+static bool says(const struct config_node *map, const char *key, const char *word)
+{
+    const struct config_node *node = config_get(map, key);
+    return node != NULL && node->kind == CONFIG_SCALAR && strcmp(node->text, word) == 0;
+}
+
+/* Keys that would be read and then not used: a wish that silently does nothing. */
+static void refuse_unused(const struct config_node *map, const char *const *key, size_t n,
+                          const char *instead, struct config_issues *issues)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (config_get(map, key[i]) != NULL) {
+            config_issue(issues, config_get(map, key[i]), "%s: has a meaning only with %s", key[i],
+                         instead);
+        }
+    }
+}
+
+static void check_model(const struct study_draft *d, struct config_issues *issues)
+{
+    static const char *const of_mlp[] = {"hidden", "embedding", "activation", "layer_norm"};
+    if (says(d->model, "name", "mlp") && config_get(d->model, "hidden") == NULL) {
+        config_issue(issues, at(d->model, "name"),
+                     "missing key 'hidden': an mlp needs the widths of its layers, as in [32, 16]");
+    }
+    if (says(d->model, "name", "logistic")) {
+        refuse_unused(d->model, of_mlp, 4, "name: mlp", issues);
+        if (d->study.model.adapter > 0) {
+            config_issue(issues, at(d->model, "adapter"),
+                         "adapter: logistic has no hidden layer for it; use 0, or name: mlp");
+        }
+    }
+}
+
+static void check_rules(const struct study_draft *d, struct config_issues *issues)
+{
+    static const char *const of_sgd[] = {"momentum"};
+    static const char *const of_adam[] = {"beta1", "beta2", "epsilon"};
+    if (says(d->local, "optimiser", "adam")) {
+        refuse_unused(d->local, of_sgd, 1, "optimiser: sgd", issues);
+    } else if (config_get(d->local, "optimiser") == NULL || says(d->local, "optimiser", "sgd")) {
+        refuse_unused(d->local, of_adam, 3, "optimiser: adam", issues);
+    }
+    if (config_get(d->server, "rule") == NULL || says(d->server, "rule", "fedavg")) {
+        refuse_unused(d->server, of_adam, 3, "rule: fedadam", issues);
+    }
+}
+
+static void check_privacy(const struct study_draft *d, struct config_issues *issues)
+{
+    double epsilon, delta;
+    const struct config_node *e = config_get(d->privacy, "epsilon");
+    const struct config_node *x = config_get(d->privacy, "delta");
+    const bool has_epsilon = e != NULL && config_as_real(e, &epsilon, NULL);
+    const bool has_delta = x != NULL && config_as_real(x, &delta, NULL);
+    const bool site = says(d->privacy, "noise", "site");
+    const bool shared = says(d->privacy, "noise", "shared");
+
+    if (shared) {
+        config_issue(issues, at(d->privacy, "noise"),
+                     "shared noise needs secure aggregation, which this version does not have yet; "
+                     "use noise: site");
+    }
+    if (says(d->privacy, "noise", "none") && has_epsilon && isfinite(epsilon)) {
+        config_issue(issues, e,
+                     "epsilon: without noise nothing bounds it; write inf, or noise: site");
+    }
+    if (!site && !shared) {
+        return;
+    }
+    if (has_epsilon && isinf(epsilon) && epsilon > 0) {
+        config_issue(issues, e, "epsilon: noise needs a finite one; write it, or noise: none");
+    } else if (has_epsilon && !(epsilon < 0) && !(epsilon > 0)) {
+        config_issue(issues, e, "epsilon: must be above 0");
+    }
+    if (x == NULL) {
+        config_issue(issues, d->privacy, "missing key 'delta': with noise it must be stated");
+    } else if (has_delta && !(delta < 0) && !(delta > 0)) {
+        config_issue(issues, x, "delta: must be above 0");
+    } else if (has_delta && !(delta < 1) && !(delta > 1)) {
+        config_issue(issues, x, "delta: must be below 1");
+    }
+}
+
+static void check_site_names(const struct study_draft *d, struct config_issues *issues)
+{
+    const struct study *s = &d->study;
+    for (size_t i = 0; i < s->n_sites; i++) {
+        const struct config_node *name = config_get(&d->sites->at[i], "name");
+        if (name == NULL || s->site[i].name[0] == '\0') {
+            if (name != NULL && name->kind == CONFIG_SCALAR && name->quoted &&
+                name->text[0] == '\0') {
+                config_issue(issues, name, "name: is empty");
+            }
+            continue;
+        }
+        if (!study_is_name(s->site[i].name)) {
+            config_issue(issues, name,
+                         "name: '%s' is no name; begin with a letter or digit, then also . _ -",
+                         s->site[i].name);
+        }
+        const size_t first = study_find_site(s, s->site[i].name);
+        if (first < i) {
+            config_issue(issues, name, "name: '%s' is already the name of the site on line %zu",
+                         s->site[i].name, d->sites->at[first].line);
+        }
+    }
+}
+
+static void check_numbers_of_sites(const struct study_draft *d, struct config_issues *issues)
+{
+    const struct study *s = &d->study;
+    if (s->quorum > 0 && s->quorum < s->min_sites) {
+        config_issue(issues, at(d->map, "quorum"),
+                     "quorum: is %zu, but the sites are promised at least %zu in every sum "
+                     "(min_sites)",
+                     s->quorum, s->min_sites);
+    }
+    if (s->n_sites > 0 && s->quorum > s->n_sites) {
+        config_issue(issues, at(d->map, "quorum"), "quorum: is %zu, but there are only %zu sites",
+                     s->quorum, s->n_sites);
+    }
+    if (s->n_sites > 0 && s->min_sites > s->n_sites) {
+        config_issue(issues, at(d->map, "min_sites"),
+                     "min_sites: is %zu, but there are only %zu sites", s->min_sites, s->n_sites);
+    }
+    if (s->min_sites > 0 && s->max_colluding >= s->min_sites) {
+        config_issue(issues, at(d->map, "max_colluding"),
+                     "max_colluding: is %zu, must be below min_sites, which is %zu",
+                     s->max_colluding, s->min_sites);
+    }
+}
+
+void study_check(const struct study_draft *d, struct config_issues *issues)
+{
+    const struct config_node *name = config_get(d->map, "study");
+    if (name != NULL && config_as_text(name, &(const char *){NULL}, NULL) &&
+        strlen(name->text) < STUDY_NAME_MAX && !study_is_name(name->text)) {
+        config_issue(issues, name,
+                     "study: '%s' is no name; begin with a letter or digit, then also . _ -",
+                     name->text);
+    }
+    check_numbers_of_sites(d, issues);
+    check_model(d, issues);
+    check_rules(d, issues);
+    check_privacy(d, issues);
+    check_site_names(d, issues);
+}

@@ -1,0 +1,74 @@
+#include "common/study/study.h"
+
+static void add_model(struct hasher *h, const struct study_model *m)
+{
+    hasher_text(h, m->name);
+    hasher_u64(h, m->n_hidden);
+    for (size_t i = 0; i < m->n_hidden; i++) {
+        hasher_u64(h, m->hidden[i]);
+    }
+    hasher_u64(h, m->embedding);
+    hasher_text(h, m->activation);
+    hasher_u64(h, m->layer_norm);
+    hasher_u64(h, m->adapter);
+}
+
+static void add_local(struct hasher *h, const struct study_local *l)
+{
+    hasher_u64(h, l->optimiser);
+    hasher_f64(h, l->rate);
+    hasher_f64(h, l->momentum);
+    hasher_f64(h, l->beta1);
+    hasher_f64(h, l->beta2);
+    hasher_f64(h, l->epsilon);
+    hasher_u64(h, l->steps);
+    hasher_u64(h, l->physical_batch);
+}
+
+static void add_server(struct hasher *h, const struct study_server_rule *r)
+{
+    hasher_u64(h, r->rule);
+    hasher_f64(h, r->rate);
+    hasher_f64(h, r->beta1);
+    hasher_f64(h, r->beta2);
+    hasher_f64(h, r->epsilon);
+    hasher_u64(h, r->average_iterates);
+}
+
+static void add_privacy(struct hasher *h, const struct study_privacy *p)
+{
+    hasher_u64(h, p->noise);
+    hasher_f64(h, p->epsilon);
+    hasher_f64(h, p->delta);
+    hasher_f64(h, p->clip);
+    hasher_f64(h, p->sample_rate);
+    hasher_f64(h, p->noise_multiplier);
+}
+
+/* The order is the format: a new field goes to the end of its group and the version word grows. */
+struct hash study_hash(const struct study *s, const struct hash *schema)
+{
+    struct hasher h;
+    hasher_init(&h);
+    hasher_text(&h, "wardround study 1");
+    hasher_text(&h, s->name);
+    add_model(&h, &s->model);
+    add_local(&h, &s->local);
+    add_server(&h, &s->server);
+    add_privacy(&h, &s->privacy);
+    hasher_u64(&h, s->seed);
+    hasher_u64(&h, s->rounds);
+    hasher_u64(&h, s->quorum);
+    hasher_u64(&h, s->min_sites);
+    hasher_u64(&h, s->max_colluding);
+    hasher_u64(&h, s->fraction_bits);
+    hasher_u64(&h, (uint64_t)s->join_deadline_ms);
+    hasher_u64(&h, (uint64_t)s->round_deadline_ms);
+    hasher_u64(&h, s->n_sites);
+    for (size_t i = 0; i < s->n_sites; i++) {
+        hasher_text(&h, s->site[i].name);
+        hasher_u64(&h, s->site[i].nominal);
+    }
+    hasher_bytes(&h, schema->b, sizeof schema->b);
+    return hasher_final(&h);
+}

@@ -1,0 +1,305 @@
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/study/draft_internal.h"
+#include "common/study/study.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+/* ---- the tables: key, place, bounds, default, help --------------------------------------------- */
+
+static const char *const models[] = {"logistic", "mlp", NULL};
+static const char *const activations[] = {"relu", "gelu", "tanh", NULL};
+static const char *const optimisers[] = {[STUDY_SGD] = "sgd", [STUDY_ADAM] = "adam", NULL};
+static const char *const rules[] = {[STUDY_FEDAVG] = "fedavg", [STUDY_FEDADAM] = "fedadam", NULL};
+static const char *const noises[] = {[STUDY_NOISE_NONE] = "none",
+                                     [STUDY_NOISE_SITE] = "site",
+                                     [STUDY_NOISE_SHARED] = "shared",
+                                     NULL};
+
+static_assert(sizeof(enum study_noise) == sizeof(int), "a choice is written as an int");
+static_assert(sizeof(enum study_optimiser) == sizeof(int), "a choice is written as an int");
+static_assert(sizeof(enum study_server) == sizeof(int), "a choice is written as an int");
+
+/* Names that the model's map gives as choices and struct study_model keeps as text. */
+struct model_words {
+    struct study_model m;
+    int name, activation;
+    const struct config_node *hidden;
+};
+
+/* clang-format off */
+#define AT(field) offsetof(struct study_draft, field)
+static const struct config_key study_keys[] = {
+    {.name = "study", .type = CONFIG_TEXT, .offset = AT(study.name), .size = STUDY_NAME_MAX,
+     .help = "name of the study: letters, digits, `.`, `_`, `-`"},
+    {.name = "seed", .type = CONFIG_U64, .offset = AT(study.seed), .fallback = "1",
+     .help = "public: initial weights; sampling only without noise"},
+    {.name = "rounds", .type = CONFIG_COUNT, .offset = AT(study.rounds), .min = 1, .max = STUDY_ROUNDS_MAX,
+     .help = "training rounds"},
+    {.name = "quorum", .type = CONFIG_COUNT, .offset = AT(study.quorum), .min = 1, .max = STUDY_SITES_MAX,
+     .help = "least number of contributors of a valid round"},
+    {.name = "min_sites", .type = CONFIG_COUNT, .offset = AT(study.min_sites), .min = 1, .max = STUDY_SITES_MAX,
+     .help = "promise to the sites: never fewer than this many in one sum"},
+    {.name = "max_colluding", .type = CONFIG_COUNT, .offset = AT(study.max_colluding), .max = STUDY_SITES_MAX,
+     .fallback = "0", .help = "how many sites may share what they know and the others still be safe"},
+    {.name = "join_deadline_s", .type = CONFIG_COUNT, .offset = AT(join_deadline_s), .min = 1, .max = 2592000,
+     .fallback = "600", .help = "seconds that sites have to accept the study"},
+    {.name = "round_deadline_s", .type = CONFIG_COUNT, .offset = AT(round_deadline_s), .min = 1, .max = 2592000,
+     .fallback = "600", .help = "seconds that sites have for one round"},
+    {.name = "model", .type = CONFIG_NODE, .offset = AT(model), .help = "map, see below"},
+    {.name = "local", .type = CONFIG_NODE, .offset = AT(local), .help = "map, see below"},
+    {.name = "server", .type = CONFIG_NODE, .offset = AT(server), .fallback = "", .help = "map, see below"},
+    {.name = "privacy", .type = CONFIG_NODE, .offset = AT(privacy), .help = "map, see below"},
+    {.name = "update", .type = CONFIG_NODE, .offset = AT(update), .fallback = "", .help = "map, see below"},
+    {.name = "sites", .type = CONFIG_NODE, .offset = AT(sites), .help = "list of maps, see below"},
+};
+#undef AT
+
+#define AT(field) offsetof(struct model_words, field)
+static const struct config_key model_keys[] = {
+    {.name = "name", .type = CONFIG_CHOICE, .offset = AT(name), .choices = models,
+     .help = "which model"},
+    {.name = "hidden", .type = CONFIG_NODE, .offset = AT(hidden), .fallback = "",
+     .help = "mlp, required there: list of 1 to 4 layer widths, each from 1 to 4096"},
+    {.name = "embedding", .type = CONFIG_COUNT, .offset = AT(m.embedding), .min = 1, .max = 256,
+     .fallback = "4", .help = "mlp: width of a category's embedding"},
+    {.name = "activation", .type = CONFIG_CHOICE, .offset = AT(activation), .choices = activations,
+     .fallback = "relu", .help = "mlp: after each hidden layer"},
+    {.name = "layer_norm", .type = CONFIG_BOOL, .offset = AT(m.layer_norm), .fallback = "false",
+     .help = "mlp: normalise each hidden layer within the patient"},
+    {.name = "adapter", .type = CONFIG_COUNT, .offset = AT(m.adapter), .max = 1024, .fallback = "0",
+     .help = "mlp: bottleneck of the adapter that stays at the site; 0 is none"},
+};
+#undef AT
+
+#define AT(field) offsetof(struct study_local, field)
+static const struct config_key local_keys[] = {
+    {.name = "optimiser", .type = CONFIG_CHOICE, .offset = AT(optimiser), .choices = optimisers,
+     .fallback = "sgd", .help = "of the steps at a site"},
+    {.name = "rate", .type = CONFIG_REAL, .offset = AT(rate), .min = 1e-9, .max = 1e3,
+     .help = "step size at a site"},
+    {.name = "momentum", .type = CONFIG_REAL, .offset = AT(momentum), .max = 0.9999, .fallback = "0",
+     .help = "sgd: share of the last step that is kept"},
+    {.name = "beta1", .type = CONFIG_REAL, .offset = AT(beta1), .max = 0.9999, .fallback = "0.9",
+     .help = "adam: decay of the mean"},
+    {.name = "beta2", .type = CONFIG_REAL, .offset = AT(beta2), .max = 0.999999, .fallback = "0.999",
+     .help = "adam: decay of the mean square"},
+    {.name = "epsilon", .type = CONFIG_REAL, .offset = AT(epsilon), .min = 1e-15, .max = 1,
+     .fallback = "1e-8", .help = "adam: added to the root of the mean square"},
+    {.name = "steps", .type = CONFIG_COUNT, .offset = AT(steps), .min = 1, .max = 100000, .fallback = "1",
+     .help = "noised steps in a round; the budget pays for rounds x steps"},
+    {.name = "physical_batch", .type = CONFIG_COUNT, .offset = AT(physical_batch), .min = 1, .max = 65536,
+     .fallback = "256", .help = "patients in memory at once; changes no result"},
+};
+#undef AT
+
+#define AT(field) offsetof(struct study_server_rule, field)
+static const struct config_key server_keys[] = {
+    {.name = "rule", .type = CONFIG_CHOICE, .offset = AT(rule), .choices = rules, .fallback = "fedavg",
+     .help = "how the mean update moves the global model"},
+    {.name = "rate", .type = CONFIG_REAL, .offset = AT(rate), .min = 1e-9, .max = 1e3, .fallback = "1",
+     .help = "step size at the coordinator"},
+    {.name = "beta1", .type = CONFIG_REAL, .offset = AT(beta1), .max = 0.9999, .fallback = "0.9",
+     .help = "fedadam: decay of the mean"},
+    {.name = "beta2", .type = CONFIG_REAL, .offset = AT(beta2), .max = 0.999999, .fallback = "0.99",
+     .help = "fedadam: decay of the mean square"},
+    {.name = "epsilon", .type = CONFIG_REAL, .offset = AT(epsilon), .min = 1e-15, .max = 1,
+     .fallback = "1e-3", .help = "fedadam: tau of Reddi et al. 2021, added to the root"},
+    {.name = "average_iterates", .type = CONFIG_BOOL, .offset = AT(average_iterates), .fallback = "false",
+     .help = "the final model is the mean of all rounds' models"},
+};
+#undef AT
+
+#define AT(field) offsetof(struct study_privacy, field)
+static const struct config_key privacy_keys[] = {
+    {.name = "noise", .type = CONFIG_CHOICE, .offset = AT(noise), .choices = noises,
+     .help = "who adds it"},
+    {.name = "epsilon", .type = CONFIG_REAL, .offset = AT(epsilon), .max = (double)INFINITY,
+     .help = "what the whole study may cost a patient at a site; inf only with noise: none"},
+    {.name = "delta", .type = CONFIG_REAL, .offset = AT(delta), .max = 1, .fallback = "0",
+     .help = "chance that epsilon does not hold, above 0 and below 1; required with noise"},
+    {.name = "clip", .type = CONFIG_REAL, .offset = AT(clip), .min = 1e-6, .max = 1e6,
+     .help = "largest norm of one patient's gradient"},
+    {.name = "sample_rate", .type = CONFIG_REAL, .offset = AT(sample_rate), .min = 1e-6, .max = 1,
+     .fallback = "1", .help = "chance of each patient to join a step"},
+};
+#undef AT
+
+#define AT(field) offsetof(struct study, field)
+static const struct config_key update_keys[] = {
+    {.name = "fraction_bits", .type = CONFIG_COUNT, .offset = AT(fraction_bits), .min = 8, .max = 30,
+     .fallback = "24", .help = "updates are whole multiples of 2^-fraction_bits"},
+};
+#undef AT
+
+#define AT(field) offsetof(struct study_site, field)
+static const struct config_key site_keys[] = {
+    {.name = "name", .type = CONFIG_TEXT, .offset = AT(name), .size = STUDY_NAME_MAX,
+     .help = "name of the site: letters, digits, `.`, `_`, `-`"},
+    {.name = "nominal", .type = CONFIG_COUNT, .offset = AT(nominal), .min = 1, .max = 1e9,
+     .help = "public planning size: weight and divisor, never a count of patients"},
+};
+#undef AT
+/* clang-format on */
+
+void study_print_reference(FILE *to)
+{
+    static const struct {
+        const char *title;
+        const struct config_key *keys;
+        size_t n;
+    } part[] = {
+        {"The study", study_keys, COUNT(study_keys)},
+        {"`model`", model_keys, COUNT(model_keys)},
+        {"`local`: the steps at a site", local_keys, COUNT(local_keys)},
+        {"`server`: the coordinator's step", server_keys, COUNT(server_keys)},
+        {"`privacy`", privacy_keys, COUNT(privacy_keys)},
+        {"`update`", update_keys, COUNT(update_keys)},
+        {"`sites`: each item", site_keys, COUNT(site_keys)},
+    };
+    for (size_t i = 0; i < COUNT(part); i++) {
+        (void)fprintf(to, "%s### %s\n\n", i == 0 ? "" : "\n", part[i].title);
+        config_print_reference(part[i].keys, part[i].n, to);
+    }
+}
+
+const char *study_noise_name(enum study_noise noise)
+{
+    return (unsigned)noise < COUNT(noises) - 1 ? noises[noise] : "?";
+}
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+static void read_hidden(const struct config_node *list, struct study_model *m,
+                        struct config_issues *issues)
+{
+    if (list->kind != CONFIG_LIST || list->n == 0 || list->n > STUDY_HIDDEN_MAX) {
+        config_issue(issues, list, "hidden: must be a list of 1 to %d widths, as in [32, 16]",
+                     (int)STUDY_HIDDEN_MAX);
+        return;
+    }
+    m->n_hidden = list->n;
+    for (size_t i = 0; i < list->n; i++) {
+        if (config_as_count(&list->at[i], &m->hidden[i], issues) &&
+            (m->hidden[i] < 1 || m->hidden[i] > 4096)) {
+            config_issue(issues, &list->at[i], "hidden: is %zu, must be from 1 to 4096",
+                         m->hidden[i]);
+        }
+    }
+}
+
+static void read_model(struct study_draft *d, struct config_issues *issues)
+{
+    struct model_words w;
+    memset(&w, 0, sizeof w);
+    config_bind(d->model, model_keys, COUNT(model_keys), &w, issues);
+    (void)snprintf(w.m.name, sizeof w.m.name, "%s", models[w.name]);
+    (void)snprintf(w.m.activation, sizeof w.m.activation, "%s", activations[w.activation]);
+    if (w.hidden != NULL) {
+        read_hidden(w.hidden, &w.m, issues);
+    }
+    if (strcmp(w.m.name, "mlp") != 0) {
+        w.m.embedding = 0; /* the default is an mlp's */
+    }
+    d->study.model = w.m;
+    d->hidden = w.hidden;
+}
+
+static enum rc read_sites(struct study_draft *d, struct config_issues *issues, struct error *err)
+{
+    const struct config_node *list = d->sites;
+    if (list->kind != CONFIG_LIST || list->n == 0 || list->n > STUDY_SITES_MAX) {
+        config_issue(issues, list, "sites: must be a list of 1 to %d sites", (int)STUDY_SITES_MAX);
+        return RC_OK;
+    }
+    struct study_site *site = calloc(list->n, sizeof *site);
+    if (site == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for %zu sites", list->n);
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        config_bind(&list->at[i], site_keys, COUNT(site_keys), &site[i], issues);
+    }
+    d->study.site = site;
+    d->study.n_sites = list->n;
+    return RC_OK;
+}
+
+/* The solved noise is part of the study; a target out of reach is a problem of the file. */
+static enum rc plan(struct study_draft *d, struct config_issues *issues, struct error *err)
+{
+    struct error why;
+    const enum rc rc = study_plan(&d->study, &why);
+    if (rc == RC_INVALID || rc == RC_LIMIT || rc == RC_NUMERIC) {
+        config_issue(issues, config_get(d->privacy, "epsilon"), "%s", why.text);
+        return RC_OK;
+    }
+    if (rc != RC_OK) {
+        *err = why;
+    }
+    return rc;
+}
+
+enum rc study_read(const struct config_node *map, struct study *out, struct config_issues *issues,
+                   struct error *err)
+{
+    const size_t before = issues->n;
+    struct study_draft d;
+    enum rc rc = RC_OK;
+
+    memset(&d, 0, sizeof d);
+    d.map = map;
+    config_bind(map, study_keys, COUNT(study_keys), &d, issues);
+    d.study.join_deadline_ms = (int64_t)d.join_deadline_s * 1000;
+    d.study.round_deadline_ms = (int64_t)d.round_deadline_s * 1000;
+    if (d.model != NULL) {
+        read_model(&d, issues);
+    }
+    if (d.local != NULL) {
+        config_bind(d.local, local_keys, COUNT(local_keys), &d.study.local, issues);
+    }
+    config_bind(d.server, server_keys, COUNT(server_keys), &d.study.server, issues);
+    if (d.privacy != NULL) {
+        config_bind(d.privacy, privacy_keys, COUNT(privacy_keys), &d.study.privacy, issues);
+    }
+    config_bind(d.update, update_keys, COUNT(update_keys), &d.study, issues);
+    if (d.sites != NULL) {
+        rc = read_sites(&d, issues, err);
+        if (rc != RC_OK) {
+            goto out;
+        }
+    }
+    study_check(&d, issues);
+    if (issues->n == before) {
+        rc = plan(&d, issues, err);
+        if (rc != RC_OK) {
+            goto out;
+        }
+    }
+    if (issues->n != before) {
+        rc = config_verdict(issues, err);
+        goto out;
+    }
+    *out = d.study;
+    d.study.site = NULL; /* ownership moved */
+out:
+    study_release(&d.study);
+    return rc;
+}
+
+enum rc study_open(const char *path, struct study *out, struct config_issues *issues,
+                   struct error *err)
+{
+    struct config_doc *doc = NULL;
+    enum rc rc = config_open(path, &doc, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    issues->path = path;
+    rc = study_read(config_root(doc), out, issues, err);
+out:
+    config_close(&doc);
+    return rc;
+}

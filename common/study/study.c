@@ -1,0 +1,43 @@
+#include "common/study/study.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum rc study_copy(const struct study *from, struct study *out, struct error *err)
+{
+    struct study_site *site = calloc(from->n_sites + 1, sizeof *site);
+    if (site == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for %zu sites", from->n_sites);
+    }
+    if (from->n_sites > 0) {
+        memcpy(site, from->site, from->n_sites * sizeof *site);
+    }
+    *out = *from;
+    out->site = site;
+    return RC_OK;
+}
+
+void study_release(struct study *s)
+{
+    free(s->site);
+    s->site = NULL;
+    s->n_sites = 0;
+}
+
+size_t study_nominal_total(const struct study *s)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < s->n_sites; i++) {
+        total += s->site[i].nominal;
+    }
+    return total;
+}
+
+size_t study_find_site(const struct study *s, const char *name)
+{
+    size_t i = 0;
+    while (i < s->n_sites && strcmp(s->site[i].name, name) != 0) {
+        i++;
+    }
+    return i;
+}

@@ -1,0 +1,135 @@
+/**
+ * @file study.h
+ * The study document: everything that coordinator and hospitals agree on before the first round,
+ * and all of it public. What the ledger charges, what the model is and who may contribute follows
+ * from these numbers alone.
+ *
+ * See configs/studies/heart.yaml for the format, line by line.
+ */
+#ifndef COMMON_STUDY_STUDY_H
+#define COMMON_STUDY_STUDY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/base/error.h"
+#include "common/base/hash.h"
+#include "common/config/config.h"
+
+enum {
+    STUDY_NAME_MAX = 64,
+    STUDY_SITES_MAX = 1024,
+    STUDY_ROUNDS_MAX = 1000000,
+    STUDY_HIDDEN_MAX = 4
+};
+
+enum study_noise { STUDY_NOISE_NONE, STUDY_NOISE_SITE, STUDY_NOISE_SHARED };
+enum study_optimiser { STUDY_SGD, STUDY_ADAM };
+enum study_server { STUDY_FEDAVG, STUDY_FEDADAM };
+
+/** The model, as its registry in common/model reads it. */
+struct study_model {
+    char name[STUDY_NAME_MAX]; /**< "logistic", "mlp" */
+    size_t n_hidden;
+    size_t hidden[STUDY_HIDDEN_MAX]; /**< widths, mlp only */
+    size_t embedding;                /**< width of a categorical's embedding, mlp only */
+    char activation[16];             /**< relu, gelu, tanh */
+    bool layer_norm;
+    size_t adapter; /**< bottleneck of the per-site residual adapter; 0 = none */
+};
+
+/** Optimiser of a site's local steps; step size is `rate`. */
+struct study_local {
+    enum study_optimiser optimiser;
+    double rate;
+    double momentum;              /**< SGD */
+    double beta1, beta2, epsilon; /**< Adam */
+    size_t steps;                 /**< noised steps in a round */
+    size_t physical_batch;
+};
+
+struct study_server_rule {
+    enum study_server rule;
+    double rate;
+    double beta1, beta2, epsilon; /**< FedAdam (Reddi et al. 2021, Alg. 2; epsilon is its tau) */
+    bool average_iterates;        /**< the final model is the mean of all rounds' models */
+};
+
+struct study_privacy {
+    enum study_noise noise;
+    double epsilon; /**< target per site; INFINITY with noise none */
+    double delta;
+    double clip;             /**< C: bound on one patient's gradient norm */
+    double sample_rate;      /**< q: each patient joins a step with this probability */
+    double noise_multiplier; /**< sigma; solved by study_plan, 0 without noise. Not a key. */
+};
+
+/** One hospital of the roster. `nominal` is a public planning number, never a count. */
+struct study_site {
+    char name[STUDY_NAME_MAX];
+    size_t nominal;
+};
+
+/** Plain data after study_open; `site` is owned and freed by study_release. */
+struct study {
+    char name[STUDY_NAME_MAX];
+    struct study_model model;
+    struct study_local local;
+    struct study_server_rule server;
+    struct study_privacy privacy;
+    uint64_t seed; /**< public: initial weights; sampling only without noise */
+    size_t rounds;
+    size_t quorum;    /**< least number of contributors of a valid round */
+    size_t min_sites; /**< promised to the sites; their policies have floors */
+    size_t max_colluding;
+    size_t fraction_bits; /**< the public grid of updates is 2^-fraction_bits */
+    int64_t join_deadline_ms, round_deadline_ms;
+    size_t n_sites;
+    struct study_site *site; /**< [n_sites], in document order */
+};
+
+/**
+ * Reads and checks the document. All problems at once: see config_print_issues. `issues` borrows the
+ * path. Where the file is not even YAML, `issues` stays as it was and err->text has the place.
+ * @retval RC_INVALID at least one issue (the first is in err); out is untouched
+ * @retval RC_IO, RC_FORMAT, RC_LIMIT as config_open; RC_NOMEM
+ */
+RC study_open(const char *path, struct study *out, struct config_issues *issues, struct error *err);
+/** The same from a map inside another file (the simulator's configs); only issues found here count
+ *  against it. */
+RC study_read(const struct config_node *map, struct study *out, struct config_issues *issues,
+              struct error *err);
+/** Deep copy, for overrides. @retval RC_NOMEM */
+RC study_copy(const struct study *from, struct study *out, struct error *err);
+/** Idempotent. */
+void study_release(struct study *s);
+
+/**
+ * Solves noise_multiplier from (epsilon, delta, sample_rate, steps) by the accountant; 0 without
+ * noise. study_open and study_read call it; call it again after changing one of these.
+ * @retval RC_INVALID epsilon and noise contradict each other, or a number is out of range
+ * @retval RC_LIMIT   no noise reaches the target
+ */
+RC study_plan(struct study *s, struct error *err);
+
+/** Noised steps of one site over the whole study: rounds x local steps. */
+size_t study_steps(const struct study *s);
+/** Sum of nominal sizes. */
+size_t study_nominal_total(const struct study *s);
+/** Index on the roster, or n_sites. */
+size_t study_find_site(const struct study *s, const char *name);
+
+/**
+ * What both ends compare: every field above, in a fixed order, sigma included, and the cohort
+ * schema's hash.
+ */
+struct hash study_hash(const struct study *s, const struct hash *schema);
+
+const char *study_noise_name(enum study_noise noise);
+
+/** Every key of the document with type, range, default and help, as Markdown tables. */
+void study_print_reference(FILE *to);
+
+#endif

@@ -1,0 +1,790 @@
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/accountant/accountant.h"
+#include "common/study/study.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+/* Line numbers below count from here. */
+static const char good[] = "study: trial-1\n"                                             /* 1 */
+                           "rounds: 5\n"                                                  /* 2 */
+                           "quorum: 2\n"                                                  /* 3 */
+                           "min_sites: 2\n"                                               /* 4 */
+                           "max_colluding: 1\n"                                           /* 5 */
+                           "model: {name: logistic}\n"                                    /* 6 */
+                           "local: {rate: 0.5, steps: 2}\n"                               /* 7 */
+                           "server: {rule: fedavg}\n"                                     /* 8 */
+                           "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1.5}\n" /* 9 */
+                           "update: {fraction_bits: 20}\n"                                /* 10 */
+                           "sites:\n"                                                     /* 11 */
+                           "  - {name: a, nominal: 100}\n"                                /* 12 */
+                           "  - {name: b, nominal: 50}\n"                                 /* 13 */
+                           "  - {name: c.d_E-9, nominal: 7}\n";                           /* 14 */
+
+/* Read from memory, without the file. */
+static enum rc read_text(const char *text, struct study *out, struct config_issues *issues,
+                         struct error *err)
+{
+    struct config_doc *doc = NULL;
+    memset(issues, 0, sizeof *issues);
+    issues->path = "s.yaml";
+    enum rc rc = config_parse("s.yaml", text, strlen(text), &doc, err);
+    if (rc == RC_OK) {
+        rc = study_read(config_root(doc), out, issues, err);
+    }
+    config_close(&doc);
+    return rc;
+}
+
+static struct study read_good(const char *text)
+{
+    struct study s;
+    struct config_issues issues;
+    struct error err = {0};
+    if (read_text(text, &s, &issues, &err) != RC_OK) {
+        print_error("%s\n", err.text);
+        fail();
+    }
+    assert_int_equal(issues.n, 0);
+    return s;
+}
+
+/* `good` with its line number `line` replaced; "" removes it. */
+static const char *with_line(size_t line, const char *text)
+{
+    static char out[2048];
+    size_t n = 0, now = 1;
+    for (const char *c = good; *c != '\0'; now++) {
+        const size_t length = strcspn(c, "\n") + 1;
+        if (now != line) {
+            n += (size_t)snprintf(out + n, sizeof out - n, "%.*s", (int)length, c);
+        } else if (text[0] != '\0') {
+            n += (size_t)snprintf(out + n, sizeof out - n, "%s\n", text);
+        }
+        c += length;
+    }
+    return out;
+}
+
+static void assert_one_issue(size_t line, const char *text, const char *want)
+{
+    struct study s;
+    memset(&s, 0xa5, sizeof s);
+    struct study before = s;
+    struct config_issues issues;
+    struct error err = {0};
+    const enum rc rc = read_text(with_line(line, text), &s, &issues, &err);
+    if (rc != RC_INVALID || issues.n != 1 || strcmp(issues.line[0], want) != 0) {
+        print_error("of:   %s\nwant: %s\n", text, want);
+        config_print_issues(&issues, stderr);
+        fail();
+    }
+    assert_memory_equal(&s, &before, sizeof s); /* written only on success */
+}
+
+/* ---- the sample ----------------------------------------------------------------------------- */
+
+static void the_heart_study_is_read_field_by_field(void **state)
+{
+    (void)state;
+    struct study s;
+    static struct config_issues issues;
+    struct error err = {0};
+    if (study_open("configs/studies/heart.yaml", &s, &issues, &err) != RC_OK) {
+        config_print_issues(&issues, stderr);
+        fail_msg("%s", err.text);
+    }
+    assert_string_equal(s.name, "heart");
+    assert_int_equal(s.seed, 1);
+    assert_int_equal(s.rounds, 20);
+    assert_int_equal(s.quorum, 3);
+    assert_int_equal(s.min_sites, 3);
+    assert_int_equal(s.max_colluding, 0);
+    assert_int_equal(s.join_deadline_ms, 600000);
+    assert_int_equal(s.round_deadline_ms, 600000);
+    assert_string_equal(s.model.name, "logistic");
+    assert_int_equal(s.model.n_hidden, 0);
+    assert_int_equal(s.model.adapter, 0);
+    assert_int_equal(s.local.optimiser, STUDY_SGD);
+    assert_int_equal(s.local.steps, 1);
+    assert_int_equal(s.local.physical_batch, 256);
+    assert_int_equal(s.server.rule, STUDY_FEDAVG);
+    assert_true(s.server.rate == 1.0);
+    assert_false(s.server.average_iterates);
+    assert_int_equal(s.privacy.noise, STUDY_NOISE_SITE);
+    assert_true(s.privacy.epsilon == 4.0 && s.privacy.delta == 1e-3 && s.privacy.clip == 1.0 &&
+                s.privacy.sample_rate == 1.0);
+    assert_int_equal(s.fraction_bits, 24);
+    static const char *const name[] = {"cleveland", "hungarian", "switzerland", "va"};
+    static const size_t nominal[] = {300, 290, 120, 200};
+    assert_int_equal(s.n_sites, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(s.site[i].name, name[i]);
+        assert_int_equal(s.site[i].nominal, nominal[i]);
+    }
+    assert_int_equal(study_steps(&s), 20);
+    assert_int_equal(study_nominal_total(&s), 910);
+    assert_int_equal(study_find_site(&s, "va"), 3);
+    assert_int_equal(study_find_site(&s, "VA"), 4);
+
+    const struct mechanism plan = {.q = 1.0, .sigma = s.privacy.noise_multiplier, .steps = 20};
+    const double epsilon = accountant_epsilon(&plan, 1, 1e-3);
+    assert_true(epsilon <= 4.0 && epsilon > 3.999);
+    study_release(&s);
+    study_release(&s);
+    assert_null(s.site);
+}
+
+/* ---- defaults and other shapes ---------------------------------------------------------------- */
+
+static void keys_left_out_take_their_written_defaults(void **state)
+{
+    (void)state;
+    struct study s = read_good(good);
+    assert_string_equal(s.name, "trial-1");
+    assert_int_equal(s.seed, 1);
+    assert_int_equal(s.join_deadline_ms, 600000);
+    assert_int_equal(s.local.optimiser, STUDY_SGD);
+    assert_true(s.local.rate == 0.5 && s.local.momentum == 0.0);
+    assert_true(s.local.beta1 == 0.9 && s.local.beta2 == 0.999 && s.local.epsilon == 1e-8);
+    assert_int_equal(s.local.steps, 2);
+    assert_true(s.server.rate == 1.0);
+    assert_true(s.server.beta1 == 0.9 && s.server.beta2 == 0.99 && s.server.epsilon == 1e-3);
+    assert_true(s.privacy.sample_rate == 1.0 && s.privacy.clip == 1.5);
+    assert_int_equal(s.fraction_bits, 20);
+    assert_int_equal(s.max_colluding, 1);
+    assert_int_equal(study_steps(&s), 10);
+    assert_string_equal(s.site[2].name, "c.d_E-9");
+    study_release(&s);
+
+    s = read_good(with_line(10, ""));
+    assert_int_equal(s.fraction_bits, 24);
+    study_release(&s);
+    s = read_good(with_line(8, ""));
+    assert_int_equal(s.server.rule, STUDY_FEDAVG);
+    assert_true(s.server.rate == 1.0);
+    study_release(&s);
+}
+
+static void deadlines_and_seed_are_kept_apart(void **state)
+{
+    (void)state;
+    struct study s = read_good(
+        with_line(2, "rounds: 5\nseed: 77\njoin_deadline_s: 3\nround_deadline_s: 2592000"));
+    assert_int_equal(s.seed, 77);
+    assert_int_equal(s.join_deadline_ms, 3000);
+    assert_true(s.round_deadline_ms == INT64_C(2592000000));
+    study_release(&s);
+}
+
+static void an_mlp_with_adam_and_fedadam_is_read(void **state)
+{
+    (void)state;
+    struct study s = read_good(
+        with_line(6, "model: {name: mlp, hidden: [32, 16], embedding: 3, activation: gelu,\n"
+                     "        layer_norm: true, adapter: 8}"));
+    assert_string_equal(s.model.name, "mlp");
+    assert_int_equal(s.model.n_hidden, 2);
+    assert_int_equal(s.model.hidden[0], 32);
+    assert_int_equal(s.model.hidden[1], 16);
+    assert_int_equal(s.model.embedding, 3);
+    assert_string_equal(s.model.activation, "gelu");
+    assert_true(s.model.layer_norm);
+    assert_int_equal(s.model.adapter, 8);
+    study_release(&s);
+
+    s = read_good(with_line(6, "model: {name: mlp, hidden: [5]}"));
+    assert_int_equal(s.model.embedding, 4);
+    assert_string_equal(s.model.activation, "relu");
+    assert_false(s.model.layer_norm);
+    study_release(&s);
+
+    s = read_good(with_line(7, "local: {optimiser: adam, rate: 0.01, beta1: 0.8, beta2: 0.98,\n"
+                               "        epsilon: 1e-6}"));
+    assert_int_equal(s.local.optimiser, STUDY_ADAM);
+    assert_true(s.local.beta1 == 0.8 && s.local.beta2 == 0.98 && s.local.epsilon == 1e-6);
+    study_release(&s);
+
+    s = read_good(with_line(8, "server: {rule: fedadam, rate: 0.1, epsilon: 1e-2,\n"
+                               "         average_iterates: true}"));
+    assert_int_equal(s.server.rule, STUDY_FEDADAM);
+    assert_true(s.server.epsilon == 1e-2);
+    assert_true(s.server.average_iterates);
+    study_release(&s);
+}
+
+static void without_noise_there_is_no_sigma(void **state)
+{
+    (void)state;
+    struct study s = read_good(with_line(9, "privacy: {noise: none, epsilon: inf, clip: 10}"));
+    assert_int_equal(s.privacy.noise, STUDY_NOISE_NONE);
+    assert_true(isinf(s.privacy.epsilon));
+    assert_true(s.privacy.noise_multiplier == 0.0);
+    study_release(&s);
+}
+
+/* ---- what is refused --------------------------------------------------------------------------- */
+
+static void every_rule_speaks_at_its_place(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t line;
+        const char *text, *want;
+    } bad[] = {
+        {1, "study: 'a b'",
+         "1:8: error: study: 'a b' is no name; begin with a letter or digit, then also . _ -"},
+        {1, "study: ../x",
+         "1:8: error: study: '../x' is no name; begin with a letter or digit, then also . _ -"},
+        {3, "quorum: 4", "3:9: error: quorum: is 4, but there are only 3 sites"},
+        {3, "quorum: 1",
+         "3:9: error: quorum: is 1, but the sites are promised at least 2 in every sum "
+         "(min_sites)"},
+        {5, "max_colluding: 2",
+         "5:16: error: max_colluding: is 2, must be below min_sites, which is 2"},
+        {6, "model: {name: mlp}",
+         "6:15: error: missing key 'hidden': an mlp needs the widths of its layers, as in [32, "
+         "16]"},
+        {6, "model: {name: logistic, hidden: [3]}",
+         "6:33: error: hidden: has a meaning only with name: mlp"},
+        {6, "model: {name: logistic, activation: tanh}",
+         "6:37: error: activation: has a meaning only with name: mlp"},
+        {6, "model: {name: logistic, adapter: 4}",
+         "6:34: error: adapter: logistic has no hidden layer for it; use 0, or name: mlp"},
+        {6, "model: {name: mlp, hidden: []}",
+         "6:28: error: hidden: must be a list of 1 to 4 widths, as in [32, 16]"},
+        {6, "model: {name: mlp, hidden: [1, 2, 3, 4, 5]}",
+         "6:28: error: hidden: must be a list of 1 to 4 widths, as in [32, 16]"},
+        {6, "model: {name: mlp, hidden: [4, 0]}",
+         "6:32: error: hidden: is 0, must be from 1 to 4096"},
+        {6, "model: {name: mlp, hidden: [4, 1.5]}",
+         "6:32: error: '1.5' is not a whole number in plain digits"},
+        {6, "model: {name: mlp, hidden: [4], activation: swish}",
+         "6:45: error: activation: 'swish' is none of relu, gelu, tanh"},
+        {6, "model: logistic", "6:8: error: model: 'logistic' must be a list or a map"},
+        {7, "local: {rate: 1, optimiser: adam, momentum: 0.9}",
+         "7:45: error: momentum: has a meaning only with optimiser: sgd"},
+        {7, "local: {rate: 1, beta2: 0.9}",
+         "7:25: error: beta2: has a meaning only with optimiser: adam"},
+        {7, "local: {rate: 1, optimiser: sdg}",
+         "7:29: error: optimiser: 'sdg' is none of sgd, adam; did you mean 'sgd'?"},
+        {7, "local: {rate: 0}", "7:15: error: rate: is 0, must be from 1e-09 to 1000"},
+        {7, "local: {}", "7:8: error: missing key 'rate'"},
+        {8, "server: {beta1: 0.5}", "8:17: error: beta1: has a meaning only with rule: fedadam"},
+        {9, "privacy: {noise: site, epsilon: inf, delta: 1e-4, clip: 1}",
+         "9:33: error: epsilon: noise needs a finite one; write it, or noise: none"},
+        {9, "privacy: {noise: site, epsilon: 0, delta: 1e-4, clip: 1}",
+         "9:33: error: epsilon: must be above 0"},
+        {9, "privacy: {noise: none, epsilon: 8, clip: 1}",
+         "9:33: error: epsilon: without noise nothing bounds it; write inf, or noise: site"},
+        {9, "privacy: {noise: shared, epsilon: 8, delta: 1e-4, clip: 1}",
+         "9:18: error: shared noise needs secure aggregation, which this version does not have "
+         "yet; "
+         "use noise: site"},
+        {9, "privacy: {noise: site, epsilon: 8, clip: 1}",
+         "9:10: error: missing key 'delta': with noise it must be stated"},
+        {9, "privacy: {noise: site, epsilon: 8, delta: 0, clip: 1}",
+         "9:43: error: delta: must be above 0"},
+        {9, "privacy: {noise: site, epsilon: 8, delta: 1, clip: 1}",
+         "9:43: error: delta: must be below 1"},
+        {9, "privacy: {noise: site, epsilon: 8, delta: 1.5, clip: 1}",
+         "9:43: error: delta: is 1.5, must be from 0 to 1"},
+        {9, "privacy: {noise: site, epsilon: 8, delta: 1e-4, clip: 0}",
+         "9:55: error: clip: is 0, must be from 1e-06 to 1000000"},
+        {9, "privacy: {noise: site, epsilon: 8, delta: 1e-4}", "9:10: error: missing key 'clip'"},
+        {9, "privacy: {noise: site, epsilon: 8, delta: 1e-4, clip: 1, sample_rate: 0}",
+         "9:71: error: sample_rate: is 0, must be from 1e-06 to 1"},
+        {9, "privacy: {noise: site, epsilon: 8, delta: 1e-4, clip: 1, sample_rate: 1.01}",
+         "9:71: error: sample_rate: is 1.01, must be from 1e-06 to 1"},
+        {9, "privacy: {noise: site, epsilon: nan, delta: 1e-4, clip: 1}",
+         "9:33: error: epsilon: 'nan' is not a number"},
+        {9, "privacy: {noise: site, epsilon: '4', delta: 1e-4, clip: 1}",
+         "9:33: error: epsilon: '4' is text because of its quotes; write it without"},
+        {9, "privacy: {noise: site, epsilon: -4, delta: 1e-4, clip: 1}",
+         "9:33: error: epsilon: is -4, must be at least 0"},
+        {9, "privacy: {noise: sites, epsilon: 4, delta: 1e-4, clip: 1}",
+         "9:18: error: noise: 'sites' is none of none, site, shared; did you mean 'site'?"},
+        {9, "privacy: {noise: site, epsilon: 4, delta: 1e-4, clip: 1, noise_multiplier: 1}",
+         "9:58: error: unknown key 'noise_multiplier'"},
+        {9, "", "1:1: error: missing key 'privacy'"},
+        {10, "update: {fraction_bits: 31}",
+         "10:25: error: fraction_bits: is 31, must be from 8 to 30"},
+        {10, "update: {fraction_bits: 7}",
+         "10:25: error: fraction_bits: is 7, must be from 8 to 30"},
+        {13, "  - {name: a, nominal: 50}",
+         "13:12: error: name: 'a' is already the name of the site on line 12"},
+        {13, "  - {name: a/b, nominal: 50}",
+         "13:12: error: name: 'a/b' is no name; begin with a letter or digit, then also . _ -"},
+        {13, "  - {name: '', nominal: 50}", "13:12: error: name: is empty"},
+        {13, "  - {nominal: 50}", "13:5: error: missing key 'name'"},
+        {13, "  - {name: b}", "13:5: error: missing key 'nominal'"},
+        {13, "  - {name: b, nominal: 0}",
+         "13:24: error: nominal: is 0, must be from 1 to 1000000000"},
+        {13, "  - b", "13:5: error: expected a map of `key: value` here"},
+        {2, "rounds: 0", "2:9: error: rounds: is 0, must be from 1 to 1000000"},
+        {2, "rounds: 5\nepsilon: 1", "3:1: error: unknown key 'epsilon'"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        char want[300];
+        (void)snprintf(want, sizeof want, "s.yaml:%s", bad[i].want);
+        assert_one_issue(bad[i].line, bad[i].text, want);
+    }
+}
+
+/* Every key of every map, with a type that it never has. */
+static void each_wrong_type_is_one_issue(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t line;
+        const char *text, *key;
+    } bad[] = {
+        {1, "study: [a]", "study"},
+        {2, "rounds: many", "rounds"},
+        {2, "rounds: 5\nseed: x", "seed"},
+        {3, "quorum: 2.0", "quorum"},
+        {4, "min_sites: true", "min_sites"},
+        {5, "max_colluding: -1", "max_colluding"},
+        {2, "rounds: 5\njoin_deadline_s: 10m", "join_deadline_s"},
+        {2, "rounds: 5\nround_deadline_s: 1e3", "round_deadline_s"},
+        {6, "model: 3", "model"},
+        {7, "local: 3", "local"},
+        {8, "server: 3", "server"},
+        {9, "privacy: 3", "privacy"},
+        {10, "update: 3", "update"},
+        {6, "model: {name: [logistic]}", "name"},
+        {6, "model: {name: mlp, hidden: 3}", "hidden"},
+        {6, "model: {name: mlp, hidden: [3], embedding: x}", "embedding"},
+        {6, "model: {name: mlp, hidden: [3], activation: 1}", "activation"},
+        {6, "model: {name: mlp, hidden: [3], layer_norm: yes}", "layer_norm"},
+        {6, "model: {name: mlp, hidden: [3], adapter: x}", "adapter"},
+        {7, "local: {rate: fast}", "rate"},
+        {7, "local: {rate: 1, optimiser: 1}", "optimiser"},
+        {7, "local: {rate: 1, momentum: x}", "momentum"},
+        {7, "local: {rate: 1, optimiser: adam, beta1: x}", "beta1"},
+        {7, "local: {rate: 1, optimiser: adam, beta2: x}", "beta2"},
+        {7, "local: {rate: 1, optimiser: adam, epsilon: x}", "epsilon"},
+        {7, "local: {rate: 1, steps: x}", "steps"},
+        {7, "local: {rate: 1, physical_batch: x}", "physical_batch"},
+        {8, "server: {rule: 1}", "rule"},
+        {8, "server: {rate: x}", "rate"},
+        {8, "server: {rule: fedadam, beta1: x}", "beta1"},
+        {8, "server: {rule: fedadam, beta2: x}", "beta2"},
+        {8, "server: {rule: fedadam, epsilon: x}", "epsilon"},
+        {8, "server: {average_iterates: 1}", "average_iterates"},
+        {9, "privacy: {noise: 1, epsilon: 2, delta: 1e-4, clip: 1}", "noise"},
+        {9, "privacy: {noise: site, epsilon: x, delta: 1e-4, clip: 1}", "epsilon"},
+        {9, "privacy: {noise: site, epsilon: 2, delta: x, clip: 1}", "delta"},
+        {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: x}", "clip"},
+        {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1, sample_rate: x}",
+         "sample_rate"},
+        {10, "update: {fraction_bits: x}", "fraction_bits"},
+        {13, "  - {name: [b], nominal: 50}", "name"},
+        {13, "  - {name: b, nominal: x}", "nominal"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct study s;
+        struct config_issues issues;
+        struct error err = {0};
+        char want[64];
+        (void)snprintf(want, sizeof want, "error: %s: ", bad[i].key);
+        const enum rc rc = read_text(with_line(bad[i].line, bad[i].text), &s, &issues, &err);
+        if (rc != RC_INVALID || issues.n != 1 || strstr(issues.line[0], want) == NULL) {
+            print_error("of: %s\n", bad[i].text);
+            config_print_issues(&issues, stderr);
+            fail();
+        }
+    }
+}
+
+/* The name of each key, misspelt: an unknown key with its suggestion, and never a quiet default. */
+static void a_misspelt_key_is_an_error_with_a_suggestion(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t line;
+        const char *text, *wrong, *meant;
+    } bad[] = {
+        {2, "rounds: 5\nsede: 3", "sede", "seed"},
+        {2, "rounds: 5\njoin_deadline: 3", "join_deadline", "join_deadline_s"},
+        {5, "max_coluding: 0", "max_coluding", "max_colluding"},
+        {6, "model: {name: mlp, hidden: [3], layernorm: true}", "layernorm", "layer_norm"},
+        {6, "model: {name: logistic, adaptor: 8}", "adaptor", "adapter"},
+        {7, "local: {rate: 1, optimizer: adam}", "optimizer", "optimiser"},
+        {7, "local: {rate: 1, step: 7}", "step", "steps"},
+        {8, "server: {Rule: fedadam}", "Rule", "rule"},
+        {8, "servre: {rule: fedadam}", "servre", "server"},
+        {9, "privacy: {noise: none, epsilon: inf, delat: 1e-4, clip: 1}", "delat", "delta"},
+        {9, "privacy: {noise: site, epsilon: 1, delta: 1e-4, clip: 1, samplerate: 0.1}",
+         "samplerate", "sample_rate"},
+        {10, "update: {fraction_bit: 20}", "fraction_bit", "fraction_bits"},
+        {10, "updates: {fraction_bits: 20}", "updates", "update"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct study s;
+        struct config_issues issues;
+        struct error err = {0};
+        char want[128];
+        (void)snprintf(want, sizeof want, "unknown key '%s'; did you mean '%s'?", bad[i].wrong,
+                       bad[i].meant);
+        const enum rc rc = read_text(with_line(bad[i].line, bad[i].text), &s, &issues, &err);
+        if (rc != RC_INVALID || issues.n != 1 || strstr(issues.line[0], want) == NULL) {
+            print_error("of: %s\n", bad[i].text);
+            config_print_issues(&issues, stderr);
+            fail();
+        }
+    }
+}
+
+static void all_problems_of_a_document_are_reported_at_once(void **state)
+{
+    (void)state;
+    struct study s;
+    struct config_issues issues;
+    struct error err = {0};
+    assert_int_equal(read_text("study: x y\n"
+                               "rounds: 1,1\n"
+                               "qourum: 2\n"
+                               "min_sites: 3\n"
+                               "model: {name: mpl}\n"
+                               "local: {rate: 1, momentum: 2}\n"
+                               "privacy: {noise: site, epsilon: inf, clip: -1}\n"
+                               "sites:\n"
+                               "  - {name: a, nominal: 1e2}\n"
+                               "  - {name: a, nominal: 5, size: 6}\n",
+                               &s, &issues, &err),
+                     RC_INVALID);
+    static const char *const want[] = {
+        "s.yaml:2:9: error: rounds: '1,1' is not a whole number in plain digits",
+        "s.yaml:3:1: error: unknown key 'qourum'; did you mean 'quorum'?",
+        "s.yaml:1:1: error: missing key 'quorum'",
+        "s.yaml:5:15: error: name: 'mpl' is none of logistic, mlp; did you mean 'mlp'?",
+        "s.yaml:6:28: error: momentum: is 2, must be from 0 to 0.9999",
+        "s.yaml:7:44: error: clip: is -1, must be from 1e-06 to 1000000",
+        "s.yaml:9:24: error: nominal: '1e2' is not a whole number in plain digits",
+        "s.yaml:10:27: error: unknown key 'size'",
+        "s.yaml:1:8: error: study: 'x y' is no name; begin with a letter or digit, then also . _ -",
+        "s.yaml:4:12: error: min_sites: is 3, but there are only 2 sites",
+        "s.yaml:7:33: error: epsilon: noise needs a finite one; write it, or noise: none",
+        "s.yaml:7:10: error: missing key 'delta': with noise it must be stated",
+        "s.yaml:10:12: error: name: 'a' is already the name of the site on line 9",
+    };
+    if (issues.n != COUNT(want)) {
+        config_print_issues(&issues, stderr);
+    }
+    assert_int_equal(issues.n, COUNT(want));
+    for (size_t i = 0; i < COUNT(want); i++) {
+        assert_string_equal(issues.line[i], want[i]);
+    }
+    assert_non_null(strstr(err.text, "(and 12 more)"));
+}
+
+static void a_target_out_of_reach_is_an_issue_at_epsilon(void **state)
+{
+    (void)state;
+    struct study s;
+    struct config_issues issues;
+    struct error err = {0};
+    assert_int_equal(read_text(with_line(9, "privacy: {noise: site, epsilon: 1e-9, delta: 1e-12, "
+                                            "clip: 1}"),
+                               &s, &issues, &err),
+                     RC_INVALID);
+    assert_int_equal(issues.n, 1);
+    assert_non_null(strstr(issues.line[0], "s.yaml:9:33: error: no noise multiplier"));
+}
+
+static void sites_must_be_a_list_of_bounded_length(void **state)
+{
+    (void)state;
+    struct study s;
+    struct config_issues issues;
+    struct error err = {0};
+    char text[sizeof good + 16];
+    const size_t head = (size_t)(strstr(good, "sites:\n") - good);
+    static const char *const bad[] = {"sites: []\n", "sites: {name: a, nominal: 3}\n"};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        (void)snprintf(text, sizeof text, "%.*s%s", (int)head, good, bad[i]);
+        assert_int_equal(read_text(text, &s, &issues, &err), RC_INVALID);
+        assert_int_equal(issues.n, 1);
+        assert_string_equal(issues.line[0],
+                            "s.yaml:11:8: error: sites: must be a list of 1 to 1024 sites");
+    }
+    for (size_t n = STUDY_SITES_MAX; n <= STUDY_SITES_MAX + 1; n++) {
+        const size_t room = sizeof good + n * 40;
+        char *many = malloc(room);
+        assert_non_null(many);
+        size_t used = (size_t)snprintf(many, room, "%.*ssites:\n", (int)head, good);
+        for (size_t i = 0; i < n; i++) {
+            used += (size_t)snprintf(many + used, room - used, "  - {name: s%zu, nominal: 9}\n", i);
+        }
+        const enum rc rc = read_text(many, &s, &issues, &err);
+        free(many);
+        assert_int_equal(rc, n <= STUDY_SITES_MAX ? RC_OK : RC_INVALID);
+        if (rc == RC_OK) {
+            assert_int_equal(study_nominal_total(&s), 9 * n);
+            study_release(&s);
+        }
+    }
+}
+
+static void only_its_own_issues_count_against_an_embedded_study(void **state)
+{
+    (void)state;
+    struct config_doc *doc = NULL;
+    struct error err = {0};
+    struct config_issues issues = {.path = "sim.yaml"};
+    config_issue(&issues, NULL, "something else in the simulator's file");
+    assert_int_equal(config_parse("sim.yaml", good, strlen(good), &doc, &err), RC_OK);
+    struct study s;
+    assert_int_equal(study_read(config_root(doc), &s, &issues, &err), RC_OK);
+    config_close(&doc);
+    assert_int_equal(issues.n, 1);
+    assert_string_equal(s.name, "trial-1"); /* nothing of it lives in the document */
+    study_release(&s);
+}
+
+static void a_file_that_is_not_there_or_not_yaml_says_so(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/test_study_XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    char path[64];
+    (void)snprintf(path, sizeof path, "%s/s.yaml", folder);
+    struct study s;
+    static struct config_issues issues;
+    struct error err = {0};
+    assert_int_equal(study_open(path, &s, &issues, &err), RC_IO);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_true(fputs("study: x\nstudy: y\n", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(study_open(path, &s, &issues, &err), RC_FORMAT);
+    assert_non_null(strstr(err.text, "s.yaml:2:1: error: duplicate key 'study'"));
+    assert_int_equal(issues.n, 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+/* ---- plan, copy, hash -------------------------------------------------------------------------- */
+
+static void the_plan_follows_its_numbers(void **state)
+{
+    (void)state;
+    struct study s = read_good(good);
+    struct error err = {0};
+    const double sigma = s.privacy.noise_multiplier;
+    const struct mechanism m = {.q = 1.0, .sigma = sigma, .steps = 10}; /* 5 rounds of 2 steps */
+    const double epsilon = accountant_epsilon(&m, 1, 1e-4);
+    assert_true(epsilon <= 2.0 && epsilon > 1.999);
+
+    s.privacy.epsilon = 1; /* half of it */
+    assert_int_equal(study_plan(&s, &err), RC_OK);
+    assert_true(s.privacy.noise_multiplier > 1.5 * sigma);
+    s.privacy.epsilon = 2;
+    s.rounds = 10; /* twice the steps */
+    assert_int_equal(study_plan(&s, &err), RC_OK);
+    assert_true(s.privacy.noise_multiplier > 1.3 * sigma);
+    s.rounds = 5;
+    s.privacy.sample_rate = 0.1;
+    assert_int_equal(study_plan(&s, &err), RC_OK);
+    assert_true(s.privacy.noise_multiplier < 0.7 * sigma);
+    s.privacy.sample_rate = 1;
+    assert_int_equal(study_plan(&s, &err), RC_OK);
+    assert_true(s.privacy.noise_multiplier == sigma);
+
+    s.privacy.epsilon = (double)INFINITY; /* an override that forgot the noise */
+    assert_int_equal(study_plan(&s, &err), RC_INVALID);
+    assert_true(s.privacy.noise_multiplier == sigma);
+    s.privacy.noise = STUDY_NOISE_NONE;
+    assert_int_equal(study_plan(&s, &err), RC_OK);
+    assert_true(s.privacy.noise_multiplier == 0);
+    s.privacy.epsilon = 2; /* and one that forgot to add it */
+    assert_int_equal(study_plan(&s, &err), RC_INVALID);
+    s.privacy.noise = STUDY_NOISE_SHARED;
+    assert_int_equal(study_plan(&s, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "secure aggregation"));
+    s.privacy.noise = STUDY_NOISE_SITE;
+    static const double out_of_range[] = {0, -1, (double)NAN};
+    for (size_t i = 0; i < COUNT(out_of_range); i++) {
+        s.privacy.epsilon = out_of_range[i];
+        assert_int_equal(study_plan(&s, &err), RC_INVALID);
+    }
+    s.privacy.epsilon = 2;
+    s.privacy.delta = 0;
+    assert_int_equal(study_plan(&s, &err), RC_INVALID);
+    study_release(&s);
+}
+
+static void a_copy_shares_nothing(void **state)
+{
+    (void)state;
+    struct study a = read_good(good), b;
+    struct error err = {0};
+    const struct hash schema = hash_of("schema", 6);
+    assert_int_equal(study_copy(&a, &b, &err), RC_OK);
+    const struct hash before = study_hash(&a, &schema);
+    const struct hash same = study_hash(&b, &schema);
+    assert_true(hash_equal(&before, &same));
+    assert_ptr_not_equal(a.site, b.site);
+    b.site[0].nominal = 1;
+    b.rounds = 6;
+    const struct hash after = study_hash(&a, &schema);
+    assert_true(hash_equal(&before, &after));
+    study_release(&a);
+    assert_int_equal(b.n_sites, 3);
+    assert_string_equal(b.site[1].name, "b");
+    study_release(&b);
+}
+
+/* A field that a later hand adds must be added to study_hash and to the list below. */
+static void the_hash_changes_with_every_field(void **state)
+{
+    (void)state;
+    _Static_assert(sizeof(struct study_model) == 64 + 8 + 32 + 8 + 16 + 8 + 8,
+                   "hash the new field");
+    _Static_assert(sizeof(struct study_local) == 8 + 5 * 8 + 2 * 8, "hash the new field");
+    _Static_assert(sizeof(struct study_server_rule) == 8 + 4 * 8 + 8, "hash the new field");
+    _Static_assert(sizeof(struct study_privacy) == 8 + 5 * 8, "hash the new field");
+    _Static_assert(sizeof(struct study_site) == 64 + 8, "hash the new field");
+    _Static_assert(sizeof(struct study) ==
+                       64 + sizeof(struct study_model) + sizeof(struct study_local) +
+                           sizeof(struct study_server_rule) + sizeof(struct study_privacy) + 10 * 8,
+                   "hash the new field");
+
+    struct study s = read_good(with_line(6, "model: {name: mlp, hidden: [3, 4]}"));
+    struct hash schema = hash_of("schema", 6);
+    struct hash seen[64];
+    size_t n = 0;
+    seen[n++] = study_hash(&s, &schema);
+
+    static const size_t field[] = {
+        offsetof(struct study, name[0]),
+        offsetof(struct study, model.name[0]),
+        offsetof(struct study, model.n_hidden),
+        offsetof(struct study, model.hidden[0]),
+        offsetof(struct study, model.hidden[1]),
+        offsetof(struct study, model.embedding),
+        offsetof(struct study, model.activation[0]),
+        offsetof(struct study, model.layer_norm),
+        offsetof(struct study, model.adapter),
+        offsetof(struct study, local.optimiser),
+        offsetof(struct study, local.rate),
+        offsetof(struct study, local.momentum),
+        offsetof(struct study, local.beta1),
+        offsetof(struct study, local.beta2),
+        offsetof(struct study, local.epsilon),
+        offsetof(struct study, local.steps),
+        offsetof(struct study, local.physical_batch),
+        offsetof(struct study, server.rule),
+        offsetof(struct study, server.rate),
+        offsetof(struct study, server.beta1),
+        offsetof(struct study, server.beta2),
+        offsetof(struct study, server.epsilon),
+        offsetof(struct study, server.average_iterates),
+        offsetof(struct study, privacy.noise),
+        offsetof(struct study, privacy.epsilon),
+        offsetof(struct study, privacy.delta),
+        offsetof(struct study, privacy.clip),
+        offsetof(struct study, privacy.sample_rate),
+        offsetof(struct study, privacy.noise_multiplier),
+        offsetof(struct study, seed),
+        offsetof(struct study, rounds),
+        offsetof(struct study, quorum),
+        offsetof(struct study, min_sites),
+        offsetof(struct study, max_colluding),
+        offsetof(struct study, fraction_bits),
+        offsetof(struct study, join_deadline_ms),
+        offsetof(struct study, round_deadline_ms),
+        offsetof(struct study, n_sites),
+    };
+    for (size_t i = 0; i < COUNT(field); i++) {
+        unsigned char *byte = (unsigned char *)&s + field[i];
+        *byte ^= 1;
+        seen[n++] = study_hash(&s, &schema);
+        *byte ^= 1;
+    }
+    s.site[1].name[0] = 'x';
+    seen[n++] = study_hash(&s, &schema);
+    s.site[1].name[0] = 'b';
+    s.site[1].nominal++;
+    seen[n++] = study_hash(&s, &schema);
+    s.site[1].nominal--;
+    schema.b[31] ^= 1;
+    seen[n++] = study_hash(&s, &schema);
+    schema.b[31] ^= 1;
+
+    assert_true(n <= COUNT(seen));
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (hash_equal(&seen[i], &seen[j])) {
+                fail_msg("change %zu gives the hash of change %zu", i, j);
+            }
+        }
+    }
+    const struct hash again = study_hash(&s, &schema);
+    assert_true(hash_equal(&again, &seen[0]));
+    study_release(&s);
+}
+
+static void noises_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(study_noise_name(STUDY_NOISE_NONE), "none");
+    assert_string_equal(study_noise_name(STUDY_NOISE_SITE), "site");
+    assert_string_equal(study_noise_name(STUDY_NOISE_SHARED), "shared");
+    assert_string_equal(study_noise_name((enum study_noise)7), "?");
+}
+
+static void the_reference_names_every_map_and_key(void **state)
+{
+    (void)state;
+    static char text[16384];
+    FILE *f = tmpfile();
+    assert_non_null(f);
+    study_print_reference(f);
+    rewind(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    assert_int_equal(fclose(f), 0);
+    static const char *const want[] = {"| `study` |",       "| `hidden` |",
+                                       "| `optimiser` |",   "| `average_iterates` |",
+                                       "| `sample_rate` |", "| `fraction_bits` |",
+                                       "| `nominal` |"};
+    for (size_t i = 0; i < COUNT(want); i++) {
+        assert_non_null(strstr(text, want[i]));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_heart_study_is_read_field_by_field),
+        cmocka_unit_test(keys_left_out_take_their_written_defaults),
+        cmocka_unit_test(deadlines_and_seed_are_kept_apart),
+        cmocka_unit_test(an_mlp_with_adam_and_fedadam_is_read),
+        cmocka_unit_test(without_noise_there_is_no_sigma),
+        cmocka_unit_test(every_rule_speaks_at_its_place),
+        cmocka_unit_test(each_wrong_type_is_one_issue),
+        cmocka_unit_test(a_misspelt_key_is_an_error_with_a_suggestion),
+        cmocka_unit_test(all_problems_of_a_document_are_reported_at_once),
+        cmocka_unit_test(a_target_out_of_reach_is_an_issue_at_epsilon),
+        cmocka_unit_test(sites_must_be_a_list_of_bounded_length),
+        cmocka_unit_test(only_its_own_issues_count_against_an_embedded_study),
+        cmocka_unit_test(a_file_that_is_not_there_or_not_yaml_says_so),
+        cmocka_unit_test(the_plan_follows_its_numbers),
+        cmocka_unit_test(a_copy_shares_nothing),
+        cmocka_unit_test(the_hash_changes_with_every_field),
+        cmocka_unit_test(noises_have_names),
+        cmocka_unit_test(the_reference_names_every_map_and_key),
+    };
+    return cmocka_run_group_tests_name("common/study", tests, NULL, NULL);
+}
