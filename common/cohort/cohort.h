@@ -1,0 +1,108 @@
+/**
+ * @file cohort.h
+ * Files as they are -> checked -> the site's SQLite file -> dataset -> batches.
+ *
+ * Import is all or nothing: every cell of every file is checked, problems are listed as
+ * file:line:column (never with the cell's value), and only a clean cohort replaces the old one, in
+ * one transaction, under a new version hash. Home of <csv.h> and <zlib.h>.
+ *
+ * In `patients.csv:17:5: error: 'chol' is not a number`, 17 is the line on which the row starts,
+ * counted from 1 as an editor does (line ends inside quotes count, too), and 5 is the number of the
+ * field in its row, from 1.
+ */
+#ifndef COMMON_COHORT_COHORT_H
+#define COMMON_COHORT_COHORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/base/hash.h"
+#include "common/config/config.h"
+#include "common/schema/schema.h"
+#include "common/store/store.h"
+
+extern const struct store_kind cohort_store_kind;
+
+/* Bounds of an import, each an error with its place, never a cut. */
+enum {
+    COHORT_ROWS_MAX = 4000000,       /**< a dataset of 100 values a row is then 1.6 GB of memory */
+    COHORT_FILE_BYTES_MAX = 1 << 30, /**< of one file, unpacked: where a bomb in a .gz stops */
+    COHORT_ROW_BYTES_MAX = 1 << 20,  /**< how much a quote that never closes can swallow */
+    COHORT_CELL_BYTES_MAX = 1 << 16, /**< free text beside the features; no value is as long */
+    COHORT_WARNINGS_SHOWN = 8
+};
+
+/** What an import found; counts are for the site's own eyes. */
+struct cohort_summary {
+    size_t n_rows, n_patients, n_positive, n_missing_cells, n_files, n_sites;
+    size_t n_warnings;                        /**< all of them; the first 8 as lines in `warning` */
+    char warning[COHORT_WARNINGS_SHOWN][200]; /**< a label with one class only, values outside the
+                                                   range, a feature that is always missing */
+    struct hash version; /**< schema and content of all rows, whatever files they came in */
+};
+
+/**
+ * Reads the schema's files (CSV, plain or gzip, found by content), checks every cell and replaces
+ * what is in `store`. No transaction may be open.
+ *
+ * @param site_name keep only rows of this site (a hospital's own import), or NULL for all. Files of
+ *                  other sites are not opened; other sites' rows of a shared file are checked but
+ *                  neither stored nor compared.
+ * @param issues    every problem of every file (path:line:column); its path is as before after it
+ * @param[out] out  written on success only
+ * @retval RC_INVALID at least one problem: nothing changed in `store`
+ * @retval RC_IO      a file stopped being readable, or the store; nothing changed
+ * @retval RC_NOMEM   nothing changed
+ */
+RC cohort_import(const struct schema *s, const char *site_name, struct store *store,
+                 struct config_issues *issues, struct cohort_summary *out, struct error *err);
+
+/**
+ * All rows of a cohort in memory, patients in the order of their ids (bytewise), rows as in the
+ * files. Plain, read only once built, shared between threads. Rows of patient p are
+ * first_row[p] … first_row[p+1]-1.
+ */
+struct dataset {
+    size_t n_patients, n_rows, n_values, n_codes, n_sites;
+    struct hash version;
+    char (*site_name)[SCHEMA_NAME_MAX];  /**< [n_sites], sorted */
+    char (*patient_id)[SCHEMA_NAME_MAX]; /**< [n_patients] */
+    struct hash *patient; /**< [n_patients] BLAKE2b of the id: what coins are keyed by */
+    size_t *first_row;    /**< [n_patients + 1] */
+    uint32_t *site;       /**< [n_patients] index into site_name */
+    float *label;         /**< [n_patients]: rows of a patient agree */
+    float *values;        /**< [n_rows, n_values] */
+    int32_t *codes;       /**< [n_rows, n_codes] */
+};
+
+/**
+ * Everything in the store, at one moment. No transaction may be open.
+ * @retval RC_STATE  nothing imported, or another schema's cohort
+ * @retval RC_FORMAT the store holds what no import writes; @retval RC_IO; @retval RC_NOMEM
+ */
+RC dataset_open(const struct schema *s, struct store *store, struct dataset **out,
+                struct error *err);
+/**
+ * Zeroed room for a dataset that the caller fills (generated cohorts, tests); `first_row` and
+ * `version`, too. Only dataset_close frees it, and wipes it first.
+ * @retval RC_LIMIT more than COHORT_ROWS_MAX rows, patients or sites, or values or codes than any
+ *                  schema has; @retval RC_NOMEM
+ */
+RC dataset_reserve(size_t n_patients, size_t n_rows, size_t n_values, size_t n_codes,
+                   size_t n_sites, struct dataset **out, struct error *err);
+void dataset_close(struct dataset **d);
+
+/**
+ * A subset of patients (indices into d, in any order; the copy keeps them ascending): folds, sites.
+ * Owned copy with the same table of sites. Its version is a hash of d's and of who was picked.
+ * @retval RC_INVALID an index twice or out of range; @retval RC_NOMEM
+ */
+RC dataset_pick(const struct dataset *d, const size_t *patient, size_t n, struct dataset **out,
+                struct error *err);
+
+/** Copies row `row[i]` (of patient `patient[i]`) for each i < B into arrays with room for B. */
+void dataset_gather(const struct dataset *d, const size_t *row, const size_t *patient, size_t B,
+                    float *values, int32_t *codes, float *label);
+
+#endif

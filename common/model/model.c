@@ -1,0 +1,133 @@
+#include "common/model/model.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/kernel/loss.h"
+#include "common/model/registry_internal.h"
+
+static const struct model_kind kinds[] = {
+    {"logistic", logistic_declare, logistic_record},
+    {"mlp", mlp_declare, mlp_record},
+};
+
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+size_t model_names(const char *const **name)
+{
+    static const char *const names[] = {"logistic", "mlp"};
+    static_assert(sizeof names / sizeof names[0] == KINDS, "one name a kind");
+    *name = names;
+    return KINDS;
+}
+
+enum rc model_open(const struct study_model *spec, const struct schema *schema, struct model *out,
+                   struct error *err)
+{
+    struct model m = {.spec = *spec, .layout = schema_layout(schema)};
+    enum rc rc;
+
+    for (size_t i = 0; i < KINDS; i++) {
+        if (strcmp(kinds[i].name, spec->name) == 0) {
+            m.kind = &kinds[i];
+        }
+    }
+    if (m.kind == NULL) {
+        rc = error_set(err, RC_INVALID, "no model is named '%s'; there are: logistic, mlp",
+                       spec->name);
+        goto out;
+    }
+    if (m.layout.n_values + m.layout.n_codes == 0) {
+        rc = error_set(err, RC_INVALID, "the cohort has no feature for model '%s'", spec->name);
+        goto out;
+    }
+    if (spec->adapter > 0 && m.kind == &kinds[0]) {
+        rc =
+            error_set(err, RC_INVALID,
+                      "model 'logistic' has no hidden layer for an adapter; use mlp or adapter: 0");
+        goto out;
+    }
+    m.code_table = calloc(m.layout.n_codes + 1, sizeof *m.code_table);
+    if (m.code_table == NULL) {
+        rc = error_set(err, RC_NOMEM, "no memory for model '%s'", spec->name);
+        goto out;
+    }
+    rc = m.kind->declare(&m, schema, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    param_table_seal(&m.table);
+    *out = m;
+    m = (struct model){0}; /* ownership moved */
+out:
+    model_release(&m);
+    return rc;
+}
+
+void model_release(struct model *m)
+{
+    free(m->code_table);
+    param_table_release(&m->table);
+    *m = (struct model){0};
+}
+
+struct node *model_logit(const struct model *m, struct tape *t, const struct batch *batch)
+{
+    return m->kind->record(m, t, batch);
+}
+
+enum rc model_step_cost(const struct model *m, struct tape *t, size_t B, size_t *cost,
+                        struct error *err)
+{
+    tape_start(t, NULL, &m->table, NULL, B);
+    (void)tape_bce(t, model_logit(m, t, &(struct batch){.B = B}), NULL);
+    const enum rc rc = tape_verdict(t, err);
+    if (rc == RC_OK) {
+        *cost = t->cost;
+    }
+    return rc;
+}
+
+enum rc model_score(const struct model *m, const real *params, const struct batch *batch,
+                    size_t physical, double *probability, struct error *err)
+{
+    struct arena arena = {0};
+    enum rc rc;
+    size_t cost = 0;
+
+    struct tape *t = malloc(sizeof *t);
+    if (t == NULL) {
+        rc = error_set(err, RC_NOMEM, "no memory for a tape");
+        goto out;
+    }
+    rc = model_step_cost(m, t, physical, &cost, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    rc = arena_init(&arena, cost, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    for (size_t at = 0; at < batch->B; at += physical) {
+        const size_t n = batch->B - at < physical ? batch->B - at : physical;
+        const struct batch part = {.B = n,
+                                   .values = batch->values + at * m->layout.n_values,
+                                   .codes = batch->codes + at * m->layout.n_codes};
+        const size_t mark = arena_mark(&arena);
+        tape_start(t, &arena, &m->table, params, n);
+        const struct node *z = model_logit(m, t, &part);
+        rc = tape_verdict(t, err);
+        if (rc != RC_OK) {
+            goto out;
+        }
+        for (size_t i = 0; i < n; i++) {
+            probability[at + i] = (double)sigmoid(z->v[i]);
+        }
+        arena_rewind(&arena, mark);
+    }
+out:
+    arena_release(&arena);
+    free(t);
+    return rc;
+}

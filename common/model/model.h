@@ -1,0 +1,68 @@
+/**
+ * @file model.h
+ * Models by name. A model declares its parameters from the study's words and the cohort's schema,
+ * and records one physical batch on a tape as a logit per patient. No backward code and no privacy
+ * code lives here.
+ *
+ *   logistic   z = w x + b + sum_k e_k[code_k]            logistic regression; a categorical's
+ *                                                         embedding of width 1 is its one-hot weights
+ *   mlp        h = [x; E_1[code_1]; …]; h = act(LN(W h + b)) per hidden width; z = head(adapter(h))
+ *
+ * The adapter is residual, h + W2 relu(W1 h + b1) + b2 with W2 = b2 = 0 at the start, and `site`:
+ * trained, clipped and noised with the rest, never sent (METHODS.md 5.2, R1).
+ */
+#ifndef COMMON_MODEL_MODEL_H
+#define COMMON_MODEL_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/schema/schema.h"
+#include "common/study/study.h"
+#include "common/tape/tape.h"
+
+enum { MODEL_LAYERS_MAX = STUDY_HIDDEN_MAX, MODEL_CODES_MAX = SCHEMA_FEATURES_MAX };
+
+struct model_layer {
+    struct param_id w, b, gain, shift;
+};
+
+/** Plain after model_open; parameters' places, not their values. Read only, shared by threads. */
+struct model {
+    const struct model_kind *kind; /**< entry of the registry */
+    struct study_model spec;
+    struct schema_layout layout;
+    struct param_table table;
+    struct param_id *code_table; /**< [layout.n_codes] */
+    struct model_layer layer[MODEL_LAYERS_MAX];
+    struct model_layer down, up; /**< adapter: w and b */
+    struct model_layer head;     /**< w and b */
+};
+
+/**
+ * @retval RC_INVALID no model or activation of that name (lists them), or a spec it cannot take
+ * @retval RC_NOMEM
+ */
+RC model_open(const struct study_model *spec, const struct schema *schema, struct model *out,
+              struct error *err);
+void model_release(struct model *m);
+
+/** Records the batch. @return logit [B, 1], NULL with the tape's error set */
+struct node *model_logit(const struct model *m, struct tape *t, const struct batch *batch);
+
+/** Bytes of step arena that a training or scoring step over at most B patients takes. */
+RC model_step_cost(const struct model *m, struct tape *t, size_t B, size_t *cost,
+                   struct error *err);
+
+/**
+ * Probabilities for B patients: sigmoid of the logits, in slices of at most `physical`.
+ * @param params [P]  @param[out] probability [B]  @retval RC_NOMEM
+ */
+RC model_score(const struct model *m, const real *params, const struct batch *batch,
+               size_t physical, double *probability, struct error *err);
+
+/** The names, for messages and --help. */
+size_t model_names(const char *const **name);
+
+#endif

@@ -1,0 +1,32 @@
+/**
+ * @file registry_internal.h
+ * One line of the model registry: how a kind of model declares and records itself.
+ */
+#ifndef COMMON_MODEL_REGISTRY_INTERNAL_H
+#define COMMON_MODEL_REGISTRY_INTERNAL_H
+
+#include "common/model/model.h"
+
+struct model_kind {
+    const char *name;
+    RC (*declare)(struct model *m, const struct schema *schema, struct error *err);
+    struct node *(*record)(const struct model *m, struct tape *t, const struct batch *batch);
+};
+
+RC logistic_declare(struct model *m, const struct schema *schema, struct error *err);
+struct node *logistic_record(const struct model *m, struct tape *t, const struct batch *batch);
+
+RC mlp_declare(struct model *m, const struct schema *schema, struct error *err);
+struct node *mlp_record(const struct model *m, struct tape *t, const struct batch *batch);
+
+/** Embedding tables "code<k>" [schema_code_count(k), width] for every categorical. */
+RC codes_declare(struct model *m, const struct schema *schema, size_t width, enum param_init init,
+                 struct error *err);
+struct node *codes_record(const struct model *m, struct tape *t, const struct batch *batch,
+                          size_t k);
+
+/** The residual site adapter; without one in the study, h itself. */
+RC adapter_declare(struct model *m, size_t width, struct error *err);
+struct node *adapter_record(const struct model *m, struct tape *t, struct node *h);
+
+#endif

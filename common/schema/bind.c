@@ -1,0 +1,625 @@
+/*
+ * cohort.yaml -> struct schema. Each map has its table of keys, read by config_bind; what a table
+ * cannot say (lists, and rules between keys) is checked here, each problem at the line it is about.
+ * A field with a problem keeps its default, so that the rest can still be checked.
+ */
+#include <assert.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/schema/schema.h"
+
+#define RANGE_MAX   1e15 /* no clinical quantity is larger; keeps the scaling far from overflow */
+#define N_OF(array) (sizeof(array) / sizeof(array)[0])
+
+enum { ROWS_ONE, ROWS_MANY };
+static const char *const rows_words[] = {"one", "many", NULL};
+static const char *const line_words[] = {"line", NULL};
+static const char *const file_words[] = {"file", NULL};
+static const char *const type_words[] = {"continuous", "binary", "categorical", NULL};
+static_assert(SCHEMA_CONTINUOUS == 0 && SCHEMA_BINARY == 1 && SCHEMA_CATEGORICAL == 2,
+              "the order of type_words");
+
+/* ---- tables --------------------------------------------------------------------------------- */
+
+struct top_map {
+    char name[SCHEMA_NAME_MAX];
+    char separator[SCHEMA_NAME_MAX];
+    bool header;
+    const struct config_node *files, *columns, *patient, *site, *missing, *label, *features;
+};
+
+struct patient_map {
+    int from, rows;
+    char column[SCHEMA_NAME_MAX];
+};
+
+struct site_map {
+    int from;
+    char column[SCHEMA_NAME_MAX];
+};
+
+struct label_map {
+    char name[SCHEMA_NAME_MAX], column[SCHEMA_NAME_MAX];
+    const struct config_node *positive, *negative;
+};
+
+struct feature_map {
+    char name[SCHEMA_NAME_MAX], column[SCHEMA_NAME_MAX], unit[SCHEMA_NAME_MAX];
+    int type;
+    bool required;
+    const struct config_node *range, *categories, *missing;
+};
+
+/* clang-format off */
+#define TEXT(key, map, field, def, say) \
+    {.name = (key), .type = CONFIG_TEXT, .offset = offsetof(struct map, field), \
+     .size = sizeof ((struct map *)NULL)->field, .fallback = (def), .help = (say)}
+#define NODE(key, map, field, def, say) \
+    {.name = (key), .type = CONFIG_NODE, .offset = offsetof(struct map, field), .fallback = (def), .help = (say)}
+#define WORD(key, map, field, words, def, say) \
+    {.name = (key), .type = CONFIG_CHOICE, .offset = offsetof(struct map, field), .choices = (words), \
+     .fallback = (def), .help = (say)}
+#define FLAG(key, map, field, def, say) \
+    {.name = (key), .type = CONFIG_BOOL, .offset = offsetof(struct map, field), .fallback = (def), .help = (say)}
+
+static const struct config_key top_keys[] = {
+    TEXT("cohort",    top_map, name,      NULL,    "name, for messages"),
+    NODE("files",     top_map, files,     NULL,    "list of {path, site}"),
+    TEXT("separator", top_map, separator, ",",     "one character, or tab"),
+    FLAG("header",    top_map, header,    "true",  "the first row names the columns"),
+    NODE("columns",   top_map, columns,   "",      "their names, where there is no header"),
+    NODE("patient",   top_map, patient,   NULL,    "{from: line} or {column, rows}"),
+    NODE("site",      top_map, site,      "",      "{from: file} or {column}"),
+    NODE("missing",   top_map, missing,   "",      "cells that mean: not known"),
+    NODE("label",     top_map, label,     NULL,    "{name, column, positive, negative}"),
+    NODE("features",  top_map, features,  NULL,    "list of features, in the model's order"),
+};
+static const struct config_key file_keys[] = {
+    TEXT("path", schema_file, path, NULL, "relative to this file, absolute, or $WARDROUND_DATA/..."),
+    TEXT("site", schema_file, site, "",   "of all its rows"),
+};
+static const struct config_key patient_keys[] = {
+    WORD("from",   patient_map, from,   line_words, "line", "line: the id is <site>-<line number>"),
+    TEXT("column", patient_map, column, "",                 "the column that holds the id"),
+    WORD("rows",   patient_map, rows,   rows_words, "one",  "many: several rows a patient are right"),
+};
+static const struct config_key site_keys[] = {
+    WORD("from",   site_map, from,   file_words, "file", "file: each file names its site"),
+    TEXT("column", site_map, column, "",                 "the column that holds the site"),
+};
+static const struct config_key label_keys[] = {
+    TEXT("name",     label_map, name,     "",   "what both ends call it (default: the column)"),
+    TEXT("column",   label_map, column,   NULL, "where it stands"),
+    NODE("positive", label_map, positive, NULL, "cells that mean 1"),
+    NODE("negative", label_map, negative, NULL, "cells that mean 0"),
+};
+static const struct config_key feature_keys[] = {
+    TEXT("name",       feature_map, name,       NULL,    "what both ends call it"),
+    TEXT("column",     feature_map, column,     "",      "where it stands (default: the name)"),
+    WORD("type",       feature_map, type,       type_words, NULL, "what kind of values it has"),
+    TEXT("unit",       feature_map, unit,       "",      "as clinicians write it"),
+    FLAG("required",   feature_map, required,   "false", "true: a missing cell is an error"),
+    NODE("range",      feature_map, range,      "",      "continuous: [low, high], public and clinical"),
+    NODE("categories", feature_map, categories, "",      "categorical; binary: [no, yes] instead of [0, 1]"),
+    NODE("missing",    feature_map, missing,    "",      "cells that mean: not known, in this column only"),
+};
+#undef TEXT
+#undef NODE
+#undef WORD
+#undef FLAG
+/* clang-format on */
+
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+static bool is_list(const struct config_node *node, const char *what, size_t least, size_t most,
+                    struct config_issues *issues)
+{
+    if (node == NULL) {
+        return false; /* absent: either fine or said by config_bind */
+    }
+    if (node->kind != CONFIG_LIST) {
+        config_issue(issues, node, "%s: must be a list", what);
+        return false;
+    }
+    if (node->n < least || node->n > most) {
+        config_issue(issues, node, "%s: %zu entries, must be %zu to %zu", what, node->n, least,
+                     most);
+        return false;
+    }
+    return true;
+}
+
+/* One list item into its room; an empty word is one that cohorts use: "" means an empty cell. */
+static void read_word(const struct config_node *node, const char *what, char room[SCHEMA_NAME_MAX],
+                      struct config_issues *issues)
+{
+    const char *text;
+    if (!config_as_text(node, &text, issues)) {
+        return;
+    }
+    if (strlen(text) >= SCHEMA_NAME_MAX) {
+        config_issue(issues, node, "%s: longer than %d bytes", what, SCHEMA_NAME_MAX - 1);
+        return;
+    }
+    memcpy(room, text, strlen(text) + 1);
+}
+
+/* Number of a word, NaN if it is none. */
+static double number_of(const char *word)
+{
+    double x = (double)NAN;
+    (void)schema_number(word, &x); /* a word that is no number leaves the NaN */
+    return x;
+}
+
+/* At most `most` words that differ, also as numbers. */
+static size_t read_words(const struct config_node *list, const char *what, size_t least,
+                         size_t most, char (*room)[SCHEMA_NAME_MAX], struct config_issues *issues)
+{
+    double number[SCHEMA_CATEGORIES_MAX]; /* parsed once: the comparison below is quadratic */
+    assert(most <= SCHEMA_CATEGORIES_MAX);
+
+    if (!is_list(list, what, least, most, issues)) {
+        return 0;
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        read_word(&list->at[i], what, room[i], issues);
+        number[i] = number_of(room[i]);
+        for (size_t j = 0; j < i; j++) {
+            const bool same =
+                isnan(number[i]) ? strcmp(room[i], room[j]) == 0 : number[i] - number[j] == 0.0;
+            if (same) {
+                config_issue(issues, &list->at[i], "%s: '%s' stands here twice", what, room[i]);
+                break;
+            }
+        }
+    }
+    return list->n;
+}
+
+static size_t read_marks(const struct config_node *list, const char *what, size_t least,
+                         char (*room)[SCHEMA_NAME_MAX], struct config_issues *issues)
+{
+    return read_words(list, what, least, SCHEMA_MARKS_MAX, room, issues);
+}
+
+static bool holds(char (*mark)[SCHEMA_NAME_MAX], size_t n, const char *word)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (schema_same(mark[i], word)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* No word may mean two things. */
+static void keep_apart(const struct config_node *list, const char *what,
+                       char (*word)[SCHEMA_NAME_MAX], size_t n_words, const char *other,
+                       char (*mark)[SCHEMA_NAME_MAX], size_t n_marks, struct config_issues *issues)
+{
+    for (size_t i = 0; i < n_words; i++) {
+        if (holds(mark, n_marks, word[i])) {
+            config_issue(issues, &list->at[i], "%s: '%s' is also %s", what, word[i], other);
+        }
+    }
+}
+
+/* ---- files, columns, patients, sites -------------------------------------------------------- */
+
+static RC bind_files(const struct top_map *top, struct schema *s, struct config_issues *issues,
+                     struct error *err)
+{
+    if (!is_list(top->files, "files", 1, SCHEMA_FILES_MAX, issues)) {
+        return RC_OK;
+    }
+    s->file = calloc(top->files->n, sizeof *s->file);
+    if (s->file == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the list of files");
+    }
+    s->n_files = top->files->n;
+    for (size_t i = 0; i < s->n_files; i++) {
+        config_bind(&top->files->at[i], file_keys, N_OF(file_keys), &s->file[i], issues);
+        for (size_t j = 0; j < i && s->file[i].path[0] != '\0'; j++) {
+            if (strcmp(s->file[i].path, s->file[j].path) == 0) {
+                config_issue(issues, &top->files->at[i], "this file stands here twice");
+                break;
+            }
+        }
+    }
+    return RC_OK;
+}
+
+/* What libcsv and numbers use themselves cannot separate cells. */
+static void bind_separator(const struct top_map *top, const struct config_node *root,
+                           struct schema *s, struct config_issues *issues)
+{
+    const char *word = top->separator;
+    if (strcmp(word, "tab") == 0) {
+        s->separator = '\t';
+    } else if (strlen(word) == 1 && strchr(",;|:\t", word[0]) != NULL) {
+        s->separator = word[0];
+    } else {
+        config_issue(issues, config_get(root, "separator"),
+                     "separator: must be \",\", \";\", \"|\", \":\" or tab");
+    }
+}
+
+static RC bind_columns(const struct top_map *top, const struct config_node *root, struct schema *s,
+                       struct config_issues *issues, struct error *err)
+{
+    s->has_header = top->header;
+    if (s->has_header && top->columns != NULL) {
+        config_issue(issues, top->columns,
+                     "columns: the header names them; leave this out, or say `header: false`");
+        return RC_OK;
+    }
+    if (!s->has_header && config_get(root, "columns") == NULL) {
+        config_issue(issues, root, "missing key 'columns': without a header they are named here");
+        return RC_OK;
+    }
+    if (s->has_header || !is_list(top->columns, "columns", 1, SCHEMA_COLUMNS_MAX, issues)) {
+        return RC_OK;
+    }
+    s->column = calloc(top->columns->n, sizeof *s->column);
+    if (s->column == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the columns");
+    }
+    s->n_columns = top->columns->n;
+    for (size_t i = 0; i < s->n_columns; i++) {
+        read_word(&top->columns->at[i], "columns", s->column[i], issues);
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(s->column[i], s->column[j]) == 0) {
+                config_issue(issues, &top->columns->at[i], "columns: '%s' stands here twice",
+                             s->column[i]);
+                break;
+            }
+        }
+    }
+    return RC_OK;
+}
+
+/* Says so where a column is named that a file without header does not have. */
+static void check_column(const struct schema *s, const struct config_node *map, const char *column,
+                         struct config_issues *issues)
+{
+    if (column[0] == '\0' || s->n_columns == 0) {
+        return;
+    }
+    for (size_t i = 0; i < s->n_columns; i++) {
+        if (strcmp(s->column[i], column) == 0) {
+            return;
+        }
+    }
+    const struct config_node *at = config_get(map, "column");
+    config_issue(issues, at != NULL ? at : map, "'%s' is not in `columns`", column);
+}
+
+static void bind_site(const struct top_map *top, struct schema *s, struct config_issues *issues)
+{
+    struct site_map map = {0};
+    const bool by_column = config_get(top->site, "column") != NULL;
+    if (top->site != NULL) {
+        config_bind(top->site, site_keys, N_OF(site_keys), &map, issues);
+        if (by_column == (config_get(top->site, "from") != NULL)) {
+            config_issue(issues, top->site, "site: write either `from: file` or `column: NAME`");
+        } else if (by_column && map.column[0] == '\0') {
+            config_issue(issues, top->site, "site: the column has no name");
+        }
+        memcpy(s->site_column, map.column, sizeof s->site_column);
+        check_column(s, top->site, s->site_column, issues);
+    }
+    for (size_t i = 0; i < s->n_files; i++) {
+        if (by_column && s->file[i].site[0] != '\0') {
+            config_issue(issues, &top->files->at[i],
+                         "the site stands in a column; leave `site` out here");
+        } else if (!by_column && s->file[i].site[0] == '\0') {
+            config_issue(issues, &top->files->at[i],
+                         "missing key 'site' (or say at the top: `site: {column: NAME}`)");
+        }
+    }
+}
+
+/* <site>-<line> is one patient only if a site has one file. */
+static void check_line_ids(const struct top_map *top, const struct schema *s,
+                           struct config_issues *issues)
+{
+    if (s->site_column[0] != '\0' && s->n_files > 1) {
+        config_issue(issues, top->patient,
+                     "patient: numbering by line over several files needs "
+                     "a site for each file");
+    }
+    for (size_t i = 0; i < s->n_files; i++) {
+        for (size_t j = 0; j < i && s->file[i].site[0] != '\0'; j++) {
+            if (strcmp(s->file[i].site, s->file[j].site) == 0) {
+                config_issue(issues, &top->files->at[i],
+                             "a second file of '%s': numbering by line would mix up patients",
+                             s->file[i].site);
+                break;
+            }
+        }
+    }
+}
+
+static void bind_patient(const struct top_map *top, struct schema *s, struct config_issues *issues)
+{
+    struct patient_map map = {0};
+    if (top->patient == NULL) {
+        return;
+    }
+    config_bind(top->patient, patient_keys, N_OF(patient_keys), &map, issues);
+    const bool by_column = config_get(top->patient, "column") != NULL;
+    if (by_column == (config_get(top->patient, "from") != NULL)) {
+        config_issue(issues, top->patient, "patient: write either `from: line` or `column: NAME`");
+    } else if (by_column && map.column[0] == '\0') {
+        config_issue(issues, top->patient, "patient: the column has no name");
+    }
+    s->patient_from = by_column ? SCHEMA_PATIENT_COLUMN : SCHEMA_PATIENT_LINE;
+    s->many_rows = map.rows == ROWS_MANY;
+    memcpy(s->patient_column, map.column, sizeof s->patient_column);
+    check_column(s, top->patient, s->patient_column, issues);
+    if (by_column) {
+        return;
+    }
+    if (s->many_rows) {
+        config_issue(issues, top->patient, "patient: numbered by line, each has one row");
+    }
+    check_line_ids(top, s, issues);
+}
+
+/* ---- label and features --------------------------------------------------------------------- */
+
+static void bind_label(const struct top_map *top, struct schema *s, struct config_issues *issues)
+{
+    struct label_map map = {0};
+    if (top->label == NULL) {
+        return;
+    }
+    config_bind(top->label, label_keys, N_OF(label_keys), &map, issues);
+    memcpy(s->label_name, map.name, sizeof s->label_name);
+    memcpy(s->label_column, map.column, sizeof s->label_column);
+    check_column(s, top->label, s->label_column, issues);
+    s->n_positive = read_marks(map.positive, "positive", 1, s->positive, issues);
+    s->n_negative = read_marks(map.negative, "negative", 1, s->negative, issues);
+    keep_apart(map.negative, "negative", s->negative, s->n_negative, "positive", s->positive,
+               s->n_positive, issues);
+    keep_apart(map.positive, "positive", s->positive, s->n_positive, "missing", s->missing,
+               s->n_missing, issues);
+    keep_apart(map.negative, "negative", s->negative, s->n_negative, "missing", s->missing,
+               s->n_missing, issues);
+}
+
+static void bind_range(const struct config_node *node, const struct feature_map *map,
+                       struct schema_feature *f, struct config_issues *issues)
+{
+    double low;
+    double high;
+    if (map->range == NULL) {
+        config_issue(issues, node, "'%s': a continuous feature needs `range: [low, high]`",
+                     f->name);
+        return;
+    }
+    if (!is_list(map->range, "range", 2, 2, issues) ||
+        !config_as_real(&map->range->at[0], &low, issues) ||
+        !config_as_real(&map->range->at[1], &high, issues)) {
+        return;
+    }
+    if (!(low < high) || fabs(low) > RANGE_MAX || fabs(high) > RANGE_MAX) {
+        config_issue(issues, map->range, "range: must be [low, high] with low below high");
+        return;
+    }
+    f->low = low;
+    f->high = high;
+}
+
+static RC bind_categories(const struct config_node *node, const struct feature_map *map,
+                          struct schema_feature *f, struct config_issues *issues, struct error *err)
+{
+    const bool binary = f->type == SCHEMA_BINARY;
+    if (!binary && map->categories == NULL) {
+        config_issue(issues, node, "'%s': a categorical feature needs `categories`", f->name);
+        return RC_OK;
+    }
+    const size_t most = binary ? 2 : SCHEMA_CATEGORIES_MAX;
+    const size_t n = map->categories == NULL ? 2 : map->categories->n;
+    f->category = calloc(n < most ? n + 1 : most, sizeof *f->category); /* more are refused below */
+    if (f->category == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the categories of '%s'", f->name);
+    }
+    if (map->categories == NULL) {
+        memcpy(f->category[0], "0", 2);
+        memcpy(f->category[1], "1", 2);
+        f->n_categories = 2;
+    } else {
+        f->n_categories = read_words(map->categories, "categories", 2, most, f->category, issues);
+    }
+    return RC_OK;
+}
+
+/* A list of binary categories may be absent; then [0, 1] has no node to point at. */
+static void keep_missing_apart(struct schema *s, const struct config_node *node,
+                               const struct feature_map *map, struct schema_feature *f,
+                               struct config_issues *issues)
+{
+    for (size_t c = 0; c < f->n_categories; c++) {
+        if (holds(s->missing, s->n_missing, f->category[c]) ||
+            holds(f->missing, f->n_missing, f->category[c])) {
+            config_issue(issues, map->categories != NULL ? &map->categories->at[c] : node,
+                         "'%s': category '%s' is also missing", f->name, f->category[c]);
+        }
+    }
+}
+
+/* The label must not be among the inputs, nor what names a person or a hospital. */
+static void check_feature_column(const struct schema *s, size_t i, const struct config_node *node,
+                                 struct config_issues *issues)
+{
+    const struct schema_feature *f = &s->feature[i];
+    if (f->column[0] == '\0') {
+        return;
+    }
+    if (strcmp(f->column, s->label_column) == 0) {
+        config_issue(issues, node, "'%s': the label cannot be a feature", f->name);
+    }
+    if (strcmp(f->column, s->patient_column) == 0 || strcmp(f->column, s->site_column) == 0) {
+        config_issue(issues, node, "'%s': the patient's id or site cannot be a feature", f->name);
+    }
+    for (size_t j = 0; j < i; j++) {
+        if (strcmp(f->name, s->feature[j].name) == 0) {
+            config_issue(issues, node, "'%s' stands here twice", f->name);
+            break;
+        }
+        if (strcmp(f->column, s->feature[j].column) == 0) {
+            config_issue(issues, node, "'%s': its column is also that of '%s'", f->name,
+                         s->feature[j].name);
+            break;
+        }
+    }
+    check_column(s, node, f->column, issues);
+}
+
+/* An absent or unknown type was said by config_bind. */
+static bool has_type(const struct config_node *node)
+{
+    const struct config_node *type = config_get(node, "type");
+    for (size_t i = 0; type != NULL && type->kind == CONFIG_SCALAR && type_words[i] != NULL; i++) {
+        if (strcmp(type->text, type_words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static RC bind_feature(struct schema *s, size_t i, const struct config_node *node,
+                       struct config_issues *issues, struct error *err)
+{
+    struct schema_feature *f = &s->feature[i];
+    struct feature_map map = {0};
+    enum rc rc = RC_OK;
+
+    config_bind(node, feature_keys, N_OF(feature_keys), &map, issues);
+    memcpy(f->name, map.name, sizeof f->name);
+    memcpy(f->column, map.column[0] != '\0' ? map.column : map.name, sizeof f->column);
+    memcpy(f->unit, map.unit, sizeof f->unit);
+    f->type = (enum schema_type)map.type;
+    f->may_miss = !map.required;
+    if (!has_type(node)) {
+        return RC_OK; /* what follows depends on it */
+    }
+    if (f->type == SCHEMA_CONTINUOUS) {
+        bind_range(node, &map, f, issues);
+        if (map.categories != NULL) {
+            config_issue(issues, map.categories,
+                         "'%s': a continuous feature has a range, not "
+                         "categories",
+                         f->name);
+        }
+    } else {
+        rc = bind_categories(node, &map, f, issues, err);
+        if (map.range != NULL) {
+            config_issue(issues, map.range, "'%s': only a continuous feature has a range", f->name);
+        }
+    }
+    f->n_missing = read_marks(map.missing, "missing", 0, f->missing, issues);
+    keep_missing_apart(s, node, &map, f, issues);
+    check_feature_column(s, i, node, issues);
+    return rc;
+}
+
+static RC bind_features(const struct top_map *top, struct schema *s, struct config_issues *issues,
+                        struct error *err)
+{
+    if (!is_list(top->features, "features", 1, SCHEMA_FEATURES_MAX, issues)) {
+        return RC_OK;
+    }
+    s->feature = calloc(top->features->n, sizeof *s->feature);
+    if (s->feature == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the features");
+    }
+    s->n_features = top->features->n;
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < s->n_features; i++) {
+        rc = bind_feature(s, i, &top->features->at[i], issues, err);
+    }
+    return rc;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------ */
+
+/* Of its path, everything before the last slash. */
+static void bind_folder(const char *path, struct schema *s, struct config_issues *issues)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) {
+        return;
+    }
+    const size_t n = slash == path ? 1 : (size_t)(slash - path); /* the root keeps its slash */
+    if (n >= sizeof s->folder) {
+        config_issue(issues, NULL, "its path is longer than %d bytes", SCHEMA_PATH_MAX - 1);
+        return;
+    }
+    memcpy(s->folder, path, n);
+}
+
+static RC bind(const struct config_doc *doc, struct schema *s, struct config_issues *issues,
+               struct error *err)
+{
+    const struct config_node *root = config_root(doc);
+    struct top_map top = {0};
+    enum rc rc;
+
+    bind_folder(config_name(doc), s, issues);
+    config_bind(root, top_keys, N_OF(top_keys), &top, issues);
+    memcpy(s->name, top.name, sizeof s->name);
+    bind_separator(&top, root, s, issues);
+    s->n_missing = read_marks(top.missing, "missing", 0, s->missing, issues);
+    rc = bind_files(&top, s, issues, err);
+    if (rc == RC_OK) {
+        rc = bind_columns(&top, root, s, issues, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    bind_site(&top, s, issues);
+    bind_patient(&top, s, issues);
+    bind_label(&top, s, issues);
+    return bind_features(&top, s, issues, err);
+}
+
+static RC bind_and_close(struct config_doc *doc, const char *name, struct schema *out,
+                         struct config_issues *issues, struct error *err)
+{
+    struct schema s = {0};
+
+    issues->path = name;
+    enum rc rc = bind(doc, &s, issues, err);
+    if (rc == RC_OK) {
+        rc = config_verdict(issues, err);
+    }
+    if (rc == RC_OK) {
+        *out = s;
+    } else {
+        schema_release(&s);
+    }
+    config_close(&doc);
+    return rc;
+}
+
+enum rc schema_open(const char *path, struct schema *out, struct config_issues *issues,
+                    struct error *err)
+{
+    struct config_doc *doc = NULL;
+    const enum rc rc = config_open(path, &doc, err);
+    return rc == RC_OK ? bind_and_close(doc, path, out, issues, err) : rc;
+}
+
+enum rc schema_parse(const char *name, const char *text, size_t n, struct schema *out,
+                     struct config_issues *issues, struct error *err)
+{
+    struct config_doc *doc = NULL;
+    const enum rc rc = config_parse(name, text, n, &doc, err);
+    return rc == RC_OK ? bind_and_close(doc, name, out, issues, err) : rc;
+}

@@ -1,0 +1,459 @@
+#include "common/store/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sqlite3.h>
+
+struct store {
+    sqlite3 *db;
+    const char *what;
+    struct statement *first; /* all statements, newest first */
+};
+
+struct statement {
+    struct store *store;
+    sqlite3_stmt *stmt;
+    int n_bound;
+    bool running;  /* stepped and not yet reset */
+    enum rc fault; /* of a bind; reported by the next step */
+    struct statement *next;
+};
+
+/* What the caller can do about each of SQLite's answers. */
+static enum rc kind_of(int answer)
+{
+    switch (answer & 0xff) { /* the low byte is the primary code */
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+        return RC_STATE;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return RC_FORMAT;
+    case SQLITE_TOOBIG:
+        return RC_LIMIT;
+    case SQLITE_NOMEM:
+        return RC_NOMEM;
+    default:
+        return RC_IO;
+    }
+}
+
+/* SQLite's messages name tables, columns and checks, never the values refused. */
+static RC refused(struct store *s, int answer, const char *doing, struct error *err)
+{
+    return error_set(err, kind_of(answer), "%s: %s: %s", s->what, doing, sqlite3_errmsg(s->db));
+}
+
+static RC run_sql(struct store *s, const char *sql, const char *doing, struct error *err)
+{
+    const int answer = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    return answer == SQLITE_OK ? RC_OK : refused(s, answer, doing, err);
+}
+
+/* The first column of the first row. */
+static RC ask_i64(struct store *s, const char *sql, int64_t *out, struct error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    enum rc rc = RC_OK;
+
+    int answer = sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL);
+    if (answer == SQLITE_OK) {
+        answer = sqlite3_step(stmt);
+    }
+    if (answer == SQLITE_ROW) {
+        *out = sqlite3_column_int64(stmt, 0);
+    } else {
+        rc = refused(s, answer, "reading its header", err);
+    }
+    (void)sqlite3_finalize(stmt); /* repeats the answer already reported */
+    return rc;
+}
+
+/* SQLite keeps both numbers as signed 32 bits. */
+static int64_t as_stored(uint32_t id)
+{
+    return (int64_t)(int32_t)id;
+}
+
+/* A new file has no id, no version and no tables; any other id is a stranger's. */
+static RC check_owner(struct store *s, const struct store_kind *kind, struct error *err)
+{
+    int64_t id = 0;
+    int64_t version = 0;
+    int64_t n_tables = 0;
+
+    enum rc rc = ask_i64(s, "PRAGMA application_id", &id, err);
+    if (rc == RC_OK) {
+        rc = ask_i64(s, "PRAGMA user_version", &version, err);
+    }
+    if (rc == RC_OK) {
+        rc = ask_i64(s, "SELECT count(*) FROM sqlite_schema", &n_tables, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const bool is_new = id == 0 && version == 0 && n_tables == 0;
+    if (!is_new && id != as_stored(kind->application_id)) {
+        return error_set(err, RC_FORMAT, "not a %s: the file belongs to another program",
+                         kind->what);
+    }
+    if (version < 0 || (uint64_t)version > kind->n_migrations) {
+        return error_set(err, RC_STATE,
+                         "%s: written by a newer program (version %lld, this one knows %zu)",
+                         kind->what, (long long)version, kind->n_migrations);
+    }
+    return RC_OK;
+}
+
+/* Each migration commits with its number. The number is read again under the write lock, because
+ * another process may have migrated since. */
+static RC migrate(struct store *s, const struct store_kind *kind, struct error *err)
+{
+    int64_t version = 0;
+    enum rc rc = ask_i64(s, "PRAGMA user_version", &version, err);
+
+    while (rc == RC_OK && (uint64_t)version < kind->n_migrations) {
+        char stamp[96];
+
+        rc = store_begin(s, err);
+        if (rc == RC_OK) {
+            rc = ask_i64(s, "PRAGMA user_version", &version, err);
+        }
+        if (rc == RC_OK && version >= 0 && (uint64_t)version < kind->n_migrations) {
+            rc = run_sql(s, kind->migration[version], "migrating", err);
+            version++;
+            (void)snprintf(stamp, sizeof stamp,
+                           "PRAGMA application_id = %lld; PRAGMA user_version = %lld",
+                           (long long)as_stored(kind->application_id), (long long)version);
+            if (rc == RC_OK) {
+                rc = run_sql(s, stamp, "migrating", err);
+            }
+        }
+        if (rc == RC_OK) {
+            rc = store_commit(s, err);
+        }
+        store_rollback(s);
+    }
+    return rc == RC_OK ? check_owner(s, kind, err) : rc;
+}
+
+/* SQLite would make the file readable by the group; made first, ours is private. */
+static RC touch(const char *path, struct error *err)
+{
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return error_set(err, RC_IO, "cannot open '%s': %s", path, strerror(errno));
+    }
+    (void)close(fd);
+    return RC_OK;
+}
+
+/* Answers "wal", or "memory" where there is no file. */
+static RC use_wal(struct store *s, struct error *err)
+{
+    sqlite3_stmt *stmt = NULL;
+    enum rc rc = RC_OK;
+
+    int answer = sqlite3_prepare_v2(s->db, "PRAGMA journal_mode = WAL", -1, &stmt, NULL);
+    if (answer == SQLITE_OK) {
+        answer = sqlite3_step(stmt);
+    }
+    if (answer != SQLITE_ROW) {
+        rc = refused(s, answer, "turning on its log", err);
+    } else {
+        const char *mode = (const char *)sqlite3_column_text(stmt, 0);
+        if (mode == NULL || (strcmp(mode, "wal") != 0 && strcmp(mode, "memory") != 0)) {
+            rc = error_set(err, RC_IO,
+                           "%s: this disk cannot keep a write-ahead log: use a local one", s->what);
+        }
+    }
+    (void)sqlite3_finalize(stmt);
+    return rc;
+}
+
+enum rc store_open(const char *path, const struct store_kind *kind, struct store **out,
+                   struct error *err)
+{
+    assert(kind->application_id != 0);
+    assert(kind->n_migrations > 0);
+
+    struct store *s = NULL;
+    enum rc rc = RC_OK;
+    int answer;
+
+    if (path[0] == '\0') {
+        return error_set(err, RC_INVALID, "%s: no path", kind->what); /* SQLite: a temporary file */
+    }
+    s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return error_set(err, RC_NOMEM, "%s: no memory", kind->what);
+    }
+    s->what = kind->what;
+    if (strcmp(path, ":memory:") != 0) {
+        rc = touch(path, err);
+        if (rc != RC_OK) {
+            goto out;
+        }
+    }
+    answer =
+        sqlite3_open_v2(path, &s->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (answer != SQLITE_OK) {
+        rc = error_set(err, kind_of(answer), "cannot open: %s", sqlite3_errstr(answer));
+        goto out;
+    }
+    (void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
+    rc = check_owner(s, kind, err); /* before anything is written to a stranger's file */
+    if (rc == RC_OK) {
+        rc = use_wal(s, err);
+    }
+    if (rc == RC_OK) {
+        rc = run_sql(s,
+                     "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                     "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF",
+                     "setting up", err);
+    }
+    if (rc == RC_OK) {
+        rc = migrate(s, kind, err);
+    }
+    if (rc != RC_OK) {
+        goto out;
+    }
+    *out = s;
+    s = NULL;
+out:
+    store_close(&s);
+    return rc == RC_OK ? RC_OK : error_context(err, "'%s'", path);
+}
+
+static void finalise(struct statement *st)
+{
+    (void)sqlite3_finalize(st->stmt); /* repeats an old answer, if any */
+    free(st);
+}
+
+void store_close(struct store **s)
+{
+    struct store *gone = *s;
+    if (gone == NULL) {
+        return;
+    }
+    while (gone->first != NULL) {
+        struct statement *st = gone->first;
+        gone->first = st->next;
+        finalise(st);
+    }
+    const int answer = sqlite3_close(gone->db); /* NULL is fine; rolls back what is open */
+    assert(answer == SQLITE_OK);                /* busy only if a statement were left */
+    free(gone);
+    *s = NULL;
+}
+
+enum rc store_prepare(struct store *s, const char *sql, struct statement **out, struct error *err)
+{
+    struct statement *st = calloc(1, sizeof *st);
+    if (st == NULL) {
+        return error_set(err, RC_NOMEM, "%s: no memory for a statement", s->what);
+    }
+    const char *rest = NULL;
+    const int answer =
+        sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st->stmt, &rest);
+    if (answer != SQLITE_OK) {
+        free(st);
+        return refused(s, answer, "preparing a statement", err);
+    }
+    assert(st->stmt != NULL); /* not a comment only */
+    assert(rest[0] == '\0');  /* one statement: a second would never run */
+    st->store = s;
+    st->next = s->first;
+    s->first = st;
+    *out = st;
+    return RC_OK;
+}
+
+void statement_close(struct statement **st)
+{
+    struct statement *gone = *st;
+    if (gone == NULL) {
+        return;
+    }
+    struct statement **place = &gone->store->first;
+    while (*place != gone) {
+        place = &(*place)->next;
+    }
+    *place = gone->next;
+    finalise(gone);
+    *st = NULL;
+}
+
+void statement_reset(struct statement *st)
+{
+    (void)sqlite3_reset(st->stmt); /* repeats the answer of the last step */
+    (void)sqlite3_clear_bindings(st->stmt);
+    st->n_bound = 0;
+    st->running = false;
+    st->fault = RC_OK;
+}
+
+/* The place of the next parameter. Binding a running statement, or more than it has, is our bug. */
+static int next_place(struct statement *st)
+{
+    assert(!st->running);
+    st->n_bound++;
+    assert(st->n_bound <= sqlite3_bind_parameter_count(st->stmt));
+    return st->n_bound;
+}
+
+static void note_bind(struct statement *st, int answer)
+{
+    assert(answer != SQLITE_MISUSE);
+    assert(answer != SQLITE_RANGE);
+    if (answer != SQLITE_OK && st->fault == RC_OK) {
+        st->fault = kind_of(answer);
+    }
+}
+
+void statement_bind_i64(struct statement *st, int64_t x)
+{
+    note_bind(st, sqlite3_bind_int64(st->stmt, next_place(st), x));
+}
+
+void statement_bind_real(struct statement *st, double x)
+{
+    note_bind(st, sqlite3_bind_double(st->stmt, next_place(st), x));
+    if (isnan(x) && st->fault == RC_OK) {
+        st->fault = RC_NUMERIC; /* SQLite would store NULL */
+    }
+}
+
+void statement_bind_text(struct statement *st, const char *text)
+{
+    assert(text != NULL);
+    note_bind(st, sqlite3_bind_text64(st->stmt, next_place(st), text, strlen(text), SQLITE_STATIC,
+                                      SQLITE_UTF8));
+}
+
+void statement_bind_blob(struct statement *st, const void *data, size_t n)
+{
+    const int place = next_place(st);
+    if (n == 0) {
+        note_bind(st, sqlite3_bind_zeroblob(st->stmt, place, 0));
+    } else {
+        assert(data != NULL);
+        note_bind(st, sqlite3_bind_blob64(st->stmt, place, data, n, SQLITE_STATIC));
+    }
+}
+
+void statement_bind_null(struct statement *st)
+{
+    note_bind(st, sqlite3_bind_null(st->stmt, next_place(st)));
+}
+
+enum rc statement_step(struct statement *st, bool *row, struct error *err)
+{
+    assert(st->n_bound == sqlite3_bind_parameter_count(st->stmt));
+
+    if (st->fault != RC_OK) {
+        const enum rc fault = st->fault;
+        statement_reset(st);
+        return error_set(err, fault, "%s: %s", st->store->what,
+                         fault == RC_NUMERIC ? "a NaN cannot be stored"
+                                             : "a value cannot be bound");
+    }
+    st->running = true;
+    const int answer = sqlite3_step(st->stmt);
+    if (answer == SQLITE_ROW) {
+        *row = true;
+        return RC_OK;
+    }
+    enum rc rc = RC_OK;
+    if (answer == SQLITE_DONE) {
+        *row = false;
+    } else {
+        rc = refused(st->store, answer, "statement", err); /* before reset: it keeps the message */
+    }
+    statement_reset(st);
+    return rc;
+}
+
+enum rc statement_run(struct statement *st, struct error *err)
+{
+    bool row = true;
+    enum rc rc = RC_OK;
+    while (rc == RC_OK && row) {
+        rc = statement_step(st, &row, err);
+    }
+    return rc;
+}
+
+static void check_column(const struct statement *st, int column)
+{
+    assert(st->running);
+    assert(column >= 0);
+    assert(column < sqlite3_data_count(st->stmt));
+}
+
+int64_t statement_i64(struct statement *st, int column)
+{
+    check_column(st, column);
+    return sqlite3_column_int64(st->stmt, column);
+}
+
+double statement_real(struct statement *st, int column)
+{
+    check_column(st, column);
+    return sqlite3_column_double(st->stmt, column);
+}
+
+const char *statement_text(struct statement *st, int column)
+{
+    check_column(st, column);
+    return (const char *)sqlite3_column_text(st->stmt, column);
+}
+
+const void *statement_blob(struct statement *st, int column, size_t *n)
+{
+    check_column(st, column);
+    const void *data = sqlite3_column_blob(st->stmt, column); /* first: it may convert */
+    *n = (size_t)sqlite3_column_bytes(st->stmt, column);
+    return data;
+}
+
+bool statement_is_null(struct statement *st, int column)
+{
+    check_column(st, column);
+    return sqlite3_column_type(st->stmt, column) == SQLITE_NULL;
+}
+
+enum rc store_begin(struct store *s, struct error *err)
+{
+    assert(sqlite3_get_autocommit(s->db) != 0); /* transactions do not nest */
+    return run_sql(s, "BEGIN IMMEDIATE", "starting a transaction", err);
+}
+
+enum rc store_commit(struct store *s, struct error *err)
+{
+    if (sqlite3_get_autocommit(s->db) != 0) {
+        return error_set(err, RC_STATE, "%s: nothing to commit: it was rolled back", s->what);
+    }
+    const enum rc rc = run_sql(s, "COMMIT", "committing", err);
+    if (rc != RC_OK) {
+        store_rollback(s);
+    }
+    return rc;
+}
+
+void store_rollback(struct store *s)
+{
+    if (sqlite3_get_autocommit(s->db) == 0) {
+        /* Fails only where SQLite has rolled back by itself. */
+        (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    }
+}

@@ -1,0 +1,90 @@
+/**
+ * @file store.h
+ * SQLite, opened one way: WAL, synchronous=FULL, foreign keys, a busy timeout, an application id,
+ * and numbered migrations. Home of <sqlite3.h>. Other modules see statements only through here.
+ *
+ * A new file is readable by its owner alone (mode 0600; SQLite gives its -wal and -shm the same),
+ * and what is deleted is overwritten with zeros: these files hold patients and ledgers.
+ */
+#ifndef COMMON_STORE_STORE_H
+#define COMMON_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+
+/** How long a locked file is waited for before RC_IO: longer than any transaction of ours. */
+enum { STORE_BUSY_MS = 5000 };
+
+struct store;     /* opaque: one connection, one thread at a time */
+struct statement; /* opaque: prepared once, owned by its store, finalised at store_close */
+
+/** How a kind of file is made. Migration i brings user_version i to i+1; never edited once landed. */
+struct store_kind {
+    uint32_t application_id; /**< not 0: that is what a stranger's file has */
+    const char *what;        /**< "privacy ledger": for messages */
+    size_t n_migrations;
+    const char *const *migration; /**< [n_migrations] SQL, each run in one transaction */
+};
+
+/**
+ * Opens or creates. ":memory:" gives a private database in memory, for simulations.
+ * @retval RC_INVALID no path
+ * @retval RC_IO      cannot open; @retval RC_FORMAT another application's file or not a database
+ * @retval RC_STATE   written by a newer program; @retval RC_NOMEM
+ */
+RC store_open(const char *path, const struct store_kind *kind, struct store **out,
+              struct error *err);
+/** Finalises all statements; rolls back what was not committed. */
+void store_close(struct store **s);
+
+/** One statement of ours, kept until store_close. @retval RC_IO refused; @retval RC_NOMEM */
+RC store_prepare(struct store *s, const char *sql, struct statement **out, struct error *err);
+
+/** Before store_close does it: for statements of one task. NULL is fine. */
+void statement_close(struct statement **st);
+
+/**
+ * Bind parameters by position from 1, in order of the calls; `statement_reset` starts anew. All
+ * parameters are bound before the first step: a forgotten one aborts, it does not become NULL.
+ * What cannot be bound (NaN, no memory) is reported by the step that follows.
+ */
+void statement_reset(struct statement *st);
+void statement_bind_i64(struct statement *st, int64_t x);
+void statement_bind_real(struct statement *st, double x);
+/** Text and blobs are borrowed until the next reset. A blob of 0 bytes is a blob, not NULL. */
+void statement_bind_text(struct statement *st, const char *text);
+void statement_bind_blob(struct statement *st, const void *data, size_t n);
+void statement_bind_null(struct statement *st);
+
+/**
+ * One row, or none: *row says which. After the last row, and after a failure, the statement resets
+ * itself: bindings are gone, the next bind is parameter 1 again.
+ * @retval RC_STATE   a constraint (CHECK, UNIQUE, type of a STRICT column)
+ * @retval RC_NUMERIC a NaN was bound; @retval RC_LIMIT a value too large for SQLite
+ * @retval RC_FORMAT  the file is damaged; @retval RC_IO disk or lock; @retval RC_NOMEM
+ */
+RC statement_step(struct statement *st, bool *row, struct error *err);
+/** Steps to the end, rows are dropped, and resets. Fails as statement_step. */
+RC statement_run(struct statement *st, struct error *err);
+
+/**
+ * Columns of the present row, from 0; pointers live until the next step or reset. NULL reads as 0,
+ * 0.0 and NULL. Text may hold what another program wrote: validate it.
+ */
+int64_t statement_i64(struct statement *st, int column);
+double statement_real(struct statement *st, int column);
+const char *statement_text(struct statement *st, int column);
+const void *statement_blob(struct statement *st, int column, size_t *n);
+bool statement_is_null(struct statement *st, int column);
+
+/** BEGIN IMMEDIATE … COMMIT. A failed commit is rolled back. @retval RC_IO locked or disk */
+RC store_begin(struct store *s, struct error *err);
+/** @retval RC_STATE SQLite had already rolled back (as on a full disk) */
+RC store_commit(struct store *s, struct error *err);
+/** Safe to call with no transaction open: for `goto out`. */
+void store_rollback(struct store *s);
+
+#endif

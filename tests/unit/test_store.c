@@ -1,0 +1,441 @@
+#include <fcntl.h>
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/store/store.h"
+
+static const char *const migrations[] = {
+    "CREATE TABLE entry (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " x REAL CHECK (x >= 0), data BLOB) STRICT;",
+    "CREATE TABLE part (entry INTEGER NOT NULL REFERENCES entry(id)) STRICT;"
+    "INSERT INTO entry (id, name, x, data) VALUES (100, 'made by migration 2', 0, NULL);",
+};
+static const struct store_kind kind = {
+    .application_id = 0x57520001, .what = "test file", .n_migrations = 2, .migration = migrations};
+static const struct store_kind older = {
+    .application_id = 0x57520001, .what = "test file", .n_migrations = 1, .migration = migrations};
+static const struct store_kind stranger = {
+    .application_id = 0xF7520002, .what = "other file", .n_migrations = 1, .migration = migrations};
+
+static char folder[256];
+static char path[300];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    const char *tmp = getenv("TMPDIR");
+    (void)snprintf(folder, sizeof folder, "%s/wr_store_XXXXXX", tmp != NULL ? tmp : "/tmp");
+    if (mkdtemp(folder) == NULL) {
+        return -1;
+    }
+    (void)snprintf(path, sizeof path, "%s/a.db", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"a.db", "a.db-wal", "a.db-shm", "a.db-journal"};
+    for (size_t i = 0; i < sizeof name / sizeof name[0]; i++) {
+        char file[400];
+        (void)snprintf(file, sizeof file, "%s/%s", folder, name[i]);
+        (void)unlink(file);
+    }
+    return rmdir(folder);
+}
+
+static struct store *opened(const char *where, const struct store_kind *k)
+{
+    struct error err = {0};
+    struct store *s = NULL;
+    if (store_open(where, k, &s, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    return s;
+}
+
+static struct statement *prepared(struct store *s, const char *sql)
+{
+    struct error err = {0};
+    struct statement *st = NULL;
+    if (store_prepare(s, sql, &st, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    return st;
+}
+
+static int64_t asked(struct store *s, const char *sql)
+{
+    struct error err = {0};
+    bool row = false;
+    struct statement *st = prepared(s, sql);
+    assert_int_equal(statement_step(st, &row, &err), RC_OK);
+    assert_true(row);
+    const int64_t x = statement_i64(st, 0);
+    statement_reset(st);
+    return x;
+}
+
+static RC insert(struct statement *st, const char *name, double x, struct error *err)
+{
+    statement_bind_text(st, name);
+    statement_bind_real(st, x);
+    return statement_run(st, err);
+}
+
+static void what_is_written_is_read_after_reopening(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    static const unsigned char bytes[5] = {0, 1, 0, 255, 7};
+    struct store *s = opened(path, &kind);
+    struct statement *st = prepared(s, "INSERT INTO entry VALUES (?, ?, ?, ?)");
+    for (int64_t i = 0; i < 3; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof name, "n%d", (int)i);
+        statement_bind_i64(st, i - 1);
+        statement_bind_text(st, name);
+        if (i == 1) {
+            statement_bind_null(st);
+        } else {
+            statement_bind_real(st, 0.1 * (double)i);
+        }
+        statement_bind_blob(st, bytes, i == 0 ? 0 : sizeof bytes);
+        assert_int_equal(statement_run(st, &err), RC_OK);
+    }
+    store_close(&s);
+    assert_null(s);
+    store_close(&s); /* NULL is fine */
+
+    s = opened(path, &kind);
+    struct statement *read =
+        prepared(s, "SELECT id, name, x, data FROM entry WHERE id < ? ORDER BY id");
+    statement_bind_i64(read, 50);
+    bool row = false;
+    for (int64_t i = 0; i < 3; i++) {
+        size_t n = 99;
+        assert_int_equal(statement_step(read, &row, &err), RC_OK);
+        assert_true(row);
+        assert_int_equal(statement_i64(read, 0), i - 1);
+        assert_int_equal(statement_text(read, 1)[1], '0' + i);
+        assert_int_equal(statement_is_null(read, 2), i == 1);
+        assert_true(statement_real(read, 2) == (i == 1 ? 0.0 : 0.1 * (double)i));
+        const void *data = statement_blob(read, 3, &n);
+        assert_false(statement_is_null(read, 3)); /* an empty blob is not NULL */
+        assert_int_equal(n, i == 0 ? 0 : sizeof bytes);
+        if (i > 0) {
+            assert_memory_equal(data, bytes, sizeof bytes);
+        }
+    }
+    assert_int_equal(statement_step(read, &row, &err), RC_OK);
+    assert_false(row);
+    statement_bind_i64(read, 0); /* it has reset itself: position 1 again */
+    assert_int_equal(statement_step(read, &row, &err), RC_OK);
+    assert_true(row);
+    assert_int_equal(statement_i64(read, 0), -1);
+    store_close(&s); /* with a statement still on a row */
+}
+
+static void a_file_is_opened_with_log_full_sync_and_foreign_keys(void **state)
+{
+    (void)state;
+    struct store *s = opened(path, &kind);
+    struct error err = {0};
+    bool row = false;
+    struct statement *mode = prepared(s, "PRAGMA journal_mode");
+    assert_int_equal(statement_step(mode, &row, &err), RC_OK);
+    assert_string_equal(statement_text(mode, 0), "wal");
+    assert_int_equal(asked(s, "PRAGMA synchronous"), 2);
+    assert_int_equal(asked(s, "PRAGMA foreign_keys"), 1);
+    assert_int_equal(asked(s, "PRAGMA secure_delete"), 1);
+    assert_int_equal(asked(s, "PRAGMA busy_timeout"), STORE_BUSY_MS);
+    assert_int_equal(asked(s, "PRAGMA application_id"), 0x57520001);
+    assert_int_equal(asked(s, "PRAGMA user_version"), 2);
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    store_close(&s);
+}
+
+static void an_older_file_is_migrated_and_keeps_its_rows(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(path, &older);
+    assert_int_equal(asked(s, "PRAGMA user_version"), 1);
+    assert_int_equal(
+        insert(prepared(s, "INSERT INTO entry (name, x) VALUES (?, ?)"), "old", 3, &err), RC_OK);
+    store_close(&s);
+    s = opened(path, &kind);
+    assert_int_equal(asked(s, "PRAGMA user_version"), 2);
+    assert_int_equal(asked(s, "SELECT count(*) FROM entry"), 2);
+    store_close(&s);
+    s = opened(path, &kind); /* a second time changes nothing */
+    assert_int_equal(asked(s, "SELECT count(*) FROM entry"), 2);
+    store_close(&s);
+}
+
+static void a_failing_migration_leaves_the_file_at_its_old_version(void **state)
+{
+    (void)state;
+    const char *const broken[] = {migrations[0], "CREATE TABLE more (x INTEGER) STRICT;"
+                                                 "INSERT INTO no_such_table VALUES (1);"};
+    struct store_kind bad = kind;
+    bad.migration = broken;
+    struct error err = {0};
+    struct store *s = NULL;
+    assert_int_equal(store_open(path, &bad, &s, &err), RC_IO);
+    assert_null(s);
+    s = opened(path, &older);
+    assert_int_equal(asked(s, "PRAGMA user_version"), 1);
+    assert_int_equal(asked(s, "SELECT count(*) FROM sqlite_schema WHERE name = 'more'"), 0);
+    store_close(&s);
+}
+
+static void a_newer_file_is_refused(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(path, &kind);
+    store_close(&s);
+    assert_int_equal(store_open(path, &older, &s, &err), RC_STATE);
+    assert_non_null(strstr(err.text, "newer program"));
+    assert_null(s);
+}
+
+static void a_strangers_file_is_refused_and_not_touched(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(path, &stranger);
+    assert_int_equal(asked(s, "PRAGMA application_id"), (int64_t)(int32_t)0xF7520002);
+    store_close(&s);
+    s = opened(path, &stranger); /* an id above 2^31 is recognised */
+    store_close(&s);
+    assert_int_equal(store_open(path, &kind, &s, &err), RC_FORMAT);
+    assert_non_null(strstr(err.text, "another program"));
+    assert_null(s);
+
+    FILE *f = fopen(path, "wbe");
+    assert_non_null(f);
+    assert_true(fputs("patient,age\n1,2\nthis is a text file that is longer than a header of one "
+                      "hundred bytes, so that it cannot be taken for anything else\n",
+                      f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(store_open(path, &kind, &s, &err), RC_FORMAT);
+    struct stat info;
+    assert_int_equal(stat(path, &info), 0);
+    assert_true(info.st_size > 100 && info.st_size < 200);
+}
+
+static void a_database_with_tables_but_no_id_is_a_strangers(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(path, &kind);
+    assert_int_equal(statement_run(prepared(s, "PRAGMA application_id = 0"), &err), RC_OK);
+    store_close(&s);
+    assert_int_equal(store_open(path, &kind, &s, &err), RC_FORMAT);
+    assert_null(s);
+}
+
+static void a_path_that_cannot_be_opened_is_an_io_error(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = NULL;
+    char nowhere[400];
+    (void)snprintf(nowhere, sizeof nowhere, "%s/none/a.db", folder);
+    assert_int_equal(store_open(nowhere, &kind, &s, &err), RC_IO);
+    assert_int_equal(store_open(folder, &kind, &s, &err), RC_IO);
+    assert_int_equal(store_open("", &kind, &s, &err), RC_INVALID);
+    assert_null(s);
+}
+
+static void a_constraint_is_a_state_error_and_the_statement_can_be_used_again(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(":memory:", &kind);
+    struct statement *st = prepared(s, "INSERT INTO entry (name, x) VALUES (?, ?)");
+    assert_int_equal(insert(st, "a", 1, &err), RC_OK);
+    assert_int_equal(insert(st, "a", 1, &err), RC_STATE);  /* UNIQUE */
+    assert_int_equal(insert(st, "b", -1, &err), RC_STATE); /* CHECK */
+    assert_null(strstr(err.text, "-1"));
+    assert_int_equal(insert(st, "b", 1, &err), RC_OK);
+    struct statement *part = prepared(s, "INSERT INTO part VALUES (?)");
+    statement_bind_i64(part, 77);
+    assert_int_equal(statement_run(part, &err), RC_STATE); /* FOREIGN KEY */
+    statement_bind_text(part, "one");
+    assert_int_equal(statement_run(part, &err), RC_STATE); /* STRICT */
+    store_close(&s);
+}
+
+static void a_nan_is_refused_instead_of_becoming_null(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(":memory:", &kind);
+    struct statement *st = prepared(s, "INSERT INTO entry (name, x) VALUES (?, ?)");
+    assert_int_equal(insert(st, "a", (double)NAN, &err), RC_NUMERIC);
+    assert_int_equal(insert(st, "a", (double)INFINITY, &err), RC_OK);
+    assert_int_equal(asked(s, "SELECT count(*) FROM entry WHERE name = 'a'"), 1);
+    store_close(&s);
+}
+
+static void what_is_rolled_back_is_gone(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(path, &kind);
+    struct statement *st = prepared(s, "INSERT INTO entry (name, x) VALUES (?, ?)");
+    store_rollback(s); /* nothing open: fine */
+    assert_int_equal(store_begin(s, &err), RC_OK);
+    assert_int_equal(insert(st, "a", 1, &err), RC_OK);
+    store_rollback(s);
+    assert_int_equal(store_commit(s, &err), RC_STATE);
+    assert_int_equal(store_begin(s, &err), RC_OK);
+    assert_int_equal(insert(st, "b", 1, &err), RC_OK);
+    assert_int_equal(store_commit(s, &err), RC_OK);
+    assert_int_equal(store_begin(s, &err), RC_OK);
+    assert_int_equal(insert(st, "c", 1, &err), RC_OK);
+    store_close(&s); /* closed without a commit */
+    s = opened(path, &kind);
+    assert_int_equal(asked(s, "SELECT count(*) FROM entry WHERE name IN ('a', 'b', 'c')"), 1);
+    assert_int_equal(asked(s, "SELECT count(*) FROM entry WHERE name = 'b'"), 1);
+    store_close(&s);
+}
+
+static void a_statement_can_be_closed_before_its_store(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(":memory:", &kind);
+    struct statement *a = prepared(s, "SELECT 1");
+    struct statement *b = prepared(s, "SELECT 2");
+    struct statement *c = prepared(s, "SELECT 3");
+    bool row = false;
+    assert_int_equal(statement_step(b, &row, &err), RC_OK); /* on a row */
+    statement_close(&b);
+    assert_null(b);
+    statement_close(&b);
+    statement_close(&a);
+    assert_int_equal(statement_step(c, &row, &err), RC_OK);
+    assert_int_equal(statement_i64(c, 0), 3);
+    store_close(&s);
+}
+
+static void two_memory_stores_share_nothing(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *a = opened(":memory:", &kind);
+    struct store *b = opened(":memory:", &kind);
+    assert_int_equal(insert(prepared(a, "INSERT INTO entry (name, x) VALUES (?, ?)"), "a", 1, &err),
+                     RC_OK);
+    assert_int_equal(asked(a, "SELECT count(*) FROM entry"), 2);
+    assert_int_equal(asked(b, "SELECT count(*) FROM entry"), 1);
+    store_close(&a);
+    store_close(&b);
+}
+
+/* Commits entry after entry, says so, and is killed wherever it is. */
+static void write_until_killed(int say)
+{
+    struct error err = {0};
+    struct store *s = NULL;
+    struct statement *st = NULL;
+    if (store_open(path, &kind, &s, &err) != RC_OK ||
+        store_prepare(s, "INSERT INTO entry (name, x) VALUES (?, ?)", &st, &err) != RC_OK) {
+        _exit(1);
+    }
+    for (int i = 0; i < 100000; i++) {
+        char a[16];
+        char b[16];
+        (void)snprintf(a, sizeof a, "a%d", i);
+        (void)snprintf(b, sizeof b, "b%d", i);
+        if (store_begin(s, &err) != RC_OK || insert(st, a, i, &err) != RC_OK ||
+            insert(st, b, i, &err) != RC_OK || store_commit(s, &err) != RC_OK ||
+            write(say, "+", 1) != 1) {
+            _exit(1);
+        }
+    }
+    _exit(0);
+}
+
+static void a_killed_writer_loses_nothing_it_committed_and_tears_nothing(void **state)
+{
+    (void)state;
+    int64_t committed = 0;
+    for (int64_t kills = 0; kills < 5; kills++) {
+        int pipe_end[2];
+        assert_int_equal(pipe(pipe_end), 0);
+        const pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            (void)close(pipe_end[0]);
+            (void)unlink(path);
+            char wal[400];
+            (void)snprintf(wal, sizeof wal, "%s-wal", path);
+            (void)unlink(wal);
+            (void)snprintf(wal, sizeof wal, "%s-shm", path);
+            (void)unlink(wal);
+            write_until_killed(pipe_end[1]);
+        }
+        (void)close(pipe_end[1]);
+        char c;
+        committed = 0;
+        while (committed < 3 + 7 * kills && read(pipe_end[0], &c, 1) == 1) {
+            committed++;
+        }
+        assert_int_equal(kill(child, SIGKILL), 0);
+        while (read(pipe_end[0], &c, 1) == 1) {
+            committed++;
+        }
+        (void)close(pipe_end[0]);
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status));
+        struct store *s = opened(path, &kind);
+        const int64_t a = asked(s, "SELECT count(*) FROM entry WHERE name LIKE 'a%'");
+        const int64_t b = asked(s, "SELECT count(*) FROM entry WHERE name LIKE 'b%'");
+        assert_int_equal(a, b);
+        assert_true(a >= committed && a <= committed + 1); /* committed, perhaps not yet said */
+        store_close(&s);
+    }
+}
+
+int main(void)
+{
+#define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
+    const struct CMUnitTest tests[] = {
+        IN_FOLDER(what_is_written_is_read_after_reopening),
+        IN_FOLDER(a_file_is_opened_with_log_full_sync_and_foreign_keys),
+        IN_FOLDER(an_older_file_is_migrated_and_keeps_its_rows),
+        IN_FOLDER(a_failing_migration_leaves_the_file_at_its_old_version),
+        IN_FOLDER(a_newer_file_is_refused),
+        IN_FOLDER(a_strangers_file_is_refused_and_not_touched),
+        IN_FOLDER(a_database_with_tables_but_no_id_is_a_strangers),
+        IN_FOLDER(a_path_that_cannot_be_opened_is_an_io_error),
+        cmocka_unit_test(a_constraint_is_a_state_error_and_the_statement_can_be_used_again),
+        cmocka_unit_test(a_nan_is_refused_instead_of_becoming_null),
+        IN_FOLDER(what_is_rolled_back_is_gone),
+        cmocka_unit_test(a_statement_can_be_closed_before_its_store),
+        cmocka_unit_test(two_memory_stores_share_nothing),
+        IN_FOLDER(a_killed_writer_loses_nothing_it_committed_and_tears_nothing),
+    };
+#undef IN_FOLDER
+    return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}
