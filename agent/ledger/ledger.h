@@ -1,0 +1,163 @@
+/**
+ * @file ledger.h
+ * The hospital's own account of privacy, and the gate in front of everything that leaves it.
+ *
+ * A round's mechanism and its finished update are committed in ONE transaction before the update is
+ * handed to anybody; the site's adapters and optimiser state commit with them. A restart finds the
+ * stored bytes and sends them again. (study, round) is unique for ever. The ledger stores
+ * mechanisms, not epsilons, and composes them over rounds, restarts and studies at each question.
+ *
+ * Joining a study promises it its remaining rounds: what is promised counts as spent when the next
+ * study asks, so that no joined study runs dry midway. ledger_end_study gives an unused promise
+ * back.
+ */
+#ifndef AGENT_LEDGER_LEDGER_H
+#define AGENT_LEDGER_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/accountant/accountant.h"
+#include "common/base/error.h"
+#include "common/base/hash.h"
+#include "common/config/config.h"
+#include "common/study/study.h"
+
+/** The site's policy: written by the hospital (site.yaml), never by a coordinator. */
+struct ledger_policy {
+    double max_epsilon_per_study; /**< INFINITY allows studies without noise */
+    double max_epsilon_total;     /**< over all studies, at delta = max_delta_per_study */
+    double max_delta_per_study;   /**< in (0, 1) */
+    size_t min_patients;          /**< smallest cohort that may take part */
+    size_t min_sites;             /**< floor for the study's min_sites; default 1 */
+    size_t max_colluding;         /**< floor for the study's max_colluding; default 0 */
+};
+
+/** Reads the `policy:` map of a site.yaml. `map` may be NULL (no such map: every key is missing).
+ *  @retval RC_INVALID at least one problem, all of them in `issues` */
+RC ledger_policy_read(const struct config_node *map, struct ledger_policy *out,
+                      struct config_issues *issues, struct error *err);
+
+/** The table behind it, for the reference page. */
+const struct config_key *ledger_policy_keys(size_t *n);
+
+struct ledger; /* opaque: one connection, one thread */
+
+struct store_kind;
+extern const struct store_kind ledger_store_kind; /**< for repair tools and tests */
+
+/**
+ * Opens or creates, and checks the hash chain over every row. Several processes may have the same
+ * file open (the trainer, and a person asking what-if): each question and each spend is one
+ * transaction, and the file itself refuses a second spend of a round.
+ * @param path a file or ":memory:"
+ * @retval RC_INVALID a policy with a number out of range
+ * @retval RC_FORMAT  not a ledger, or a damaged or edited one
+ * @retval RC_STATE   written by a newer program; otherwise see store_open
+ */
+RC ledger_open(const char *path, const struct ledger_policy *policy, struct ledger **out,
+               struct error *err);
+void ledger_close(struct ledger **l);
+
+/**
+ * What a study would cost this site, and what the policy says of it. All but epsilon_study are at
+ * delta = max_delta_per_study.
+ */
+struct ledger_forecast {
+    double epsilon_study;    /**< of the whole study, at its own delta: what it has spent here and
+                                  the rounds that may still come */
+    double epsilon_spent;    /**< of everything in the ledger now */
+    double epsilon_promised; /**< of that and what other joined studies may still spend */
+    double epsilon_after;    /**< of that and this study's remaining rounds. To the bit what
+                                  ledger_epsilon says once every promised round was spent. */
+    double epsilon_left;     /**< max_epsilon_total - epsilon_promised, not below 0. A figure for
+                                  people: epsilons add up to less than their sum. */
+    bool allowed;
+    char reason[240]; /**< one sentence: policy, asked and left; "" if allowed. May go to the
+                           coordinator: it does not hold the size of the cohort. */
+};
+
+/**
+ * Pure question: nothing is written. Rounds of this study that are already in the ledger are not
+ * counted twice; rounds that were skipped before the newest one can no longer come.
+ * Comparisons are exact: sigma is rounded up when it is solved, so a study never costs more than
+ * the epsilon it states, and a policy of just that epsilon allows it.
+ * @param n_patients the site's real number, compared with min_patients here only
+ * @retval RC_INVALID the study's numbers make no mechanism
+ */
+RC ledger_what_if(struct ledger *l, const struct study *study, const struct hash *study_hash,
+                  size_t n_patients, struct ledger_forecast *out, struct error *err);
+
+/**
+ * Consent to one study: checks the policy as above and writes the study's row (name, hash, plan).
+ * Repeating it for the same hash is the same answer, unless policy or cohort changed between.
+ * @retval RC_LIMIT   refused; err->text is the forecast's sentence
+ * @retval RC_STATE   the name is known with another hash, or the study has ended here
+ * @retval RC_INVALID as ledger_what_if
+ */
+RC ledger_join(struct ledger *l, const struct study *study, const struct hash *study_hash,
+               size_t n_patients, int64_t now_ms, struct error *err);
+
+/**
+ * The study is over for this site (done, failed, or we withdraw): it can spend nothing more, for
+ * ever, and the rounds it had left no longer count as promised. What it spent stays spent.
+ * Repeating it is harmless. @retval RC_STATE not joined
+ */
+RC ledger_end_study(struct ledger *l, const struct hash *study, int64_t now_ms, struct error *err);
+
+/** What a finished round wants to commit. Pointers are borrowed for the call. */
+struct ledger_spend {
+    struct hash study;          /**< study_hash: must have been joined */
+    uint64_t round;             /**< from 1 */
+    struct mechanism mechanism; /**< steps really taken, q, sigma */
+    double clip;
+    struct hash cohort; /**< dataset version it was trained on */
+    struct hash model;  /**< global model it started from */
+    const void *update; /**< the bytes that will leave */
+    size_t update_bytes;
+    const void *site_state; /**< adapters and optimiser: stay here */
+    size_t site_state_bytes;
+    int64_t now_ms;
+};
+
+/**
+ * Commits mechanism, update and site state together, after checking that the mechanism is the one
+ * the study was joined with and that the policy still covers all that is spent and promised.
+ * @retval RC_STATE  this round is already there (ask ledger_stored), it is older than the newest
+ *                   one there or beyond the plan, the study is not joined or has ended, or the
+ *                   mechanism differs from the plan
+ * @retval RC_LIMIT  beyond policy; nothing written
+ * @retval RC_IO     not committed: nothing may leave
+ */
+RC ledger_spend(struct ledger *l, const struct ledger_spend *spend, struct error *err);
+
+/** The stored update of a round. *found = false if there is none. Bytes live until the next call.
+ *  @retval RC_FORMAT the bytes are not those that were stored: they must not leave */
+RC ledger_stored(struct ledger *l, const struct hash *study, uint64_t round, bool *found,
+                 const void **update, size_t *n, struct error *err);
+
+/** The site state after the newest spent round of a study (round 0 and n = 0: none yet). Bytes live
+ *  until the next call. @retval RC_FORMAT damaged */
+RC ledger_site_state(struct ledger *l, const struct hash *study, uint64_t *round,
+                     const void **state, size_t *n, struct error *err);
+
+/** Epsilon at delta of everything spent, or of one study (study != NULL; 0 if never joined).
+ *  @retval RC_INVALID delta not in (0, 1) */
+RC ledger_epsilon(struct ledger *l, const struct hash *study, double delta, double *out,
+                  struct error *err);
+
+/** One row for people: `ledger_rows` calls `each` in order of commitment. `each` must not call the
+ *  ledger. */
+struct ledger_row {
+    int64_t sequence, at_ms;
+    char study[STUDY_NAME_MAX];
+    uint64_t round;
+    struct mechanism mechanism;
+    double clip;
+    struct hash update; /**< hash of the stored bytes */
+};
+RC ledger_rows(struct ledger *l, void (*each)(void *ctx, const struct ledger_row *row), void *ctx,
+               struct error *err);
+
+#endif

@@ -1,0 +1,133 @@
+/**
+ * @file ledger_internal.h
+ * What the files of this folder share: the open ledger, the composition, the chain.
+ */
+#ifndef AGENT_LEDGER_LEDGER_INTERNAL_H
+#define AGENT_LEDGER_LEDGER_INTERNAL_H
+
+#include "agent/ledger/ledger.h"
+#include "common/base/arena.h"
+#include "common/store/store.h"
+
+enum ledger_sql {
+    LEDGER_PLAN_BY_HASH,
+    LEDGER_HASH_BY_NAME,
+    LEDGER_COUNT_STUDIES,
+    LEDGER_ACCOUNTS,
+    LEDGER_LAST_STUDY,
+    LEDGER_LAST_SPEND,
+    LEDGER_ADD_STUDY,
+    LEDGER_END_STUDY,
+    LEDGER_ADD_SPEND,
+    LEDGER_ADD_RELEASE,
+    LEDGER_SET_SITE_STATE,
+    LEDGER_RELEASE,
+    LEDGER_SITE_STATE,
+    LEDGER_ALL_STUDIES,
+    LEDGER_ALL_SPENDS,
+    LEDGER_SQL_COUNT
+};
+
+extern const char *const ledger_sql[LEDGER_SQL_COUNT];
+
+/** A study's row. The two step counts are of now; the rest is what was joined. */
+struct ledger_plan {
+    int64_t id; /**< 0: not joined */
+    char name[STUDY_NAME_MAX];
+    struct hash hash;
+    struct mechanism round; /**< one round */
+    uint64_t rounds;
+    double clip;
+    double epsilon, delta; /**< what the study states */
+    size_t min_sites, max_colluding;
+    bool ended;
+    uint64_t newest;         /**< newest round in the ledger; 0: none */
+    uint64_t spent_steps;    /**< in the ledger */
+    uint64_t promised_steps; /**< may still come */
+};
+
+/* A composition costs milliseconds and is asked again at each spend with the same answer: what is
+ * spent and promised together changes only when a study joins, ends or skips. */
+enum { LEDGER_MEMO = 8 };
+
+struct ledger_memo {
+    struct hash asked; /**< of mechanisms and delta */
+    double epsilon;
+    bool used;
+};
+
+struct ledger {
+    struct store *store;
+    struct statement *st[LEDGER_SQL_COUNT];
+    struct ledger_policy policy;
+    struct arena accounts; /**< scratch of one composition */
+    struct arena bytes;    /**< what the last question handed out */
+    struct ledger_memo memo[LEDGER_MEMO];
+    size_t memo_next;
+};
+
+/* ---- ledger.c -------------------------------------------------------------------------------- */
+
+/** Empties `a` and makes room in it for `size` bytes, keeping the old block if it is enough. */
+RC ledger_room(struct arena *a, size_t size, struct error *err);
+
+/** A study as it was joined, with what it has spent and may still spend; id 0: not joined. */
+RC ledger_find_plan(struct ledger *l, const struct hash *hash, struct ledger_plan *out,
+                    struct error *err);
+/** The same. @retval RC_STATE not joined */
+RC ledger_must_find_plan(struct ledger *l, const struct hash *hash, struct ledger_plan *out,
+                         struct error *err);
+
+/* ---- account.c ------------------------------------------------------------------------------- */
+
+/** Whose rounds count. "This one" is the plan that a question is about. */
+enum ledger_share {
+    LEDGER_SPENT,    /**< what is in the ledger */
+    LEDGER_PROMISED, /**< and what other joined studies may still spend */
+    LEDGER_AFTER     /**< and what this one may still spend */
+};
+
+/** Why a plan makes no mechanism, or NULL. */
+const char *ledger_plan_fault(const struct ledger_plan *plan);
+
+/** Epsilon of all studies at delta; `self` may be NULL, or a plan that is not in the file yet. */
+RC ledger_compose(struct ledger *l, const struct ledger_plan *self, enum ledger_share share,
+                  double delta, double *out, struct error *err);
+
+/** Epsilon of one mechanism at delta; INFINITY without noise, whatever delta. */
+double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t steps, double delta);
+
+/**
+ * The gate: is the plan, with its step counts as they would be, within the policy? `out` is filled
+ * whole if `full` or if the answer is no; else only epsilon_study, epsilon_after and allowed.
+ */
+RC ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool cohort_too_small, bool full,
+                struct ledger_forecast *out, struct error *err);
+
+/* ---- chain.c --------------------------------------------------------------------------------- */
+
+/** Number and link of the newest row of one chain; zero for an empty one. */
+struct ledger_end {
+    int64_t number;
+    struct hash link;
+};
+
+/** @param last LEDGER_LAST_STUDY or LEDGER_LAST_SPEND */
+RC ledger_chain_end(struct ledger *l, enum ledger_sql last, struct ledger_end *out,
+                    struct error *err);
+
+/** Links of a new row, its number being end->number + 1; of all fields that never change. */
+struct hash ledger_study_link(const struct ledger_end *end, const struct ledger_plan *plan);
+/** `released` is the hash of the update; the bytes behind the spend's pointers are not read. */
+struct hash ledger_spend_link(const struct ledger_end *end, const struct ledger_spend *spend,
+                              const struct hash *released);
+
+/** Walks and checks all rows. @retval RC_FORMAT a row was changed or is missing */
+RC ledger_chain_check(struct ledger *l, struct error *err);
+
+/** The first columns of a PLAN_COLUMNS row; counts are left 0. @retval RC_FORMAT damaged */
+RC ledger_plan_at(struct statement *st, struct ledger_plan *out, struct error *err);
+/** A hash column. @retval RC_FORMAT not 32 bytes */
+RC ledger_hash_at(struct statement *st, int column, struct hash *out, struct error *err);
+
+#endif

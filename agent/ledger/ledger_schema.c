@@ -1,0 +1,114 @@
+/*
+ * The ledger's file.
+ *
+ *   study       one row per study joined: name, hash and plan. Only ended_ms ever changes.
+ *   spend       one row per round that left or may leave: what it cost and the hash of its bytes.
+ *               Never changed, never deleted.
+ *   released    the bytes, beside the rows so that composing does not read them.
+ *   site_state  adapters and optimiser after the newest round of a study.
+ *
+ * Both growing tables are chained: link = BLAKE2b(link of the row before, the row); their ids count
+ * 1, 2, 3 … without a gap.
+ * Epsilons of studies without noise are stored as SQLite's own infinity.
+ */
+#include "agent/ledger/ledger_internal.h"
+
+static const char *const migration[] = {
+    "CREATE TABLE study ("
+    " id INTEGER PRIMARY KEY,"
+    " name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 63),"
+    " hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),"
+    " q REAL NOT NULL CHECK (q > 0 AND q <= 1),"
+    " sigma REAL NOT NULL CHECK (sigma >= 0),"
+    " steps INTEGER NOT NULL CHECK (steps > 0),"
+    " rounds INTEGER NOT NULL CHECK (rounds > 0),"
+    " clip REAL NOT NULL CHECK (clip > 0),"
+    " epsilon REAL NOT NULL CHECK (epsilon > 0),"
+    " delta REAL NOT NULL CHECK (delta >= 0 AND delta < 1),"
+    " min_sites INTEGER NOT NULL CHECK (min_sites >= 0),"
+    " max_colluding INTEGER NOT NULL CHECK (max_colluding >= 0),"
+    " joined_ms INTEGER NOT NULL,"
+    " ended_ms INTEGER,"
+    " link BLOB NOT NULL CHECK (length(link) = 32)"
+    ") STRICT;"
+
+    "CREATE TABLE spend ("
+    " sequence INTEGER PRIMARY KEY,"
+    " study INTEGER NOT NULL REFERENCES study(id),"
+    " round INTEGER NOT NULL CHECK (round > 0),"
+    " q REAL NOT NULL CHECK (q > 0 AND q <= 1),"
+    " sigma REAL NOT NULL CHECK (sigma >= 0),"
+    " steps INTEGER NOT NULL CHECK (steps > 0),"
+    " clip REAL NOT NULL CHECK (clip > 0),"
+    " cohort BLOB NOT NULL CHECK (length(cohort) = 32),"
+    " model BLOB NOT NULL CHECK (length(model) = 32),"
+    " released BLOB NOT NULL CHECK (length(released) = 32),"
+    " at_ms INTEGER NOT NULL,"
+    " link BLOB NOT NULL CHECK (length(link) = 32),"
+    " UNIQUE (study, round)"
+    ") STRICT;"
+
+    "CREATE TABLE released ("
+    " sequence INTEGER PRIMARY KEY REFERENCES spend(sequence),"
+    " bytes BLOB NOT NULL"
+    ") STRICT;"
+
+    "CREATE TABLE site_state ("
+    " study INTEGER PRIMARY KEY REFERENCES study(id),"
+    " round INTEGER NOT NULL CHECK (round > 0),"
+    " hash BLOB NOT NULL CHECK (length(hash) = 32),"
+    " bytes BLOB NOT NULL,"
+    " FOREIGN KEY (study, round) REFERENCES spend(study, round)"
+    ") STRICT;",
+};
+
+const struct store_kind ledger_store_kind = {
+    .application_id = 0x57524c31, /* "WRL1" */
+    .what = "privacy ledger",
+    .n_migrations = sizeof migration / sizeof migration[0],
+    .migration = migration,
+};
+
+#define PLAN_COLUMNS                                                                     \
+    "s.id, s.name, s.hash, s.q, s.sigma, s.steps, s.rounds, s.clip, s.epsilon, s.delta," \
+    " s.min_sites, s.max_colluding, s.ended_ms, s.link"
+
+const char *const ledger_sql[LEDGER_SQL_COUNT] = {
+    [LEDGER_PLAN_BY_HASH] = "SELECT " PLAN_COLUMNS ","
+                            " (SELECT max(round) FROM spend WHERE study = s.id),"
+                            " (SELECT sum(steps) FROM spend WHERE study = s.id)"
+                            " FROM study s WHERE s.hash = ?",
+    [LEDGER_HASH_BY_NAME] = "SELECT hash FROM study WHERE name = ?",
+    [LEDGER_COUNT_STUDIES] = "SELECT count(*) FROM study",
+    /* A study has one q and one sigma for ever, so a row of it is one mechanism. */
+    [LEDGER_ACCOUNTS] = "SELECT s.id, s.q, s.sigma, s.steps, s.rounds, s.ended_ms,"
+                        " max(p.round), sum(p.steps)"
+                        " FROM study s LEFT JOIN spend p ON p.study = s.id"
+                        " GROUP BY s.id ORDER BY s.id",
+    [LEDGER_ADD_STUDY] =
+        "INSERT INTO study (id, name, hash, q, sigma, steps, rounds, clip, epsilon,"
+        " delta, min_sites, max_colluding, joined_ms, link)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [LEDGER_LAST_STUDY] = "SELECT id, link FROM study ORDER BY id DESC LIMIT 1",
+    [LEDGER_LAST_SPEND] = "SELECT sequence, link FROM spend ORDER BY sequence DESC LIMIT 1",
+    [LEDGER_END_STUDY] = "UPDATE study SET ended_ms = ? WHERE id = ? AND ended_ms IS NULL",
+    [LEDGER_ADD_SPEND] = "INSERT INTO spend (sequence, study, round, q, sigma, steps, clip, cohort,"
+                         " model, released, at_ms, link)"
+                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [LEDGER_ADD_RELEASE] = "INSERT INTO released (sequence, bytes) VALUES (?, ?)",
+    [LEDGER_SET_SITE_STATE] = "INSERT INTO site_state (study, round, hash, bytes)"
+                              " VALUES (?, ?, ?, ?) ON CONFLICT (study) DO UPDATE"
+                              " SET round = excluded.round, hash = excluded.hash,"
+                              " bytes = excluded.bytes",
+    [LEDGER_RELEASE] = "SELECT p.released, r.bytes FROM spend p"
+                       " JOIN study s ON s.id = p.study"
+                       " LEFT JOIN released r ON r.sequence = p.sequence"
+                       " WHERE s.hash = ? AND p.round = ?",
+    [LEDGER_SITE_STATE] = "SELECT t.hash, t.bytes, t.round FROM site_state t"
+                          " JOIN study s ON s.id = t.study WHERE s.hash = ?",
+    [LEDGER_ALL_STUDIES] = "SELECT " PLAN_COLUMNS " FROM study s ORDER BY s.id",
+    [LEDGER_ALL_SPENDS] = "SELECT p.sequence, p.round, p.q, p.sigma, p.steps, p.clip, p.cohort,"
+                          " p.model, p.released, p.at_ms, p.link, s.name, s.hash, s.q, s.sigma,"
+                          " s.steps, s.rounds"
+                          " FROM spend p JOIN study s ON s.id = p.study ORDER BY p.sequence",
+};

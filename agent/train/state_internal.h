@@ -1,0 +1,22 @@
+/**
+ * @file state_internal.h
+ * The site state as bytes: what a site keeps between rounds and never sends. Written and read on
+ * one machine, in its own byte order:
+ *
+ *   u64 magic | u64 P | u64 S | u64 optimiser steps | f64 own[P - S] | f64 m[P] | f64 v[P]
+ */
+#ifndef AGENT_TRAIN_STATE_INTERNAL_H
+#define AGENT_TRAIN_STATE_INTERNAL_H
+
+#include "agent/train/optimiser.h"
+#include "common/base/error.h"
+#include "common/model/model.h"
+
+size_t state_bytes(const struct model *model);
+void state_write(const struct model *model, const double *w, const struct optimiser *o,
+                 unsigned char *out);
+/** Fills w[S..P) and `o`. @retval RC_FORMAT not of this model */
+RC state_read(const struct model *model, const void *bytes, size_t n, double *w,
+              struct optimiser *o, struct error *err);
+
+#endif

@@ -1,0 +1,274 @@
+#include "agent/train/train.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/train/state_internal.h"
+#include "common/base/rng.h"
+#include "common/dp/noise.h"
+#include "common/update/update.h"
+
+/* Everything of one round: arrays of the round arena. */
+struct round_work {
+    struct arena round, step;
+    struct tape *tape;
+    double *w;     /* [P] local parameters */
+    double *start; /* [S] where the round began */
+    double *sum;   /* [P] clipped sum of a step */
+    double *mean;  /* [P] what is released of it */
+    real *params;  /* [P] what the tape reads */
+    struct optimiser optimiser;
+    size_t *row, *who; /* [n_patients] the step's sample */
+    float *values;     /* [physical, n_values] */
+    int32_t *codes;    /* [physical, n_codes] */
+    float *label;      /* [physical] */
+};
+
+double train_weight(const struct study *s, size_t site)
+{
+    return (double)s->site[site].nominal / (double)study_nominal_total(s);
+}
+
+static enum rc reserve(struct round_work *k, const struct train_job *job, struct error *err)
+{
+    const size_t P = job->model->table.P;
+    const size_t S = job->model->table.S;
+    const size_t n = job->data->n_patients;
+    const size_t B = job->study->local.physical_batch;
+    const struct schema_layout layout = job->model->layout;
+    size_t tape_cost = 0;
+
+    k->tape = malloc(sizeof *k->tape);
+    if (k->tape == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for a tape");
+    }
+    enum rc rc = model_step_cost(job->model, k->tape, B, &tape_cost, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = arena_init(&k->step, tape_cost + clip_scratch_cost(k->tape, B), err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = arena_init(&k->round,
+                    5 * arena_cost(P, sizeof(double)) + arena_cost(S, sizeof(double)) +
+                        arena_cost(P, sizeof(real)) + 2 * arena_cost(n, sizeof(size_t)) +
+                        arena_cost(B * layout.n_values, sizeof(float)) +
+                        arena_cost(B * layout.n_codes, sizeof(int32_t)) +
+                        arena_cost(B, sizeof(float)),
+                    err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    k->w = arena_take(&k->round, P, sizeof(double));
+    k->sum = arena_take(&k->round, P, sizeof(double));
+    k->mean = arena_take(&k->round, P, sizeof(double));
+    k->optimiser.m = arena_take(&k->round, P, sizeof(double));
+    k->optimiser.v = arena_take(&k->round, P, sizeof(double));
+    k->start = arena_take(&k->round, S, sizeof(double));
+    k->params = arena_take(&k->round, P, sizeof(real));
+    k->row = arena_take(&k->round, n, sizeof(size_t));
+    k->who = arena_take(&k->round, n, sizeof(size_t));
+    k->values = arena_take(&k->round, B * layout.n_values, sizeof(float));
+    k->codes = arena_take(&k->round, B * layout.n_codes, sizeof(int32_t));
+    k->label = arena_take(&k->round, B, sizeof(float));
+    return RC_OK;
+}
+
+static void work_release(struct round_work *k)
+{
+    /* Both held what was computed from patients. */
+    arena_wipe(&k->step);
+    arena_wipe(&k->round);
+    arena_release(&k->step);
+    arena_release(&k->round);
+    free(k->tape);
+    *k = (struct round_work){0};
+}
+
+/* Global shared parameters; own ones from the stored state, or as they begin. */
+static enum rc begin(struct round_work *k, const struct train_job *job, struct error *err)
+{
+    const struct param_table *table = &job->model->table;
+    param_init_values(table, job->study->seed, k->params);
+    for (size_t i = 0; i < table->P; i++) {
+        k->w[i] = (double)(i < table->S ? job->global[i] : k->params[i]);
+    }
+    memcpy(k->start, k->w, table->S * sizeof *k->start);
+    if (job->site_state == NULL) {
+        return RC_OK;
+    }
+    return state_read(job->model, job->site_state, job->site_state_bytes, k->w, &k->optimiser, err);
+}
+
+/* Secret coins at finite epsilon; from the public seed without noise, so that runs repeat. */
+static struct coin_key coins(const struct train_job *job, struct entropy *entropy)
+{
+    struct coin_key key;
+    if (job->study->privacy.noise != STUDY_NOISE_NONE) {
+        entropy_bytes(entropy, key.b, sizeof key.b);
+        return key;
+    }
+    struct hasher h;
+    hasher_init(&h);
+    hasher_text(&h, "public coins");
+    hasher_u64(&h, job->study->seed);
+    hasher_text(&h, job->study->site[job->site].name);
+    hasher_u64(&h, job->round);
+    const struct hash digest = hasher_final(&h);
+    memcpy(key.b, digest.b, sizeof key.b);
+    return key;
+}
+
+/* Abadi et al. 2016, Alg. 1, "Compute gradient" and "Clip gradient", for one physical batch. */
+static enum rc add_batch(struct round_work *k, const struct train_job *job, size_t at, size_t B,
+                         struct train_report *report, struct error *err)
+{
+    dataset_gather(job->data, k->row + at, k->who + at, B, k->values, k->codes, k->label);
+    const struct batch batch = {.B = B, .values = k->values, .codes = k->codes, .label = k->label};
+    const size_t mark = arena_mark(&k->step);
+    tape_start(k->tape, &k->step, &job->model->table, k->params, B);
+    struct node *loss = tape_bce(k->tape, model_logit(job->model, k->tape, &batch), batch.label);
+    enum rc rc = tape_verdict(k->tape, err);
+    if (rc == RC_OK) {
+        tape_backward(k->tape, loss);
+        for (size_t b = 0; b < B; b++) {
+            report->loss += (double)loss->v[b];
+        }
+        clip_accumulate(k->tape, &k->step, job->study->privacy.clip, k->sum, &report->counts);
+    }
+    arena_rewind(&k->step, mark);
+    return rc;
+}
+
+/* One step: sample, clipped sum, noise, mean by a public divisor, optimiser. */
+static enum rc step(struct round_work *k, const struct train_job *job, const struct coin_key *key,
+                    uint64_t number, struct entropy *entropy, struct train_report *report,
+                    struct error *err)
+{
+    const struct study_privacy *dp = &job->study->privacy;
+    const struct study_local *local = &job->study->local;
+    const struct dataset *d = job->data;
+    const size_t P = job->model->table.P;
+
+    const size_t n = sampler_draw(key, number, dp->sample_rate, d->patient, d->first_row,
+                                  d->n_patients, k->row, k->who);
+    for (size_t i = 0; i < P; i++) {
+        k->params[i] = (real)k->w[i];
+        k->sum[i] = 0.0;
+    }
+    for (size_t at = 0; at < n; at += local->physical_batch) {
+        const size_t B = n - at < local->physical_batch ? n - at : local->physical_batch;
+        const enum rc rc = add_batch(k, job, at, B, report, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    report->empty_steps += n == 0; /* a noise-only step, like any other */
+
+    const double divisor = dp->sample_rate * (double)job->study->site[job->site].nominal;
+    const enum rc rc =
+        noise_release(k->sum, P, dp->clip, dp->noise_multiplier, divisor, entropy, k->mean, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    optimiser_step(&k->optimiser, local, k->mean, k->w, P);
+    return RC_OK;
+}
+
+static enum rc finish(struct round_work *k, const struct train_job *job, struct train_result *r,
+                      struct error *err)
+{
+    const size_t S = job->model->table.S;
+    for (size_t i = 0; i < S; i++) {
+        k->mean[i] = k->w[i] - k->start[i];
+    }
+    r->update_bytes = update_bytes(S);
+    r->site_state_bytes = state_bytes(job->model);
+    r->update = malloc(r->update_bytes + 1);
+    r->site_state = malloc(r->site_state_bytes);
+    if (r->update == NULL || r->site_state == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for an update of %zu bytes", r->update_bytes);
+    }
+    state_write(job->model, k->w, &k->optimiser, r->site_state);
+    return update_encode(k->mean, S, train_weight(job->study, job->site), job->study->fraction_bits,
+                         r->update, err);
+}
+
+enum rc train_round(const struct train_job *job, struct entropy *entropy, struct train_result *out,
+                    struct error *err)
+{
+    assert(job->site < job->study->n_sites);
+    assert(job->round >= 1);
+    assert(job->data->n_values == job->model->layout.n_values);
+    assert(job->data->n_codes == job->model->layout.n_codes);
+    struct round_work k = {0};
+    struct train_result r = {0};
+    enum rc rc;
+
+    rc = reserve(&k, job, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    rc = begin(&k, job, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    const struct coin_key key = coins(job, entropy);
+    for (size_t s = 0; s < job->study->local.steps; s++) {
+        rc = step(&k, job, &key, s, entropy, &r.report, err);
+        if (rc != RC_OK) {
+            goto out;
+        }
+    }
+    if (r.report.counts.samples > 0) {
+        r.report.loss /= (double)r.report.counts.samples;
+    }
+    rc = finish(&k, job, &r, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    *out = r;
+    r = (struct train_result){0}; /* ownership moved */
+out:
+    if (rc != RC_OK) {
+        rc = error_context(err, "training round %llu", (unsigned long long)job->round);
+    }
+    train_result_release(&r);
+    work_release(&k);
+    return rc;
+}
+
+void train_result_release(struct train_result *r)
+{
+    free(r->update);
+    free(r->site_state);
+    *r = (struct train_result){0};
+}
+
+enum rc train_parameters(const struct model *model, const struct study *study, const real *global,
+                         const void *site_state, size_t site_state_bytes, real *params,
+                         struct error *err)
+{
+    const size_t P = model->table.P;
+    const size_t S = model->table.S;
+    param_init_values(&model->table, study->seed, params);
+    memcpy(params, global, S * sizeof *params);
+    if (site_state == NULL || P == S) {
+        return RC_OK;
+    }
+    struct arena scratch = {0};
+    enum rc rc = arena_init(&scratch, 3 * arena_cost(P, sizeof(double)), err);
+    if (rc == RC_OK) {
+        double *w = arena_take(&scratch, P, sizeof *w);
+        struct optimiser o = {.m = arena_take(&scratch, P, sizeof(double)),
+                              .v = arena_take(&scratch, P, sizeof(double))};
+        rc = state_read(model, site_state, site_state_bytes, w, &o, err);
+        for (size_t i = S; rc == RC_OK && i < P; i++) {
+            params[i] = (real)w[i];
+        }
+    }
+    arena_release(&scratch);
+    return rc;
+}

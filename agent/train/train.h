@@ -1,0 +1,77 @@
+/**
+ * @file train.h
+ * One round of local training with differential privacy: dataset and global model in, the update and
+ * the new site state out. Everything that is released passes noise_release (common/dp), step by step
+ * as in Abadi et al. 2016, Alg. 1; what follows it is post-processing.
+ *
+ * Nothing here touches a file, a clock or the network. The caller commits update and site state to
+ * the ledger, together, before anybody sees the update.
+ */
+#ifndef AGENT_TRAIN_TRAIN_H
+#define AGENT_TRAIN_TRAIN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/arena.h"
+#include "common/base/entropy.h"
+#include "common/base/error.h"
+#include "common/cohort/cohort.h"
+#include "common/dp/clip.h"
+#include "common/dp/sampler.h"
+#include "common/model/model.h"
+#include "common/study/study.h"
+
+/** What a round trains on. Borrowed. */
+struct train_job {
+    const struct study *study;
+    const struct model *model;
+    const struct dataset *data;
+    size_t site;            /**< index on the study's roster: nominal size and weight */
+    uint64_t round;         /**< from 1 */
+    const real *global;     /**< [S] shared parameters of the global model */
+    const void *site_state; /**< from the ledger; NULL before the first round */
+    size_t site_state_bytes;
+};
+
+/** Figures for the site's own eyes; none of them leaves. */
+struct train_report {
+    double loss; /**< mean over the samples seen in the round; 0 if none */
+    struct clip_counts counts;
+    size_t empty_steps;
+};
+
+/** A finished round. Owned; released by train_result_release. */
+struct train_result {
+    unsigned char *update; /**< what may leave once it is in the ledger */
+    size_t update_bytes;
+    unsigned char *site_state; /**< adapters and optimiser: stays, commits with the update */
+    size_t site_state_bytes;
+    struct train_report report;
+};
+
+/**
+ * Trains `study->local.steps` steps.
+ *
+ * @param entropy secret; noise and, at finite epsilon, the coins come from it. Without noise the
+ *                coins come from the study's public seed, so that runs repeat.
+ * @retval RC_FORMAT  the site state is not of this model
+ * @retval RC_NUMERIC training diverged: nothing to commit
+ * @retval RC_NOMEM
+ */
+RC train_round(const struct train_job *job, struct entropy *entropy, struct train_result *out,
+               struct error *err);
+void train_result_release(struct train_result *r);
+
+/** Weight of a site in the mean: nominal / sum of nominals. */
+double train_weight(const struct study *s, size_t site);
+
+/**
+ * The site's parameters [P]: global shared ones and, from the site state (or their initial values),
+ * its own. For scoring. @retval RC_FORMAT
+ */
+RC train_parameters(const struct model *model, const struct study *study, const real *global,
+                    const void *site_state, size_t site_state_bytes, real *params,
+                    struct error *err);
+
+#endif

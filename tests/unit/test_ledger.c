@@ -1,0 +1,1221 @@
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/ledger/ledger.h"
+#include "common/store/store.h"
+
+/* ---- a site's disk, and a way to die on it --------------------------------------------------- */
+
+static char folder[256];
+static char path[300];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    const char *tmp = getenv("TMPDIR");
+    (void)snprintf(folder, sizeof folder, "%s/wr_ledger_XXXXXX", tmp != NULL ? tmp : "/tmp");
+    if (mkdtemp(folder) == NULL) {
+        return -1;
+    }
+    (void)snprintf(path, sizeof path, "%s/ledger.db", folder);
+    return 0;
+}
+
+static void remove_files(void)
+{
+    static const char *const end[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < sizeof end / sizeof end[0]; i++) {
+        char file[320];
+        (void)snprintf(file, sizeof file, "%s%s", path, end[i]);
+        (void)unlink(file);
+    }
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    remove_files();
+    return rmdir(folder);
+}
+
+/* The process kills itself before (even) or after (odd) the n-th call into the store. -1: never. */
+static int die_at = -1;
+static int calls;
+
+static void perhaps_die(int moment)
+{
+    if (die_at >= 0 && 2 * calls + moment == die_at) {
+        (void)kill(getpid(), SIGKILL);
+    }
+    calls += moment;
+}
+
+RC __real_store_begin(struct store *s, struct error *err);
+RC __real_store_commit(struct store *s, struct error *err);
+RC __real_statement_step(struct statement *st, bool *row, struct error *err);
+RC __real_statement_run(struct statement *st, struct error *err);
+RC __wrap_store_begin(struct store *s, struct error *err);
+RC __wrap_store_commit(struct store *s, struct error *err);
+RC __wrap_statement_step(struct statement *st, bool *row, struct error *err);
+RC __wrap_statement_run(struct statement *st, struct error *err);
+
+enum rc __wrap_store_begin(struct store *s, struct error *err)
+{
+    perhaps_die(0);
+    const enum rc rc = __real_store_begin(s, err);
+    perhaps_die(1);
+    return rc;
+}
+
+enum rc __wrap_store_commit(struct store *s, struct error *err)
+{
+    perhaps_die(0);
+    const enum rc rc = __real_store_commit(s, err);
+    perhaps_die(1);
+    return rc;
+}
+
+enum rc __wrap_statement_step(struct statement *st, bool *row, struct error *err)
+{
+    perhaps_die(0);
+    const enum rc rc = __real_statement_step(st, row, err);
+    perhaps_die(1);
+    return rc;
+}
+
+enum rc __wrap_statement_run(struct statement *st, struct error *err)
+{
+    perhaps_die(0);
+    const enum rc rc = __real_statement_run(st, err);
+    perhaps_die(1);
+    return rc;
+}
+
+/* ---- studies, rounds, questions -------------------------------------------------------------- */
+
+static const struct ledger_policy generous = {.max_epsilon_per_study = 100.0,
+                                              .max_epsilon_total = 1000.0,
+                                              .max_delta_per_study = 1e-3,
+                                              .min_patients = 20,
+                                              .min_sites = 1};
+enum { PATIENTS = 117 };
+
+/* Seven rounds of three steps. */
+static struct study a_study(const char *name, double q, double sigma)
+{
+    struct study s = {
+        .local = {.steps = 3},
+        .privacy = {.noise = STUDY_NOISE_SITE,
+                    .epsilon = 4.0,
+                    .delta = 1e-4,
+                    .clip = 1.5,
+                    .sample_rate = q,
+                    .noise_multiplier = sigma},
+        .rounds = 7,
+        .quorum = 2,
+        .min_sites = 2,
+        .max_colluding = 1,
+    };
+    (void)snprintf(s.name, sizeof s.name, "%s", name);
+    return s;
+}
+
+static struct hash hash_of_name(const struct study *s)
+{
+    return hash_of(s->name, strlen(s->name));
+}
+
+static double cost_of(double q, double sigma, uint64_t steps, double delta)
+{
+    const struct mechanism m = {q, sigma, steps};
+    return accountant_epsilon(&m, 1, delta);
+}
+
+static struct ledger *opened(const char *where, const struct ledger_policy *policy)
+{
+    struct error err = {0};
+    struct ledger *l = NULL;
+    if (ledger_open(where, policy, &l, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    return l;
+}
+
+static void join(struct ledger *l, const struct study *s)
+{
+    struct error err = {0};
+    const struct hash h = hash_of_name(s);
+    if (ledger_join(l, s, &h, PATIENTS, 1000, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static const char *state_bytes = "adapters and momentum";
+
+static struct ledger_spend a_round(const struct study *s, uint64_t round, const char *update)
+{
+    return (struct ledger_spend){
+        .study = hash_of_name(s),
+        .round = round,
+        .mechanism = {s->privacy.sample_rate, s->privacy.noise_multiplier, s->local.steps},
+        .clip = s->privacy.clip,
+        .cohort = hash_of("cohort", 6),
+        .model = hash_of("model", 5),
+        .update = update,
+        .update_bytes = strlen(update),
+        .site_state = state_bytes,
+        .site_state_bytes = strlen(state_bytes),
+        .now_ms = 2000 + (int64_t)round,
+    };
+}
+
+static void spend(struct ledger *l, const struct study *s, uint64_t round, const char *update)
+{
+    struct error err = {0};
+    const struct ledger_spend p = a_round(s, round, update);
+    if (ledger_spend(l, &p, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+}
+
+static void refused(struct ledger *l, const struct ledger_spend *p, enum rc want, const char *says)
+{
+    struct error err = {0};
+    assert_int_equal(ledger_spend(l, p, &err), want);
+    if (strstr(err.text, says) == NULL) {
+        fail_msg("'%s' does not say '%s'", err.text, says);
+    }
+}
+
+static bool has_stored(struct ledger *l, const struct study *s, uint64_t round, const char *want)
+{
+    struct error err = {0};
+    const struct hash h = hash_of_name(s);
+    const void *data = NULL;
+    size_t n = 0;
+    bool found = false;
+    assert_int_equal(ledger_stored(l, &h, round, &found, &data, &n, &err), RC_OK);
+    if (found && want != NULL) {
+        assert_int_equal(n, strlen(want));
+        assert_memory_equal(data, want, n);
+    }
+    return found;
+}
+
+static uint64_t state_round(struct ledger *l, const struct study *s)
+{
+    struct error err = {0};
+    const struct hash h = hash_of_name(s);
+    const void *data = NULL;
+    size_t n = 0;
+    uint64_t round = 99;
+    assert_int_equal(ledger_site_state(l, &h, &round, &data, &n, &err), RC_OK);
+    if (round == 0) {
+        assert_int_equal(n, 0);
+    } else {
+        assert_int_equal(n, strlen(state_bytes));
+        assert_memory_equal(data, state_bytes, n);
+    }
+    return round;
+}
+
+static double total(struct ledger *l, double delta)
+{
+    struct error err = {0};
+    double e = -1.0;
+    assert_int_equal(ledger_epsilon(l, NULL, delta, &e, &err), RC_OK);
+    return e;
+}
+
+static double of_study(struct ledger *l, const struct study *s, double delta)
+{
+    struct error err = {0};
+    const struct hash h = hash_of_name(s);
+    double e = -1.0;
+    assert_int_equal(ledger_epsilon(l, &h, delta, &e, &err), RC_OK);
+    return e;
+}
+
+static struct ledger_forecast asked(struct ledger *l, const struct study *s, size_t n_patients)
+{
+    struct error err = {0};
+    struct ledger_forecast f = {0};
+    const struct hash h = hash_of_name(s);
+    if (ledger_what_if(l, s, &h, n_patients, &f, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    return f;
+}
+
+/* The forecast says no with this in its sentence; joining says the same; nothing is written. */
+static void declined(struct ledger *l, const struct study *s, size_t n_patients, const char *says)
+{
+    struct error err = {0};
+    const struct hash h = hash_of_name(s);
+    const struct ledger_forecast f = asked(l, s, n_patients);
+    assert_false(f.allowed);
+    if (strstr(f.reason, says) == NULL) {
+        fail_msg("'%s' does not say '%s'", f.reason, says);
+    }
+    assert_int_equal(ledger_join(l, s, &h, n_patients, 1000, &err), RC_LIMIT);
+    assert_string_equal(err.text, f.reason);
+}
+
+/* Bit for bit: the two are the same question. */
+static void same_bits(double a, double b)
+{
+    assert_memory_equal(&a, &b, sizeof a);
+}
+
+/* ---- policy ---------------------------------------------------------------------------------- */
+
+static enum rc read_policy(const char *yaml, struct ledger_policy *out,
+                           struct config_issues *issues)
+{
+    struct error err = {0};
+    struct config_doc *doc = NULL;
+    assert_int_equal(config_parse("site.yaml", yaml, strlen(yaml), &doc, &err), RC_OK);
+    *issues = (struct config_issues){.path = "site.yaml"};
+    const enum rc rc =
+        ledger_policy_read(config_get(config_root(doc), "policy"), out, issues, &err);
+    config_close(&doc);
+    return rc;
+}
+
+static void a_policy_is_read_with_its_defaults(void **state)
+{
+    (void)state;
+    static struct config_issues issues;
+    struct ledger_policy p = {0};
+    assert_int_equal(read_policy("policy:\n"
+                                 "  max_epsilon_per_study: 2\n"
+                                 "  max_epsilon_total: inf\n"
+                                 "  max_delta_per_study: 1e-5\n"
+                                 "  min_patients: 50\n",
+                                 &p, &issues),
+                     RC_OK);
+    same_bits(p.max_epsilon_per_study, 2.0);
+    assert_true(isinf(p.max_epsilon_total));
+    same_bits(p.max_delta_per_study, 1e-5);
+    assert_int_equal(p.min_patients, 50);
+    assert_int_equal(p.min_sites, 1);
+    assert_int_equal(p.max_colluding, 0);
+}
+
+static void every_mistake_in_a_policy_is_found_and_none_becomes_a_default(void **state)
+{
+    (void)state;
+    static struct config_issues issues;
+    struct ledger_policy p = {.min_patients = 7};
+    assert_int_equal(read_policy("policy:\n"
+                                 "  max_epsilon_per_studdy: 2\n"
+                                 "  max_epsilon_total: -1\n"
+                                 "  max_delta_per_study: 1.0\n"
+                                 "  min_patients: 0\n",
+                                 &p, &issues),
+                     RC_INVALID);
+    assert_int_equal(issues.n, 5); /* a typo, three ranges, and the key that the typo meant */
+    assert_non_null(strstr(issues.line[0], "did you mean 'max_epsilon_per_study'?"));
+    assert_int_equal(p.min_patients, 7); /* untouched */
+    assert_int_equal(read_policy("other: {}\n", &p, &issues), RC_INVALID);
+    assert_int_equal(issues.n, 4); /* all that have no default */
+
+    size_t n = 0;
+    assert_non_null(ledger_policy_keys(&n));
+    assert_int_equal(n, 6);
+}
+
+static void a_policy_out_of_range_opens_no_ledger(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct ledger *l = NULL;
+    struct ledger_policy p = generous;
+    p.max_delta_per_study = 0.0;
+    assert_int_equal(ledger_open(":memory:", &p, &l, &err), RC_INVALID);
+    p = generous;
+    p.max_epsilon_total = (double)NAN;
+    assert_int_equal(ledger_open(":memory:", &p, &l, &err), RC_INVALID);
+    assert_null(l);
+    ledger_close(&l); /* NULL is fine */
+}
+
+/* ---- what-if and join ------------------------------------------------------------------------ */
+
+static void what_was_foretold_is_to_the_bit_what_the_ledger_says_afterwards(void **state)
+{
+    (void)state;
+    const struct study first = a_study("first", 0.25, 1.9);
+    struct study second = a_study("second", 0.1, 1.3);
+    const struct study same_noise = a_study("third", 0.25, 1.9);
+    struct ledger *l = opened(":memory:", &generous);
+    second.rounds = 5;
+
+    const struct study *const s[] = {&first, &second, &same_noise};
+    for (size_t i = 0; i < 3; i++) {
+        const double before = total(l, generous.max_delta_per_study);
+        const struct ledger_forecast f = asked(l, s[i], PATIENTS);
+        assert_true(f.allowed);
+        assert_string_equal(f.reason, "");
+        same_bits(f.epsilon_spent, before);
+        same_bits(f.epsilon_promised, before);
+        same_bits(f.epsilon_left, generous.max_epsilon_total - before);
+        join(l, s[i]);
+        for (uint64_t r = 1; r <= s[i]->rounds; r++) {
+            spend(l, s[i], r, "bytes");
+            const struct ledger_forecast g = asked(l, s[i], PATIENTS);
+            same_bits(g.epsilon_after, f.epsilon_after);
+            same_bits(g.epsilon_study, f.epsilon_study);
+        }
+        same_bits(f.epsilon_study, of_study(l, s[i], s[i]->privacy.delta));
+        same_bits(f.epsilon_after, total(l, generous.max_delta_per_study));
+        same_bits(f.epsilon_study, cost_of(s[i]->privacy.sample_rate,
+                                           s[i]->privacy.noise_multiplier, 3 * s[i]->rounds, 1e-4));
+    }
+    const struct mechanism all[] = {{0.25, 1.9, 21}, {0.1, 1.3, 15}, {0.25, 1.9, 21}};
+    same_bits(total(l, 1e-3), accountant_epsilon(all, 3, 1e-3));
+    ledger_close(&l);
+}
+
+static void a_study_solved_for_the_policys_epsilon_is_allowed_without_slack(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct study s = a_study("heart", 0.2, 0.0);
+    assert_int_equal(accountant_sigma(2.0, 1e-3, 0.2, 21, &s.privacy.noise_multiplier, &err),
+                     RC_OK);
+    s.privacy.delta = 1e-3;
+    const struct ledger_policy exact = {2.0, 2.0, 1e-3, 1, 1, 0};
+    struct ledger *l = opened(":memory:", &exact);
+    assert_true(asked(l, &s, PATIENTS).allowed);
+    s.privacy.noise_multiplier -= 1e-5;
+    declined(l, &s, PATIENTS, "the policy allows 2.00");
+    ledger_close(&l);
+}
+
+static void asking_writes_nothing(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct ledger_spend p = a_round(&s, 1, "bytes");
+    struct ledger *l = opened(":memory:", &generous);
+    assert_true(asked(l, &s, PATIENTS).allowed);
+    refused(l, &p, RC_STATE, "not joined");
+    same_bits(of_study(l, &s, 1e-3), 0.0);
+    assert_int_equal(ledger_end_study(l, &p.study, 5, &err), RC_STATE);
+    same_bits(asked(l, &s, PATIENTS).epsilon_promised, 0.0);
+    ledger_close(&l);
+}
+
+static void
+joining_again_is_the_same_answer_and_another_document_of_that_name_is_refused(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct hash other = hash_of("another document", 16);
+    struct ledger_forecast f;
+    struct ledger *l = opened(path, &generous);
+    join(l, &s);
+    join(l, &s);
+    same_bits(asked(l, &s, PATIENTS).epsilon_promised, 0.0); /* its own promise is not another's */
+    ledger_close(&l);
+    l = opened(path, &generous);
+    join(l, &s);
+    assert_int_equal(ledger_join(l, &s, &other, PATIENTS, 1, &err), RC_STATE);
+    assert_string_equal(err.text, "study 'heart' is known here with another document");
+    assert_int_equal(ledger_what_if(l, &s, &other, PATIENTS, &f, &err), RC_OK);
+    assert_false(f.allowed);
+    assert_string_equal(f.reason, err.text[0] != '\0' ? err.text : "?");
+    ledger_close(&l);
+}
+
+static void a_study_beyond_policy_is_declined_with_policy_asked_and_left(void **state)
+{
+    (void)state;
+    const struct study earlier = a_study("earlier", 0.25, 1.9);
+    struct study s = a_study("heart", 0.3, 1.1);
+    struct ledger_policy p = generous;
+    const double asks = cost_of(0.3, 1.1, 21, 1e-4);
+    const double spent = cost_of(0.25, 1.9, 21, 1e-3);
+    char want[240];
+
+    p.max_epsilon_per_study = 5.6;
+    p.max_epsilon_total = 5.0;
+    p.min_sites = 2;
+    p.max_colluding = 1;
+    struct ledger *l = opened(":memory:", &p);
+    assert_true(asks > 5.6 && spent < 5.0);
+    join(l, &earlier);
+    for (uint64_t r = 1; r <= earlier.rounds; r++) {
+        spend(l, &earlier, r, "bytes");
+    }
+    (void)snprintf(want, sizeof want,
+                   "study 'heart' asks epsilon %.2f, the policy allows 5.60 per study; "
+                   "%.2f of 5.00 is left in total",
+                   asks, 5.0 - spent);
+    declined(l, &s, PATIENTS, want);
+
+    s.privacy.noise_multiplier = 1.4; /* fits alone, not with the earlier one */
+    const struct mechanism both[] = {{0.25, 1.9, 21}, {0.3, 1.4, 21}};
+    (void)snprintf(want, sizeof want,
+                   "study 'heart' asks epsilon %.2f at delta 0.0001, which with the other studies "
+                   "makes %.2f at delta 0.001, the policy allows 5.00 in total; "
+                   "%.2f of 5.00 is left in total",
+                   cost_of(0.3, 1.4, 21, 1e-4), accountant_epsilon(both, 2, 1e-3), 5.0 - spent);
+    declined(l, &s, PATIENTS, want);
+
+    s.privacy.noise_multiplier = 20.0;
+    s.privacy.delta = 2e-3;
+    declined(l, &s, PATIENTS, "asks delta 0.002, the policy allows 0.001 per study; epsilon ");
+    s.privacy.delta = 1e-3;
+    assert_true(asked(l, &s, PATIENTS).allowed);
+    s.min_sites = 1;
+    declined(l, &s, PATIENTS, "promises min_sites 1, the policy wants at least 2; epsilon ");
+    s.min_sites = 2;
+    s.max_colluding = 0;
+    declined(l, &s, PATIENTS, "withstands max_colluding 0, the policy wants at least 1; epsilon ");
+    ledger_close(&l);
+}
+
+static void a_small_cohort_is_declined_without_saying_how_small(void **state)
+{
+    (void)state;
+    struct ledger_policy p = generous;
+    p.min_patients = 118;
+    const struct study s = a_study("heart", 0.25, 1.9);
+    struct ledger *l = opened(":memory:", &p);
+    assert_true(asked(l, &s, 118).allowed);
+    declined(l, &s, 117,
+             "the cohort is smaller than the policy's min_patients; 1000.00 of 1000.00");
+    const struct ledger_forecast f = asked(l, &s, 117);
+    assert_null(strstr(f.reason, "117"));
+    assert_null(strstr(f.reason, "118"));
+    ledger_close(&l);
+}
+
+static void figures_that_differ_are_never_printed_alike(void **state)
+{
+    (void)state;
+    struct ledger_policy p = generous;
+    const struct study s = a_study("heart", 0.25, 1.9);
+    p.max_epsilon_per_study = nextafter(cost_of(0.25, 1.9, 21, 1e-4), 0.0) - 1e-7;
+    struct ledger *l = opened(":memory:", &p);
+    const struct ledger_forecast f = asked(l, &s, PATIENTS);
+    double a = 0.0;
+    double b = 0.0;
+    assert_int_equal(
+        sscanf(f.reason, "study 'heart' asks epsilon %lf, the policy allows %lf", &a, &b), 2);
+    assert_true(a > b);
+    ledger_close(&l);
+}
+
+static void what_another_study_was_promised_is_not_given_twice(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct study a = a_study("a", 0.25, 1.9);
+    const struct study b = a_study("b", 0.25, 1.9);
+    const struct study c = a_study("c", 0.2, 1.7);
+    const struct hash hash_a = hash_of_name(&a);
+    struct ledger_policy p = generous;
+    const struct mechanism both = {0.25, 1.9, 42};
+    p.max_epsilon_total = accountant_epsilon(&both, 1, p.max_delta_per_study);
+
+    struct ledger_policy less = p;
+    less.max_epsilon_total = nextafter(p.max_epsilon_total, 0.0);
+    struct ledger *l = opened(":memory:", &less);
+    join(l, &a);
+    declined(l, &b, PATIENTS, "in total"); /* one bit too much */
+    ledger_close(&l);
+
+    l = opened(path, &p);
+    join(l, &a);
+    join(l, &b); /* fits to the bit */
+    same_bits(total(l, p.max_delta_per_study), 0.0);
+    same_bits(asked(l, &b, PATIENTS).epsilon_promised, cost_of(0.25, 1.9, 21, 1e-3));
+    declined(l, &c, PATIENTS, "in total");
+    for (uint64_t r = 1; r <= 7; r++) { /* none runs dry, in any order */
+        spend(l, &a, r, "bytes");
+        spend(l, &b, r, "bytes");
+    }
+    same_bits(total(l, p.max_delta_per_study), p.max_epsilon_total);
+    declined(l, &c, PATIENTS, "in total; 0.00 of ");
+    ledger_close(&l);
+    remove_files();
+
+    l = opened(path, &p);
+    join(l, &a);
+    join(l, &b);
+    spend(l, &a, 1, "bytes");
+    declined(l, &c, PATIENTS, "in total");
+    assert_int_equal(ledger_end_study(l, &hash_a, 7, &err), RC_OK);
+    assert_int_equal(ledger_end_study(l, &hash_a, 8, &err), RC_OK); /* again: harmless */
+    join(l, &c);                                                    /* into what `a` gave back */
+    ledger_close(&l);
+    l = opened(path, &p);
+    const struct ledger_spend more = a_round(&a, 2, "bytes");
+    refused(l, &more, RC_STATE, "has ended");
+    assert_int_equal(ledger_join(l, &a, &hash_a, PATIENTS, 9, &err), RC_STATE);
+    assert_string_equal(err.text, "study 'a' has ended at this site");
+    const struct ledger_forecast over = asked(l, &a, PATIENTS);
+    assert_false(over.allowed);
+    same_bits(over.epsilon_after, over.epsilon_promised);
+    same_bits(over.epsilon_study, cost_of(0.25, 1.9, 3, 1e-4));
+    same_bits(of_study(l, &a, 1e-3), cost_of(0.25, 1.9, 3, 1e-3)); /* spent stays spent */
+    assert_true(has_stored(l, &a, 1, "bytes"));
+    ledger_close(&l);
+}
+
+static void without_noise_only_an_infinite_policy_allows_and_says_so(void **state)
+{
+    (void)state;
+    struct study s = a_study("open", 0.25, 0.0);
+    s.privacy.noise = STUDY_NOISE_NONE;
+    s.privacy.epsilon = HUGE_VAL;
+    s.privacy.delta = 0.0;
+    struct ledger_policy p = generous;
+    struct ledger *l = opened(":memory:", &p);
+    declined(l, &s, PATIENTS, "asks epsilon inf, the policy allows 100.00 per study");
+    ledger_close(&l);
+    p.max_epsilon_per_study = HUGE_VAL;
+    l = opened(":memory:", &p);
+    declined(l, &s, PATIENTS, "which with the other studies makes inf at delta 0.001");
+    ledger_close(&l);
+    p.max_epsilon_per_study = 5.0;
+    p.max_epsilon_total = HUGE_VAL;
+    l = opened(":memory:", &p);
+    declined(l, &s, PATIENTS, "per study; there is no limit in total");
+    ledger_close(&l);
+
+    p.max_epsilon_per_study = HUGE_VAL;
+    l = opened(path, &p);
+    join(l, &s);
+    spend(l, &s, 1, "bytes");
+    ledger_close(&l);
+    l = opened(path, &p); /* infinity and zero survive the file */
+    assert_true(isinf(of_study(l, &s, 1e-3)));
+    assert_true(isinf(total(l, 1e-3)));
+    const struct ledger_forecast f = asked(l, &s, PATIENTS);
+    assert_true(f.allowed);
+    assert_true(isinf(f.epsilon_left));
+    join(l, &s);
+    ledger_close(&l);
+    l = opened(path, &generous); /* and bind a stricter policy */
+    const struct study noised = a_study("noised", 0.25, 1.9);
+    declined(l, &noised, PATIENTS, "makes inf at delta 0.001");
+    ledger_close(&l);
+}
+
+static void numbers_that_make_no_mechanism_are_refused(void **state)
+{
+    (void)state;
+    const struct study good = a_study("heart", 0.25, 1.9);
+    struct study bad[12];
+    for (size_t i = 0; i < 12; i++) {
+        bad[i] = good;
+    }
+    bad[0].privacy.sample_rate = 0.0;
+    bad[1].privacy.sample_rate = 1.5;
+    bad[2].privacy.noise_multiplier = (double)NAN;
+    bad[3].privacy.noise_multiplier = 0.0;   /* says site noise */
+    bad[4].privacy.noise = STUDY_NOISE_NONE; /* but has a multiplier: would be charged too little */
+    bad[5].privacy.noise = STUDY_NOISE_SHARED; /* the coordinator would see a share of the noise */
+    bad[6].privacy.delta = 0.0;
+    bad[7].privacy.delta = 1.0;
+    bad[8].privacy.clip = 0.0;
+    bad[9].local.steps = SIZE_MAX;
+    bad[10].rounds = 0;
+    bad[11].name[0] = '\0';
+    struct ledger *l = opened(":memory:", &generous);
+    for (size_t i = 0; i < 12; i++) {
+        struct error err = {0};
+        struct ledger_forecast f = {.epsilon_left = -7.0};
+        const struct hash h = hash_of_name(&bad[i]);
+        assert_int_equal(ledger_what_if(l, &bad[i], &h, PATIENTS, &f, &err), RC_INVALID);
+        assert_int_equal(ledger_join(l, &bad[i], &h, PATIENTS, 1, &err), RC_INVALID);
+        same_bits(f.epsilon_left, -7.0); /* untouched */
+    }
+    ledger_close(&l);
+}
+
+/* ---- spending -------------------------------------------------------------------------------- */
+
+static void a_spend_keeps_the_bytes_and_the_site_state_over_a_restart(void **state)
+{
+    (void)state;
+    const struct study s = a_study("heart", 0.25, 1.9);
+    struct ledger *l = opened(path, &generous);
+    join(l, &s);
+    assert_false(has_stored(l, &s, 1, NULL));
+    assert_int_equal(state_round(l, &s), 0);
+    spend(l, &s, 1, "the first update");
+    spend(l, &s, 2, "another, of other length");
+    ledger_close(&l);
+    l = opened(path, &generous);
+    assert_true(has_stored(l, &s, 1, "the first update"));
+    assert_true(has_stored(l, &s, 2, "another, of other length"));
+    assert_false(has_stored(l, &s, 3, NULL));
+    assert_false(has_stored(l, &s, UINT64_MAX, NULL));
+    assert_int_equal(state_round(l, &s), 2);
+    same_bits(of_study(l, &s, 1e-4), cost_of(0.25, 1.9, 6, 1e-4));
+    const struct study unknown = a_study("unknown", 0.25, 1.9);
+    assert_false(has_stored(l, &unknown, 1, NULL));
+    assert_int_equal(state_round(l, &unknown), 0);
+    ledger_close(&l);
+}
+
+static void an_empty_update_and_no_site_state_are_kept_as_such(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct study s = a_study("heart", 0.25, 1.9);
+    struct ledger *l = opened(":memory:", &generous);
+    join(l, &s);
+    struct ledger_spend p = a_round(&s, 1, "");
+    p.site_state = NULL;
+    p.site_state_bytes = 0;
+    assert_int_equal(ledger_spend(l, &p, &err), RC_OK);
+    assert_true(has_stored(l, &s, 1, ""));
+    const void *data = NULL;
+    size_t n = 9;
+    uint64_t round = 0;
+    assert_int_equal(ledger_site_state(l, &p.study, &round, &data, &n, &err), RC_OK);
+    assert_int_equal(round, 1);
+    assert_int_equal(n, 0);
+    ledger_close(&l);
+}
+
+static void a_round_is_spent_once_and_never_backwards(void **state)
+{
+    (void)state;
+    const struct study s = a_study("heart", 0.25, 1.9);
+    struct ledger *l = opened(":memory:", &generous);
+    join(l, &s);
+    spend(l, &s, 2, "two");
+    struct ledger_spend p = a_round(&s, 2, "two");
+    refused(l, &p, RC_STATE, "round 2 cannot be spent (again), the newest is 2");
+    p = a_round(&s, 1, "one");
+    refused(l, &p, RC_STATE, "round 1 cannot be spent (again), the newest is 2");
+    p = a_round(&s, 0, "zero");
+    refused(l, &p, RC_STATE, "has rounds 1 to 7, not 0");
+    p = a_round(&s, 8, "eight");
+    refused(l, &p, RC_STATE, "has rounds 1 to 7, not 8");
+    p = a_round(&s, UINT64_MAX, "many");
+    refused(l, &p, RC_STATE, "has rounds 1 to 7");
+    spend(l, &s, 7, "rounds may be missed");
+    assert_true(has_stored(l, &s, 2, "two"));
+    assert_int_equal(state_round(l, &s), 7);
+    const struct ledger_forecast f = asked(l, &s, PATIENTS);
+    same_bits(f.epsilon_after, cost_of(0.25, 1.9, 6, 1e-3)); /* missed rounds cannot come back */
+    same_bits(f.epsilon_after, f.epsilon_spent);
+    ledger_close(&l);
+}
+
+static void a_round_not_trained_as_planned_is_refused(void **state)
+{
+    (void)state;
+    const struct study s = a_study("heart", 0.25, 1.9);
+    struct ledger *l = opened(":memory:", &generous);
+    join(l, &s);
+    struct ledger_spend bad[6];
+    for (size_t i = 0; i < 6; i++) {
+        bad[i] = a_round(&s, 1, "bytes");
+    }
+    bad[0].mechanism.steps = 4;
+    bad[1].mechanism.steps = 2;
+    bad[2].mechanism.q = 0.2;
+    bad[3].mechanism.sigma = nextafter(1.9, 2.0);
+    bad[4].clip = 1.0;
+    bad[5].mechanism.sigma = (double)NAN;
+    for (size_t i = 0; i < 6; i++) {
+        refused(l, &bad[i], RC_STATE, "was not trained as planned");
+    }
+    same_bits(total(l, 1e-3), 0.0);
+    spend(l, &s, 1, "bytes");
+    ledger_close(&l);
+}
+
+static void a_policy_made_stricter_binds_the_next_spend_and_the_next_join(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct hash h = hash_of_name(&s);
+    struct ledger_policy strict[5] = {generous, generous, generous, generous, generous};
+    strict[0].max_epsilon_per_study = 0.9 * cost_of(0.25, 1.9, 21, 1e-4);
+    strict[1].max_epsilon_total = 0.9 * cost_of(0.25, 1.9, 21, 1e-3);
+    strict[2].max_delta_per_study = 1e-6;
+    strict[3].min_sites = 3;
+    strict[4].max_colluding = 2;
+
+    struct ledger *l = opened(path, &generous);
+    join(l, &s);
+    spend(l, &s, 1, "one");
+    ledger_close(&l);
+    for (size_t i = 0; i < 5; i++) {
+        l = opened(path, &strict[i]);
+        const struct ledger_spend p = a_round(&s, 2, "two");
+        refused(l, &p, RC_LIMIT, "study 'heart'");
+        assert_int_equal(ledger_join(l, &s, &h, PATIENTS, 1, &err), RC_LIMIT);
+        assert_false(has_stored(l, &s, 2, NULL));
+        assert_int_equal(state_round(l, &s), 1);
+        assert_true(has_stored(l, &s, 1, "one")); /* what was spent may still be sent again */
+        ledger_close(&l);
+    }
+    l = opened(path, &generous);
+    for (uint64_t r = 2; r <= 6; r++) {
+        spend(l, &s, r, "more");
+    }
+    ledger_close(&l);
+    struct ledger_policy last = generous; /* covers six rounds, not the seventh: it counts itself */
+    last.max_epsilon_total = cost_of(0.25, 1.9, 20, 1e-3);
+    l = opened(path, &last);
+    const struct ledger_spend seventh = a_round(&s, 7, "seven");
+    refused(l, &seventh, RC_LIMIT, "in total");
+    ledger_close(&l);
+}
+
+struct seen {
+    size_t n;
+    struct ledger_row row[8];
+};
+
+static void see(void *ctx, const struct ledger_row *row)
+{
+    struct seen *s = ctx;
+    s->row[s->n++] = *row;
+}
+
+static void rows_come_in_the_order_of_commitment(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct study a = a_study("a", 0.25, 1.9);
+    const struct study b = a_study("b", 0.1, 1.3);
+    struct seen s = {0};
+    struct ledger *l = opened(":memory:", &generous);
+    join(l, &b);
+    join(l, &a);
+    spend(l, &a, 2, "a2");
+    spend(l, &b, 1, "b1");
+    spend(l, &a, 3, "a3");
+    assert_int_equal(ledger_rows(l, see, &s, &err), RC_OK);
+    assert_int_equal(s.n, 3);
+    static const char *const name[] = {"a", "b", "a"};
+    static const uint64_t round[] = {2, 1, 3};
+    static const char *const bytes[] = {"a2", "b1", "a3"};
+    for (size_t i = 0; i < 3; i++) {
+        const struct hash want = hash_of(bytes[i], 2);
+        assert_int_equal(s.row[i].sequence, i + 1);
+        assert_string_equal(s.row[i].study, name[i]);
+        assert_int_equal(s.row[i].round, round[i]);
+        assert_int_equal(s.row[i].at_ms, 2000 + (int64_t)round[i]);
+        assert_int_equal(s.row[i].mechanism.steps, 3);
+        same_bits(s.row[i].mechanism.sigma, i == 1 ? 1.3 : 1.9);
+        same_bits(s.row[i].clip, 1.5);
+        assert_true(hash_equal(&s.row[i].update, &want));
+    }
+    ledger_close(&l);
+}
+
+static void answers_stay_right_when_many_questions_are_asked(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct hash h = hash_of_name(&s);
+    struct ledger *l = opened(":memory:", &generous);
+    join(l, &s);
+    for (uint64_t r = 1; r <= 4; r++) {
+        spend(l, &s, r, "bytes");
+        for (int k = 1; k <= 10; k++) { /* more than are remembered; each twice */
+            const double delta = 1e-5 * (double)k;
+            const double want = cost_of(0.25, 1.9, 3 * r, delta);
+            same_bits(total(l, delta), want);
+            same_bits(of_study(l, &s, delta), want);
+        }
+    }
+    double e = 0.0;
+    assert_int_equal(ledger_epsilon(l, NULL, 0.0, &e, &err), RC_INVALID);
+    assert_int_equal(ledger_epsilon(l, &h, 1.0, &e, &err), RC_INVALID);
+    assert_int_equal(ledger_epsilon(l, &h, (double)NAN, &e, &err), RC_INVALID);
+    ledger_close(&l);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static void cannot_open(enum rc want, const char *says)
+{
+    struct error err = {0};
+    struct ledger *l = NULL;
+    const enum rc rc = ledger_open(path, &generous, &l, &err);
+    if (rc != want || strstr(err.text, says) == NULL) {
+        fail_msg("%s: '%s', not '%s'", rc_name(rc), err.text, says);
+    }
+    assert_null(l);
+}
+
+static void a_file_that_is_no_ledger_is_refused_and_left_alone(void **state)
+{
+    (void)state;
+    static const char text[] = "dear diary, today I was long enough to have been an SQLite header "
+                               "of one hundred bytes, but I never was one.";
+    FILE *f = fopen(path, "wbe");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, sizeof text, f), sizeof text);
+    assert_int_equal(fclose(f), 0);
+    cannot_open(RC_FORMAT, "not a database");
+    f = fopen(path, "rbe");
+    assert_non_null(f);
+    char back[sizeof text];
+    assert_int_equal(fread(back, 1, sizeof back, f), sizeof back);
+    assert_int_equal(fclose(f), 0);
+    assert_memory_equal(back, text, sizeof text);
+}
+
+static const char *const one[] = {"CREATE TABLE x (y INTEGER) STRICT;"};
+
+static void a_strangers_database_and_a_newer_ledger_are_refused(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = NULL;
+    const struct store_kind stranger = {
+        .application_id = 0x57520009, .what = "x", .n_migrations = 1, .migration = one};
+    assert_int_equal(store_open(path, &stranger, &s, &err), RC_OK);
+    store_close(&s);
+    cannot_open(RC_FORMAT, "not a privacy ledger");
+    remove_files();
+
+    struct ledger *l = opened(path, &generous);
+    ledger_close(&l);
+    const char *migration[9];
+    struct store_kind newer = ledger_store_kind;
+    for (size_t i = 0; i < newer.n_migrations; i++) {
+        migration[i] = newer.migration[i];
+    }
+    migration[newer.n_migrations] = one[0];
+    newer.n_migrations++;
+    newer.migration = migration;
+    assert_int_equal(store_open(path, &newer, &s, &err), RC_OK);
+    store_close(&s);
+    cannot_open(RC_STATE, "newer program");
+}
+
+/* What somebody with the file and SQLite could do. */
+static void edit(const char *sql)
+{
+    struct error err = {0};
+    struct store *s = NULL;
+    struct statement *st = NULL;
+    assert_int_equal(store_open(path, &ledger_store_kind, &s, &err), RC_OK);
+    assert_int_equal(store_prepare(s, "PRAGMA foreign_keys = OFF", &st, &err), RC_OK);
+    assert_int_equal(statement_run(st, &err), RC_OK);
+    assert_int_equal(store_prepare(s, sql, &st, &err), RC_OK);
+    if (statement_run(st, &err) != RC_OK) {
+        fail_msg("%s: %s", sql, err.text);
+    }
+    store_close(&s);
+}
+
+/* The third has spent nothing yet. */
+static void a_ledger_with_three_studies(void)
+{
+    const struct study a = a_study("a", 0.25, 1.9);
+    const struct study b = a_study("b", 0.1, 1.3);
+    const struct study c = a_study("c", 0.1, 1.3);
+    remove_files();
+    struct ledger *l = opened(path, &generous);
+    join(l, &a);
+    join(l, &b);
+    join(l, &c);
+    spend(l, &a, 1, "a1");
+    spend(l, &b, 1, "b1");
+    spend(l, &a, 2, "a2");
+    ledger_close(&l);
+}
+
+static void an_edited_ledger_is_refused(void **state)
+{
+    (void)state;
+    static const char *const edits[] = {
+        "UPDATE study SET rounds = 1000 WHERE id = 1",
+        "UPDATE study SET sigma = 9 WHERE id = 2",
+        "UPDATE study SET name = 'd' WHERE id = 2",
+        "UPDATE study SET q = 0.2 WHERE id = 3",
+        "UPDATE study SET sigma = 9 WHERE id = 3",
+        "UPDATE study SET steps = 1 WHERE id = 3",
+        "UPDATE study SET clip = 1 WHERE id = 3",
+        "UPDATE study SET epsilon = 1 WHERE id = 3",
+        "UPDATE study SET delta = 1e-9 WHERE id = 3",
+        "UPDATE study SET max_colluding = 9 WHERE id = 3",
+        "UPDATE study SET link = zeroblob(32) WHERE id = 3",
+        "UPDATE study SET min_sites = 0 WHERE id = 1",
+        "UPDATE study SET hash = zeroblob(32) WHERE id = 1",
+        "DELETE FROM study WHERE id = 1",
+        "UPDATE study SET id = 5 WHERE id = 3",
+        "UPDATE spend SET sigma = 9 WHERE sequence = 1",
+        "UPDATE spend SET steps = 1 WHERE sequence = 3",
+        "UPDATE spend SET round = 5 WHERE sequence = 3",
+        "UPDATE spend SET round = 8 WHERE sequence = 3",
+        "UPDATE spend SET study = 2 WHERE sequence = 3",
+        "UPDATE spend SET cohort = zeroblob(32) WHERE sequence = 2",
+        "UPDATE spend SET released = zeroblob(32) WHERE sequence = 2",
+        "UPDATE spend SET at_ms = 0 WHERE sequence = 1",
+        "UPDATE spend SET clip = 9 WHERE sequence = 3",
+        "UPDATE spend SET model = zeroblob(32) WHERE sequence = 1",
+        "UPDATE spend SET link = zeroblob(32) WHERE sequence = 3",
+        "DELETE FROM spend WHERE sequence = 1",
+        "DELETE FROM spend WHERE sequence = 2",
+    };
+    for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {
+        a_ledger_with_three_studies();
+        edit(edits[i]);
+        cannot_open(RC_FORMAT, "damaged or was edited");
+    }
+    a_ledger_with_three_studies();
+    struct ledger *l = opened(path, &generous); /* unedited it opens */
+    ledger_close(&l);
+}
+
+static void a_row_is_bound_to_all_before_it(void **state)
+{
+    (void)state;
+    const struct study s = a_study("heart", 0.25, 1.9);
+    struct error err = {0};
+    struct hash link[2];
+    for (int i = 0; i < 2; i++) { /* they differ in the bytes of round 1 only */
+        remove_files();
+        struct ledger *l = opened(path, &generous);
+        join(l, &s);
+        spend(l, &s, 1, i == 0 ? "one" : "two");
+        spend(l, &s, 2, "same");
+        ledger_close(&l);
+
+        struct store *file = NULL;
+        struct statement *st = NULL;
+        bool row = false;
+        size_t n = 0;
+        assert_int_equal(store_open(path, &ledger_store_kind, &file, &err), RC_OK);
+        assert_int_equal(
+            store_prepare(file, "SELECT link FROM spend WHERE sequence = 2", &st, &err), RC_OK);
+        assert_int_equal(statement_step(st, &row, &err), RC_OK);
+        const void *b = statement_blob(st, 0, &n);
+        assert_int_equal(n, sizeof link[i].b);
+        memcpy(link[i].b, b, n);
+        store_close(&file);
+    }
+    assert_false(hash_equal(&link[0], &link[1]));
+}
+
+static void stored_bytes_that_changed_are_never_handed_out(void **state)
+{
+    (void)state;
+    static const char *const edits[] = {"UPDATE released SET bytes = x'00' WHERE sequence = 3",
+                                        "DELETE FROM released WHERE sequence = 3"};
+    const struct study a = a_study("a", 0.25, 1.9);
+    const struct hash h = hash_of_name(&a);
+    struct error err = {0};
+    const void *data = NULL;
+    size_t n = 77;
+    bool found = false;
+    uint64_t round = 77;
+    for (size_t i = 0; i < 2; i++) {
+        a_ledger_with_three_studies();
+        edit(edits[i]);
+        struct ledger *l = opened(path, &generous);
+        assert_int_equal(ledger_stored(l, &h, 2, &found, &data, &n, &err), RC_FORMAT);
+        assert_false(found);
+        assert_true(has_stored(l, &a, 1, "a1"));
+        ledger_close(&l);
+    }
+    a_ledger_with_three_studies();
+    edit("UPDATE site_state SET bytes = x'0102' WHERE study = 1");
+    struct ledger *l = opened(path, &generous);
+    assert_int_equal(ledger_site_state(l, &h, &round, &data, &n, &err), RC_FORMAT);
+    assert_int_equal(round, 77);
+    ledger_close(&l);
+}
+
+/* ---- two processes, and killed ones ---------------------------------------------------------- */
+
+static void two_connections_share_one_budget_and_one_truth(void **state)
+{
+    (void)state;
+    const struct study a = a_study("a", 0.25, 1.9);
+    const struct study b = a_study("b", 0.25, 1.9);
+    struct ledger_policy p = generous;
+    p.max_epsilon_total = cost_of(0.25, 1.9, 21, 1e-3); /* room for one of the two */
+    struct ledger *x = opened(path, &p);
+    struct ledger *y = opened(path, &p);
+    assert_true(asked(y, &b, PATIENTS).allowed);
+    join(x, &a);
+    declined(y, &b, PATIENTS, "in total");
+    join(y, &a);
+    spend(x, &a, 1, "of x");
+    const struct ledger_spend again = a_round(&a, 1, "of y");
+    refused(y, &again, RC_STATE, "cannot be spent (again)");
+    assert_true(has_stored(y, &a, 1, "of x"));
+    spend(y, &a, 2, "of y");
+    spend(x, &a, 3, "of x");
+    same_bits(total(x, 1e-3), total(y, 1e-3));
+    ledger_close(&x);
+    ledger_close(&y);
+    x = opened(path, &p); /* the chain holds */
+    ledger_close(&x);
+}
+
+/* In a child: never returns. Exit status is the rc of the spend. */
+static void child_spends(const struct study *s, const char *update, int gate, int point)
+{
+    struct error err = {0};
+    struct ledger *l = NULL;
+    const struct ledger_spend p = a_round(s, 1, update);
+    if (ledger_open(path, &generous, &l, &err) != RC_OK) {
+        _exit(100);
+    }
+    char go;
+    if (gate >= 0 && read(gate, &go, 1) != 0) { /* opens when the parent closes its end */
+        _exit(101);
+    }
+    calls = 0;
+    die_at = point;
+    const enum rc rc = ledger_spend(l, &p, &err);
+    _exit((int)rc); /* without closing: the next one finds the log as it is */
+}
+
+static void of_two_processes_racing_for_a_round_one_spends(void **state)
+{
+    (void)state;
+    static const char *const update[2] = {"of the first child", "of the second"};
+    const struct study s = a_study("heart", 0.25, 1.9);
+    for (int run = 0; run < 5; run++) {
+        remove_files();
+        struct ledger *l = opened(path, &generous);
+        join(l, &s);
+        ledger_close(&l);
+
+        int gate[2];
+        pid_t child[2];
+        assert_int_equal(pipe(gate), 0);
+        for (int i = 0; i < 2; i++) {
+            child[i] = fork();
+            assert_true(child[i] >= 0);
+            if (child[i] == 0) {
+                (void)close(gate[1]);
+                child_spends(&s, update[i], gate[0], -1);
+            }
+        }
+        (void)close(gate[0]);
+        (void)close(gate[1]);
+        int rc[2];
+        for (int i = 0; i < 2; i++) {
+            int status = 0;
+            assert_int_equal(waitpid(child[i], &status, 0), child[i]);
+            assert_true(WIFEXITED(status));
+            rc[i] = WEXITSTATUS(status);
+        }
+        assert_true((rc[0] == RC_OK && rc[1] == RC_STATE) || (rc[1] == RC_OK && rc[0] == RC_STATE));
+        l = opened(path, &generous);
+        assert_true(has_stored(l, &s, 1, update[rc[0] == RC_OK ? 0 : 1]));
+        same_bits(total(l, 1e-3), cost_of(0.25, 1.9, 3, 1e-3));
+        ledger_close(&l);
+    }
+}
+
+static void killed_at_any_point_a_spend_is_whole_or_absent(void **state)
+{
+    (void)state;
+    const struct study s = a_study("heart", 0.25, 1.9);
+    size_t n_absent = 0;
+    size_t n_whole = 0;
+    for (int point = 0;; point++) {
+        remove_files();
+        struct ledger *l = opened(path, &generous);
+        join(l, &s);
+        ledger_close(&l);
+
+        const pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            child_spends(&s, "finished update", -1, point);
+        }
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        const bool survived = WIFEXITED(status);
+        assert_true(survived ? WEXITSTATUS(status) == RC_OK : WTERMSIG(status) == SIGKILL);
+
+        l = opened(path, &generous);
+        struct seen rows = {0};
+        struct error err = {0};
+        assert_int_equal(ledger_rows(l, see, &rows, &err), RC_OK);
+        const bool found = has_stored(l, &s, 1, "finished update");
+        assert_int_equal(rows.n, found ? 1 : 0);
+        assert_int_equal(state_round(l, &s), found ? 1 : 0);
+        same_bits(of_study(l, &s, 1e-3), found ? cost_of(0.25, 1.9, 3, 1e-3) : 0.0);
+        if (!found) {
+            assert_int_equal(n_whole, 0);     /* once durable, always durable */
+            spend(l, &s, 1, "trained again"); /* nothing had left */
+        }
+        n_absent += !found;
+        n_whole += found;
+        spend(l, &s, 2, "the next round");
+        ledger_close(&l);
+        if (survived) {
+            break;
+        }
+    }
+    /* begin, find, 2 x compose, chain end, three rows: before and after each; then the commit. */
+    assert_true(n_absent >= 16);
+    assert_int_equal(n_whole, 2); /* killed right after the commit, and not at all */
+}
+
+int main(void)
+{
+#define ON_DISK(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_policy_is_read_with_its_defaults),
+        cmocka_unit_test(every_mistake_in_a_policy_is_found_and_none_becomes_a_default),
+        cmocka_unit_test(a_policy_out_of_range_opens_no_ledger),
+        cmocka_unit_test(what_was_foretold_is_to_the_bit_what_the_ledger_says_afterwards),
+        cmocka_unit_test(a_study_solved_for_the_policys_epsilon_is_allowed_without_slack),
+        cmocka_unit_test(asking_writes_nothing),
+        ON_DISK(joining_again_is_the_same_answer_and_another_document_of_that_name_is_refused),
+        cmocka_unit_test(a_study_beyond_policy_is_declined_with_policy_asked_and_left),
+        cmocka_unit_test(a_small_cohort_is_declined_without_saying_how_small),
+        cmocka_unit_test(figures_that_differ_are_never_printed_alike),
+        ON_DISK(what_another_study_was_promised_is_not_given_twice),
+        ON_DISK(without_noise_only_an_infinite_policy_allows_and_says_so),
+        cmocka_unit_test(numbers_that_make_no_mechanism_are_refused),
+        ON_DISK(a_spend_keeps_the_bytes_and_the_site_state_over_a_restart),
+        cmocka_unit_test(an_empty_update_and_no_site_state_are_kept_as_such),
+        cmocka_unit_test(a_round_is_spent_once_and_never_backwards),
+        cmocka_unit_test(a_round_not_trained_as_planned_is_refused),
+        ON_DISK(a_policy_made_stricter_binds_the_next_spend_and_the_next_join),
+        cmocka_unit_test(rows_come_in_the_order_of_commitment),
+        cmocka_unit_test(answers_stay_right_when_many_questions_are_asked),
+        ON_DISK(a_file_that_is_no_ledger_is_refused_and_left_alone),
+        ON_DISK(a_strangers_database_and_a_newer_ledger_are_refused),
+        ON_DISK(an_edited_ledger_is_refused),
+        ON_DISK(a_row_is_bound_to_all_before_it),
+        ON_DISK(stored_bytes_that_changed_are_never_handed_out),
+        ON_DISK(two_connections_share_one_budget_and_one_truth),
+        ON_DISK(of_two_processes_racing_for_a_round_one_spends),
+        ON_DISK(killed_at_any_point_a_spend_is_whole_or_absent),
+    };
+    return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
+}
