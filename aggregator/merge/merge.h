@@ -1,0 +1,47 @@
+/**
+ * @file merge.h
+ * From the sites' updates to the next global model: an exact ring sum, the mean over those who
+ * contributed with public weights, and the server's rule. Everything after the sum is
+ * post-processing.
+ *
+ *   FedAvg   w += rate mean                                       (McMahan et al. 2017, Alg. 1)
+ *   FedAdam  m = b1 m + (1-b1) mean;  v = b2 v + (1-b2) mean^2;
+ *            w += rate m / (sqrt(v) + tau)                        (Reddi et al. 2021, Alg. 2)
+ *
+ * With `average_iterates` the last round's model is the mean of all rounds' models.
+ */
+#ifndef AGGREGATOR_MERGE_MERGE_H
+#define AGGREGATOR_MERGE_MERGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/kernel/real.h"
+#include "common/study/study.h"
+
+struct merge; /* opaque: the sum of one round; one at a time per study */
+
+/** @param S shared parameters @retval RC_NOMEM */
+RC merge_open(const struct study *study, size_t S, struct merge **out, struct error *err);
+void merge_close(struct merge **m);
+
+/** Forget the present sum. */
+void merge_restart(struct merge *m);
+
+/** Adds a site's update; each site once. @retval RC_FORMAT wrong length @retval RC_STATE twice */
+RC merge_add(struct merge *m, size_t site, const void *update, size_t bytes, struct error *err);
+
+/** Bytes of the server's own state between rounds (moments, sum of iterates). */
+size_t merge_state_bytes(size_t S);
+
+/**
+ * The next model from the present one and the sum. At least one site must have been added.
+ * @param model [S] in: global model of round - 1; out: of `round`. Untouched on failure.
+ * @param state in: the bytes of the last call, or all zero before round 1; out: the new ones
+ * @retval RC_NUMERIC the new model is not finite  @retval RC_FORMAT the state is not of this model
+ */
+RC merge_finish(struct merge *m, uint64_t round, real *model, unsigned char *state,
+                size_t state_bytes, struct error *err);
+
+#endif

@@ -1,0 +1,128 @@
+/**
+ * @file registry.h
+ * The coordinator's memory (SQLite): sites' answers, received updates, model versions, outcomes,
+ * audit entries. A model version exists exactly when the transaction did that holds it together
+ * with its outcome and audit entry.
+ */
+#ifndef AGGREGATOR_REGISTRY_REGISTRY_H
+#define AGGREGATOR_REGISTRY_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aggregator/round/round.h"
+#include "common/base/error.h"
+#include "common/base/hash.h"
+
+struct registry; /* opaque: one connection, one thread */
+
+struct store_kind;
+extern const struct store_kind registry_store_kind; /**< for repair tools and tests */
+
+/** Opens or creates, and checks the audit chain. @retval see store_open; RC_FORMAT also where an
+ *  audit entry was changed or is missing */
+RC registry_open(const char *path, struct registry **out, struct error *err);
+void registry_close(struct registry **r);
+
+/**
+ * Starts or resumes a study. New: stores name, hash, roster size and model 0 in one transaction.
+ * Known with the same hash: *resumed = true and nothing changes.
+ * @retval RC_STATE the name is known with another hash, or the hash with another name or roster
+ * @retval RC_INVALID n_sites not in 1 … ROUND_SITES_MAX
+ */
+RC registry_start(struct registry *r, const char *name, const struct hash *study, size_t n_sites,
+                  const void *model0, size_t model_bytes, int64_t now_ms, bool *resumed,
+                  struct error *err);
+
+/**
+ * Fills state, round, members and parts of `m` (after round_init) from what was committed, ready
+ * for round_restore. A site that accepted after the present round had opened sits it out, also
+ * where its part had not been kept yet.
+ * @retval RC_STATE the study was not started, or `m` has another number of sites
+ */
+RC registry_restore(struct registry *r, const struct hash *study, struct round_machine *m,
+                    struct error *err);
+
+/**
+ * A site's ACCEPT or DECLINE; repeating is harmless, the first reason stays. An accepted site may
+ * decline later. @retval RC_STATE ACCEPT after DECLINE: no means no; or not started
+ */
+RC registry_keep_member(struct registry *r, const struct hash *study, size_t site,
+                        enum round_member answer, const char *reason, int64_t now_ms,
+                        struct error *err);
+
+/**
+ * A round is being announced: optional, after the step's KEEP_* and before ROUND_CAST_ROUND.
+ * Without it a coordinator killed between the deadline of joining and the first part of round 1
+ * goes back to JOINING (docs/PROTOCOL.md, the slow path). Repeating is harmless.
+ * @retval RC_STATE not the round after the newest model, or the study has failed
+ */
+RC registry_open_round(struct registry *r, const struct hash *study, uint64_t round, int64_t now_ms,
+                       struct error *err);
+
+/**
+ * A site's verified update of a round, or (update NULL) that it sits the round out with a reason.
+ * The same again is harmless.
+ * @retval RC_STATE other bytes for a round already held, an update after sitting out or the
+ *                  reverse, or a round that is over or not yet open
+ */
+RC registry_keep_part(struct registry *r, const struct hash *study, uint64_t round, size_t site,
+                      const void *update, size_t n, const char *reason, int64_t now_ms,
+                      struct error *err);
+
+/** Calls `each` for the kept updates of a round in order of site index. Stops at the first failure.
+ *  `each` must not call the registry. @retval RC_FORMAT bytes that are not those that were kept */
+RC registry_each_update(struct registry *r, const struct hash *study, uint64_t round,
+                        enum rc (*each)(void *ctx, size_t site, const void *update, size_t n,
+                                        struct error *err),
+                        void *ctx, struct error *err);
+
+/**
+ * One transaction: model version `round`, its outcome (contributors by site index, others with
+ * their reasons from registry_keep_part) and the audit entry; the round's updates are dropped.
+ * `server_state` (optimiser moments, iterate average) is kept with it, in place of the one before.
+ * @retval RC_STATE not the round after the newest model, the study has failed, or `contributed` is
+ *                  not exactly the sites whose updates are held
+ * @retval RC_IO    not committed
+ */
+RC registry_commit_round(struct registry *r, const struct hash *study, uint64_t round,
+                         const void *model, size_t n, const void *server_state,
+                         size_t server_state_bytes, const bool *contributed, size_t n_sites,
+                         int64_t now_ms, struct error *err);
+
+/** The study failed in `round` (0: while joining), for good.
+ *  @retval RC_STATE it had already failed, or the round has an outcome */
+RC registry_commit_failure(struct registry *r, const struct hash *study, uint64_t round,
+                           const bool *contributed, size_t n_sites, const char *reason,
+                           int64_t now_ms, struct error *err);
+
+/** Newest model (round 0 is the initial one, without server state). Bytes live until the next call.
+ *  @retval RC_FORMAT damaged */
+RC registry_model(struct registry *r, const struct hash *study, uint64_t *round, const void **model,
+                  size_t *n, const void **server_state, size_t *server_state_bytes,
+                  struct error *err);
+
+/** Who contributed to a finished round: contributed[n_sites]; *failed and reason if it failed. */
+RC registry_outcome(struct registry *r, const struct hash *study, uint64_t round, bool *found,
+                    bool *contributed, size_t n_sites, bool *failed, char reason[240],
+                    struct error *err);
+
+/** Why a site is not among the contributors of a round: what it said, or that it did not answer;
+ *  "" if it sent its update. */
+RC registry_absence(struct registry *r, const struct hash *study, uint64_t round, size_t site,
+                    char reason[240], struct error *err);
+
+/** One entry of the audit chain: its link is the BLAKE2b of the link before it and the entry. */
+struct registry_entry {
+    int64_t sequence, at_ms;
+    struct hash study;
+    const char *what;   /**< start, accept, decline, open, round, failure */
+    const char *detail; /**< such as "3 of 4: 0 1 3; model <hash>" */
+    struct hash link;
+};
+/** In order of commitment. `each` must not call the registry. */
+RC registry_audit(struct registry *r, void (*each)(void *ctx, const struct registry_entry *entry),
+                  void *ctx, struct error *err);
+
+#endif

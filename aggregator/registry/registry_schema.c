@@ -1,0 +1,149 @@
+/*
+ * The registry's file.
+ *
+ *   study         name, hash and size of the roster; newest round announced.
+ *   member        a site's answer to the study, and the round that was open when it gave it.
+ *   part          a site's answer to a round: an update (its hash), or why it sits out. Stays.
+ *   held          the update's bytes until the round has an outcome.
+ *   outcome       a finished round, or the failure that ended the study; contributor: its sites.
+ *   model         every version; server_state: of the newest one only.
+ *   audit         what happened, chained: link = BLAKE2b(link before, entry).
+ */
+#include "aggregator/registry/registry_internal.h"
+
+static const char *const migration[] = {
+    "CREATE TABLE study ("
+    " id INTEGER PRIMARY KEY,"
+    " name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 63),"
+    " hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),"
+    " n_sites INTEGER NOT NULL CHECK (n_sites BETWEEN 1 AND 1024),"
+    " opened INTEGER NOT NULL DEFAULT 0 CHECK (opened >= 0),"
+    " started_ms INTEGER NOT NULL"
+    ") STRICT;"
+
+    "CREATE TABLE member ("
+    " study INTEGER NOT NULL REFERENCES study(id),"
+    " site INTEGER NOT NULL CHECK (site >= 0),"
+    " answer INTEGER NOT NULL CHECK (answer IN (1, 2))," /* accepted, declined */
+    " since INTEGER NOT NULL CHECK (since >= 0),"
+    " reason TEXT NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (study, site)"
+    ") STRICT;"
+
+    "CREATE TABLE part ("
+    " study INTEGER NOT NULL REFERENCES study(id),"
+    " round INTEGER NOT NULL CHECK (round > 0),"
+    " site INTEGER NOT NULL CHECK (site >= 0),"
+    " hash BLOB CHECK (length(hash) = 32)," /* NULL: sits out */
+    " reason TEXT NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (study, round, site)"
+    ") STRICT;"
+
+    "CREATE TABLE held ("
+    " study INTEGER NOT NULL,"
+    " round INTEGER NOT NULL,"
+    " site INTEGER NOT NULL,"
+    " bytes BLOB NOT NULL,"
+    " PRIMARY KEY (study, round, site),"
+    " FOREIGN KEY (study, round, site) REFERENCES part(study, round, site)"
+    ") STRICT;"
+
+    "CREATE TABLE outcome ("
+    " study INTEGER NOT NULL REFERENCES study(id),"
+    " round INTEGER NOT NULL CHECK (round >= 0),"
+    " failed INTEGER NOT NULL CHECK (failed IN (0, 1)),"
+    " reason TEXT NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (study, round)"
+    ") STRICT;"
+    "CREATE UNIQUE INDEX one_failure ON outcome (study) WHERE failed;"
+
+    "CREATE TABLE contributor ("
+    " study INTEGER NOT NULL,"
+    " round INTEGER NOT NULL,"
+    " site INTEGER NOT NULL CHECK (site >= 0),"
+    " PRIMARY KEY (study, round, site),"
+    " FOREIGN KEY (study, round) REFERENCES outcome(study, round)"
+    ") STRICT;"
+
+    "CREATE TABLE model ("
+    " study INTEGER NOT NULL REFERENCES study(id),"
+    " round INTEGER NOT NULL CHECK (round >= 0),"
+    " hash BLOB NOT NULL CHECK (length(hash) = 32),"
+    " at_ms INTEGER NOT NULL,"
+    " bytes BLOB NOT NULL,"
+    " PRIMARY KEY (study, round)"
+    ") STRICT;"
+
+    "CREATE TABLE server_state ("
+    " study INTEGER PRIMARY KEY REFERENCES study(id),"
+    " round INTEGER NOT NULL CHECK (round > 0),"
+    " hash BLOB NOT NULL CHECK (length(hash) = 32),"
+    " bytes BLOB NOT NULL,"
+    " FOREIGN KEY (study, round) REFERENCES model(study, round)"
+    ") STRICT;"
+
+    "CREATE TABLE audit ("
+    " sequence INTEGER PRIMARY KEY,"
+    " study BLOB NOT NULL CHECK (length(study) = 32),"
+    " what TEXT NOT NULL,"
+    " detail TEXT NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " link BLOB NOT NULL CHECK (length(link) = 32)"
+    ") STRICT;",
+};
+
+const struct store_kind registry_store_kind = {
+    .application_id = 0x57525231, /* "WRR1" */
+    .what = "study registry",
+    .n_migrations = sizeof migration / sizeof migration[0],
+    .migration = migration,
+};
+
+const char *const registry_sql[REGISTRY_SQL_COUNT] = {
+    [REGISTRY_STUDY_BY_HASH] = "SELECT s.id, s.name, s.n_sites, s.opened,"
+                               " (SELECT max(round) FROM model WHERE study = s.id),"
+                               " EXISTS (SELECT 1 FROM part WHERE study = s.id),"
+                               " (SELECT round FROM outcome WHERE study = s.id AND failed)"
+                               " FROM study s WHERE s.hash = ?",
+    [REGISTRY_STUDY_BY_NAME] = "SELECT id FROM study WHERE name = ?",
+    [REGISTRY_ADD_STUDY] = "INSERT INTO study (name, hash, n_sites, started_ms)"
+                           " VALUES (?, ?, ?, ?)",
+    [REGISTRY_OPEN_ROUND] = "UPDATE study SET opened = ? WHERE id = ?",
+    [REGISTRY_MEMBER] = "SELECT answer, since, reason FROM member WHERE study = ? AND site = ?",
+    [REGISTRY_SET_MEMBER] = "INSERT INTO member (study, site, answer, since, reason, at_ms)"
+                            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+                            " SET answer = excluded.answer, since = excluded.since,"
+                            " reason = excluded.reason, at_ms = excluded.at_ms",
+    [REGISTRY_MEMBERS] = "SELECT site, answer, since FROM member WHERE study = ?",
+    [REGISTRY_PART] = "SELECT hash, reason FROM part WHERE study = ? AND round = ? AND site = ?",
+    [REGISTRY_ADD_PART] = "INSERT INTO part (study, round, site, hash, reason, at_ms)"
+                          " VALUES (?, ?, ?, ?, ?, ?)",
+    [REGISTRY_PARTS] = "SELECT site, hash IS NOT NULL FROM part WHERE study = ? AND round = ?",
+    [REGISTRY_ADD_HELD] = "INSERT INTO held (study, round, site, bytes) VALUES (?, ?, ?, ?)",
+    [REGISTRY_HELD] = "SELECT p.site, p.hash, h.bytes FROM part p LEFT JOIN held h"
+                      " ON h.study = p.study AND h.round = p.round AND h.site = p.site"
+                      " WHERE p.study = ? AND p.round = ? AND p.hash IS NOT NULL ORDER BY p.site",
+    [REGISTRY_DROP_HELD] = "DELETE FROM held WHERE study = ? AND round = ?",
+    [REGISTRY_ADD_OUTCOME] = "INSERT INTO outcome (study, round, failed, reason, at_ms)"
+                             " VALUES (?, ?, ?, ?, ?)",
+    [REGISTRY_OUTCOME] = "SELECT failed, reason FROM outcome WHERE study = ? AND round = ?",
+    [REGISTRY_ADD_CONTRIBUTOR] = "INSERT INTO contributor (study, round, site) VALUES (?, ?, ?)",
+    [REGISTRY_CONTRIBUTORS] = "SELECT site FROM contributor WHERE study = ? AND round = ?",
+    [REGISTRY_ADD_MODEL] = "INSERT INTO model (study, round, hash, at_ms, bytes)"
+                           " VALUES (?, ?, ?, ?, ?)",
+    [REGISTRY_SET_STATE] = "INSERT INTO server_state (study, round, hash, bytes)"
+                           " VALUES (?, ?, ?, ?) ON CONFLICT (study) DO UPDATE"
+                           " SET round = excluded.round, hash = excluded.hash,"
+                           " bytes = excluded.bytes",
+    [REGISTRY_MODEL] = "SELECT m.round, m.hash, m.bytes, t.hash, t.bytes FROM model m"
+                       " LEFT JOIN server_state t ON t.study = m.study AND t.round = m.round"
+                       " WHERE m.study = ? ORDER BY m.round DESC LIMIT 1",
+    [REGISTRY_LAST_ENTRY] = "SELECT sequence, link FROM audit ORDER BY sequence DESC LIMIT 1",
+    [REGISTRY_ADD_ENTRY] = "INSERT INTO audit (sequence, study, what, detail, at_ms, link)"
+                           " VALUES (?, ?, ?, ?, ?, ?)",
+    [REGISTRY_ENTRIES] = "SELECT sequence, study, what, detail, at_ms, link FROM audit"
+                         " ORDER BY sequence",
+};
