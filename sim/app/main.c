@@ -1,0 +1,293 @@
+/* wardround-sim: the researcher's program. Words in, sweep, words out; nothing is computed here. */
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <argp.h>
+#include <jansson.h>
+
+#include "sim/app/progress.h"
+#include "sim/sweep/sweep.h"
+
+enum { EXIT_WRONG_USE = 2 };
+
+enum { OPT_EPSILON = 256, OPT_DELTA, OPT_NOISE, OPT_SEED, OPT_JOBS, OPT_JSON, OPT_OUT };
+
+struct words {
+    const char *command, *config, *out;
+    bool json;
+    struct sweep_overrides overrides;
+};
+
+static const char doc[] =
+    "Runs virtual federations of hospitals and measures what privacy costs.\v"
+    "Commands:\n"
+    "  run CONFIG               one federated study, cross-validated\n"
+    "  tradeoff CONFIG --out D  the grid of the file: table, results.csv, tradeoff.svg in D\n"
+    "\n"
+    "Examples:\n"
+    "  wardround-sim run configs/sim/heart.yaml\n"
+    "  wardround-sim run configs/sim/heart.yaml --epsilon 1 --delta 1e-3 --seed 3 --json\n"
+    "  wardround-sim tradeoff configs/sim/demo.yaml --out build/demo --jobs 2\n"
+    "\n"
+    "Data: paths that begin with $WARDROUND_DATA/ are taken from the folder in that variable\n"
+    "(default ../shared/data). Noise is replayed from the seed: it measures, it protects nobody.\n"
+    "Exit: 0 done, 1 failed, 2 wrong use.";
+
+static const struct argp_option options[] = {
+    {"epsilon", OPT_EPSILON, "E", 0, "target of every trained model; inf: no noise", 0},
+    {"delta", OPT_DELTA, "D", 0, "chance that epsilon does not hold", 0},
+    {"noise", OPT_NOISE, "MODE", 0, "none or site (shared comes with secure aggregation)", 0},
+    {"seed", OPT_SEED, "S", 0, "folds, weights and replayed noise", 0},
+    {"jobs", OPT_JOBS, "N", 0, "worlds at the same time (default 1); changes no result", 0},
+    {"out", OPT_OUT, "DIR", 0, "tradeoff: folder for results.csv, sites.csv, tradeoff.svg", 0},
+    {"json", OPT_JSON, NULL, 0, "one JSON object on stdout; infinite epsilons are null", 0},
+    {0},
+};
+
+/* The whole of `text` as a number above 0 (inf allowed where `infinite`). */
+static double positive(struct argp_state *state, const char *name, const char *text, bool infinite)
+{
+    char *end = NULL;
+    errno = 0;
+    const double x = strtod(text, &end);
+    if (end == text || *end != '\0' || !(x > 0.0) || (!infinite && !isfinite(x)) ||
+        strspn(text, "0123456789.eE+-infINF") != strlen(text)) {
+        argp_error(state, "--%s wants a number above 0%s, such as 1e-3", name,
+                   infinite ? " or inf" : "");
+    }
+    return x;
+}
+
+static uint64_t whole(struct argp_state *state, const char *name, const char *text, uint64_t max)
+{
+    char *end = NULL;
+    errno = 0;
+    const unsigned long long x = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || x > max) {
+        argp_error(state, "--%s wants a whole number up to %llu", name, (unsigned long long)max);
+    }
+    return x;
+}
+
+static enum study_noise noise(struct argp_state *state, const char *text)
+{
+    for (int m = STUDY_NOISE_NONE; m <= STUDY_NOISE_SHARED; m++) {
+        if (strcmp(text, study_noise_name((enum study_noise)m)) == 0) {
+            return (enum study_noise)m;
+        }
+    }
+    argp_error(state, "--noise is none or site, not '%.20s'", text);
+    return STUDY_NOISE_NONE;
+}
+
+static error_t take_argument(struct words *w, struct argp_state *state, const char *arg)
+{
+    if (w->command == NULL) {
+        w->command = arg;
+        if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0) {
+            argp_error(state, "no command is named '%.20s'; there are: run, tradeoff", arg);
+        }
+    } else if (w->config == NULL) {
+        w->config = arg;
+    } else {
+        argp_error(state, "'%.40s' is one word too many", arg);
+    }
+    return 0;
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct words *w = state->input;
+    struct sweep_overrides *o = &w->overrides;
+    switch (key) {
+    case OPT_EPSILON:
+        o->has_epsilon = true;
+        o->epsilon = positive(state, "epsilon", arg, true);
+        return 0;
+    case OPT_DELTA:
+        o->has_delta = true;
+        o->delta = positive(state, "delta", arg, false);
+        return 0;
+    case OPT_NOISE:
+        o->has_noise = true;
+        o->noise = noise(state, arg);
+        return 0;
+    case OPT_SEED:
+        o->has_seed = true;
+        o->seed = whole(state, "seed", arg, UINT64_MAX / 2);
+        return 0;
+    case OPT_JOBS:
+        o->has_jobs = true;
+        o->jobs = (size_t)whole(state, "jobs", arg, SWEEP_JOBS_MAX);
+        if (o->jobs == 0) {
+            argp_error(state, "--jobs wants at least 1");
+        }
+        return 0;
+    case OPT_OUT:
+        w->out = arg;
+        return 0;
+    case OPT_JSON:
+        w->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        return take_argument(w, state, arg);
+    case ARGP_KEY_END:
+        if (w->command == NULL || w->config == NULL) {
+            argp_error(state, "say what to do: run CONFIG, or tradeoff CONFIG --out DIR");
+        } else if (strcmp(w->command, "tradeoff") == 0 && w->out == NULL) {
+            argp_error(state, "tradeoff wants --out DIR for its table and figure");
+        } else if (strcmp(w->command, "run") == 0 && w->out != NULL) {
+            argp_error(state, "run writes no files: leave --out away");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static enum rc print_json(json_t *object, struct error *err)
+{
+    if (object == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the JSON object");
+    }
+    const int failed = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
+    json_decref(object);
+    if (failed != 0 || fputc('\n', stdout) == EOF || fflush(stdout) != 0) {
+        return error_set(err, RC_IO, "cannot write to stdout: %s", strerror(errno));
+    }
+    return RC_OK;
+}
+
+static void print_run(const struct sweep *s, const struct report_row *row)
+{
+    (void)printf("%s: federated over %zu sites, %zu rounds, %zu %s, seed %llu\n", s->name,
+                 row->n_sites, row->rounds, row->folds, row->folds == 1 ? "split" : "folds",
+                 (unsigned long long)row->seed);
+    if (isfinite(row->epsilon)) {
+        (void)printf("epsilon %g at delta %g per trained model (noise multiplier %.4f)\n",
+                     row->epsilon, row->delta, row->noise_multiplier);
+    } else {
+        (void)printf("no noise: epsilon is infinite, nothing is promised\n");
+    }
+    (void)printf(
+        "AUROC %.4f [%.4f, %.4f] pooled, %.4f mean of sites; accuracy %.4f mean of sites\n",
+        row->auroc, row->auroc_low, row->auroc_high, row->auroc_site_mean, row->accuracy_site_mean);
+    for (size_t i = 0; i < row->n_sites; i++) {
+        const struct report_site *site = &row->site[i];
+        (void)printf("  %-20s ", site->name);
+        if (site->has_auroc) {
+            (void)printf("AUROC %.4f [%.4f, %.4f]", site->auroc.value, site->auroc.low,
+                         site->auroc.high);
+        } else {
+            (void)printf("no AUROC (one class only)");
+        }
+        (void)printf("  accuracy %.4f  epsilon spent %.4g\n", site->accuracy, site->epsilon_spent);
+    }
+}
+
+static enum rc make_folder(const char *path, struct error *err)
+{
+    if (mkdir(path, 0777) != 0 && errno != EEXIST) {
+        return error_set(err, RC_IO, "cannot make the folder '%s': %s; make the one above it first",
+                         path, strerror(errno));
+    }
+    return RC_OK;
+}
+
+static enum rc write_reports(const struct words *w, const struct sweep *s,
+                             const struct sweep_results *r, struct error *err)
+{
+    char path[3][SWEEP_PATH_MAX];
+    static const char *const name[3] = {"results.csv", "sites.csv", "tradeoff.svg"};
+    for (size_t i = 0; i < 3; i++) {
+        if (snprintf(path[i], sizeof path[i], "%s/%s", w->out, name[i]) >= (int)sizeof path[i]) {
+            return error_set(err, RC_LIMIT, "the folder's name is too long");
+        }
+    }
+    enum rc rc = report_write_csv(path[0], r->row, r->n, err);
+    if (rc == RC_OK) {
+        rc = report_write_sites_csv(path[1], r->row, r->n, err);
+    }
+    if (rc == RC_OK) {
+        rc = report_write_svg(path[2], s->name, r->row, r->n, err);
+    }
+    for (size_t i = 0; rc == RC_OK && i < 3; i++) {
+        (void)fprintf(stderr, "wrote %s\n", path[i]);
+    }
+    return rc;
+}
+
+static enum rc show(const struct words *w, const struct sweep *s, const struct sweep_results *r,
+                    struct error *err)
+{
+    if (strcmp(w->command, "run") == 0) {
+        if (w->json) {
+            return print_json(report_row_json(&r->row[0]), err);
+        }
+        print_run(s, &r->row[0]);
+        return RC_OK;
+    }
+    const enum rc rc = write_reports(w, s, r, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (w->json) {
+        return print_json(report_rows_json(s->name, r->row, r->n), err);
+    }
+    struct report_summary *summary = calloc(r->n + 1, sizeof *summary);
+    if (summary == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the table");
+    }
+    report_print_table(stdout, summary, report_summaries(r->row, r->n, summary));
+    free(summary);
+    return RC_OK;
+}
+
+static enum rc carry_out(const struct words *w, struct config_issues *issues, struct error *err)
+{
+    struct sweep s = {0};
+    struct sweep_results r = {0};
+    const bool grid = strcmp(w->command, "tradeoff") == 0;
+    enum rc rc = sweep_open(w->config, grid, &w->overrides, &s, issues, err);
+    if (rc == RC_OK && w->out != NULL) {
+        rc = make_folder(w->out, err); /* before the work, not after it */
+    }
+    if (rc == RC_OK) {
+        struct progress bar;
+        progress_init(&bar, "worlds", sweep_worlds(&s) < 10 && w->json);
+        const struct sweep_progress progress = {.done = progress_show, .ctx = &bar};
+        rc = sweep_run(&s, &progress, &r, err);
+        progress_end(&bar);
+    }
+    if (rc == RC_OK) {
+        rc = show(w, &s, &r, err);
+    }
+    sweep_results_release(&r);
+    sweep_release(&s);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct argp argp = {options, parse, "COMMAND CONFIG", doc, NULL, NULL, NULL};
+    static struct config_issues issues; /* large */
+    struct words w = {0};
+    struct error err = {0};
+    argp_err_exit_status = EXIT_WRONG_USE;
+    (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
+
+    const enum rc rc = carry_out(&w, &issues, &err);
+    if (rc == RC_OK) {
+        return EXIT_SUCCESS;
+    }
+    if (issues.n > 0) {
+        config_print_issues(&issues, stderr);
+    }
+    (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
+    return EXIT_FAILURE;
+}

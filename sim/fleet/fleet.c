@@ -1,0 +1,229 @@
+#include "sim/fleet/fleet.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/fleet/fleet_internal.h"
+
+void fleet_ledger_path(const char *folder, const char *site, char path[512])
+{
+    (void)snprintf(path, 512, "%s/%s.ledger.db", folder, site);
+}
+
+enum rc fleet_send(struct fleet *f, struct fleet_event e, int64_t delay_ms, const void *bytes,
+                   size_t n, struct error *err)
+{
+    if (bytes != NULL) {
+        e.bytes = malloc(n + 1);
+        if (e.bytes == NULL) {
+            return error_set(err, RC_NOMEM, "no memory for a message of %zu bytes", n);
+        }
+        memcpy(e.bytes, bytes, n);
+        e.n = n;
+    }
+    e.at_ms = f->now_ms + delay_ms;
+    return queue_push(&f->queue, e, err);
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+/* The party whose timer is the next thing to happen, if any is due before the queue's next event. */
+static bool next_timer(const struct fleet *f, size_t *party, int64_t *at_ms)
+{
+    const struct fleet_event *e = queue_peek(&f->queue);
+    int64_t first = e == NULL ? INT64_MAX : e->at_ms;
+    bool found = false;
+    if (f->coordinator.machine->deadline_ms < first) {
+        first = f->coordinator.machine->deadline_ms;
+        *party = FLEET_COORDINATOR;
+        found = true;
+    }
+    for (size_t i = 0; i < f->p->study->n_sites; i++) {
+        if (f->site[i].session.deadline_ms < first) {
+            first = f->site[i].session.deadline_ms;
+            *party = i;
+            found = true;
+        }
+    }
+    *at_ms = first;
+    return found;
+}
+
+static enum rc one_event(struct fleet *f, struct error *err)
+{
+    size_t party = 0;
+    int64_t at_ms = 0;
+    const bool timer = next_timer(f, &party, &at_ms);
+    if (!timer && f->queue.n == 0) {
+        return error_set(err, RC_STATE, "nothing is left to happen, and the study has not ended");
+    }
+    f->now_ms = at_ms > f->now_ms ? at_ms : f->now_ms;
+    f->events++;
+    if (timer) {
+        return party == FLEET_COORDINATOR ? coordinator_time_out(f, err)
+                                          : site_time_out(f, &f->site[party], err);
+    }
+    struct fleet_event e = queue_pop(&f->queue);
+    const enum rc rc = e.to == FLEET_COORDINATOR ? coordinator_handle(f, &e, err)
+                                                 : site_handle(f, &f->site[e.to], &e, err);
+    free(e.bytes);
+    return rc;
+}
+
+static enum rc kill_due(struct fleet *f, struct error *err)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < f->p->n_kills; i++) {
+        if (f->p->kill[i].after != f->events) {
+            continue;
+        }
+        const size_t party = f->p->kill[i].party;
+        queue_forget(&f->queue, party);
+        if (party == FLEET_COORDINATOR) {
+            coordinator_stop(&f->coordinator);
+            rc = coordinator_start(f, err);
+        } else {
+            site_stop(&f->site[party]);
+            rc = site_start(f, &f->site[party], err);
+        }
+    }
+    return rc;
+}
+
+static bool ended(const struct fleet *f)
+{
+    const enum round_state s = f->coordinator.machine->state;
+    return s == ROUND_DONE || s == ROUND_FAILED;
+}
+
+/* ---- result ---------------------------------------------------------------------------------- */
+
+static enum rc site_result(struct fleet *f, size_t i, struct fleet_site_result *r,
+                           struct error *err)
+{
+    struct fleet_site *s = &f->site[i];
+    const struct round_machine *m = f->coordinator.machine;
+    uint64_t round = 0;
+    const void *state = NULL;
+    size_t n = 0;
+    enum rc rc = ledger_site_state(s->ledger, &f->study_hash, &round, &state, &n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (round > 0) {
+        r->state = malloc(n + 1);
+        if (r->state == NULL) {
+            return error_set(err, RC_NOMEM, "no memory for a site's state");
+        }
+        memcpy(r->state, state, n);
+        r->state_bytes = n;
+    }
+    r->contributed_last = m->part[i] == ROUND_CONTRIBUTED;
+    if (m->member[i] != ROUND_ACCEPTED) {
+        (void)snprintf(r->declined, sizeof r->declined, "%s",
+                       s->reason[0] != '\0' ? s->reason : "did not answer");
+    }
+    return ledger_epsilon(s->ledger, &f->study_hash,
+                          f->p->study->privacy.noise == STUDY_NOISE_NONE
+                              ? 0.5
+                              : f->p->study->privacy.delta,
+                          &r->epsilon_spent, err);
+}
+
+static enum rc collect(struct fleet *f, struct fleet_result *r, struct error *err)
+{
+    const struct round_machine *m = f->coordinator.machine;
+    const size_t S = f->p->model->table.S;
+    r->done = m->state == ROUND_DONE;
+    r->rounds = round_finished(m);
+    r->events = f->events;
+    r->refused = f->refused;
+    r->contributors = round_contributors(m);
+    r->n_sites = m->n_sites;
+    (void)snprintf(r->reason, sizeof r->reason, "%s", f->coordinator.reason);
+    r->model = calloc(S + 1, sizeof *r->model);
+    r->site = calloc(m->n_sites, sizeof *r->site);
+    if (r->model == NULL || r->site == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the result");
+    }
+    memcpy(r->model, f->coordinator.model, S * sizeof *r->model);
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < m->n_sites; i++) {
+        rc = site_result(f, i, &r->site[i], err);
+    }
+    return rc;
+}
+
+void fleet_result_release(struct fleet_result *r)
+{
+    for (size_t i = 0; r->site != NULL && i < r->n_sites; i++) {
+        free(r->site[i].state);
+    }
+    free(r->site);
+    free(r->model);
+    *r = (struct fleet_result){0};
+}
+
+/* ---- a world --------------------------------------------------------------------------------- */
+
+static void fleet_release(struct fleet *f)
+{
+    for (size_t i = 0; f->site != NULL && i < f->p->study->n_sites; i++) {
+        site_stop(&f->site[i]);
+        free(f->site[i].model);
+    }
+    free(f->site);
+    coordinator_stop(&f->coordinator);
+    queue_release(&f->queue);
+}
+
+static enum rc start(struct fleet *f, struct error *err)
+{
+    const struct schema *schema = f->p->schema;
+    const struct hash h = schema_hash(schema);
+    f->study_hash = study_hash(f->p->study, &h);
+    f->site = calloc(f->p->study->n_sites, sizeof *f->site);
+    if (f->site == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for %zu sites", f->p->study->n_sites);
+    }
+    enum rc rc = coordinator_start(f, err);
+    for (size_t i = 0; rc == RC_OK && i < f->p->study->n_sites; i++) {
+        f->site[i].index = i;
+        rc = site_start(f, &f->site[i], err);
+    }
+    return rc;
+}
+
+enum rc fleet_run(const struct fleet_params *p, struct fleet_result *out, struct error *err)
+{
+    assert(p->study->n_sites <= ROUND_SITES_MAX);
+    assert(p->n_kills == 0 || p->folder != NULL);
+    /* Far above the ~10 events a site and round needs: only a machine that turns in circles gets here. */
+    const uint64_t limit = 1000 + 200 * (uint64_t)p->study->n_sites * (p->study->rounds + 4);
+    struct fleet f = {.p = p};
+    struct fleet_result r = {0};
+    enum rc rc = start(&f, err);
+    while (rc == RC_OK && !ended(&f)) {
+        if (f.events == limit) {
+            rc = error_set(err, RC_LIMIT, "the study did not end within %llu events",
+                           (unsigned long long)limit);
+            break;
+        }
+        rc = one_event(&f, err);
+        if (rc == RC_OK) {
+            rc = kill_due(&f, err);
+        }
+    }
+    if (rc == RC_OK) {
+        rc = collect(&f, &r, err);
+    }
+    if (rc == RC_OK) {
+        *out = r;
+        r = (struct fleet_result){0};
+    }
+    fleet_result_release(&r);
+    fleet_release(&f);
+    return rc;
+}

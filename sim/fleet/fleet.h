@@ -1,0 +1,90 @@
+/**
+ * @file fleet.h
+ * N hospitals and one coordinator in one process, on a virtual clock: the same session and round
+ * machines, trainer, ledger, registry and merge as the deployed programs, with a queue where those
+ * have sockets. A party can be killed between any two events and comes back with its disk alone.
+ *
+ * One call is one world: it begins with empty ledgers and an empty registry, or with those found in
+ * `folder`.
+ */
+#ifndef SIM_FLEET_FLEET_H
+#define SIM_FLEET_FLEET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/ledger/ledger.h"
+#include "agent/train/train.h"
+#include "common/cohort/cohort.h"
+#include "common/model/model.h"
+#include "common/study/study.h"
+
+/** The coordinator's number in `fleet_kill`; sites have their index on the roster. */
+#define FLEET_COORDINATOR SIZE_MAX
+
+/** Kill `party` once `after` events have been handled. */
+struct fleet_kill {
+    uint64_t after;
+    size_t party;
+};
+
+/** What is watched from outside; every pointer may be NULL. Called on the running thread. */
+struct fleet_watch {
+    void *ctx;
+    /** An update is leaving a site. */
+    void (*release)(void *ctx, size_t site, uint64_t round, const void *update, size_t n);
+    /** A round ended with quorum. */
+    void (*round_done)(void *ctx, uint64_t round, size_t contributors);
+};
+
+/** One world. Everything is borrowed. */
+struct fleet_params {
+    const struct study *study;
+    const struct schema *schema;
+    const struct model *model;
+    const struct dataset *const *data;  /**< [n_sites] each hospital's own patients */
+    const struct ledger_policy *policy; /**< [n_sites] */
+    const char *folder;                 /**< ledgers and registry as files there; NULL: in memory,
+                                             where nobody can be killed */
+    uint64_t seed;                      /**< replayed entropy of the sites: protects nobody */
+    const struct fleet_kill *kill;
+    size_t n_kills;
+    struct fleet_watch watch;
+};
+
+struct fleet_site_result {
+    bool contributed_last;
+    char declined[240];   /**< the site's sentence, "" if it took part */
+    double epsilon_spent; /**< of this study at its delta, as its ledger says; INFINITY without
+                                    noise, 0 if it never contributed */
+    unsigned char *state; /**< site state for train_parameters; NULL if none. Owned. */
+    size_t state_bytes;
+};
+
+/** Owned; released by fleet_result_release. */
+struct fleet_result {
+    bool done; /**< all rounds reached quorum; false: failed, see reason */
+    char reason[240];
+    uint64_t rounds; /**< finished */
+    uint64_t events;
+    uint64_t refused;    /**< protocol errors seen */
+    size_t contributors; /**< of the last finished round */
+    real *model;         /**< [S] newest global model */
+    size_t n_sites;
+    struct fleet_site_result *site; /**< [n_sites] */
+};
+
+/**
+ * Runs the study to its end.
+ * @retval RC_OK      it ended, done or failed: see `out->done`
+ * @retval RC_LIMIT   it did not end within the limit of events: a fault in a machine
+ * @retval others     a disk, memory or training failed
+ */
+RC fleet_run(const struct fleet_params *p, struct fleet_result *out, struct error *err);
+void fleet_result_release(struct fleet_result *r);
+
+/** The name of the ledger file of a site in `folder`. */
+void fleet_ledger_path(const char *folder, const char *site, char path[512]);
+
+#endif

@@ -1,0 +1,117 @@
+/**
+ * @file fleet_internal.h
+ * The parts of a world: the queue of things to happen, the drivers of sites and coordinator, and
+ * what they share.
+ */
+#ifndef SIM_FLEET_FLEET_INTERNAL_H
+#define SIM_FLEET_FLEET_INTERNAL_H
+
+#include "agent/session/session.h"
+#include "aggregator/merge/merge.h"
+#include "aggregator/registry/registry.h"
+#include "aggregator/round/round.h"
+#include "sim/fleet/fleet.h"
+
+/** Messages of docs/PROTOCOL.md, then what a party does by itself. */
+enum fleet_kind {
+    FLEET_HELLO,
+    FLEET_ACCEPT,
+    FLEET_DECLINE,
+    FLEET_UPDATE,
+    FLEET_CANNOT,
+    FLEET_STUDY,
+    FLEET_ROUND,
+    FLEET_ACK,
+    FLEET_OUTCOME,
+    FLEET_DONE,
+    FLEET_CHECK_DUE,  /**< the trainer looks at the policy */
+    FLEET_TRAIN_DUE,  /**< the trainer has had its time */
+    FLEET_COMMIT_DUE, /**< the ledger commits */
+    FLEET_ANSWER,     /**< trainer, ledger or transport answers the session: `answer` */
+    FLEET_MERGE_DUE,  /**< the coordinator merges and commits */
+    FLEET_MERGED      /**< and answers its machine: `answer` is a round_event */
+};
+
+struct fleet_event {
+    int64_t at_ms;
+    uint64_t number; /**< order among equals */
+    enum fleet_kind kind;
+    size_t to, from; /**< site index or FLEET_COORDINATOR */
+    uint64_t round;
+    uint64_t request; /**< TRAIN_DUE, COMMIT_DUE: which request; cancelled ones are stale */
+    int64_t left_ms;
+    int answer;
+    unsigned char *bytes; /**< owned by the event */
+    size_t n;
+    char reason[240];
+};
+
+/** A heap of events by (at_ms, number). */
+struct fleet_queue {
+    struct fleet_event *event;
+    size_t n, room;
+    uint64_t numbered;
+};
+
+RC queue_push(struct fleet_queue *q, struct fleet_event e, struct error *err);
+/** The next one, or NULL. */
+const struct fleet_event *queue_peek(const struct fleet_queue *q);
+/** Takes it out; the caller frees its bytes. n > 0. */
+struct fleet_event queue_pop(struct fleet_queue *q);
+/** Everything on its way to or from a party that died is lost. */
+void queue_forget(struct fleet_queue *q, size_t party);
+void queue_release(struct fleet_queue *q);
+
+/** A hospital: what dies with it, and the path of what does not. */
+struct fleet_site {
+    size_t index;
+    struct session session;
+    struct ledger *ledger;
+    struct train_result trained;
+    bool has_trained;
+    uint64_t trained_round;
+    uint64_t request; /**< newest; older answers are dropped */
+    uint64_t incarnation;
+    real *model; /**< [S] global model of the present round */
+    struct hash model_hash;
+    char reason[240]; /**< of the last DECLINE or CANNOT */
+};
+
+struct fleet_coordinator {
+    struct round_machine *machine;
+    struct registry *registry;
+    struct merge *merge;
+    real *model;          /**< [S] newest */
+    unsigned char *state; /**< server state */
+    char reason[240];
+};
+
+struct fleet {
+    const struct fleet_params *p;
+    struct hash study_hash;
+    int64_t now_ms;
+    uint64_t events, refused;
+    struct fleet_queue queue;
+    struct fleet_site *site; /**< [n_sites] */
+    struct fleet_coordinator coordinator;
+};
+
+/** How long things take in a world without faults. */
+enum { FLEET_LATENCY_MS = 1, FLEET_TRAIN_MS = 20, FLEET_COMMIT_MS = 1 };
+
+/** A copy of `bytes` (NULL: none) travels with the event. */
+RC fleet_send(struct fleet *f, struct fleet_event e, int64_t delay_ms, const void *bytes, size_t n,
+              struct error *err);
+
+RC site_start(struct fleet *f, struct fleet_site *s, struct error *err);
+void site_stop(struct fleet_site *s);
+RC site_handle(struct fleet *f, struct fleet_site *s, const struct fleet_event *e,
+               struct error *err);
+RC site_time_out(struct fleet *f, struct fleet_site *s, struct error *err);
+
+RC coordinator_start(struct fleet *f, struct error *err);
+void coordinator_stop(struct fleet_coordinator *c);
+RC coordinator_handle(struct fleet *f, const struct fleet_event *e, struct error *err);
+RC coordinator_time_out(struct fleet *f, struct error *err);
+
+#endif

@@ -1,0 +1,331 @@
+/* The driver of one hospital: what agent/app will be, with a queue in place of sockets and pipes. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/replay.h"
+#include "sim/fleet/fleet_internal.h"
+
+static enum rc act(struct fleet *f, struct fleet_site *s, unsigned actions, uint64_t outcome_round,
+                   struct error *err);
+
+static const struct study *study_of(const struct fleet *f)
+{
+    return f->p->study;
+}
+
+enum rc site_start(struct fleet *f, struct fleet_site *s, struct error *err)
+{
+    char path[512] = ":memory:";
+    if (f->p->folder != NULL) {
+        fleet_ledger_path(f->p->folder, study_of(f)->site[s->index].name, path);
+    }
+    if (s->model == NULL) {
+        s->model = calloc(f->p->model->table.S + 1, sizeof *s->model);
+        if (s->model == NULL) {
+            return error_set(err, RC_NOMEM, "no memory for a model");
+        }
+    }
+    s->session = (struct session){0};
+    return ledger_open(path, &f->p->policy[s->index], &s->ledger, err);
+}
+
+void site_stop(struct fleet_site *s)
+{
+    ledger_close(&s->ledger);
+    train_result_release(&s->trained);
+    s->has_trained = false;
+    s->request++; /* whatever was asked for dies with the process */
+    s->incarnation++;
+    s->session = (struct session){0};
+    s->reason[0] = '\0';
+}
+
+static enum rc say(struct fleet *f, const struct fleet_site *s, enum fleet_kind kind,
+                   struct error *err)
+{
+    struct fleet_event e = {
+        .kind = kind, .to = FLEET_COORDINATOR, .from = s->index, .round = s->session.round};
+    (void)snprintf(e.reason, sizeof e.reason, "%s", s->reason);
+    return fleet_send(f, e, FLEET_LATENCY_MS, NULL, 0, err);
+}
+
+/* Something this party does by itself, after `delay_ms`. */
+static enum rc later(struct fleet *f, const struct fleet_site *s, enum fleet_kind kind,
+                     int64_t delay_ms, struct error *err)
+{
+    const struct fleet_event e = {.kind = kind,
+                                  .to = s->index,
+                                  .from = s->index,
+                                  .round = s->session.round,
+                                  .request = s->request};
+    return fleet_send(f, e, delay_ms, NULL, 0, err);
+}
+
+static enum rc answer(struct fleet *f, const struct fleet_site *s, enum session_event event,
+                      uint64_t round, struct error *err)
+{
+    const struct fleet_event e = {.kind = FLEET_ANSWER,
+                                  .to = s->index,
+                                  .from = s->index,
+                                  .round = round,
+                                  .request = s->request,
+                                  .answer = (int)event};
+    return fleet_send(f, e, 0, NULL, 0, err);
+}
+
+static enum rc step(struct fleet *f, struct fleet_site *s, const struct session_input *in,
+                    struct error *err)
+{
+    return act(f, s, session_step(&s->session, in), in->round, err);
+}
+
+/* ---- the trainer's side ---------------------------------------------------------------------- */
+
+static enum rc check_policy(struct fleet *f, struct fleet_site *s, struct error *err)
+{
+    struct error refusal = {0};
+    const enum rc rc = ledger_join(s->ledger, study_of(f), &f->study_hash,
+                                   f->p->data[s->index]->n_patients, f->now_ms, &refusal);
+    if (rc == RC_OK) {
+        return answer(f, s, SESSION_POLICY_YES, 0, err);
+    }
+    if (rc != RC_LIMIT && rc != RC_STATE) {
+        return error_set(err, rc, "%s", refusal.text);
+    }
+    (void)snprintf(s->reason, sizeof s->reason, "%s", refusal.text);
+    return answer(f, s, SESSION_POLICY_NO, 0, err);
+}
+
+/* Secret entropy in deployment; here one stream for each (site, round, life). */
+static void entropy_for(const struct fleet *f, const struct fleet_site *s, uint64_t round,
+                        struct entropy *entropy)
+{
+    char stream[128];
+    (void)snprintf(stream, sizeof stream, "site %s round %llu life %llu",
+                   study_of(f)->site[s->index].name, (unsigned long long)round,
+                   (unsigned long long)s->incarnation);
+    replay_init(entropy, f->p->seed, stream);
+}
+
+static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, struct error *err)
+{
+    const void *bytes = NULL;
+    size_t n = 0;
+    bool found = false;
+    enum rc rc = ledger_stored(s->ledger, &f->study_hash, round, &found, &bytes, &n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (found) {
+        return answer(f, s, SESSION_FOUND_STORED, round, err);
+    }
+    uint64_t state_round = 0;
+    rc = ledger_site_state(s->ledger, &f->study_hash, &state_round, &bytes, &n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const struct train_job job = {.study = study_of(f),
+                                  .model = f->p->model,
+                                  .data = f->p->data[s->index],
+                                  .site = s->index,
+                                  .round = round,
+                                  .global = s->model,
+                                  .site_state = state_round == 0 ? NULL : bytes,
+                                  .site_state_bytes = n};
+    struct entropy entropy;
+    entropy_for(f, s, round, &entropy);
+    train_result_release(&s->trained);
+    struct error failure = {0};
+    rc = train_round(&job, &entropy, &s->trained, &failure);
+    entropy_release(&entropy);
+    if (rc == RC_NUMERIC) {
+        (void)snprintf(s->reason, sizeof s->reason, "%s", failure.text);
+        return answer(f, s, SESSION_CANNOT_TRAIN, round, err);
+    }
+    if (rc != RC_OK) {
+        return error_set(err, rc, "%s", failure.text);
+    }
+    s->has_trained = true;
+    s->trained_round = round;
+    return answer(f, s, SESSION_TRAINED, round, err);
+}
+
+static enum rc commit(struct fleet *f, struct fleet_site *s, uint64_t round, struct error *err)
+{
+    assert(s->has_trained);
+    assert(s->trained_round == round);
+    const struct study *study = study_of(f);
+    const struct ledger_spend spend = {
+        .study = f->study_hash,
+        .round = round,
+        .mechanism = {.q = study->privacy.sample_rate,
+                      .sigma = study->privacy.noise_multiplier,
+                      .steps = study->local.steps},
+        .clip = study->privacy.clip,
+        .cohort = f->p->data[s->index]->version,
+        .model = s->model_hash,
+        .update = s->trained.update,
+        .update_bytes = s->trained.update_bytes,
+        .site_state = s->trained.site_state,
+        .site_state_bytes = s->trained.site_state_bytes,
+        .now_ms = f->now_ms,
+    };
+    struct error failure = {0};
+    const enum rc rc = ledger_spend(s->ledger, &spend, &failure);
+    train_result_release(&s->trained);
+    s->has_trained = false;
+    if (rc == RC_OK) {
+        return answer(f, s, SESSION_COMMITTED, round, err);
+    }
+    if (rc != RC_LIMIT && rc != RC_STATE) {
+        return error_set(err, rc, "%s", failure.text);
+    }
+    (void)snprintf(s->reason, sizeof s->reason, "%s", failure.text);
+    return answer(f, s, SESSION_NOT_COMMITTED, round, err);
+}
+
+static enum rc send_update(struct fleet *f, struct fleet_site *s, struct error *err)
+{
+    const uint64_t round = s->session.round;
+    const void *bytes = NULL;
+    size_t n = 0;
+    bool found = false;
+    enum rc rc = ledger_stored(s->ledger, &f->study_hash, round, &found, &bytes, &n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (!found) {
+        return error_set(err, RC_STATE,
+                         "round %llu was to be sent, and the ledger has no row of it",
+                         (unsigned long long)round);
+    }
+    if (f->p->watch.release != NULL) {
+        f->p->watch.release(f->p->watch.ctx, s->index, round, bytes, n);
+    }
+    const struct fleet_event e = {
+        .kind = FLEET_UPDATE, .to = FLEET_COORDINATOR, .from = s->index, .round = round};
+    rc = fleet_send(f, e, FLEET_LATENCY_MS, bytes, n, err);
+    return rc == RC_OK ? answer(f, s, SESSION_SENT, round, err) : rc;
+}
+
+/* ---- actions and events ---------------------------------------------------------------------- */
+
+static enum rc ask_trainer(struct fleet *f, struct fleet_site *s, unsigned actions,
+                           struct error *err)
+{
+    enum rc rc = RC_OK;
+    if (actions & SESSION_CHECK_POLICY) {
+        rc = later(f, s, FLEET_CHECK_DUE, FLEET_COMMIT_MS, err);
+    }
+    if (rc == RC_OK && (actions & SESSION_START_TRAINING)) {
+        s->request++;
+        rc = later(f, s, FLEET_TRAIN_DUE, FLEET_TRAIN_MS, err);
+    }
+    if (rc == RC_OK && (actions & SESSION_COMMIT_SPEND)) {
+        rc = later(f, s, FLEET_COMMIT_DUE, FLEET_COMMIT_MS, err);
+    }
+    return rc;
+}
+
+static enum rc act(struct fleet *f, struct fleet_site *s, unsigned actions, uint64_t outcome_round,
+                   struct error *err)
+{
+    (void)outcome_round; /* KEEP_OUTCOME is a record for people; worlds have none */
+    static const struct {
+        enum session_action action;
+        enum fleet_kind kind;
+    } message[] = {{SESSION_SAY_HELLO, FLEET_HELLO},
+                   {SESSION_SAY_ACCEPT, FLEET_ACCEPT},
+                   {SESSION_SAY_DECLINE, FLEET_DECLINE},
+                   {SESSION_SAY_CANNOT, FLEET_CANNOT}};
+    f->refused += (actions & SESSION_PROTOCOL_ERROR) != 0;
+    if (actions & SESSION_CANCEL_TRAINING) {
+        s->request++;
+        s->has_trained = false;
+    }
+    enum rc rc = ask_trainer(f, s, actions, err);
+    for (size_t i = 0; rc == RC_OK && i < sizeof message / sizeof message[0]; i++) {
+        if (actions & message[i].action) {
+            rc = say(f, s, message[i].kind, err);
+        }
+    }
+    if (rc == RC_OK && (actions & SESSION_SEND_UPDATE)) {
+        rc = send_update(f, s, err);
+    }
+    return rc;
+}
+
+static enum rc got_round(struct fleet *f, struct fleet_site *s, const struct fleet_event *e,
+                         struct error *err)
+{
+    const struct session_input in = {.event = SESSION_GOT_ROUND,
+                                     .now_ms = f->now_ms,
+                                     .round = e->round,
+                                     .round_deadline_ms = f->now_ms + e->left_ms};
+    const unsigned actions = session_step(&s->session, &in);
+    if (actions & SESSION_START_TRAINING) { /* the model of the round we are about to train */
+        const size_t want = f->p->model->table.S * sizeof(real);
+        if (e->n != want) {
+            return error_set(err, RC_FORMAT, "a model of %zu bytes, want %zu", e->n, want);
+        }
+        memcpy(s->model, e->bytes, e->n);
+        s->model_hash = hash_of(e->bytes, e->n);
+    }
+    return act(f, s, actions, e->round, err);
+}
+
+/* Answers that die with a cancelled request. */
+static bool about_training(enum session_event event)
+{
+    return event == SESSION_TRAINED || event == SESSION_FOUND_STORED ||
+           event == SESSION_CANNOT_TRAIN;
+}
+
+enum rc site_handle(struct fleet *f, struct fleet_site *s, const struct fleet_event *e,
+                    struct error *err)
+{
+    const bool stale = e->request != s->request;
+    struct session_input in = {.now_ms = f->now_ms, .round = e->round};
+    switch (e->kind) {
+    case FLEET_STUDY:
+        in.event = SESSION_GOT_STUDY;
+        return step(f, s, &in, err);
+    case FLEET_ROUND:
+        return got_round(f, s, e, err);
+    case FLEET_ACK:
+        in.event = SESSION_GOT_ACK;
+        return step(f, s, &in, err);
+    case FLEET_OUTCOME:
+        in.event = SESSION_GOT_OUTCOME;
+        return step(f, s, &in, err);
+    case FLEET_DONE:
+        in.event = SESSION_GOT_DONE;
+        return step(f, s, &in, err);
+    case FLEET_CHECK_DUE:
+        return check_policy(f, s, err);
+    case FLEET_TRAIN_DUE:
+        return stale ? RC_OK : train(f, s, e->round, err);
+    case FLEET_COMMIT_DUE: /* a commit that was asked for is not unasked */
+        return commit(f, s, e->round, err);
+    case FLEET_ANSWER:
+        in.event = (enum session_event)e->answer;
+        return stale && about_training(in.event) ? RC_OK : step(f, s, &in, err);
+    case FLEET_HELLO:
+    case FLEET_ACCEPT:
+    case FLEET_DECLINE:
+    case FLEET_UPDATE:
+    case FLEET_CANNOT:
+    case FLEET_MERGE_DUE:
+    case FLEET_MERGED:
+        break;
+    }
+    return error_set(err, RC_STATE, "message %d does not go to a site", (int)e->kind);
+}
+
+enum rc site_time_out(struct fleet *f, struct fleet_site *s, struct error *err)
+{
+    const struct session_input in = {.event = SESSION_TIMED_OUT, .now_ms = f->now_ms};
+    return step(f, s, &in, err);
+}

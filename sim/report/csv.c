@@ -1,0 +1,73 @@
+#include <inttypes.h>
+
+#include "sim/report/report_internal.h"
+
+/* The cell and seed that a line belongs to: the same first columns in both tables. */
+static void write_key(FILE *f, const struct report_row *r)
+{
+    report_csv_text(f, r->mode, ',');
+    report_csv_text(f, r->noise, ',');
+    report_csv_number(f, r->epsilon, ',');
+    report_csv_number(f, r->delta, ',');
+    (void)fprintf(f, "%" PRIu64 ",", r->seed);
+}
+
+enum rc report_write_csv(const char *path, const struct report_row *row, size_t n,
+                         struct error *err)
+{
+    struct report_file file = {0};
+    enum rc rc = report_file_open(&file, path, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    (void)fprintf(file.f, "mode,noise,epsilon,delta,seed,auroc,auroc_low,auroc_high,"
+                          "auroc_site_mean,auprc,ece,accuracy,accuracy_site_mean,rounds,folds,"
+                          "noise_multiplier,n_sites,seconds\n");
+    for (size_t i = 0; i < n; i++) {
+        const struct report_row *r = &row[i];
+        write_key(file.f, r);
+        report_csv_number(file.f, r->auroc, ',');
+        report_csv_number(file.f, r->auroc_low, ',');
+        report_csv_number(file.f, r->auroc_high, ',');
+        report_csv_number(file.f, r->auroc_site_mean, ',');
+        report_csv_number(file.f, r->auprc, ',');
+        report_csv_number(file.f, r->ece, ',');
+        report_csv_number(file.f, r->accuracy, ',');
+        report_csv_number(file.f, r->accuracy_site_mean, ',');
+        (void)fprintf(file.f, "%zu,%zu,", r->rounds, r->folds);
+        report_csv_number(file.f, r->noise_multiplier, ',');
+        (void)fprintf(file.f, "%zu,", r->n_sites);
+        report_csv_number(file.f, r->seconds, '\n');
+    }
+    return report_file_commit(&file, err);
+}
+
+enum rc report_write_sites_csv(const char *path, const struct report_row *row, size_t n,
+                               struct error *err)
+{
+    struct report_file file = {0};
+    enum rc rc = report_file_open(&file, path, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    (void)fprintf(file.f, "mode,noise,epsilon,delta,seed,site,patients,auroc,auroc_low,auroc_high,"
+                          "accuracy,epsilon_spent\n");
+    for (size_t i = 0; i < n; i++) {
+        for (size_t s = 0; s < row[i].n_sites; s++) {
+            const struct report_site *site = &row[i].site[s];
+            write_key(file.f, &row[i]);
+            report_csv_text(file.f, site->name, ',');
+            (void)fprintf(file.f, "%zu,", site->n_patients);
+            if (site->has_auroc) {
+                report_csv_number(file.f, site->auroc.value, ',');
+                report_csv_number(file.f, site->auroc.low, ',');
+                report_csv_number(file.f, site->auroc.high, ',');
+            } else {
+                (void)fprintf(file.f, ",,,");
+            }
+            report_csv_number(file.f, site->accuracy, ',');
+            report_csv_number(file.f, site->epsilon_spent, '\n');
+        }
+    }
+    return report_file_commit(&file, err);
+}

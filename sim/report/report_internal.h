@@ -1,0 +1,48 @@
+/**
+ * @file report_internal.h
+ * Files that appear whole or not at all, and how numbers are written into them.
+ */
+#ifndef SIM_REPORT_REPORT_INTERNAL_H
+#define SIM_REPORT_REPORT_INTERNAL_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "common/base/error.h"
+#include "sim/report/report.h"
+
+enum { REPORT_PATH_MAX = PATH_MAX, REPORT_NUMBER_MAX = 32 };
+
+/** A file being written beside its place. Zero-initialised is valid and closed. */
+struct report_file {
+    FILE *f;
+    char temp[REPORT_PATH_MAX];
+    char path[REPORT_PATH_MAX];
+};
+
+/** "PATH.tmp.PID" next to PATH. */
+RC report_temp_name(char temp[REPORT_PATH_MAX], const char *path, struct error *err);
+RC report_file_open(struct report_file *file, const char *path, struct error *err);
+/** Flush to disk, rename into place. On failure the temporary file is gone. */
+RC report_file_commit(struct report_file *file, struct error *err);
+/** Drop what was not committed. Idempotent. */
+void report_file_release(struct report_file *file);
+
+/** Shortest decimal that reads back as `x`; "inf", or "" for a number that does not exist. */
+void report_number(char out[REPORT_NUMBER_MAX], double x);
+/** A CSV cell (RFC 4180) and what follows it: ',' or '\n'. */
+void report_csv_text(FILE *f, const char *text, char after);
+void report_csv_number(FILE *f, double x, char after);
+
+/** Whether there is a number to draw or print. */
+bool report_summary_has_auroc(const struct report_summary *s);
+
+/**
+ * `cd folder && gnuplot -c ./script output`, waiting for its end. What it says on stderr goes into
+ * the error.
+ * @retval RC_IO no gnuplot (names the package), or it failed
+ */
+RC report_gnuplot(const char *folder, const char *script, const char *output, struct error *err);
+
+#endif

@@ -1,0 +1,424 @@
+/* configs/sim: one YAML file -> cohort, study, split and grid, checked against each other. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/store/store.h"
+#include "sim/hospital/hospital.h"
+#include "sim/sweep/sweep_internal.h"
+
+/* The file's words before they become a sweep. */
+struct draft {
+    char name[64];
+    char cohort[SWEEP_PATH_MAX];
+    char study_path[SWEEP_PATH_MAX];
+    const struct config_node *generate, *study, *split, *tradeoff;
+    uint64_t seed;
+};
+
+struct split_draft {
+    size_t folds;
+    char cohort[SWEEP_PATH_MAX];
+    bool tune;
+};
+
+struct grid_draft {
+    const struct config_node *modes, *epsilons, *seeds;
+    int noise;
+    double delta;
+};
+
+static const char *const noises[] = {"none", "site", "shared", NULL};
+static const char *const modes[] = {"pooled", "federated", "local_only"};
+
+/* clang-format off */
+#define AT(field) offsetof(struct draft, field)
+static const struct config_key keys[] = {
+    {.name = "name", .type = CONFIG_TEXT, .offset = AT(name), .size = 64,
+     .help = "heads the report"},
+    {.name = "cohort", .type = CONFIG_TEXT, .offset = AT(cohort), .size = SWEEP_PATH_MAX, .fallback = "",
+     .help = "path of a cohort.yaml, from this file's folder; or `generate`"},
+    {.name = "generate", .type = CONFIG_NODE, .offset = AT(generate), .fallback = "",
+     .help = "map: virtual hospitals instead of a cohort"},
+    {.name = "study", .type = CONFIG_NODE, .offset = AT(study), .fallback = "",
+     .help = "map: the study document itself; or `study_file`"},
+    {.name = "study_file", .type = CONFIG_TEXT, .offset = AT(study_path), .size = SWEEP_PATH_MAX, .fallback = "",
+     .help = "path of a study document, from this file's folder"},
+    {.name = "split", .type = CONFIG_NODE, .offset = AT(split), .fallback = "",
+     .help = "map: folds, or a fixed split"},
+    {.name = "tradeoff", .type = CONFIG_NODE, .offset = AT(tradeoff), .fallback = "",
+     .help = "map: the grid of `tradeoff`"},
+    {.name = "seed", .type = CONFIG_U64, .offset = AT(seed), .fallback = "1",
+     .help = "of the folds, the weights and (replayed) the noise"},
+};
+#undef AT
+
+#define AT(field) offsetof(struct split_draft, field)
+static const struct config_key split_keys[] = {
+    {.name = "folds", .type = CONFIG_COUNT, .offset = AT(folds), .min = 2, .max = 100, .fallback = "5",
+     .help = "folds by patient, stratified by site and label"},
+    {.name = "cohort", .type = CONFIG_TEXT, .offset = AT(cohort), .size = SWEEP_PATH_MAX, .fallback = "",
+     .help = "a cohort.yaml whose label says who is tested (fixed split); patients it lacks are left out"},
+    {.name = "tune", .type = CONFIG_BOOL, .offset = AT(tune), .fallback = "false",
+     .help = "with a fixed split: folds inside its train part, test part untouched"},
+};
+#undef AT
+
+#define AT(field) offsetof(struct grid_draft, field)
+static const struct config_key grid_keys[] = {
+    {.name = "modes", .type = CONFIG_NODE, .offset = AT(modes), .help = "list of pooled, federated, local_only"},
+    {.name = "epsilons", .type = CONFIG_NODE, .offset = AT(epsilons), .help = "list; inf is without noise"},
+    {.name = "seeds", .type = CONFIG_NODE, .offset = AT(seeds), .help = "list"},
+    {.name = "noise", .type = CONFIG_CHOICE, .offset = AT(noise), .choices = noises, .fallback = "site",
+     .help = "of the finite epsilons"},
+    {.name = "delta", .type = CONFIG_REAL, .offset = AT(delta), .min = 1e-12, .max = 0.5, .fallback = "1e-5",
+     .help = "of the finite epsilons"},
+};
+#undef AT
+/* clang-format on */
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+/* `path` from the folder of the file that names it. */
+static enum rc beside(const char *file, const char *path, char out[SWEEP_PATH_MAX],
+                      struct error *err)
+{
+    const char *slash = strrchr(file, '/');
+    const int folder = slash == NULL || path[0] == '/' ? 0 : (int)(slash - file + 1);
+    if (snprintf(out, SWEEP_PATH_MAX, "%.*s%s", folder, file, path) >= SWEEP_PATH_MAX) {
+        return error_set(err, RC_LIMIT, "the path '%.40s…' is too long", path);
+    }
+    return RC_OK;
+}
+
+/* ---- cohort ---------------------------------------------------------------------------------- */
+
+static enum rc import(const char *path, struct schema *schema, struct dataset **data,
+                      struct config_issues *issues, struct error *err)
+{
+    struct store *store = NULL;
+    struct cohort_summary summary = {0};
+    enum rc rc = schema_open(path, schema, issues, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = store_open(":memory:", &cohort_store_kind, &store, err);
+    if (rc == RC_OK) {
+        rc = cohort_import(schema, NULL, store, issues, &summary, err);
+    }
+    if (rc == RC_OK) {
+        rc = dataset_open(schema, store, data, err);
+    }
+    store_close(&store);
+    return rc;
+}
+
+static enum rc read_cohort(const char *file, const struct draft *d, struct sweep *s,
+                           struct config_issues *issues, struct error *err)
+{
+    if ((d->generate != NULL) == (d->cohort[0] != '\0')) {
+        return error_set(err, RC_INVALID, "'%s' must name one of: cohort, generate", file);
+    }
+    if (d->generate != NULL) {
+        struct hospital_params p;
+        enum rc rc = hospital_params_read(d->generate, &p, issues, err);
+        if (rc == RC_OK) {
+            rc = hospital_schema(&s->schema, err);
+        }
+        return rc == RC_OK ? hospital_generate(&p, d->seed, &s->data, err) : rc;
+    }
+    char path[SWEEP_PATH_MAX];
+    const enum rc rc = beside(file, d->cohort, path, err);
+    return rc == RC_OK ? import(path, &s->schema, &s->data, issues, err) : rc;
+}
+
+/* ---- study ----------------------------------------------------------------------------------- */
+
+static enum rc read_study(const char *file, const struct draft *d, struct sweep *s,
+                          struct config_issues *issues, struct error *err)
+{
+    if ((d->study != NULL) == (d->study_path[0] != '\0')) {
+        return error_set(err, RC_INVALID, "'%s' must name one of: study, study_file", file);
+    }
+    if (d->study != NULL) {
+        return study_read(d->study, &s->study, issues, err);
+    }
+    char path[SWEEP_PATH_MAX];
+    const enum rc rc = beside(file, d->study_path, path, err);
+    return rc == RC_OK ? study_open(path, &s->study, issues, err) : rc;
+}
+
+static enum rc check_roster(const struct sweep *s, struct error *err)
+{
+    for (size_t i = 0; i < s->study.n_sites; i++) {
+        bool found = false;
+        for (size_t k = 0; k < s->data->n_sites; k++) {
+            found = found || strcmp(s->data->site_name[k], s->study.site[i].name) == 0;
+        }
+        if (!found) {
+            return error_set(err, RC_INVALID,
+                             "site '%s' is on the study's roster and has no patient in the cohort",
+                             s->study.site[i].name);
+        }
+    }
+    for (size_t k = 0; k < s->data->n_sites; k++) {
+        if (study_find_site(&s->study, s->data->site_name[k]) == s->study.n_sites) {
+            return error_set(err, RC_INVALID,
+                             "site '%s' has patients and is not on the study's roster; add it to "
+                             "sites:",
+                             s->data->site_name[k]);
+        }
+    }
+    return RC_OK;
+}
+
+/* ---- split ----------------------------------------------------------------------------------- */
+
+/* Keeps the patients that the split cohort knows, and marks those it labels as tested. */
+static enum rc fixed_split(struct sweep *s, const struct dataset *split, struct error *err)
+{
+    struct dataset *kept = NULL;
+    size_t *index = calloc(s->data->n_patients + 1, sizeof *index);
+    bool *test = calloc(s->data->n_patients + 1, sizeof *test);
+    enum rc rc = RC_OK;
+    if (index == NULL || test == NULL) {
+        rc = error_set(err, RC_NOMEM, "no memory for the split");
+    }
+    size_t n = 0;
+    size_t q = 0; /* both are in the order of ids */
+    for (size_t p = 0; rc == RC_OK && p < s->data->n_patients; p++) {
+        while (q < split->n_patients && strcmp(split->patient_id[q], s->data->patient_id[p]) < 0) {
+            q++;
+        }
+        if (q < split->n_patients && strcmp(split->patient_id[q], s->data->patient_id[p]) == 0) {
+            test[n] = split->label[q] > 0.5f;
+            index[n++] = p;
+        }
+    }
+    if (rc == RC_OK && n != split->n_patients) {
+        rc = error_set(err, RC_INVALID,
+                       "the split names %zu patients, and the cohort has %zu of them",
+                       split->n_patients, n);
+    }
+    if (rc == RC_OK) {
+        rc = dataset_pick(s->data, index, n, &kept, err);
+    }
+    if (rc == RC_OK) {
+        dataset_close(&s->data);
+        s->data = kept;
+        s->test = test;
+        test = NULL;
+    }
+    free(index);
+    free(test);
+    return rc;
+}
+
+static enum rc read_split(const char *file, const struct draft *d, struct sweep *s,
+                          struct config_issues *issues, struct error *err)
+{
+    struct split_draft split = {.folds = 5};
+    if (d->split != NULL) {
+        config_bind(d->split, split_keys, COUNT(split_keys), &split, issues);
+    }
+    if (issues->n > 0) {
+        return config_verdict(issues, err);
+    }
+    s->folds = split.folds;
+    s->tune = split.tune;
+    if (split.cohort[0] == '\0') {
+        return split.tune ? error_set(err, RC_INVALID,
+                                      "'%s': tune needs a fixed split; name its cohort", file)
+                          : RC_OK;
+    }
+    char path[SWEEP_PATH_MAX];
+    struct schema schema = {0};
+    struct dataset *data = NULL;
+    enum rc rc = beside(file, split.cohort, path, err);
+    if (rc == RC_OK) {
+        rc = import(path, &schema, &data, issues, err);
+    }
+    if (rc == RC_OK) {
+        rc = fixed_split(s, data, err);
+    }
+    dataset_close(&data);
+    schema_release(&schema);
+    return rc;
+}
+
+/* ---- grid ------------------------------------------------------------------------------------ */
+
+static bool list_fits(const struct config_node *list, const char *what,
+                      struct config_issues *issues)
+{
+    if (list == NULL) {
+        return false; /* already an issue */
+    }
+    if (list->kind != CONFIG_LIST || list->n == 0 || list->n > SWEEP_LIST_MAX) {
+        config_issue(issues, list, "'%s' is a list of 1 to %d", what, SWEEP_LIST_MAX);
+        return false;
+    }
+    return true;
+}
+
+static void read_modes(const struct config_node *list, struct sweep *s,
+                       struct config_issues *issues)
+{
+    for (size_t i = 0; list_fits(list, "modes", issues) && i < list->n; i++) {
+        bool found = false;
+        for (size_t m = 0; list->at[i].kind == CONFIG_SCALAR && m < COUNT(modes); m++) {
+            if (strcmp(list->at[i].text, modes[m]) == 0) {
+                s->mode[s->n_modes++] = (enum sweep_mode)m;
+                found = true;
+            }
+        }
+        if (!found) {
+            config_issue(issues, &list->at[i], "a mode is pooled, federated or local_only");
+        }
+    }
+}
+
+static void read_grid(const struct config_node *map, struct sweep *s, struct config_issues *issues)
+{
+    struct grid_draft g = {0};
+    config_bind(map, grid_keys, COUNT(grid_keys), &g, issues);
+    read_modes(g.modes, s, issues);
+    for (size_t i = 0; list_fits(g.epsilons, "epsilons", issues) && i < g.epsilons->n; i++) {
+        if (config_as_real(&g.epsilons->at[i], &s->epsilon[i], issues) && !(s->epsilon[i] > 0.0)) {
+            config_issue(issues, &g.epsilons->at[i], "an epsilon is above 0, or inf");
+        }
+        s->n_epsilons = i + 1;
+    }
+    for (size_t i = 0; list_fits(g.seeds, "seeds", issues) && i < g.seeds->n; i++) {
+        size_t seed = 0;
+        (void)config_as_count(&g.seeds->at[i], &seed, issues);
+        s->seed[i] = seed;
+        s->n_seeds = i + 1;
+    }
+    s->noise = (enum study_noise)g.noise;
+    s->delta = g.delta;
+}
+
+/* `run`: one cell, the study as it is written. */
+static void single_cell(const struct draft *d, struct sweep *s)
+{
+    const struct study_privacy *p = &s->study.privacy;
+    s->n_modes = s->n_epsilons = s->n_seeds = 1;
+    s->mode[0] = SWEEP_FEDERATED;
+    s->epsilon[0] = p->noise == STUDY_NOISE_NONE ? HUGE_VAL : p->epsilon;
+    s->seed[0] = d->seed;
+    s->noise = p->noise;
+    s->delta = p->delta;
+}
+
+static enum rc override(struct sweep *s, const struct sweep_overrides *o, struct error *err)
+{
+    if (o->has_noise) {
+        s->noise = o->noise;
+    }
+    if (o->has_epsilon) {
+        s->n_epsilons = 1;
+        s->epsilon[0] = o->epsilon;
+        if (isfinite(o->epsilon) && !o->has_noise && s->noise == STUDY_NOISE_NONE) {
+            s->noise = STUDY_NOISE_SITE;
+        }
+    }
+    if (o->has_delta) {
+        s->delta = o->delta;
+    }
+    if (o->has_seed) {
+        s->n_seeds = 1;
+        s->seed[0] = o->seed;
+    }
+    s->jobs = o->has_jobs ? o->jobs : 1;
+
+    bool finite = false;
+    for (size_t i = 0; i < s->n_epsilons; i++) {
+        finite = finite || isfinite(s->epsilon[i]);
+    }
+    if (o->has_noise && o->noise == STUDY_NOISE_NONE && finite) {
+        return error_set(err, RC_INVALID,
+                         "a finite epsilon needs noise: leave --noise none out, or say --epsilon "
+                         "inf");
+    }
+    if (s->noise == STUDY_NOISE_SHARED) {
+        return error_set(err, RC_INVALID,
+                         "shared noise needs secure aggregation, which this version does not have "
+                         "yet; use --noise site");
+    }
+    if (o->has_noise && o->noise == STUDY_NOISE_SITE && !finite) {
+        return error_set(err, RC_INVALID, "--noise site needs a finite --epsilon");
+    }
+    if (finite && !(s->delta > 0.0 && s->delta < 1.0)) {
+        return error_set(err, RC_INVALID,
+                         "a finite epsilon needs a delta between 0 and 1: say --delta, such as "
+                         "1e-5");
+    }
+    return RC_OK;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static enum rc read_all(const char *path, bool grid, const struct config_node *root,
+                        const struct sweep_overrides *overrides, struct sweep *s,
+                        struct config_issues *issues, struct error *err)
+{
+    struct draft d = {0};
+    config_bind(root, keys, COUNT(keys), &d, issues);
+    if (issues->n > 0) {
+        return config_verdict(issues, err);
+    }
+    memcpy(s->name, d.name, sizeof s->name);
+    enum rc rc = read_study(path, &d, s, issues, err);
+    if (rc == RC_OK && grid) {
+        if (d.tradeoff == NULL) {
+            return error_set(err, RC_INVALID,
+                             "'%s' has no tradeoff: map; see configs/sim/demo.yaml", path);
+        }
+        read_grid(d.tradeoff, s, issues);
+        if (issues->n > 0) {
+            return config_verdict(issues, err);
+        }
+    } else if (rc == RC_OK) {
+        single_cell(&d, s);
+    }
+    if (rc == RC_OK) {
+        rc = override(s, overrides, err);
+    }
+    if (rc == RC_OK) {
+        rc = read_cohort(path, &d, s, issues, err);
+    }
+    if (rc == RC_OK) {
+        rc = read_split(path, &d, s, issues, err);
+    }
+    return rc == RC_OK ? check_roster(s, err) : rc;
+}
+
+enum rc sweep_open(const char *path, bool grid, const struct sweep_overrides *overrides,
+                   struct sweep *out, struct config_issues *issues, struct error *err)
+{
+    struct config_doc *doc = NULL;
+    struct sweep s = {0};
+    issues->path = path;
+    enum rc rc = config_open(path, &doc, err);
+    if (rc == RC_OK) {
+        rc = read_all(path, grid, config_root(doc), overrides, &s, issues, err);
+    }
+    if (rc == RC_OK) {
+        *out = s;
+        s = (struct sweep){0};
+    }
+    sweep_release(&s);
+    config_close(&doc);
+    return rc;
+}
+
+void sweep_release(struct sweep *s)
+{
+    dataset_close(&s->data);
+    schema_release(&s->schema);
+    study_release(&s->study);
+    free(s->test);
+    *s = (struct sweep){0};
+}

@@ -1,0 +1,211 @@
+/* The pool: worlds are handed out in order, each writes into a place of its own, rows are made
+ * afterwards in order, so the number of threads changes no byte. */
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <pthread.h>
+
+#include "common/base/clock.h"
+#include "sim/sweep/sweep_internal.h"
+
+struct pool {
+    const struct sweep *s;
+    const struct sweep_progress *progress;
+    size_t *part;       /* [n_seeds, n_patients] */
+    double *score;      /* [rows, n_patients] */
+    double *epsilon;    /* [rows, folds, n_sites] */
+    double *multiplier; /* [rows, folds] */
+    double *seconds;    /* [rows, folds] */
+    pthread_mutex_t lock;
+    size_t next, done;
+    bool failed;
+    struct error err; /* of the first failure in order of worlds */
+    size_t failed_world;
+};
+
+size_t sweep_rows(const struct sweep *s)
+{
+    return s->n_modes * s->n_epsilons * s->n_seeds;
+}
+
+size_t sweep_worlds(const struct sweep *s)
+{
+    return sweep_rows(s) * sweep_folds(s);
+}
+
+struct sweep_cell sweep_cell_at(const struct sweep *s, size_t row)
+{
+    const double epsilon = s->epsilon[row / s->n_seeds % s->n_epsilons];
+    const bool noisy = isfinite(epsilon);
+    return (struct sweep_cell){.mode = s->mode[row / s->n_seeds / s->n_epsilons],
+                               .noise = noisy ? s->noise : STUDY_NOISE_NONE,
+                               .epsilon = epsilon,
+                               .delta = noisy ? s->delta : 0.0,
+                               .seed = s->seed[row % s->n_seeds]};
+}
+
+static enum rc one_world(struct pool *pool, size_t world, struct error *err)
+{
+    const struct sweep *s = pool->s;
+    const size_t folds = sweep_folds(s);
+    const size_t row = world / folds;
+    const size_t n = s->data->n_patients;
+    struct sweep_world w = {
+        .s = s,
+        .cell = sweep_cell_at(s, row),
+        .fold = world % folds,
+        .part = pool->part + row % s->n_seeds * n,
+        .score = pool->score + row * n,
+        .epsilon = pool->epsilon + world * s->data->n_sites,
+    };
+    const int64_t begun = clock_monotonic_ms();
+    const enum rc rc = sweep_world_run(&w, err);
+    pool->multiplier[world] = w.noise_multiplier;
+    pool->seconds[world] = (double)(clock_monotonic_ms() - begun) / 1000.0;
+    return rc;
+}
+
+static void *work(void *ctx)
+{
+    struct pool *pool = ctx;
+    const size_t worlds = sweep_worlds(pool->s);
+    for (;;) {
+        (void)pthread_mutex_lock(&pool->lock);
+        const size_t world = pool->next;
+        const bool stop = pool->failed || world >= worlds;
+        pool->next += stop ? 0 : 1;
+        (void)pthread_mutex_unlock(&pool->lock);
+        if (stop) {
+            return NULL;
+        }
+        struct error err = {0};
+        const enum rc rc = one_world(pool, world, &err);
+        (void)pthread_mutex_lock(&pool->lock);
+        if (rc != RC_OK && (!pool->failed || world < pool->failed_world)) {
+            pool->failed = true;
+            pool->failed_world = world;
+            pool->err = err;
+        }
+        pool->done++;
+        if (pool->progress != NULL && pool->progress->done != NULL) {
+            pool->progress->done(pool->progress->ctx, pool->done, worlds);
+        }
+        (void)pthread_mutex_unlock(&pool->lock);
+    }
+}
+
+static enum rc run_pool(struct pool *pool, struct error *err)
+{
+    pthread_t thread[SWEEP_JOBS_MAX];
+    size_t started = 0;
+    assert(pool->s->jobs >= 1);
+    assert(pool->s->jobs <= SWEEP_JOBS_MAX);
+    while (started + 1 < pool->s->jobs && pthread_create(&thread[started], NULL, work, pool) == 0) {
+        started++; /* fewer threads than asked for only take longer */
+    }
+    (void)work(pool);
+    for (size_t i = 0; i < started; i++) {
+        (void)pthread_join(thread[i], NULL);
+    }
+    return pool->failed ? error_set(err, pool->err.rc, "%s", pool->err.text) : RC_OK;
+}
+
+static const char *mode_name(enum sweep_mode mode)
+{
+    static const char *const name[] = {"pooled", "federated", "local_only"};
+    return name[mode];
+}
+
+static enum rc make_row(const struct pool *pool, size_t i, struct report_row *row,
+                        struct error *err)
+{
+    const struct sweep *s = pool->s;
+    const size_t folds = sweep_folds(s);
+    const size_t n = s->data->n_patients;
+    const struct sweep_cell cell = sweep_cell_at(s, i);
+    (void)snprintf(row->mode, sizeof row->mode, "%s", mode_name(cell.mode));
+    (void)snprintf(row->noise, sizeof row->noise, "%s", study_noise_name(cell.noise));
+    row->epsilon = cell.epsilon;
+    row->delta = cell.delta;
+    row->seed = cell.seed;
+    row->rounds = s->study.rounds;
+    row->folds = folds;
+    row->n_sites = s->data->n_sites;
+    row->noise_multiplier = pool->multiplier[i * folds];
+    for (size_t k = 0; k < folds; k++) {
+        row->seconds += pool->seconds[i * folds + k];
+        for (size_t site = 0; site < row->n_sites; site++) {
+            const double spent = pool->epsilon[(i * folds + k) * row->n_sites + site];
+            row->site[site].epsilon_spent = fmax(row->site[site].epsilon_spent, spent);
+        }
+    }
+    return sweep_evaluate(s, pool->part + i % s->n_seeds * n, pool->score + i * n, row, err);
+}
+
+static enum rc reserve(struct pool *pool, struct sweep_results *r, size_t **scratch,
+                       struct error *err)
+{
+    const struct sweep *s = pool->s;
+    const size_t rows = sweep_rows(s);
+    const size_t worlds = sweep_worlds(s);
+    const size_t n = s->data->n_patients;
+    *scratch = calloc(n + 1, sizeof **scratch);
+    pool->part = calloc(s->n_seeds * n + 1, sizeof *pool->part);
+    pool->score = calloc(rows * n + 1, sizeof *pool->score);
+    pool->epsilon = calloc(worlds * s->data->n_sites + 1, sizeof *pool->epsilon);
+    pool->multiplier = calloc(worlds + 1, sizeof *pool->multiplier);
+    pool->seconds = calloc(worlds + 1, sizeof *pool->seconds);
+    r->row = calloc(rows + 1, sizeof *r->row);
+    r->site = calloc(rows * s->data->n_sites + 1, sizeof *r->site);
+    if (*scratch == NULL || pool->part == NULL || pool->score == NULL || pool->epsilon == NULL ||
+        pool->multiplier == NULL || pool->seconds == NULL || r->row == NULL || r->site == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for %zu rows of %zu patients", rows, n);
+    }
+    return RC_OK;
+}
+
+enum rc sweep_run(const struct sweep *s, const struct sweep_progress *progress,
+                  struct sweep_results *out, struct error *err)
+{
+    struct pool pool = {.s = s, .progress = progress};
+    struct sweep_results r = {0};
+    size_t *scratch = NULL;
+    (void)pthread_mutex_init(&pool.lock, NULL);
+    enum rc rc = reserve(&pool, &r, &scratch, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    for (size_t i = 0; i < s->n_seeds; i++) {
+        sweep_split(s, s->seed[i], pool.part + i * s->data->n_patients, scratch);
+    }
+    rc = run_pool(&pool, err);
+    for (size_t i = 0; rc == RC_OK && i < sweep_rows(s); i++) {
+        r.row[i].site = r.site + i * s->data->n_sites;
+        rc = make_row(&pool, i, &r.row[i], err);
+        r.n = i + 1;
+    }
+    if (rc == RC_OK) {
+        *out = r;
+        r = (struct sweep_results){0};
+    }
+out:
+    (void)pthread_mutex_destroy(&pool.lock);
+    free(scratch);
+    free(pool.part);
+    free(pool.score);
+    free(pool.epsilon);
+    free(pool.multiplier);
+    free(pool.seconds);
+    sweep_results_release(&r);
+    return rc;
+}
+
+void sweep_results_release(struct sweep_results *r)
+{
+    free(r->row);
+    free(r->site);
+    *r = (struct sweep_results){0};
+}

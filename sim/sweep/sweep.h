@@ -1,0 +1,88 @@
+/**
+ * @file sweep.h
+ * A study of studies: the grid mode x noise x epsilon x seed over one cohort, each (cell, seed, fold)
+ * a world of its own with empty ledgers. Stated epsilons are per trained model.
+ *
+ * A fold's model never sees the fold's patients; a row's figures are over the scores that every
+ * patient got from the model that had not seen them.
+ */
+#ifndef SIM_SWEEP_SWEEP_H
+#define SIM_SWEEP_SWEEP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/cohort/cohort.h"
+#include "common/config/config.h"
+#include "common/study/study.h"
+#include "sim/report/report.h"
+
+enum { SWEEP_LIST_MAX = 64, SWEEP_PATH_MAX = 512, SWEEP_JOBS_MAX = 256 };
+
+enum sweep_mode { SWEEP_POOLED, SWEEP_FEDERATED, SWEEP_LOCAL_ONLY };
+
+/** What a configuration says, after overrides. Freed by sweep_release. */
+struct sweep {
+    char name[64];
+    struct study study; /**< the base: cells change its noise, epsilon, delta and seed */
+    struct schema schema;
+    struct dataset *data; /**< all patients of all sites */
+    size_t folds;         /**< 0: the fixed split alone */
+    bool *test;           /**< [n_patients] fixed split; NULL: folds over everybody */
+    bool tune;            /**< folds inside the fixed split's train part */
+    size_t n_modes, n_epsilons, n_seeds;
+    enum sweep_mode mode[SWEEP_LIST_MAX];
+    double epsilon[SWEEP_LIST_MAX];
+    uint64_t seed[SWEEP_LIST_MAX];
+    enum study_noise noise; /**< of the finite epsilons */
+    double delta;
+    size_t jobs; /**< worker threads */
+};
+
+/** Command-line overrides; a field counts where its has_ is set. */
+struct sweep_overrides {
+    bool has_epsilon, has_delta, has_noise, has_seed, has_jobs;
+    double epsilon, delta;
+    enum study_noise noise;
+    uint64_t seed;
+    size_t jobs;
+};
+
+/**
+ * Reads a configuration (format: configs/sim/heart.yaml), imports or generates its cohort and checks
+ * that roster and cohort agree. Problems of the file, and of the cohort's files, are in `issues`.
+ * @param grid false: one cell, the study as it is written (`run`); true: the `tradeoff:` lists
+ */
+RC sweep_open(const char *path, bool grid, const struct sweep_overrides *overrides,
+              struct sweep *out, struct config_issues *issues, struct error *err);
+void sweep_release(struct sweep *s);
+
+/** Rows of the grid: modes x epsilons x seeds. */
+size_t sweep_rows(const struct sweep *s);
+/** Worlds to be run for all rows: what progress counts. */
+size_t sweep_worlds(const struct sweep *s);
+
+/** After each finished world, from the calling thread or a worker, never two at once. */
+struct sweep_progress {
+    void (*done)(void *ctx, size_t worlds, size_t of);
+    void *ctx;
+};
+
+/** Rows and the sites they point to. Owned; released by sweep_results_release. */
+struct sweep_results {
+    size_t n;
+    struct report_row *row;
+    struct report_site *site;
+};
+
+/**
+ * Runs everything on `s->jobs` threads. Same bytes whatever the number of threads.
+ * @retval RC_STATE a study failed (a site declined below quorum, a round below quorum)
+ */
+RC sweep_run(const struct sweep *s, const struct sweep_progress *progress,
+             struct sweep_results *out, struct error *err);
+void sweep_results_release(struct sweep_results *r);
+
+#endif

@@ -1,0 +1,48 @@
+/**
+ * @file sweep_internal.h
+ * One cell, one fold, one world: what config.c, split.c, world.c and run.c share.
+ */
+#ifndef SIM_SWEEP_SWEEP_INTERNAL_H
+#define SIM_SWEEP_SWEEP_INTERNAL_H
+
+#include "sim/sweep/sweep.h"
+
+/** A row of the grid before it is run. */
+struct sweep_cell {
+    enum sweep_mode mode;
+    enum study_noise noise;
+    double epsilon, delta;
+    uint64_t seed;
+};
+
+struct sweep_cell sweep_cell_at(const struct sweep *s, size_t row);
+size_t sweep_folds(const struct sweep *s);
+
+/** Who is tested in a fold: part[p] = fold index, or SWEEP_NEVER. */
+#define SWEEP_NEVER SIZE_MAX
+/**
+ * Folds by patient, stratified by (site, label), from the seed alone. With a fixed split: its test
+ * part is fold 0 and the others are SWEEP_NEVER tested; with `tune`, folds inside the train part,
+ * and test patients are in nobody's training either (see sweep_trains).
+ */
+void sweep_split(const struct sweep *s, uint64_t seed, size_t *part, size_t *scratch);
+/** Whether patient p trains when `fold` is tested. */
+bool sweep_trains(const struct sweep *s, const size_t *part, size_t p, size_t fold);
+
+/** What one world leaves behind: scores of its test patients at score[p], epsilons by site. */
+struct sweep_world {
+    const struct sweep *s;
+    struct sweep_cell cell;
+    size_t fold;
+    const size_t *part; /**< [n_patients] */
+    double *score;      /**< [n_patients], written for tested patients only */
+    double *epsilon;    /**< [n_sites] largest spent over worlds so far is the caller's business */
+    double noise_multiplier;
+};
+RC sweep_world_run(struct sweep_world *w, struct error *err);
+
+/** Fills a row's figures from out-of-fold scores. */
+RC sweep_evaluate(const struct sweep *s, const size_t *part, const double *score,
+                  struct report_row *row, struct error *err);
+
+#endif

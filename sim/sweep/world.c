@@ -1,0 +1,246 @@
+/* One (cell, fold): derive the studies, run them as fleets, score the tested patients. */
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/fleet/fleet.h"
+#include "sim/sweep/sweep_internal.h"
+
+/* The simulator's hospitals refuse nothing: what they would spend is what is measured. */
+static struct ledger_policy permissive(void)
+{
+    return (struct ledger_policy){.max_epsilon_per_study = HUGE_VAL,
+                                  .max_epsilon_total = HUGE_VAL,
+                                  .max_delta_per_study = 0.5,
+                                  .min_patients = 0,
+                                  .min_sites = 1};
+}
+
+/* The base study with the cell's noise, and perhaps one site alone (roster index `only`). */
+static enum rc derive(const struct sweep_world *w, size_t only, const char *name, size_t nominal,
+                      struct study *out, struct error *err)
+{
+    enum rc rc = study_copy(&w->s->study, out, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    out->seed = w->cell.seed;
+    out->privacy.noise = w->cell.noise;
+    out->privacy.epsilon = w->cell.epsilon;
+    out->privacy.delta = w->cell.delta;
+    if (only != SIZE_MAX) {
+        out->n_sites = 1;
+        out->quorum = 1;
+        out->min_sites = 1;
+        out->max_colluding = 0;
+        (void)snprintf(out->site[0].name, sizeof out->site[0].name, "%s", name);
+        out->site[0].nominal = nominal;
+    }
+    return study_plan(out, err);
+}
+
+/* Training patients of one site of the dataset (or of all: site = SIZE_MAX). */
+static enum rc pick(const struct sweep_world *w, size_t site, struct dataset **out,
+                    struct error *err)
+{
+    const struct dataset *d = w->s->data;
+    size_t *index = calloc(d->n_patients + 1, sizeof *index);
+    if (index == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for a fold of %zu patients", d->n_patients);
+    }
+    size_t n = 0;
+    for (size_t p = 0; p < d->n_patients; p++) {
+        if ((site == SIZE_MAX || d->site[p] == site) && sweep_trains(w->s, w->part, p, w->fold)) {
+            index[n++] = p;
+        }
+    }
+    const enum rc rc = dataset_pick(d, index, n, out, err);
+    free(index);
+    return rc;
+}
+
+/* Index in the dataset of a roster site. Checked at sweep_open. */
+static size_t data_site(const struct sweep *s, size_t roster)
+{
+    for (size_t i = 0; i < s->data->n_sites; i++) {
+        if (strcmp(s->data->site_name[i], s->study.site[roster].name) == 0) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+/* Scores every row of the tested patients of one site (or all): a patient's score is the mean
+ * logit-free probability of its rows. */
+static enum rc score_site(const struct sweep_world *w, const struct model *model,
+                          const real *params, size_t site, struct error *err)
+{
+    const struct dataset *d = w->s->data;
+    enum { AT_ONCE = 256 };
+    double probability[AT_ONCE];
+    for (size_t p = 0; p < d->n_patients; p++) {
+        if (w->part[p] != w->fold || (site != SIZE_MAX && d->site[p] != site)) {
+            continue;
+        }
+        const size_t rows = d->first_row[p + 1] - d->first_row[p];
+        double sum = 0.0;
+        for (size_t at = 0; at < rows; at += AT_ONCE) {
+            const size_t n = rows - at < AT_ONCE ? rows - at : AT_ONCE;
+            const size_t first = d->first_row[p] + at;
+            const struct batch batch = {.B = n,
+                                        .values = d->values + first * d->n_values,
+                                        .codes = d->codes + first * d->n_codes};
+            const enum rc rc = model_score(model, params, &batch, n, probability, err);
+            if (rc != RC_OK) {
+                return rc;
+            }
+            for (size_t i = 0; i < n; i++) {
+                sum += probability[i];
+            }
+        }
+        w->score[p] = sum / (double)rows;
+    }
+    return RC_OK;
+}
+
+static uint64_t fleet_seed(const struct sweep_world *w, size_t only)
+{
+    struct hasher h;
+    hasher_init(&h);
+    hasher_u64(&h, w->cell.seed);
+    hasher_u64(&h, w->fold);
+    hasher_u64(&h, (uint64_t)w->cell.mode);
+    hasher_u64(&h, (uint64_t)only);
+    const struct hash digest = hasher_final(&h);
+    uint64_t seed;
+    memcpy(&seed, digest.b, sizeof seed);
+    return seed;
+}
+
+/* Runs one study over `n` datasets and scores: roster site i owns dataset site `of[i]`. */
+static enum rc run_study(struct sweep_world *w, const struct study *study,
+                         const struct model *model, struct dataset *const *data, const size_t *of,
+                         size_t only, struct error *err)
+{
+    struct fleet_result r = {0};
+    struct ledger_policy *policy = calloc(study->n_sites, sizeof *policy);
+    real *params = calloc(model->table.P + 1, sizeof *params);
+    enum rc rc;
+
+    if (policy == NULL || params == NULL) {
+        rc = error_set(err, RC_NOMEM, "no memory for a world of %zu sites", study->n_sites);
+        goto out;
+    }
+    for (size_t i = 0; i < study->n_sites; i++) {
+        policy[i] = permissive();
+    }
+    const struct fleet_params p = {.study = study,
+                                   .schema = &w->s->schema,
+                                   .model = model,
+                                   .data = (const struct dataset *const *)data,
+                                   .policy = policy,
+                                   .seed = fleet_seed(w, only)};
+    rc = fleet_run(&p, &r, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    if (!r.done) {
+        rc = error_set(err, RC_STATE, "study '%s' failed in round %llu: %s", study->name,
+                       (unsigned long long)(r.rounds + 1), r.reason);
+        goto out;
+    }
+    w->noise_multiplier = study->privacy.noise_multiplier;
+    for (size_t i = 0; i < study->n_sites; i++) {
+        rc = train_parameters(model, study, r.model, r.site[i].state, r.site[i].state_bytes, params,
+                              err);
+        if (rc == RC_OK) {
+            rc = score_site(w, model, params, of[i], err);
+        }
+        if (rc != RC_OK) {
+            goto out;
+        }
+        for (size_t k = 0; k < w->s->data->n_sites; k++) {
+            if (of[i] == SIZE_MAX || of[i] == k) {
+                w->epsilon[k] = fmax(w->epsilon[k], r.site[i].epsilon_spent);
+            }
+        }
+    }
+out:
+    fleet_result_release(&r);
+    free(policy);
+    free(params);
+    return rc;
+}
+
+static enum rc federated(struct sweep_world *w, const struct model *model, struct error *err)
+{
+    struct study study = {0};
+    const size_t n = w->s->study.n_sites;
+    struct dataset **data = calloc(n, sizeof(struct dataset *));
+    size_t *of = calloc(n, sizeof *of);
+    enum rc rc = derive(w, SIZE_MAX, NULL, 0, &study, err);
+    if (rc == RC_OK && (data == NULL || of == NULL)) {
+        rc = error_set(err, RC_NOMEM, "no memory for %zu sites", n);
+    }
+    for (size_t i = 0; rc == RC_OK && i < n; i++) {
+        of[i] = data_site(w->s, i);
+        rc = pick(w, of[i], &data[i], err);
+    }
+    if (rc == RC_OK) {
+        rc = run_study(w, &study, model, data, of, SIZE_MAX, err);
+    }
+    for (size_t i = 0; data != NULL && i < n; i++) {
+        dataset_close(&data[i]);
+    }
+    free(data);
+    free(of);
+    study_release(&study);
+    return rc;
+}
+
+/* One site alone, or (only = SIZE_MAX) everybody's patients in one place. */
+static enum rc alone(struct sweep_world *w, const struct model *model, size_t only,
+                     struct error *err)
+{
+    const struct study *base = &w->s->study;
+    const bool pooled = only == SIZE_MAX;
+    const size_t of = pooled ? SIZE_MAX : data_site(w->s, only);
+    struct study study = {0};
+    struct dataset *data = NULL;
+    enum rc rc = derive(w, pooled ? 0 : only, pooled ? "pooled" : base->site[only].name,
+                        pooled ? study_nominal_total(base) : base->site[only].nominal, &study, err);
+    if (rc == RC_OK) {
+        rc = pick(w, of, &data, err);
+    }
+    if (rc == RC_OK) {
+        rc = run_study(w, &study, model, &data, &of, pooled ? SIZE_MAX - 1 : only, err);
+    }
+    dataset_close(&data);
+    study_release(&study);
+    return rc;
+}
+
+enum rc sweep_world_run(struct sweep_world *w, struct error *err)
+{
+    struct model model = {0};
+    enum rc rc = model_open(&w->s->study.model, &w->s->schema, &model, err);
+    if (rc == RC_OK) {
+        switch (w->cell.mode) {
+        case SWEEP_POOLED:
+            rc = alone(w, &model, SIZE_MAX, err);
+            break;
+        case SWEEP_FEDERATED:
+            rc = federated(w, &model, err);
+            break;
+        case SWEEP_LOCAL_ONLY:
+            for (size_t i = 0; rc == RC_OK && i < w->s->study.n_sites; i++) {
+                rc = alone(w, &model, i, err);
+            }
+            break;
+        }
+    }
+    model_release(&model);
+    return rc;
+}

@@ -1,0 +1,364 @@
+/* Whole studies on a virtual clock, and every party killed between any two events of one. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+
+#include "sim/fleet/fleet.h"
+#include "tests/support/cohort.h"
+
+enum { SITES = 4, ROUNDS = 3 };
+
+struct world {
+    struct schema schema;
+    struct study study;
+    struct study_site site[SITES];
+    struct model model;
+    struct dataset *data[SITES];
+    struct ledger_policy policy[SITES];
+    char folder[64];
+    /* what was seen leaving: one hash for each (site, round), and how often */
+    struct hash released[SITES][ROUNDS + 1];
+    size_t times[SITES][ROUNDS + 1];
+    bool two_updates, without_row;
+};
+
+static const char *const names[SITES] = {"a", "b", "c", "d"};
+
+static void world_init(struct world *w, enum study_noise noise)
+{
+    struct error err = {0};
+    *w = (struct world){0};
+    test_schema(&w->schema);
+    w->study = (struct study){
+        .name = "s",
+        .model = {.name = "mlp",
+                  .n_hidden = 1,
+                  .hidden = {4},
+                  .embedding = 2,
+                  .activation = "tanh",
+                  .adapter = 2},
+        .local = {.rate = 0.5, .momentum = 0.5, .steps = 2, .physical_batch = 16},
+        .server = {.rule = STUDY_FEDAVG, .rate = 1.0},
+        .privacy = {.noise = noise,
+                    .epsilon = noise == STUDY_NOISE_NONE ? HUGE_VAL : 2.0,
+                    .delta = noise == STUDY_NOISE_NONE ? 0.0 : 1e-3,
+                    .clip = 1.0,
+                    .sample_rate = 0.7},
+        .seed = 3,
+        .rounds = ROUNDS,
+        .quorum = 3,
+        .min_sites = 3,
+        .fraction_bits = 24,
+        .join_deadline_ms = 600000,
+        .round_deadline_ms = 600000,
+        .n_sites = SITES,
+        .site = w->site,
+    };
+    for (size_t i = 0; i < SITES; i++) {
+        (void)snprintf(w->site[i].name, sizeof w->site[i].name, "%s", names[i]);
+        w->site[i].nominal = 20;
+        w->data[i] = test_dataset(&w->schema, names[i], 18 + i, 40 + i, SIZE_MAX);
+        w->policy[i] = (struct ledger_policy){.max_epsilon_per_study = HUGE_VAL,
+                                              .max_epsilon_total = HUGE_VAL,
+                                              .max_delta_per_study = 0.01,
+                                              .min_patients = 1,
+                                              .min_sites = 1};
+    }
+    assert_int_equal(study_plan(&w->study, &err), RC_OK);
+    assert_int_equal(model_open(&w->study.model, &w->schema, &w->model, &err), RC_OK);
+}
+
+static void world_release(struct world *w)
+{
+    for (size_t i = 0; i < SITES; i++) {
+        dataset_close(&w->data[i]);
+    }
+    model_release(&w->model);
+    schema_release(&w->schema);
+}
+
+/* A fresh folder for ledgers and registry. */
+static void folder_make(struct world *w)
+{
+    const char *tmp = getenv("TMPDIR");
+    /* In memory where there is room: two thousand worlds of commits would wait for a disk. */
+    tmp = tmp == NULL ? (access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp") : tmp;
+    (void)snprintf(w->folder, sizeof w->folder, "%s/fleet-XXXXXX", tmp);
+    assert_non_null(mkdtemp(w->folder));
+}
+
+static void folder_drop(struct world *w)
+{
+    DIR *d = opendir(w->folder);
+    assert_non_null(d);
+    const struct dirent *e;
+    while ((e = readdir(d)) != NULL) {
+        char path[512];
+        if (e->d_name[0] != '.') {
+            (void)snprintf(path, sizeof path, "%s/%s", w->folder, e->d_name);
+            (void)unlink(path);
+        }
+    }
+    (void)closedir(d);
+    assert_int_equal(rmdir(w->folder), 0);
+}
+
+/* Looks into the site's ledger as another reader would, at the moment the update leaves. */
+static void seen_leaving(void *ctx, size_t site, uint64_t round, const void *update, size_t n)
+{
+    struct world *w = ctx;
+    const struct hash h = hash_of(update, n);
+    if (w->times[site][round]++ > 0 && !hash_equal(&h, &w->released[site][round])) {
+        w->two_updates = true;
+    }
+    w->released[site][round] = h;
+    if (w->folder[0] == '\0') {
+        return;
+    }
+    struct error err = {0};
+    struct ledger *l = NULL;
+    char path[512];
+    const struct hash schema = schema_hash(&w->schema);
+    const struct hash study = study_hash(&w->study, &schema);
+    const void *bytes = NULL;
+    size_t stored = 0;
+    bool found = false;
+    fleet_ledger_path(w->folder, names[site], path);
+    if (ledger_open(path, &w->policy[site], &l, &err) != RC_OK ||
+        ledger_stored(l, &study, round, &found, &bytes, &stored, &err) != RC_OK || !found ||
+        stored != n || memcmp(bytes, update, n) != 0) {
+        w->without_row = true;
+    }
+    ledger_close(&l);
+}
+
+static void run(struct world *w, const struct fleet_kill *kill, size_t n_kills,
+                struct fleet_result *out)
+{
+    struct error err = {0};
+    const struct fleet_params p = {.study = &w->study,
+                                   .schema = &w->schema,
+                                   .model = &w->model,
+                                   .data = (const struct dataset *const *)w->data,
+                                   .policy = w->policy,
+                                   .folder = w->folder[0] == '\0' ? NULL : w->folder,
+                                   .seed = 5,
+                                   .kill = kill,
+                                   .n_kills = n_kills,
+                                   .watch = {.ctx = w, .release = seen_leaving}};
+    const enum rc rc = fleet_run(&p, out, &err);
+    if (rc != RC_OK) {
+        print_error("%s\n", err.text);
+    }
+    assert_int_equal(rc, RC_OK);
+}
+
+static void an_undisturbed_study_ends_with_everybody_in_it(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result r = {0};
+    world_init(&w, STUDY_NOISE_SITE);
+    run(&w, NULL, 0, &r);
+    assert_true(r.done);
+    assert_int_equal(r.rounds, ROUNDS);
+    assert_int_equal(r.contributors, SITES);
+    assert_int_equal(r.refused, 0);
+    for (size_t i = 0; i < SITES; i++) {
+        assert_true(r.site[i].epsilon_spent <= 2.0);
+        assert_true(r.site[i].epsilon_spent > 1.99);
+        for (size_t round = 1; round <= ROUNDS; round++) {
+            assert_int_equal(w.times[i][round], 1);
+        }
+    }
+    fleet_result_release(&r);
+    world_release(&w);
+}
+
+static void the_same_parameters_give_the_same_bytes(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result a = {0};
+    struct fleet_result b = {0};
+    world_init(&w, STUDY_NOISE_SITE);
+    run(&w, NULL, 0, &a);
+    run(&w, NULL, 0, &b);
+    assert_memory_equal(a.model, b.model, w.model.table.S * sizeof(real));
+    fleet_result_release(&a);
+    fleet_result_release(&b);
+    world_release(&w);
+}
+
+static void a_study_on_disk_is_the_study_in_memory(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result a = {0};
+    struct fleet_result b = {0};
+    world_init(&w, STUDY_NOISE_NONE);
+    run(&w, NULL, 0, &a);
+    folder_make(&w);
+    run(&w, NULL, 0, &b);
+    assert_memory_equal(a.model, b.model, w.model.table.S * sizeof(real));
+    folder_drop(&w);
+    fleet_result_release(&a);
+    fleet_result_release(&b);
+    world_release(&w);
+}
+
+static void a_site_whose_policy_is_stricter_declines_and_the_others_go_on(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result r = {0};
+    world_init(&w, STUDY_NOISE_SITE);
+    w.policy[2].max_epsilon_per_study = 1.0;
+    run(&w, NULL, 0, &r);
+    assert_true(r.done);
+    assert_int_equal(r.contributors, SITES - 1);
+    assert_non_null(strstr(r.site[2].declined, "2"));
+    assert_non_null(strstr(r.site[2].declined, "1"));
+    assert_true(r.site[2].epsilon_spent == 0.0);
+    assert_int_equal(w.times[2][1], 0);
+    fleet_result_release(&r);
+    world_release(&w);
+}
+
+static void below_quorum_the_study_fails_and_says_so(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result r = {0};
+    world_init(&w, STUDY_NOISE_SITE);
+    w.policy[1].max_epsilon_per_study = 1.0;
+    w.policy[2].min_patients = 1000;
+    run(&w, NULL, 0, &r);
+    assert_false(r.done);
+    assert_int_equal(r.rounds, 0);
+    assert_non_null(strstr(r.reason, "quorum is 3"));
+    for (size_t i = 0; i < SITES; i++) {
+        assert_true(r.site[i].epsilon_spent ==
+                    0.0); /* nothing was spent on a study that never was */
+    }
+    fleet_result_release(&r);
+    world_release(&w);
+}
+
+/* What a what-if says before is what the ledger says after. */
+static void what_was_foretold_is_what_the_ledger_says(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct world w;
+    struct fleet_result r = {0};
+    struct ledger *l = NULL;
+    struct ledger_forecast f = {0};
+    char path[512];
+    double after = 0.0;
+    double study_after = 0.0;
+    world_init(&w, STUDY_NOISE_SITE);
+    folder_make(&w);
+    const struct hash schema = schema_hash(&w.schema);
+    const struct hash study = study_hash(&w.study, &schema);
+    fleet_ledger_path(w.folder, names[1], path);
+    assert_int_equal(ledger_open(path, &w.policy[1], &l, &err), RC_OK);
+    assert_int_equal(ledger_what_if(l, &w.study, &study, w.data[1]->n_patients, &f, &err), RC_OK);
+    ledger_close(&l);
+    run(&w, NULL, 0, &r);
+    assert_int_equal(ledger_open(path, &w.policy[1], &l, &err), RC_OK);
+    assert_int_equal(ledger_epsilon(l, NULL, w.policy[1].max_delta_per_study, &after, &err), RC_OK);
+    assert_int_equal(ledger_epsilon(l, &study, w.study.privacy.delta, &study_after, &err), RC_OK);
+    assert_true(f.allowed);
+    assert_true(f.epsilon_after == after);
+    assert_true(f.epsilon_study == study_after);
+    assert_true(r.site[1].epsilon_spent == study_after);
+    ledger_close(&l);
+    folder_drop(&w);
+    fleet_result_release(&r);
+    world_release(&w);
+}
+
+/* Kill each party after each number of events of the undisturbed study. */
+static void kill_everywhere(enum study_noise noise)
+{
+    struct world w;
+    struct fleet_result calm = {0};
+    world_init(&w, noise);
+    folder_make(&w);
+    run(&w, NULL, 0, &calm);
+    folder_drop(&w);
+    world_release(&w);
+    assert_true(calm.done);
+
+    size_t worlds = 0;
+    for (uint64_t after = 0; after <= calm.events; after++) {
+        for (size_t party = 0; party <= SITES; party++) {
+            struct fleet_result r = {0};
+            const struct fleet_kill kill = {after, party == SITES ? FLEET_COORDINATOR : party};
+            world_init(&w, noise);
+            folder_make(&w);
+            run(&w, &kill, 1, &r);
+            if (!r.done || r.contributors != SITES || w.two_updates || w.without_row) {
+                print_error("party %zu killed after %llu events: done %d, %zu contributed, two "
+                            "updates %d, without row %d\n",
+                            party, (unsigned long long)after, r.done, r.contributors, w.two_updates,
+                            w.without_row);
+            }
+            assert_true(r.done);
+            assert_int_equal(r.contributors, SITES);
+            assert_false(w.two_updates);
+            assert_false(w.without_row);
+            if (noise == STUDY_NOISE_NONE) {
+                assert_memory_equal(r.model, calm.model, w.model.table.S * sizeof(real));
+            } else {
+                for (size_t i = 0; i < SITES; i++) {
+                    assert_true(r.site[i].epsilon_spent == calm.site[i].epsilon_spent);
+                }
+            }
+            fleet_result_release(&r);
+            folder_drop(&w);
+            world_release(&w);
+            worlds++;
+        }
+    }
+    print_message("%zu worlds, one kill each, of a study of %llu events\n", worlds,
+                  (unsigned long long)calm.events);
+    fleet_result_release(&calm);
+}
+
+static void killed_anywhere_without_noise_the_model_is_the_same_to_the_byte(void **state)
+{
+    (void)state;
+    kill_everywhere(STUDY_NOISE_NONE);
+}
+
+static void killed_anywhere_with_noise_nothing_is_released_twice_or_unspent(void **state)
+{
+    (void)state;
+    kill_everywhere(STUDY_NOISE_SITE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_undisturbed_study_ends_with_everybody_in_it),
+        cmocka_unit_test(the_same_parameters_give_the_same_bytes),
+        cmocka_unit_test(a_study_on_disk_is_the_study_in_memory),
+        cmocka_unit_test(a_site_whose_policy_is_stricter_declines_and_the_others_go_on),
+        cmocka_unit_test(below_quorum_the_study_fails_and_says_so),
+        cmocka_unit_test(what_was_foretold_is_what_the_ledger_says),
+        cmocka_unit_test(killed_anywhere_without_noise_the_model_is_the_same_to_the_byte),
+        cmocka_unit_test(killed_anywhere_with_noise_nothing_is_released_twice_or_unspent),
+    };
+    return cmocka_run_group_tests_name("sim/fleet", tests, NULL, NULL);
+}

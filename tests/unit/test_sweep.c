@@ -1,0 +1,244 @@
+/* Grids over a generated cohort: figures, overrides, refusals, and the same bytes on any threads. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "sim/sweep/sweep_internal.h"
+
+static const char base[] = "name: t\n"
+                           "generate: {hospitals: 3, patients: 240, prevalence: 0.4}\n"
+                           "study:\n"
+                           "  study: t\n"
+                           "  rounds: 4\n"
+                           "  quorum: 3\n"
+                           "  min_sites: 3\n"
+                           "  model: {name: logistic}\n"
+                           "  local: {rate: 2.0}\n"
+                           "  privacy: {noise: none, epsilon: inf, clip: 1.0}\n"
+                           "  sites:\n"
+                           "    - {name: hospital-01, nominal: 60}\n"
+                           "    - {name: hospital-02, nominal: 60}\n"
+                           "    - {name: hospital-03, nominal: 60}\n"
+                           "split: {folds: 3}\n"
+                           "tradeoff:\n"
+                           "  modes: [pooled, federated, local_only]\n"
+                           "  epsilons: [inf, 2]\n"
+                           "  delta: 1.0e-3\n"
+                           "  seeds: [1, 2]\n";
+
+/* Opens `text` as a file. */
+static enum rc open_text(const char *text, bool grid, const struct sweep_overrides *o,
+                         struct sweep *s, struct error *err)
+{
+    static struct config_issues issues;
+    char path[64] = "/tmp/sweep-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    (void)close(fd);
+    issues = (struct config_issues){0};
+    const enum rc rc = sweep_open(path, grid, o, s, &issues, err);
+    (void)unlink(path);
+    return rc;
+}
+
+static void must_open(const char *text, bool grid, const struct sweep_overrides *o, struct sweep *s)
+{
+    struct error err = {0};
+    const enum rc rc = open_text(text, grid, o, s, &err);
+    if (rc != RC_OK) {
+        print_error("%s\n", err.text);
+    }
+    assert_int_equal(rc, RC_OK);
+}
+
+static void must_run(const struct sweep *s, struct sweep_results *r)
+{
+    struct error err = {0};
+    const enum rc rc = sweep_run(s, NULL, r, &err);
+    if (rc != RC_OK) {
+        print_error("%s\n", err.text);
+    }
+    assert_int_equal(rc, RC_OK);
+}
+
+static void a_grid_has_a_row_for_each_mode_epsilon_and_seed(void **state)
+{
+    (void)state;
+    const struct sweep_overrides none = {0};
+    struct sweep s = {0};
+    struct sweep_results r = {0};
+    must_open(base, true, &none, &s);
+    must_run(&s, &r);
+    assert_int_equal(r.n, 3 * 2 * 2);
+    for (size_t i = 0; i < r.n; i++) {
+        const struct report_row *row = &r.row[i];
+        assert_true(row->auroc > 0.5 && row->auroc < 1.0);
+        assert_true(row->auroc_low <= row->auroc && row->auroc <= row->auroc_high);
+        assert_int_equal(row->n_sites, 3);
+        assert_int_equal(row->folds, 3);
+        assert_string_equal(row->noise, isfinite(row->epsilon) ? "site" : "none");
+        for (size_t k = 0; k < row->n_sites; k++) {
+            if (isfinite(row->epsilon)) {
+                assert_true(row->site[k].epsilon_spent <= row->epsilon);
+                assert_true(row->site[k].epsilon_spent > 0.999 * row->epsilon);
+            } else {
+                assert_true(isinf(row->site[k].epsilon_spent));
+            }
+        }
+    }
+    sweep_results_release(&r);
+    sweep_release(&s);
+}
+
+static void the_number_of_threads_changes_no_byte(void **state)
+{
+    (void)state;
+    struct sweep_results r[2] = {{0}};
+    for (size_t jobs = 1; jobs <= 2; jobs++) {
+        const struct sweep_overrides o = {.has_jobs = true, .jobs = jobs};
+        struct sweep s = {0};
+        must_open(base, true, &o, &s);
+        must_run(&s, &r[jobs - 1]);
+        sweep_release(&s);
+    }
+    assert_int_equal(r[0].n, r[1].n);
+    for (size_t i = 0; i < r[0].n; i++) {
+        r[0].row[i].seconds = r[1].row[i].seconds = 0.0; /* what a clock says */
+        assert_true(r[0].row[i].auroc == r[1].row[i].auroc);
+        assert_true(r[0].row[i].ece == r[1].row[i].ece);
+        assert_true(r[0].row[i].auroc_site_mean == r[1].row[i].auroc_site_mean);
+    }
+    sweep_results_release(&r[0]);
+    sweep_results_release(&r[1]);
+}
+
+static void overrides_choose_one_cell(void **state)
+{
+    (void)state;
+    const struct sweep_overrides o = {.has_epsilon = true,
+                                      .epsilon = 1.5,
+                                      .has_delta = true,
+                                      .delta = 1e-4,
+                                      .has_seed = true,
+                                      .seed = 9};
+    struct sweep s = {0};
+    struct sweep_results r = {0};
+    must_open(base, false, &o, &s);
+    must_run(&s, &r);
+    assert_int_equal(r.n, 1);
+    assert_string_equal(r.row[0].mode, "federated");
+    assert_string_equal(r.row[0].noise, "site");
+    assert_true(r.row[0].epsilon == 1.5 && r.row[0].delta == 1e-4);
+    assert_int_equal(r.row[0].seed, 9);
+    sweep_results_release(&r);
+    sweep_release(&s);
+}
+
+static void folds_are_by_patient_and_keep_sites_and_labels_even(void **state)
+{
+    (void)state;
+    const struct sweep_overrides none = {0};
+    struct sweep s = {0};
+    must_open(base, false, &none, &s);
+    const size_t n = s.data->n_patients;
+    size_t *part = calloc(n, sizeof *part);
+    size_t *scratch = calloc(n, sizeof *scratch);
+    sweep_split(&s, 4, part, scratch);
+    for (size_t site = 0; site < s.data->n_sites; site++) {
+        size_t count[3] = {0};
+        for (size_t p = 0; p < n; p++) {
+            assert_true(part[p] < 3);
+            count[part[p]] += s.data->site[p] == site;
+            for (size_t fold = 0; fold < 3; fold++) {
+                assert_int_equal(sweep_trains(&s, part, p, fold), part[p] != fold);
+            }
+        }
+        for (size_t fold = 1; fold < 3; fold++) {
+            assert_true(count[fold] + 2 >= count[0] && count[0] + 2 >= count[fold]);
+        }
+    }
+    free(part);
+    free(scratch);
+    sweep_release(&s);
+}
+
+/* `what` in the base text becomes `with`. */
+static char *changed(const char *what, const char *with)
+{
+    const char *at = strstr(base, what);
+    assert_non_null(at);
+    const size_t room = sizeof base + strlen(with);
+    char *text = calloc(1, room);
+    (void)snprintf(text, room, "%.*s%s%s", (int)(at - base), base, with, at + strlen(what));
+    return text;
+}
+
+static void what_cannot_be_run_is_refused_with_a_reason(void **state)
+{
+    (void)state;
+    const struct {
+        const char *what, *with, *sentence;
+    } bad[] = {
+        {"nominal: 60}\nsplit", "nominal: 60}\n    - {name: hospital-09, nominal: 60}\nsplit",
+         "'hospital-09' is on the study's roster and has no patient"},
+        {"    - {name: hospital-03, nominal: 60}\n", "",
+         "quorum: is 3, but there are only 2 sites"},
+        {"generate: {hospitals: 3, patients: 240, prevalence: 0.4}\n", "",
+         "one of: cohort, generate"},
+        {"modes: [pooled, federated, local_only]", "modes: [pool]", "a mode is pooled"},
+        {"seeds: [1, 2]", "seeds: []", "list of 1 to"},
+        {"split: {folds: 3}", "split: {folds: 3, tune: true}", "tune needs a fixed split"},
+        {"split: {folds: 3}", "split: {fold: 3}", "fold"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const struct sweep_overrides none = {0};
+        struct sweep s = {0};
+        struct error err = {0};
+        char *text = changed(bad[i].what, bad[i].with);
+        assert_int_equal(open_text(text, true, &none, &s, &err), RC_INVALID);
+        if (strstr(err.text, bad[i].sentence) == NULL) {
+            print_error("want: %s\ngot:  %s\n", bad[i].sentence, err.text);
+        }
+        assert_non_null(strstr(err.text, bad[i].sentence));
+        free(text);
+    }
+}
+
+static void contradicting_overrides_are_refused(void **state)
+{
+    (void)state;
+    const struct sweep_overrides bad[] = {
+        {.has_epsilon = true, .epsilon = 1.0}, /* the study gives no delta */
+        {.has_epsilon = true, .epsilon = 1.0, .has_noise = true, .noise = STUDY_NOISE_NONE},
+        {.has_noise = true, .noise = STUDY_NOISE_SITE},
+        {.has_noise = true, .noise = STUDY_NOISE_SHARED},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct sweep s = {0};
+        struct error err = {0};
+        assert_int_equal(open_text(base, false, &bad[i], &s, &err), RC_INVALID);
+        assert_true(err.text[0] != '\0');
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_grid_has_a_row_for_each_mode_epsilon_and_seed),
+        cmocka_unit_test(the_number_of_threads_changes_no_byte),
+        cmocka_unit_test(overrides_choose_one_cell),
+        cmocka_unit_test(folds_are_by_patient_and_keep_sites_and_labels_even),
+        cmocka_unit_test(what_cannot_be_run_is_refused_with_a_reason),
+        cmocka_unit_test(contradicting_overrides_are_refused),
+    };
+    return cmocka_run_group_tests_name("sim/sweep", tests, NULL, NULL);
+}
