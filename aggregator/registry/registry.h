@@ -53,9 +53,9 @@ RC registry_keep_member(struct registry *r, const struct hash *study, size_t sit
                         struct error *err);
 
 /**
- * A round is being announced: optional, after the step's KEEP_* and before ROUND_CAST_ROUND.
- * Without it a coordinator killed between the deadline of joining and the first part of round 1
- * goes back to JOINING (docs/PROTOCOL.md, the slow path). Repeating is harmless.
+ * A round is being announced: after the step's KEEP_* and before ROUND_CAST_ROUND, so that a
+ * coordinator killed before the round has any part does not go back to JOINING. Repeating is
+ * harmless.
  * @retval RC_STATE not the round after the newest model, or the study has failed
  */
 RC registry_open_round(struct registry *r, const struct hash *study, uint64_t round, int64_t now_ms,

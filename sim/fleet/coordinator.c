@@ -179,10 +179,11 @@ static enum rc keep(struct fleet *f, unsigned actions, const struct fleet_event 
     if (rc == RC_OK && (actions & ROUND_KEEP_FAILURE)) {
         bool contributed[ROUND_SITES_MAX];
         contributed_of(m, contributed);
-        (void)snprintf(c->reason, sizeof c->reason, "%zu of %zu contributed, quorum is %zu",
+        char reason[240];
+        (void)snprintf(reason, sizeof reason, "%zu of %zu contributed, quorum is %zu",
                        round_contributors(m), m->n_sites, m->quorum);
         rc = registry_commit_failure(c->registry, &f->study_hash, m->round, contributed, m->n_sites,
-                                     c->reason, f->now_ms, err);
+                                     reason, f->now_ms, err);
     }
     return rc;
 }
@@ -220,6 +221,10 @@ static enum rc act(struct fleet *f, unsigned actions, const struct fleet_event *
     }
     if (rc == RC_OK && (actions & ROUND_CAST_OUTCOME)) {
         rc = cast(f, FLEET_OUTCOME, ACCEPTED, err);
+    }
+    if (rc == RC_OK && (actions & ROUND_CAST_ROUND)) {
+        rc = registry_open_round(f->coordinator.registry, &f->study_hash,
+                                 f->coordinator.machine->round, f->now_ms, err);
     }
     if (rc == RC_OK && (actions & ROUND_CAST_ROUND)) {
         rc = cast(f, FLEET_ROUND, WAITED_FOR, err);

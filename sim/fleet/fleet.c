@@ -92,10 +92,15 @@ static enum rc kill_due(struct fleet *f, struct error *err)
     return rc;
 }
 
+/* The coordinator is done or has failed, and every site knows. */
 static bool ended(const struct fleet *f)
 {
     const enum round_state s = f->coordinator.machine->state;
-    return s == ROUND_DONE || s == ROUND_FAILED;
+    bool known = s == ROUND_DONE || s == ROUND_FAILED;
+    for (size_t i = 0; known && i < f->p->study->n_sites; i++) {
+        known = f->site[i].session.state == SESSION_DONE;
+    }
+    return known;
 }
 
 /* ---- result ---------------------------------------------------------------------------------- */
@@ -142,7 +147,6 @@ static enum rc collect(struct fleet *f, struct fleet_result *r, struct error *er
     r->refused = f->refused;
     r->contributors = round_contributors(m);
     r->n_sites = m->n_sites;
-    (void)snprintf(r->reason, sizeof r->reason, "%s", f->coordinator.reason);
     r->model = calloc(S + 1, sizeof *r->model);
     r->site = calloc(m->n_sites, sizeof *r->site);
     if (r->model == NULL || r->site == NULL) {
@@ -150,6 +154,13 @@ static enum rc collect(struct fleet *f, struct fleet_result *r, struct error *er
     }
     memcpy(r->model, f->coordinator.model, S * sizeof *r->model);
     enum rc rc = RC_OK;
+    if (!r->done) { /* as committed: a coordinator that was killed has it from there */
+        bool contributed[ROUND_SITES_MAX];
+        bool found = false;
+        bool failed = false;
+        rc = registry_outcome(f->coordinator.registry, &f->study_hash, m->round, &found,
+                              contributed, m->n_sites, &failed, r->reason, err);
+    }
     for (size_t i = 0; rc == RC_OK && i < m->n_sites; i++) {
         rc = site_result(f, i, &r->site[i], err);
     }

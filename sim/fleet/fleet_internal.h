@@ -83,7 +83,6 @@ struct fleet_coordinator {
     struct merge *merge;
     real *model;          /**< [S] newest */
     unsigned char *state; /**< server state */
-    char reason[240];
 };
 
 struct fleet {

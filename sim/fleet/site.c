@@ -210,6 +210,17 @@ static enum rc send_update(struct fleet *f, struct fleet_site *s, struct error *
     return rc == RC_OK ? answer(f, s, SESSION_SENT, round, err) : rc;
 }
 
+/* What the study had been promised and did not use is free again. Harmless to repeat. */
+static enum rc end_study(struct fleet *f, struct fleet_site *s, struct error *err)
+{
+    struct error why = {0};
+    const enum rc rc = ledger_end_study(s->ledger, &f->study_hash, f->now_ms, &why);
+    if (rc != RC_OK && rc != RC_STATE) { /* STATE: declined, so it was never joined */
+        return error_set(err, rc, "%s", why.text);
+    }
+    return RC_OK;
+}
+
 /* ---- actions and events ---------------------------------------------------------------------- */
 
 static enum rc ask_trainer(struct fleet *f, struct fleet_site *s, unsigned actions,
@@ -254,7 +265,7 @@ static enum rc act(struct fleet *f, struct fleet_site *s, unsigned actions, uint
     if (rc == RC_OK && (actions & SESSION_SEND_UPDATE)) {
         rc = send_update(f, s, err);
     }
-    return rc;
+    return rc == RC_OK && s->session.state == SESSION_DONE ? end_study(f, s, err) : rc;
 }
 
 static enum rc got_round(struct fleet *f, struct fleet_site *s, const struct fleet_event *e,

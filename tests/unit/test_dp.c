@@ -240,7 +240,7 @@ static void a_sum_that_is_not_finite_is_not_released(void **state)
     (void)state;
     struct error err = {0};
     struct entropy e;
-    const double S[2] = {1.0, NAN};
+    const double S[2] = {1.0, (double)NAN};
     double mean[2] = {42.0, 42.0};
     replay_init(&e, 1, "x");
     assert_int_equal(noise_release(S, 2, 1.0, 1.0, 1.0, &e, mean, &err), RC_NUMERIC);

@@ -288,6 +288,37 @@ static void what_was_foretold_is_what_the_ledger_says(void **state)
     world_release(&w);
 }
 
+/* A study that ended early gives back what it had been promised and did not use. */
+static void a_failed_study_leaves_no_promise_behind(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct world w;
+    struct fleet_result r = {0};
+    struct ledger *l = NULL;
+    struct ledger_forecast f = {0};
+    char path[512];
+    world_init(&w, STUDY_NOISE_SITE);
+    folder_make(&w);
+    w.policy[1].max_epsilon_per_study = 1.0; /* these two decline, and quorum is 3 */
+    w.policy[2].max_epsilon_per_study = 1.0;
+    w.policy[0].max_epsilon_total = 2.5; /* room for one such study, not for two */
+    w.policy[0].max_delta_per_study = w.study.privacy.delta;
+    run(&w, NULL, 0, &r);
+    assert_false(r.done);
+    fleet_ledger_path(w.folder, names[0], path);
+    assert_int_equal(ledger_open(path, &w.policy[0], &l, &err), RC_OK);
+    (void)snprintf(w.study.name, sizeof w.study.name, "next");
+    const struct hash schema = schema_hash(&w.schema);
+    const struct hash study = study_hash(&w.study, &schema);
+    assert_int_equal(ledger_what_if(l, &w.study, &study, w.data[0]->n_patients, &f, &err), RC_OK);
+    assert_true(f.allowed);
+    ledger_close(&l);
+    folder_drop(&w);
+    fleet_result_release(&r);
+    world_release(&w);
+}
+
 /* Kill each party after each number of events of the undisturbed study. */
 static void kill_everywhere(enum study_noise noise)
 {
@@ -357,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_site_whose_policy_is_stricter_declines_and_the_others_go_on),
         cmocka_unit_test(below_quorum_the_study_fails_and_says_so),
         cmocka_unit_test(what_was_foretold_is_what_the_ledger_says),
+        cmocka_unit_test(a_failed_study_leaves_no_promise_behind),
         cmocka_unit_test(killed_anywhere_without_noise_the_model_is_the_same_to_the_byte),
         cmocka_unit_test(killed_anywhere_with_noise_nothing_is_released_twice_or_unspent),
     };

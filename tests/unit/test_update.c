@@ -80,7 +80,7 @@ static void a_missing_site_is_divided_out(void **state)
 static void what_leaves_the_ring_is_an_error_and_writes_nothing(void **state)
 {
     (void)state;
-    const double bad[] = {128.0, -128.0, NAN, INFINITY};
+    const double bad[] = {128.0, -128.0, (double)NAN, HUGE_VAL};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct error err = {0};
         double delta[N] = {0};
