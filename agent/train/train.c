@@ -205,6 +205,7 @@ enum rc train_round(const struct train_job *job, struct entropy *entropy, struct
     assert(job->data->n_codes == job->model->layout.n_codes);
     struct round_work k = {0};
     struct train_result r = {0};
+    struct coin_key key = {{0}};
     enum rc rc;
 
     rc = reserve(&k, job, err);
@@ -215,7 +216,7 @@ enum rc train_round(const struct train_job *job, struct entropy *entropy, struct
     if (rc != RC_OK) {
         goto out;
     }
-    const struct coin_key key = coins(job, entropy);
+    key = coins(job, entropy);
     for (size_t s = 0; s < job->study->local.steps; s++) {
         rc = step(&k, job, &key, s, entropy, &r.report, err);
         if (rc != RC_OK) {
@@ -235,6 +236,7 @@ out:
     if (rc != RC_OK) {
         rc = error_context(err, "training round %llu", (unsigned long long)job->round);
     }
+    hash_wipe(key.b, sizeof key.b);
     train_result_release(&r);
     work_release(&k);
     return rc;

@@ -75,3 +75,8 @@ void hash_hex(const struct hash *h, char out[HASH_HEX])
 {
     (void)sodium_bin2hex(out, HASH_HEX, h->b, sizeof h->b);
 }
+
+void hash_wipe(void *bytes, size_t n)
+{
+    sodium_memzero(bytes, n);
+}

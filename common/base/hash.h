@@ -37,4 +37,7 @@ int hash_equal(const struct hash *a, const struct hash *b);
 /** Lower-case hexadecimal with its NUL. */
 void hash_hex(const struct hash *h, char out[HASH_HEX]);
 
+/** Overwrites a key that was on the stack. */
+void hash_wipe(void *bytes, size_t n);
+
 #endif

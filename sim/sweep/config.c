@@ -309,7 +309,7 @@ static void single_cell(const struct draft *d, struct sweep *s)
     s->epsilon[0] = p->noise == STUDY_NOISE_NONE ? HUGE_VAL : p->epsilon;
     s->seed[0] = d->seed;
     s->noise = p->noise;
-    s->delta = p->delta;
+    s->delta = p->delta > 0.0 ? p->delta : s->delta; /* that of the grid, for --epsilon alone */
 }
 
 static enum rc override(struct sweep *s, const struct sweep_overrides *o, struct error *err)
@@ -371,7 +371,7 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
     }
     memcpy(s->name, d.name, sizeof s->name);
     enum rc rc = read_study(path, &d, s, issues, err);
-    if (rc == RC_OK && grid) {
+    if (rc == RC_OK && (grid || d.tradeoff != NULL)) {
         if (d.tradeoff == NULL) {
             return error_set(err, RC_INVALID,
                              "'%s' has no tradeoff: map; see configs/sim/demo.yaml", path);
@@ -380,7 +380,8 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
         if (issues->n > 0) {
             return config_verdict(issues, err);
         }
-    } else if (rc == RC_OK) {
+    }
+    if (rc == RC_OK && !grid) {
         single_cell(&d, s);
     }
     if (rc == RC_OK) {

@@ -15,6 +15,7 @@
 
 #include "agent/ledger/ledger.h"
 #include "common/store/store.h"
+#include "tests/support/mortal_store.h"
 
 /* ---- a site's disk, and a way to die on it --------------------------------------------------- */
 
@@ -48,59 +49,6 @@ static int remove_folder(void **state)
     (void)state;
     remove_files();
     return rmdir(folder);
-}
-
-/* The process kills itself before (even) or after (odd) the n-th call into the store. -1: never. */
-static int die_at = -1;
-static int calls;
-
-static void perhaps_die(int moment)
-{
-    if (die_at >= 0 && 2 * calls + moment == die_at) {
-        (void)kill(getpid(), SIGKILL);
-    }
-    calls += moment;
-}
-
-RC __real_store_begin(struct store *s, struct error *err);
-RC __real_store_commit(struct store *s, struct error *err);
-RC __real_statement_step(struct statement *st, bool *row, struct error *err);
-RC __real_statement_run(struct statement *st, struct error *err);
-RC __wrap_store_begin(struct store *s, struct error *err);
-RC __wrap_store_commit(struct store *s, struct error *err);
-RC __wrap_statement_step(struct statement *st, bool *row, struct error *err);
-RC __wrap_statement_run(struct statement *st, struct error *err);
-
-enum rc __wrap_store_begin(struct store *s, struct error *err)
-{
-    perhaps_die(0);
-    const enum rc rc = __real_store_begin(s, err);
-    perhaps_die(1);
-    return rc;
-}
-
-enum rc __wrap_store_commit(struct store *s, struct error *err)
-{
-    perhaps_die(0);
-    const enum rc rc = __real_store_commit(s, err);
-    perhaps_die(1);
-    return rc;
-}
-
-enum rc __wrap_statement_step(struct statement *st, bool *row, struct error *err)
-{
-    perhaps_die(0);
-    const enum rc rc = __real_statement_step(st, row, err);
-    perhaps_die(1);
-    return rc;
-}
-
-enum rc __wrap_statement_run(struct statement *st, struct error *err)
-{
-    perhaps_die(0);
-    const enum rc rc = __real_statement_run(st, err);
-    perhaps_die(1);
-    return rc;
 }
 
 /* ---- studies, rounds, questions -------------------------------------------------------------- */
@@ -1092,8 +1040,8 @@ static void child_spends(const struct study *s, const char *update, int gate, in
     if (gate >= 0 && read(gate, &go, 1) != 0) { /* opens when the parent closes its end */
         _exit(101);
     }
-    calls = 0;
-    die_at = point;
+    mortal_restart();
+    mortal_die_at = point;
     const enum rc rc = ledger_spend(l, &p, &err);
     _exit((int)rc); /* without closing: the next one finds the log as it is */
 }

@@ -13,6 +13,7 @@
 
 #include "aggregator/registry/registry.h"
 #include "common/store/store.h"
+#include "tests/support/mortal_store.h"
 
 /* ---- a coordinator's disk, and a way to die on it -------------------------------------------- */
 
@@ -46,59 +47,6 @@ static int remove_folder(void **state)
     (void)state;
     remove_files();
     return rmdir(folder);
-}
-
-/* The process kills itself before (even) or after (odd) the n-th call into the store. -1: never. */
-static int die_at = -1;
-static int calls;
-
-static void perhaps_die(int moment)
-{
-    if (die_at >= 0 && 2 * calls + moment == die_at) {
-        (void)kill(getpid(), SIGKILL);
-    }
-    calls += moment;
-}
-
-RC __real_store_begin(struct store *s, struct error *err);
-RC __real_store_commit(struct store *s, struct error *err);
-RC __real_statement_step(struct statement *st, bool *row, struct error *err);
-RC __real_statement_run(struct statement *st, struct error *err);
-RC __wrap_store_begin(struct store *s, struct error *err);
-RC __wrap_store_commit(struct store *s, struct error *err);
-RC __wrap_statement_step(struct statement *st, bool *row, struct error *err);
-RC __wrap_statement_run(struct statement *st, struct error *err);
-
-enum rc __wrap_store_begin(struct store *s, struct error *err)
-{
-    perhaps_die(0);
-    const enum rc rc = __real_store_begin(s, err);
-    perhaps_die(1);
-    return rc;
-}
-
-enum rc __wrap_store_commit(struct store *s, struct error *err)
-{
-    perhaps_die(0);
-    const enum rc rc = __real_store_commit(s, err);
-    perhaps_die(1);
-    return rc;
-}
-
-enum rc __wrap_statement_step(struct statement *st, bool *row, struct error *err)
-{
-    perhaps_die(0);
-    const enum rc rc = __real_statement_step(st, row, err);
-    perhaps_die(1);
-    return rc;
-}
-
-enum rc __wrap_statement_run(struct statement *st, struct error *err)
-{
-    perhaps_die(0);
-    const enum rc rc = __real_statement_run(st, err);
-    perhaps_die(1);
-    return rc;
 }
 
 /* ---- one study of four sites and three rounds ------------------------------------------------ */
@@ -866,8 +814,8 @@ static void child_does(enum deed deed, int point)
     if (registry_open(path, &r, &err) != RC_OK) {
         _exit(100);
     }
-    calls = 0;
-    die_at = point;
+    mortal_restart();
+    mortal_die_at = point;
     _exit((int)do_it(r, deed, &err)); /* without closing: the next one finds the log as it is */
 }
 

@@ -213,11 +213,28 @@ static void what_cannot_be_run_is_refused_with_a_reason(void **state)
     }
 }
 
+static void without_a_delta_the_grids_is_taken_and_without_a_grid_none(void **state)
+{
+    (void)state;
+    const struct sweep_overrides o = {.has_epsilon = true, .epsilon = 1.0};
+    struct sweep s = {0};
+    struct error err = {0};
+    must_open(base, false, &o, &s);
+    assert_true(s.delta == 1e-3);
+    sweep_release(&s);
+    char *text = changed("tradeoff:\n", "");
+    char *end = strstr(text, "  modes:");
+    assert_non_null(end);
+    *end = '\0';
+    assert_int_equal(open_text(text, false, &o, &s, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "--delta"));
+    free(text);
+}
+
 static void contradicting_overrides_are_refused(void **state)
 {
     (void)state;
     const struct sweep_overrides bad[] = {
-        {.has_epsilon = true, .epsilon = 1.0}, /* the study gives no delta */
         {.has_epsilon = true, .epsilon = 1.0, .has_noise = true, .noise = STUDY_NOISE_NONE},
         {.has_noise = true, .noise = STUDY_NOISE_SITE},
         {.has_noise = true, .noise = STUDY_NOISE_SHARED},
@@ -238,6 +255,7 @@ int main(void)
         cmocka_unit_test(overrides_choose_one_cell),
         cmocka_unit_test(folds_are_by_patient_and_keep_sites_and_labels_even),
         cmocka_unit_test(what_cannot_be_run_is_refused_with_a_reason),
+        cmocka_unit_test(without_a_delta_the_grids_is_taken_and_without_a_grid_none),
         cmocka_unit_test(contradicting_overrides_are_refused),
     };
     return cmocka_run_group_tests_name("sim/sweep", tests, NULL, NULL);

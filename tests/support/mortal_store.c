@@ -1,0 +1,65 @@
+#include "tests/support/mortal_store.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <unistd.h>
+
+#include "common/store/store.h"
+
+int mortal_die_at = -1;
+
+static int calls;
+
+static void perhaps_die(int moment)
+{
+    if (mortal_die_at >= 0 && 2 * calls + moment == mortal_die_at) {
+        (void)kill(getpid(), SIGKILL);
+    }
+    calls += moment;
+}
+
+RC __real_store_begin(struct store *s, struct error *err);
+RC __real_store_commit(struct store *s, struct error *err);
+RC __real_statement_step(struct statement *st, bool *row, struct error *err);
+RC __real_statement_run(struct statement *st, struct error *err);
+RC __wrap_store_begin(struct store *s, struct error *err);
+RC __wrap_store_commit(struct store *s, struct error *err);
+RC __wrap_statement_step(struct statement *st, bool *row, struct error *err);
+RC __wrap_statement_run(struct statement *st, struct error *err);
+
+enum rc __wrap_store_begin(struct store *s, struct error *err)
+{
+    perhaps_die(0);
+    const enum rc rc = __real_store_begin(s, err);
+    perhaps_die(1);
+    return rc;
+}
+
+enum rc __wrap_store_commit(struct store *s, struct error *err)
+{
+    perhaps_die(0);
+    const enum rc rc = __real_store_commit(s, err);
+    perhaps_die(1);
+    return rc;
+}
+
+enum rc __wrap_statement_step(struct statement *st, bool *row, struct error *err)
+{
+    perhaps_die(0);
+    const enum rc rc = __real_statement_step(st, row, err);
+    perhaps_die(1);
+    return rc;
+}
+
+enum rc __wrap_statement_run(struct statement *st, struct error *err)
+{
+    perhaps_die(0);
+    const enum rc rc = __real_statement_run(st, err);
+    perhaps_die(1);
+    return rc;
+}
+
+void mortal_restart(void)
+{
+    calls = 0;
+}
