@@ -140,8 +140,8 @@ static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, stru
     struct error failure = {0};
     rc = train_round(&job, &entropy, &s->trained, &failure);
     entropy_release(&entropy);
-    if (rc == RC_NUMERIC) {
-        (void)snprintf(s->reason, sizeof s->reason, "%s", failure.text);
+    if (rc == RC_NUMERIC) { /* why stays at the site: it was read off numbers not accounted for */
+        (void)snprintf(s->reason, sizeof s->reason, "local training diverged");
         return answer(f, s, SESSION_CANNOT_TRAIN, round, err);
     }
     if (rc != RC_OK) {
