@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <argp.h>
 #include <jansson.h>
@@ -224,8 +226,14 @@ static enum rc import(const struct words *w, const struct site *site, struct con
 static void print_row(void *ctx, const struct ledger_row *row)
 {
     (void)ctx;
-    (void)printf("%6lld  %-20s round %-6llu %6llu steps  q %-8.4g sigma %-10.6g clip %g\n",
-                 (long long)row->sequence, row->study, (unsigned long long)row->round,
+    char day[32] = "";
+    const time_t at = (time_t)(row->at_ms / 1000);
+    struct tm tm = {0};
+    if (gmtime_r(&at, &tm) != NULL) {
+        (void)strftime(day, sizeof day, "%Y-%m-%d %H:%M", &tm);
+    }
+    (void)printf("%6lld  %s UTC  %-20s round %-6llu %6llu steps  q %-8.4g sigma %-10.6g clip %g\n",
+                 (long long)row->sequence, day, row->study, (unsigned long long)row->round,
                  (unsigned long long)row->mechanism.steps, row->mechanism.q, row->mechanism.sigma,
                  row->clip);
 }
@@ -273,10 +281,43 @@ static enum rc show_ledger(const struct words *w, const struct site *site, struc
     }
     rc = ledger_rows(ledger, print_row, NULL, err);
     if (rc == RC_OK) {
-        (void)printf("site '%s': epsilon %.6g of %.6g spent at delta %g\n", site->name, spent,
-                     site->policy.max_epsilon_total, site->policy.max_delta_per_study);
+        const double left = site->policy.max_epsilon_total - spent;
+        (void)printf("site '%s': epsilon %.6g of %.6g spent at delta %g, %.6g left (what joined "
+                     "studies may still spend is in what-if)\n",
+                     site->name, spent, site->policy.max_epsilon_total,
+                     site->policy.max_delta_per_study, left > 0.0 ? left : 0.0);
     }
     return rc;
+}
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/*
+ * The ledger is made once, by the first import. Afterwards a folder without it has lost it: an empty
+ * new one would forget everything that was spent.
+ */
+static enum rc check_ledger(const struct words *w, const char *ledger_path, struct error *err)
+{
+    char cohort_path[PATH_ROOM];
+    const enum rc rc = in_folder(w->folder, "site.db", cohort_path, err);
+    if (rc != RC_OK || exists(ledger_path)) {
+        return rc;
+    }
+    if (exists(cohort_path)) {
+        return error_set(err, RC_STATE,
+                         "the ledger '%s' is gone; restore it from a backup (to begin anew knowing "
+                         "that, move site.db away and import)",
+                         ledger_path);
+    }
+    return strcmp(w->command, "import") == 0
+               ? RC_OK
+               : error_set(err, RC_STATE,
+                           "'%s' has no ledger yet; run `wardround-agent import %s` "
+                           "first",
+                           w->folder, w->folder);
 }
 
 static enum rc cohort_size(const struct words *w, const struct site *site, size_t *n,
@@ -292,6 +333,11 @@ static enum rc cohort_size(const struct words *w, const struct site *site, size_
     if (rc == RC_OK) {
         rc = dataset_open(&site->schema, store, &data, err);
     }
+    if (rc == RC_OK && (data->n_sites != 1 || strcmp(data->site_name[0], site->name) != 0)) {
+        rc = error_set(err, RC_INVALID,
+                       "site.yaml says '%s', and site.db holds patients of '%s'; import again",
+                       site->name, data->n_sites > 0 ? data->site_name[0] : "nobody");
+    }
     if (rc == RC_OK) {
         *n = data->n_patients;
     } else if (rc == RC_STATE) {
@@ -300,6 +346,25 @@ static enum rc cohort_size(const struct words *w, const struct site *site, size_
     dataset_close(&data);
     store_close(&store);
     return rc;
+}
+
+/* On the roster; and a warning for this hospital alone if its public size is far from the truth. */
+static enum rc check_roster(const struct study *study, const struct site *site, size_t n,
+                            struct error *err)
+{
+    const size_t at = study_find_site(study, site->name);
+    if (at == study->n_sites) {
+        return error_set(err, RC_INVALID, "study '%s' has no site '%s' on its roster", study->name,
+                         site->name);
+    }
+    const double ratio = (double)n / (double)study->site[at].nominal;
+    if (ratio > 2.0 || ratio < 0.5) {
+        (void)fprintf(stderr,
+                      "wardround-agent: warning: the study plans with %zu patients here, far from "
+                      "the cohort's size; its steps will be too large or too small\n",
+                      study->site[at].nominal);
+    }
+    return RC_OK;
 }
 
 static enum rc what_if(const struct words *w, const struct site *site, struct ledger *ledger,
@@ -311,6 +376,9 @@ static enum rc what_if(const struct words *w, const struct site *site, struct le
     enum rc rc = study_open(w->study, &study, issues, err);
     if (rc == RC_OK) {
         rc = cohort_size(w, site, &n, err);
+    }
+    if (rc == RC_OK) {
+        rc = check_roster(&study, site, n, err);
     }
     if (rc == RC_OK) {
         const struct hash schema = schema_hash(&site->schema);
@@ -328,6 +396,10 @@ static enum rc what_if(const struct words *w, const struct site *site, struct le
         (void)json_object_set_new(o, "delta", json_real(study.privacy.delta));
         (void)json_object_set_new(o, "noise_multiplier", json_real(study.privacy.noise_multiplier));
         (void)json_object_set_new(o, "epsilon_spent", number(f.epsilon_spent));
+        (void)json_object_set_new(o, "epsilon_promised", number(f.epsilon_promised));
+        (void)json_object_set_new(o, "max_epsilon_total", number(site->policy.max_epsilon_total));
+        (void)json_object_set_new(o, "max_epsilon_per_study",
+                                  number(site->policy.max_epsilon_per_study));
         (void)json_object_set_new(o, "epsilon_after", number(f.epsilon_after));
         (void)json_object_set_new(o, "epsilon_left", number(f.epsilon_left));
         (void)json_object_set_new(o, "allowed", json_boolean(f.allowed));
@@ -353,21 +425,21 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, bo
     struct site site = {0};
     struct ledger *ledger = NULL;
     enum rc rc = site_open(w->folder, &site, issues, err);
-    if (rc == RC_OK && strcmp(w->command, "import") == 0) {
-        rc = import(w, &site, issues, err);
-        goto out;
-    }
     if (rc == RC_OK) {
         rc = in_folder(w->folder, "ledger.db", path, err);
     }
     if (rc == RC_OK) {
-        rc = ledger_open(path, &site.policy, &ledger, err);
+        rc = check_ledger(w, path, err);
     }
     if (rc == RC_OK) {
+        rc = ledger_open(path, &site.policy, &ledger, err);
+    }
+    if (rc == RC_OK && strcmp(w->command, "import") == 0) {
+        rc = import(w, &site, issues, err);
+    } else if (rc == RC_OK) {
         rc = w->study != NULL ? what_if(w, &site, ledger, issues, allowed, err)
                               : show_ledger(w, &site, ledger, err);
     }
-out:
     ledger_close(&ledger);
     schema_release(&site.schema);
     return rc;
@@ -390,7 +462,10 @@ int main(int argc, char **argv)
     }
     if (issues.n > 0) {
         config_print_issues(&issues, stderr);
+        (void)fprintf(stderr, "wardround-agent: %zu %s to mend first; nothing was done\n", issues.n,
+                      issues.n == 1 ? "problem" : "problems");
+    } else {
+        (void)fprintf(stderr, "wardround-agent: %s\n", err.text);
     }
-    (void)fprintf(stderr, "wardround-agent: %s\n", err.text);
     return EXIT_FAILURE;
 }

@@ -91,7 +91,7 @@ static const struct config_key local_keys[] = {
      .fallback = "1e-8", .help = "adam: added to the root of the mean square"},
     {.name = "steps", .type = CONFIG_COUNT, .offset = AT(steps), .min = 1, .max = 100000, .fallback = "1",
      .help = "noised steps in a round; the budget pays for rounds x steps"},
-    {.name = "physical_batch", .type = CONFIG_COUNT, .offset = AT(physical_batch), .min = 1, .max = 65536,
+    {.name = "physical_batch", .type = CONFIG_COUNT, .offset = AT(physical_batch), .min = 1, .max = 256,
      .fallback = "256", .help = "patients in memory at once; changes no result"},
 };
 #undef AT

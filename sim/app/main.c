@@ -112,6 +112,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_DELTA:
         o->has_delta = true;
         o->delta = positive(state, "delta", arg, false);
+        if (o->delta > 0.5) {
+            argp_error(state, "--delta is a small chance, such as 1e-5; above 0.5 is no promise");
+        }
         return 0;
     case OPT_NOISE:
         o->has_noise = true;
@@ -195,6 +198,14 @@ static enum rc make_folder(const char *path, struct error *err)
     if (mkdir(path, 0777) != 0 && errno != EEXIST) {
         return error_set(err, RC_IO, "cannot make the folder '%s': %s; make the one above it first",
                          path, strerror(errno));
+    }
+    struct stat s = {0};
+    if (stat(path, &s) != 0 || !S_ISDIR(s.st_mode)) {
+        return error_set(err, RC_IO, "'%s' is no folder; name another --out", path);
+    }
+    if (access(path, W_OK | X_OK) != 0) {
+        return error_set(err, RC_IO, "cannot write into '%s': %s; name another --out", path,
+                         strerror(errno));
     }
     return RC_OK;
 }
@@ -287,7 +298,10 @@ int main(int argc, char **argv)
     }
     if (issues.n > 0) {
         config_print_issues(&issues, stderr);
+        (void)fprintf(stderr, "wardround-sim: %zu %s to mend first; nothing was done\n", issues.n,
+                      issues.n == 1 ? "problem" : "problems");
+    } else {
+        (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
     }
-    (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
     return EXIT_FAILURE;
 }

@@ -350,10 +350,10 @@ static enum rc override(struct sweep *s, const struct sweep_overrides *o, struct
     if (o->has_noise && o->noise == STUDY_NOISE_SITE && !finite) {
         return error_set(err, RC_INVALID, "--noise site needs a finite --epsilon");
     }
-    if (finite && !(s->delta > 0.0 && s->delta < 1.0)) {
+    if (finite && !(s->delta > 0.0 && s->delta <= 0.5)) {
         return error_set(err, RC_INVALID,
-                         "a finite epsilon needs a delta between 0 and 1: say --delta, such as "
-                         "1e-5");
+                         "a finite epsilon needs a delta above 0 and up to 0.5: say --delta, such "
+                         "as 1e-5");
     }
     return RC_OK;
 }

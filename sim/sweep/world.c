@@ -13,7 +13,7 @@ static struct ledger_policy permissive(void)
 {
     return (struct ledger_policy){.max_epsilon_per_study = HUGE_VAL,
                                   .max_epsilon_total = HUGE_VAL,
-                                  .max_delta_per_study = 0.5,
+                                  .max_delta_per_study = 0.999,
                                   .min_patients = 0,
                                   .min_sites = 1};
 }
@@ -147,8 +147,13 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
         goto out;
     }
     if (!r.done) {
-        rc = error_set(err, RC_STATE, "study '%s' failed in round %llu: %s", study->name,
-                       (unsigned long long)(r.rounds + 1), r.reason);
+        const char *why = "";
+        for (size_t i = 0; i < study->n_sites && why[0] == '\0'; i++) {
+            why = r.site[i].declined;
+        }
+        rc = error_set(err, RC_STATE, "study '%s' failed in round %llu: %s%s%s", study->name,
+                       (unsigned long long)(r.rounds + 1), r.reason, why[0] != '\0' ? "; " : "",
+                       why);
         goto out;
     }
     w->noise_multiplier = study->privacy.noise_multiplier;

@@ -182,6 +182,25 @@ static void the_release_has_the_stated_standard_deviation(void **state)
     free(mean);
 }
 
+static void neighbouring_numbers_have_independent_noise(void **state)
+{
+    (void)state;
+    struct entropy e;
+    double *z = calloc(P, sizeof *z);
+    replay_init(&e, 6, "release");
+    noise_normal(&e, z, P);
+    for (size_t lag = 1; lag <= 4; lag++) {
+        double even = 0.0; /* first of a pair with what follows, and the others */
+        double odd = 0.0;
+        for (size_t i = 0; i + lag < P; i++) {
+            *(i % 2 == 0 ? &even : &odd) += z[i] * z[i + lag];
+        }
+        assert_true(fabs(even) < 5.0 * sqrt(P / 2.0));
+        assert_true(fabs(odd) < 5.0 * sqrt(P / 2.0));
+    }
+    free(z);
+}
+
 static void released_numbers_lie_on_the_public_grid(void **state)
 {
     (void)state;
@@ -425,6 +444,7 @@ int main(void)
         cmocka_unit_test(the_extreme_rates_take_nobody_and_everybody),
         cmocka_unit_test(a_patient_with_several_rows_contributes_one_of_them),
         cmocka_unit_test(the_release_has_the_stated_standard_deviation),
+        cmocka_unit_test(neighbouring_numbers_have_independent_noise),
         cmocka_unit_test(released_numbers_lie_on_the_public_grid),
         cmocka_unit_test(the_number_of_draws_depends_on_the_dimension_alone),
         cmocka_unit_test(without_noise_nothing_is_drawn_and_the_sum_comes_back),

@@ -524,6 +524,7 @@ static void what_another_study_was_promised_is_not_given_twice(void **state)
     same_bits(over.epsilon_after, over.epsilon_promised);
     same_bits(over.epsilon_study, cost_of(0.25, 1.9, 3, 1e-4));
     same_bits(of_study(l, &a, 1e-3), cost_of(0.25, 1.9, 3, 1e-3)); /* spent stays spent */
+    same_bits(total(l, 1e-3), cost_of(0.25, 1.9, 3, 1e-3));        /* in the total as well */
     assert_true(has_stored(l, &a, 1, "bytes"));
     ledger_close(&l);
 }

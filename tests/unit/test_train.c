@@ -285,6 +285,33 @@ static void without_noise_the_coins_come_from_the_public_seed(void **state)
     world_release(&w);
 }
 
+/* A step at lr so small that nothing moves: who was sampled is what the report counts. */
+static void with_noise_the_coins_are_secret_and_new_in_each_step(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, "logistic", 0);
+    w.study.local.steps = 1;
+    bool other_people = false;
+    for (uint64_t seed = 1; seed <= 8; seed++) { /* same study, site and round: other entropy */
+        must_run(&w, seed);
+        const size_t once = w.result.report.counts.samples;
+        must_run(&w, seed + 100);
+        other_people = other_people || w.result.report.counts.samples != once;
+    }
+    assert_true(other_people);
+
+    /* Steps with the same coins would sample a multiple of one step's number, every time. */
+    bool other_steps = false;
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        w.study.local.steps = 8;
+        must_run(&w, seed);
+        other_steps = other_steps || w.result.report.counts.samples % 8 != 0;
+    }
+    assert_true(other_steps);
+    world_release(&w);
+}
+
 static void an_empty_cohort_is_a_noise_only_round(void **state)
 {
     (void)state;
@@ -400,6 +427,7 @@ int main(void)
         cmocka_unit_test(the_size_of_a_physical_batch_changes_nothing),
         cmocka_unit_test(the_same_seed_gives_the_same_bytes),
         cmocka_unit_test(without_noise_the_coins_come_from_the_public_seed),
+        cmocka_unit_test(with_noise_the_coins_are_secret_and_new_in_each_step),
         cmocka_unit_test(an_empty_cohort_is_a_noise_only_round),
         cmocka_unit_test(site_state_carries_adapters_and_momentum_to_the_next_round),
         cmocka_unit_test(training_that_diverges_commits_nothing),
