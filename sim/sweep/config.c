@@ -365,6 +365,13 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
                         struct config_issues *issues, struct error *err)
 {
     struct draft d = {0};
+    if (config_get(root, "rounds") != NULL && config_get(root, "sites") != NULL) {
+        return error_set(
+            err, RC_INVALID,
+            "'%s' is a study document; a simulation names it as study_file: beside its "
+            "cohort (see configs/sim/heart.yaml)",
+            path);
+    }
     config_bind(root, keys, COUNT(keys), &d, issues);
     if (issues->n > 0) {
         return config_verdict(issues, err);
