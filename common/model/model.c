@@ -34,8 +34,9 @@ enum rc model_open(const struct study_model *spec, const struct schema *schema, 
         }
     }
     if (m.kind == NULL) {
-        rc = error_set(err, RC_INVALID, "no model is named '%s'; there are: logistic, mlp",
-                       spec->name);
+        rc = error_set(err, RC_INVALID, "no model is named '%s'; there are: %s, %s", spec->name,
+                       kinds[0].name, kinds[1].name);
+        static_assert(KINDS == 2, "every name is in the sentence above");
         goto out;
     }
     if (m.layout.n_values + m.layout.n_codes == 0) {

@@ -100,19 +100,3 @@ void param_init_values(const struct param_table *t, uint64_t seed, real *params)
         }
     }
 }
-
-struct hash param_table_hash(const struct param_table *t)
-{
-    struct hasher h;
-    hasher_init(&h);
-    for (size_t i = 0; i < t->n; i++) {
-        const struct param *p = &t->param[i];
-        hasher_text(&h, p->name);
-        hasher_u64(&h, (uint64_t)p->scope);
-        hasher_u64(&h, p->rank);
-        for (size_t d = 0; d < p->rank; d++) {
-            hasher_u64(&h, p->dim[d]);
-        }
-    }
-    return hasher_final(&h);
-}

@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 #include "common/base/error.h"
-#include "common/base/hash.h"
 #include "common/kernel/real.h"
 
 enum { PARAM_MAX = 4224, PARAM_RANK_MAX = 4, PARAM_NAME_MAX = 64 };
@@ -66,8 +65,5 @@ const struct param *param_at(const struct param_table *t, struct param_id id);
  * adding a layer does not move the others'.
  */
 void param_init_values(const struct param_table *t, uint64_t seed, real *params);
-
-/** Names, shapes and scopes: two ends with the same hash mean the same numbers. */
-struct hash param_table_hash(const struct param_table *t);
 
 #endif

@@ -301,9 +301,6 @@ enum rc coordinator_handle(struct fleet *f, const struct fleet_event *e, struct 
     if (e->kind == FLEET_MERGED) {
         in.event = (enum round_event)e->answer;
         in.site = 0;
-        if (f->p->watch.round_done != NULL) {
-            f->p->watch.round_done(f->p->watch.ctx, m->round, round_contributors(m));
-        }
     } else {
         in.event = event_of(e->kind);
     }

@@ -125,11 +125,11 @@ static enum rc site_result(struct fleet *f, size_t i, struct fleet_site_result *
         memcpy(r->state, state, n);
         r->state_bytes = n;
     }
-    r->contributed_last = m->part[i] == ROUND_CONTRIBUTED;
     if (m->member[i] != ROUND_ACCEPTED) {
         (void)snprintf(r->declined, sizeof r->declined, "%s",
                        s->reason[0] != '\0' ? s->reason : "did not answer");
     }
+    /* Without noise epsilon is infinite at any delta. */
     return ledger_epsilon(s->ledger, &f->study_hash,
                           f->p->study->privacy.noise == STUDY_NOISE_NONE
                               ? 0.5

@@ -29,13 +29,11 @@ struct fleet_kill {
     size_t party;
 };
 
-/** What is watched from outside; every pointer may be NULL. Called on the running thread. */
+/** What is watched from outside; the pointer may be NULL. Called on the running thread. */
 struct fleet_watch {
     void *ctx;
     /** An update is leaving a site. */
     void (*release)(void *ctx, size_t site, uint64_t round, const void *update, size_t n);
-    /** A round ended with quorum. */
-    void (*round_done)(void *ctx, uint64_t round, size_t contributors);
 };
 
 /** One world. Everything is borrowed. */
@@ -54,7 +52,6 @@ struct fleet_params {
 };
 
 struct fleet_site_result {
-    bool contributed_last;
     char declined[240];   /**< the site's sentence, "" if it took part */
     double epsilon_spent; /**< of this study at its delta, as its ledger says; INFINITY without
                                     noise, 0 if it never contributed */

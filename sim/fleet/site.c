@@ -7,8 +7,7 @@
 #include "common/base/replay.h"
 #include "sim/fleet/fleet_internal.h"
 
-static enum rc act(struct fleet *f, struct fleet_site *s, unsigned actions, uint64_t outcome_round,
-                   struct error *err);
+static enum rc act(struct fleet *f, struct fleet_site *s, unsigned actions, struct error *err);
 
 static const struct study *study_of(const struct fleet *f)
 {
@@ -78,7 +77,7 @@ static enum rc answer(struct fleet *f, const struct fleet_site *s, enum session_
 static enum rc step(struct fleet *f, struct fleet_site *s, const struct session_input *in,
                     struct error *err)
 {
-    return act(f, s, session_step(&s->session, in), in->round, err);
+    return act(f, s, session_step(&s->session, in), err);
 }
 
 /* ---- the trainer's side ---------------------------------------------------------------------- */
@@ -240,10 +239,9 @@ static enum rc ask_trainer(struct fleet *f, struct fleet_site *s, unsigned actio
     return rc;
 }
 
-static enum rc act(struct fleet *f, struct fleet_site *s, unsigned actions, uint64_t outcome_round,
-                   struct error *err)
+/* SESSION_KEEP_OUTCOME is a record for people, and worlds have none. */
+static enum rc act(struct fleet *f, struct fleet_site *s, unsigned actions, struct error *err)
 {
-    (void)outcome_round; /* KEEP_OUTCOME is a record for people; worlds have none */
     static const struct {
         enum session_action action;
         enum fleet_kind kind;
@@ -284,7 +282,7 @@ static enum rc got_round(struct fleet *f, struct fleet_site *s, const struct fle
         memcpy(s->model, e->bytes, e->n);
         s->model_hash = hash_of(e->bytes, e->n);
     }
-    return act(f, s, actions, e->round, err);
+    return act(f, s, actions, err);
 }
 
 /* Answers that die with a cancelled request. */

@@ -75,9 +75,6 @@ struct hospital_params hospital_params_default(void);
 RC hospital_params_read(const struct config_node *map, struct hospital_params *out,
                         struct config_issues *issues, struct error *err);
 
-/** The keys of that map in Markdown. */
-void hospital_params_print_reference(FILE *to);
-
 /** Fourteen features of an intensive-care stay and the label `death`. schema_release when done. */
 RC hospital_schema(struct schema *out, struct error *err);
 

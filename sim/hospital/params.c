@@ -135,8 +135,3 @@ enum rc hospital_params_read(const struct config_node *map, struct hospital_para
     *out = w.p;
     return RC_OK;
 }
-
-void hospital_params_print_reference(FILE *to)
-{
-    config_print_reference(keys, N_KEYS, to);
-}

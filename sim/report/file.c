@@ -56,15 +56,6 @@ enum rc report_file_commit(struct report_file *file, struct error *err)
     return RC_OK;
 }
 
-void report_file_release(struct report_file *file)
-{
-    if (file->f != NULL) {
-        (void)fclose(file->f);
-        (void)unlink(file->temp);
-        file->f = NULL;
-    }
-}
-
 void report_number(char out[REPORT_NUMBER_MAX], double x)
 {
     if (isnan(x)) {

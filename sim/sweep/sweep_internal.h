@@ -36,7 +36,7 @@ struct sweep_world {
     size_t fold;
     const size_t *part; /**< [n_patients] */
     double *score;      /**< [n_patients], written for tested patients only */
-    double *epsilon;    /**< [n_sites] largest spent over worlds so far is the caller's business */
+    double *epsilon;    /**< [n_sites] raised to what each ledger spent; begins at 0 */
     double noise_multiplier;
 };
 RC sweep_world_run(struct sweep_world *w, struct error *err);

@@ -73,7 +73,7 @@ static size_t data_site(const struct sweep *s, size_t roster)
 }
 
 /* Scores every row of the tested patients of one site (or all): a patient's score is the mean
- * logit-free probability of its rows. */
+ * probability of its rows. */
 static enum rc score_site(const struct sweep_world *w, const struct model *model,
                           const real *params, size_t site, struct error *err)
 {

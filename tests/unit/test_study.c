@@ -120,7 +120,7 @@ static void the_heart_study_is_read_field_by_field(void **state)
     assert_int_equal(s.local.physical_batch, 256);
     assert_int_equal(s.server.rule, STUDY_FEDAVG);
     assert_true(s.server.rate == 1.0);
-    assert_false(s.server.average_iterates);
+    assert_true(s.server.average_iterates);
     assert_int_equal(s.privacy.noise, STUDY_NOISE_SITE);
     assert_true(s.privacy.epsilon == 4.0 && s.privacy.delta == 1e-3 && s.privacy.clip == 1.0 &&
                 s.privacy.sample_rate == 1.0);
