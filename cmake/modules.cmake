@@ -3,7 +3,7 @@
 # Every target of ours links this and nothing else sets flags.
 add_library(wr_flags INTERFACE)
 target_include_directories(wr_flags INTERFACE ${PROJECT_SOURCE_DIR})
-target_compile_definitions(wr_flags INTERFACE _POSIX_C_SOURCE=200809L)
+target_compile_definitions(wr_flags INTERFACE _POSIX_C_SOURCE=200809L WARDROUND_VERSION="${PROJECT_VERSION}")
 target_compile_options(wr_flags INTERFACE
     -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
     -Wcast-qual -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wswitch-enum
