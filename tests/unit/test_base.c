@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -17,8 +18,11 @@
 #include "common/base/entropy.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
+#include "common/base/log.h"
+#include "common/base/log_internal.h"
 #include "common/base/replay.h"
 #include "common/base/rng.h"
+#include "common/base/text.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_ASAN 1
@@ -561,6 +565,126 @@ static void the_monotonic_clock_never_goes_back(void **state)
     }
 }
 
+/* text and log */
+
+static void text_from_outside_cannot_move_a_cursor(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } pair[] = {
+        {"", ""},
+        {"plain ~ text", "plain ~ text"},
+        {"a\nb\r\tc\x1b[2J\x7f", "a?b??c?[2J?"},
+        {"gr\xc3\xbc\xc3\x9f \xe6\xbc\xa2 \xf0\x9f\x98\x80",
+         "gr\xc3\xbc\xc3\x9f \xe6\xbc\xa2 \xf0\x9f\x98\x80"},
+        {"\xc2\x9b"
+         "2J \xc2\x85",
+         "?"
+         "?2J ?"
+         "?"},           /* C1 controls in UTF-8 */
+        {"\xc3(", "?("}, /* broken, cut and overlong sequences */
+        {"x\xe6\xbc", "x?"
+                      "?"},
+        {"\xff\x80\xc0\x8a", "?"
+                             "?"
+                             "?"
+                             "?"},
+    };
+    for (size_t i = 0; i < sizeof pair / sizeof pair[0]; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "%s", pair[i].in);
+        text_make_printable(text);
+        assert_string_equal(text, pair[i].out);
+    }
+}
+
+static const char *logged(int64_t wall_ms, const char *identity, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+static const char *logged(int64_t wall_ms, const char *identity, const char *fmt, ...)
+{
+    static char line[LOG_LINE_MAX + 1];
+    va_list fields;
+    va_start(fields, fmt);
+    const size_t n =
+        log_line(line, wall_ms, LOG_LEVEL_WARN, identity, "something_happened", fmt, fields);
+    va_end(fields);
+    assert_true(n > 0 && n <= LOG_LINE_MAX);
+    line[n] = '\0';
+    assert_true(strchr(line, '\n') == line + n - 1); /* one line, whatever the values */
+    return line;
+}
+
+static void a_log_line_has_time_level_event_and_fields(void **state)
+{
+    (void)state;
+    const int64_t at = 1795511553123; /* date -u -d @1795511553 */
+    assert_string_equal(logged(at, NULL, "study=%s round=%d", "heart", 3),
+                        "2026-11-24T09:12:33.123Z warn something_happened study=heart round=3\n");
+    assert_string_equal(logged(at + 878, "site=va proc=trainer", "%s", ""),
+                        "2026-11-24T09:12:34.001Z warn site=va proc=trainer something_happened\n");
+    assert_string_equal(logged(0, NULL, "why=\"%s\"", "it ended"),
+                        "1970-01-01T00:00:00.000Z warn something_happened why=\"it ended\"\n");
+}
+
+static void a_logged_value_forges_neither_a_line_nor_a_field(void **state)
+{
+    (void)state;
+    const char *line =
+        logged(0, NULL, "why=\"%s\" n=%d", "x\" round=9 y=\"\n1970 info fake\x1b[0m", 2);
+    assert_string_equal(line + strlen("1970-01-01T00:00:00.000Z warn something_happened "),
+                        "why=\"x' round=9 y='?1970 info fake?[0m\" n=2\n");
+    line = logged(0, NULL, "why=\"%s\"", "a\x01 round=9"); /* the mark that stands for our quotes */
+    assert_null(strchr(line, '"'));
+    assert_non_null(strstr(line, "why=?a? round=9?\n"));
+}
+
+static void a_log_line_too_long_is_cut_and_says_so(void **state)
+{
+    (void)state;
+    char text[2 * LOG_LINE_MAX];
+    memset(text, 'x', sizeof text - 1);
+    for (size_t n = LOG_LINE_MAX - 70; n < sizeof text; n++) {
+        text[n] = '\0';
+        const char *line = logged(0, "site=a", "why=%s", text);
+        const size_t length = strlen(line);
+        const bool whole = strcmp(line + length - 4, "...\n") != 0;
+        assert_true(length <= LOG_LINE_MAX);
+        const size_t uncut =
+            strlen("1970-01-01T00:00:00.000Z warn site=a something_happened why=") + n;
+        assert_int_equal(whole, uncut + strlen("...\n") <= LOG_LINE_MAX);
+        assert_int_equal(length, whole ? uncut + 1 : LOG_LINE_MAX);
+        text[n] = 'x';
+    }
+}
+
+static void an_event_goes_to_stderr_in_one_piece(void **state)
+{
+    (void)state;
+    int end[2];
+    char got[256] = "";
+    assert_int_equal(pipe(end), 0);
+    const int saved = dup(STDERR_FILENO);
+    assert_true(saved >= 0);
+    assert_true(dup2(end[1], STDERR_FILENO) >= 0);
+    log_identity("proc=test");
+    log_event(LOG_LEVEL_INFO, "test_event", "n=%zu", (size_t)7);
+    log_identity(NULL);
+    log_event(LOG_LEVEL_ERROR, "other_event", "%s", "");
+    assert_true(dup2(saved, STDERR_FILENO) >= 0);
+    assert_int_equal(close(saved), 0);
+    assert_int_equal(close(end[1]), 0);
+    const ssize_t n = read(end[0], got, sizeof got - 1);
+    assert_true(n > 0);
+    assert_int_equal(close(end[0]), 0);
+    const size_t stamp = strlen("2026-11-24T09:12:33.123Z");
+    const char *first = " info proc=test test_event n=7\n", *second = " error other_event\n";
+    assert_int_equal(n, 2 * stamp + strlen(first) + strlen(second));
+    assert_memory_equal(got + stamp, first, strlen(first));
+    assert_string_equal(got + 2 * stamp + strlen(first), second);
+    assert_true(got[10] == 'T' && got[19] == '.' && got[stamp - 1] == 'Z');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -592,6 +716,11 @@ int main(void)
         cmocka_unit_test(both_zeros_are_one_number),
         cmocka_unit_test(hashes_that_differ_in_any_bit_are_unequal),
         cmocka_unit_test(the_monotonic_clock_never_goes_back),
+        cmocka_unit_test(text_from_outside_cannot_move_a_cursor),
+        cmocka_unit_test(a_log_line_has_time_level_event_and_fields),
+        cmocka_unit_test(a_logged_value_forges_neither_a_line_nor_a_field),
+        cmocka_unit_test(a_log_line_too_long_is_cut_and_says_so),
+        cmocka_unit_test(an_event_goes_to_stderr_in_one_piece),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
