@@ -144,14 +144,20 @@ static RC migrate(struct store *s, const struct store_kind *kind, struct error *
     return rc == RC_OK ? check_owner(s, kind, err) : rc;
 }
 
-/* SQLite would make the file readable by the group; made first, ours is private. */
+/*
+ * SQLite would make the file readable by the group; made first, ours is private. A file that is there
+ * is not opened here: closing it would drop the locks that another connection of this process has on
+ * it (POSIX), and a third party would then delete the write-ahead log under it.
+ */
 static RC touch(const char *path, struct error *err)
 {
-    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
+    const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 && (errno != EEXIST || access(path, R_OK | W_OK) != 0)) {
         return error_set(err, RC_IO, "cannot open '%s': %s", path, strerror(errno));
     }
-    (void)close(fd);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
     return RC_OK;
 }
 
@@ -217,7 +223,8 @@ enum rc store_open(const char *path, const struct store_kind *kind, struct store
     if (rc == RC_OK) {
         rc = run_sql(s,
                      "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-                     "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF",
+                     "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;"
+                     "PRAGMA temp_store = MEMORY", /* never a patient's row in /tmp */
                      "setting up", err);
     }
     if (rc == RC_OK) {

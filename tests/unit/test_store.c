@@ -417,6 +417,51 @@ static void a_killed_writer_loses_nothing_it_committed_and_tears_nothing(void **
     }
 }
 
+/* Another process opens the file when it is told to, reads, and closes it: the last one to close
+ * removes the log, and whoever has it open must not be taken for gone. */
+static void read_when_told(int told)
+{
+    struct error err = {0};
+    struct store *s = NULL;
+    char c;
+    if (read(told, &c, 1) != 1 || store_open(path, &kind, &s, &err) != RC_OK) {
+        _exit(1);
+    }
+    store_close(&s);
+    _exit(0);
+}
+
+static void a_second_connection_of_a_process_does_not_cost_the_first_one_its_log(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    int tell[2];
+    int status = 1;
+    assert_int_equal(pipe(tell), 0);
+    const pid_t child = fork(); /* before anything is open: locks are a process's own */
+    assert_true(child >= 0);
+    if (child == 0) {
+        read_when_told(tell[0]);
+    }
+    struct store *first = opened(path, &kind);
+    struct store *second = opened(path, &kind);
+    store_close(&second);
+    assert_int_equal(write(tell[1], "+", 1), 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    struct statement *st = prepared(first, "INSERT INTO entry (name, x) VALUES (?, ?)");
+    assert_int_equal(insert(st, "after the others have gone", 1, &err), RC_OK);
+    second = opened(path, &kind);
+    assert_int_equal(asked(second, "SELECT count(*) FROM entry WHERE name LIKE 'after%'"), 1);
+    store_close(&second);
+    store_close(&first);
+    (void)close(tell[0]);
+    (void)close(tell[1]);
+    first = opened(path, &kind);
+    assert_int_equal(asked(first, "SELECT count(*) FROM entry WHERE name LIKE 'after%'"), 1);
+    store_close(&first);
+}
+
 int main(void)
 {
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
@@ -434,6 +479,7 @@ int main(void)
         IN_FOLDER(what_is_rolled_back_is_gone),
         cmocka_unit_test(a_statement_can_be_closed_before_its_store),
         cmocka_unit_test(two_memory_stores_share_nothing),
+        IN_FOLDER(a_second_connection_of_a_process_does_not_cost_the_first_one_its_log),
         IN_FOLDER(a_killed_writer_loses_nothing_it_committed_and_tears_nothing),
     };
 #undef IN_FOLDER
