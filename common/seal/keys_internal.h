@@ -1,0 +1,26 @@
+/**
+ * @file keys_internal.h
+ * The secrets behind `struct seal_keys`, for the few functions that work with them.
+ */
+#ifndef COMMON_SEAL_KEYS_INTERNAL_H
+#define COMMON_SEAL_KEYS_INTERNAL_H
+
+#include "common/seal/seal.h"
+
+/** In guarded memory. A multiple of 16 bytes, so that the block ends at its guard page. */
+struct seal_secret {
+    unsigned char sign[64]; /* Ed25519: seed and public key, as libsodium keeps them */
+    unsigned char curve[32];
+};
+
+struct seal_keys {
+    struct seal_secret *secret; /* no access between uses */
+    struct seal_public sign;
+    struct seal_curve curve;
+};
+
+/** Readable until seal_keys_return; one borrower at a time. */
+const struct seal_secret *seal_keys_borrow(const struct seal_keys *k);
+void seal_keys_return(const struct seal_keys *k);
+
+#endif
