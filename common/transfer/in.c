@@ -1,0 +1,292 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create */
+#endif
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/transfer/transfer.h"
+
+static const char *name_of(const struct transfer_in *t)
+{
+    return t->path[0] != '\0' ? t->path : "a file in memory";
+}
+
+static RC system_refused(const struct transfer_in *t, const char *doing, struct error *err)
+{
+    return error_set(err, RC_IO, "cannot %s '%s': %s", doing, name_of(t), strerror(errno));
+}
+
+static uint64_t size_of_chunk(const struct transfer_in *t, uint64_t index)
+{
+    return index + 1 < t->chunks ? TRANSFER_CHUNK : t->bytes - index * TRANSFER_CHUNK;
+}
+
+/* Credit begins small again, and the sender goes back to the first missing chunk. */
+static void restart(struct transfer_in *t)
+{
+    t->window = 1;
+    t->resume = true;
+}
+
+static void ask_now(struct transfer_in *t, int64_t now_ms)
+{
+    t->ask = true;
+    t->due_ms = now_ms;
+}
+
+static RC cut_to(const struct transfer_in *t, uint64_t bytes, struct error *err)
+{
+    return ftruncate(t->fd, (off_t)bytes) == 0 ? RC_OK : system_refused(t, "cut", err);
+}
+
+/* From the file, not from what passed by: what is vouched for is what will be mapped. */
+static RC hash_file(const struct transfer_in *t, struct hash *out, struct error *err)
+{
+    unsigned char piece[1 << 16];
+    struct hasher h;
+
+    hasher_init(&h);
+    for (uint64_t at = 0; at < t->bytes;) {
+        const uint64_t left = t->bytes - at;
+        const size_t want = left < sizeof piece ? (size_t)left : sizeof piece;
+        const ssize_t n = pread(t->fd, piece, want, (off_t)at);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return system_refused(t, "read", err);
+        }
+        if (n == 0) {
+            return error_set(err, RC_IO, "'%s' was cut by somebody else", name_of(t));
+        }
+        hasher_bytes(&h, piece, (size_t)n);
+        at += (uint64_t)n;
+    }
+    *out = hasher_final(&h);
+    return RC_OK;
+}
+
+/* All chunks are there: is it what was announced? If not, nothing of it is worth keeping. */
+static RC verify(struct transfer_in *t, int64_t now_ms, struct error *err)
+{
+    struct hash got;
+    enum rc rc = hash_file(t, &got, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (hash_equal(&got, &t->hash)) {
+        t->complete = true;
+        ask_now(t, now_ms);
+        return RC_OK;
+    }
+    t->held = 0;
+    restart(t);
+    ask_now(t, now_ms);
+    if (t->wrong++ > 0) {
+        t->ask = false;
+        t->due_ms = now_ms + t->stall_ms;
+    }
+    rc = cut_to(t, 0, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    return error_set(err, RC_FORMAT,
+                     "'%s': all %" PRIu64 " bytes arrived, but their hash is another one than "
+                     "announced; fetching them anew",
+                     name_of(t), t->bytes);
+}
+
+/* What a former life left: whole chunks count, a torn one does not. */
+static RC take_over(struct transfer_in *t, int64_t now_ms, struct error *err)
+{
+    struct stat st;
+    enum rc rc = RC_OK;
+
+    if (fstat(t->fd, &st) != 0) {
+        return system_refused(t, "look at", err);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return error_set(err, RC_IO, "'%s' is not a plain file: move it away", name_of(t));
+    }
+    if (fchmod(t->fd, 0600) != 0) {
+        return system_refused(t, "make private", err);
+    }
+    const uint64_t size = st.st_size > 0 ? (uint64_t)st.st_size : 0;
+    t->held = size >= t->bytes ? t->chunks : size / TRANSFER_CHUNK;
+    const uint64_t keep = t->held == t->chunks ? t->bytes : t->held * TRANSFER_CHUNK;
+    rc = keep == size ? RC_OK : cut_to(t, keep, err);
+    if (rc == RC_OK && t->held == t->chunks) {
+        rc = verify(t, now_ms, err);
+        if (rc == RC_FORMAT) { /* another tensor's leftovers: now empty and to be fetched */
+            rc = RC_OK;
+        }
+    }
+    return rc;
+}
+
+enum rc transfer_in_open(struct transfer_in *t, const char *path, const struct hash *hash,
+                         uint64_t bytes, int64_t now_ms, struct error *err)
+{
+    struct transfer_in in = {.hash = *hash, .bytes = bytes, .chunks = transfer_chunks(bytes)};
+    enum rc rc = RC_OK;
+
+    if (bytes == 0 || bytes > TRANSFER_BYTES_MAX) {
+        return error_set(err, RC_LIMIT, "a tensor of %" PRIu64 " bytes: 1 to %d can be moved",
+                         bytes, TRANSFER_BYTES_MAX);
+    }
+    if (path != NULL) {
+        if (strlen(path) >= sizeof in.path) {
+            return error_set(err, RC_LIMIT, "the path of a spool file is too long: '%s'", path);
+        }
+        (void)snprintf(in.path, sizeof in.path, "%s", path);
+        /* A pipe put there must not make us wait for its other end. */
+        in.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    } else {
+        in.fd = memfd_create("tensor", MFD_CLOEXEC);
+    }
+    if (in.fd < 0) {
+        return system_refused(&in, "open", err);
+    }
+    in.open = true;
+    in.stall_ms = TRANSFER_STALL_MS;
+    restart(&in);
+    ask_now(&in, now_ms);
+    rc = take_over(&in, now_ms, err);
+    if (rc != RC_OK) {
+        transfer_in_close(&in, true); /* `true`: an error must not cost what was held */
+        return rc;
+    }
+    *t = in;
+    return RC_OK;
+}
+
+void transfer_in_close(struct transfer_in *t, bool keep)
+{
+    if (!t->open) {
+        return;
+    }
+    (void)close(t->fd);
+    if (!keep && t->path[0] != '\0') {
+        (void)unlink(t->path);
+    }
+    *t = (struct transfer_in){0};
+}
+
+static RC write_chunk(const struct transfer_in *t, const unsigned char *data, size_t n,
+                      struct error *err)
+{
+    const uint64_t at = t->held * TRANSFER_CHUNK;
+
+    for (size_t done = 0; done < n;) {
+        const ssize_t wrote = pwrite(t->fd, data + done, n - done, (off_t)(at + done));
+        if (wrote < 0 && errno == EINTR) {
+            continue;
+        }
+        if (wrote <= 0) {
+            return error_set(err, RC_IO,
+                             "cannot write '%s': %s; make room for %" PRIu64
+                             " more bytes, it goes on by itself",
+                             name_of(t), strerror(wrote < 0 ? errno : ENOSPC), t->bytes - at);
+        }
+        done += (size_t)wrote;
+    }
+    return RC_OK;
+}
+
+enum rc transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *data, size_t n,
+                          int64_t now_ms, struct error *err)
+{
+    enum rc rc;
+
+    assert(t->open);
+    if (t->complete || index != t->held) {
+        t->refused++;
+        return error_set(err, RC_STATE,
+                         "chunk %" PRIu64 " of %" PRIu64 ": the next one is %" PRIu64, index,
+                         t->chunks, t->held);
+    }
+    if (n != size_of_chunk(t, index)) {
+        return error_set(err, RC_FORMAT,
+                         "chunk %" PRIu64 " of %" PRIu64 " has %zu bytes instead of %" PRIu64,
+                         index, t->chunks, n, size_of_chunk(t, index));
+    }
+    rc = write_chunk(t, data, n, err);
+    if (rc == RC_OK && t->held + 1 == t->chunks) {
+        t->held++;
+        rc = verify(t, now_ms, err);
+        if (rc == RC_IO && t->held == t->chunks) {
+            t->held--; /* could not be read back: the last chunk will be asked for again */
+        }
+    } else if (rc == RC_OK) {
+        t->held++;
+        t->window += t->window < TRANSFER_WINDOW ? 1 : 0;
+        ask_now(t, now_ms);
+    }
+    if (rc == RC_IO) { /* what follows on the link is not the next one either, until the stall */
+        restart(t);
+        t->ask = false;
+        t->due_ms = now_ms + t->stall_ms;
+    }
+    return rc;
+}
+
+bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, uint64_t *until,
+                        bool *resume)
+{
+    if (!t->open || (!t->ask && (t->complete || now_ms < t->due_ms))) {
+        return false;
+    }
+    if (!t->ask) {
+        restart(t);
+        t->stall_ms = t->stall_ms < TRANSFER_STALL_MAX_MS ? 2 * t->stall_ms : t->stall_ms;
+    }
+    *first = t->held;
+    *until = t->held + t->window < t->chunks ? t->held + t->window : t->chunks;
+    *resume = t->resume;
+    t->ask = false;
+    t->resume = false;
+    t->due_ms = t->complete ? INT64_MAX : now_ms + t->stall_ms;
+    return true;
+}
+
+void transfer_in_again(struct transfer_in *t, int64_t now_ms)
+{
+    if (t->open) {
+        restart(t);
+        t->stall_ms = TRANSFER_STALL_MS;
+        ask_now(t, now_ms);
+    }
+}
+
+enum rc transfer_in_map(struct transfer_in *t, const void **data, size_t *n, struct error *err)
+{
+    if (!t->open || !t->complete) {
+        return error_set(err, RC_STATE, "not all of the tensor has arrived and been verified");
+    }
+    void *p = mmap(NULL, (size_t)t->bytes, PROT_READ, MAP_SHARED, t->fd, 0);
+    if (p == MAP_FAILED) {
+        return system_refused(t, "map", err);
+    }
+    *data = p;
+    *n = (size_t)t->bytes;
+    return RC_OK;
+}
+
+void transfer_unmap(const void *data, size_t n)
+{
+    union {
+        const void *in;
+        void *out;
+    } p = {.in = data}; /* munmap takes what mmap gave; -Wcast-qual knows no exception */
+
+    if (data != NULL) {
+        (void)munmap(p.out, n);
+    }
+}

@@ -1,0 +1,110 @@
+/**
+ * @file transfer.h
+ * A tensor as chunks: hash, credit, acknowledgement, and resume at the first missing chunk. Two
+ * machines without sockets or clocks. The *receiver drives*: it says what it holds and how far the
+ * sender may go (WIRE_CREDIT), writes what arrives in order to a file, and is done only when the
+ * whole hash is right. The sender keeps no state but where it is.
+ *
+ *   receiver  CREDIT(first = held, until, resume)  ->  sender
+ *   sender    CHUNK(index, bytes) for index in [next, until)  ->  receiver
+ *
+ * Credit grows from 1 to TRANSFER_WINDOW chunks after every (re)start, so that a cut loses little:
+ * on a link cut again and again a chunk is sent at most twice unless two cuts hit the same one.
+ */
+#ifndef COMMON_TRANSFER_TRANSFER_H
+#define COMMON_TRANSFER_TRANSFER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/base/hash.h"
+
+enum {
+    TRANSFER_CHUNK = 256 << 10,    /**< bytes of every chunk but the last */
+    TRANSFER_WINDOW = 4,           /**< chunks on their way at most */
+    TRANSFER_STALL_MS = 10000,     /**< without a new chunk: ask again */
+    TRANSFER_STALL_MAX_MS = 80000, /**< each stall in vain doubles the next up to here: on a link so
+                                      slow that a chunk takes longer, asking must not fill it */
+    TRANSFER_BYTES_MAX = 1 << 30
+};
+
+/** Chunks of a tensor of `bytes` bytes. */
+uint64_t transfer_chunks(uint64_t bytes);
+
+/* ---- receiver -------------------------------------------------------------------------------- */
+
+/** Visible for tests; zeroed is closed. */
+struct transfer_in {
+    struct hash hash;
+    uint64_t bytes, chunks, held, window;
+    int fd;              /**< owned. Chunks [0, held) are in it */
+    bool ask;            /**< a credit is to be sent now */
+    bool resume;         /**< the next credit starts anew */
+    int64_t due_ms;      /**< when to ask again */
+    int64_t stall_ms;    /**< how long the next silence may be */
+    uint64_t refused;    /**< chunks that were not the next one */
+    uint64_t wrong;      /**< times that the whole had another hash */
+    char path[512];      /**< "" for an anonymous file in memory */
+    bool open, complete; /**< complete: whole hash verified */
+};
+
+/**
+ * Opens or resumes `path` (mode 0600; what whole chunks it holds are kept, the rest cut off). With
+ * path NULL an anonymous file in memory. A file that is already whole is verified at once; if it is
+ * not the one that is wanted, it is emptied and fetched.
+ * @retval RC_LIMIT more than TRANSFER_BYTES_MAX or 0 bytes, or a path that does not fit
+ * @retval RC_IO cannot be opened or read, or not a plain file
+ */
+RC transfer_in_open(struct transfer_in *t, const char *path, const struct hash *hash,
+                    uint64_t bytes, int64_t now_ms, struct error *err);
+/** Closes; `keep` = false also removes the file. Idempotent. */
+void transfer_in_close(struct transfer_in *t, bool keep);
+
+/**
+ * A chunk. After the last one the whole is hashed (about a second for each GiB); wrong: the file is
+ * emptied and asked for anew: the first time at once, since a stale file explains it, then after a
+ * stall, since a sender that has other bytes than it said is not worth the link.
+ * @retval RC_STATE  not the next chunk (late, repeated, out of order): nothing changed, counted
+ * @retval RC_FORMAT wrong size; or the whole has another hash: everything starts again
+ * @retval RC_IO     disk full: what is held stays held, asked again after the stall
+ */
+RC transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *data, size_t n,
+                     int64_t now_ms, struct error *err);
+/** Is a CREDIT to be sent now (start, progress, stall, resume)? Then fills its fields and sets the
+ *  next stall. The last one, first = until = all, tells the sender that it is done.
+ *  @return false: nothing to say, look again at due_ms */
+bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, uint64_t *until,
+                        bool *resume);
+/** The connection was lost and made again, or the sender announced the tensor again: ask at once
+ *  from the first missing chunk. */
+void transfer_in_again(struct transfer_in *t, int64_t now_ms);
+/** The whole, mapped read only, when complete; lives until transfer_unmap, also beyond close.
+ *  @retval RC_STATE not complete; @retval RC_IO */
+RC transfer_in_map(struct transfer_in *t, const void **data, size_t *n, struct error *err);
+void transfer_unmap(const void *data, size_t n);
+
+/* ---- sender ---------------------------------------------------------------------------------- */
+
+/** Plain; zeroed is idle. The bytes are the caller's. */
+struct transfer_out {
+    struct hash hash;
+    uint64_t bytes, chunks, next, until, acknowledged;
+    uint64_t sent;  /**< chunks handed out, repetitions counted */
+    uint64_t most;  /**< no chunk was handed out more often than this */
+    uint64_t again; /**< chunks below this one were handed out twice or more */
+};
+
+void transfer_out_init(struct transfer_out *t, const struct hash *hash, uint64_t bytes);
+/** A CREDIT arrived. One that is older than the last (a smaller `first` without `resume`) changes
+ *  nothing. @retval RC_INVALID beyond the end, or more than the window: nothing changed */
+RC transfer_out_credit(struct transfer_out *t, uint64_t first, uint64_t until, bool resume,
+                       struct error *err);
+/** The next chunk to send, if credit allows: then `transfer_out_sent` once it was handed over. */
+bool transfer_out_next(const struct transfer_out *t, uint64_t *index, uint64_t *offset, size_t *n);
+void transfer_out_sent(struct transfer_out *t);
+/** The receiver said that it holds everything. */
+bool transfer_out_done(const struct transfer_out *t);
+
+#endif
