@@ -22,6 +22,11 @@ static const char *const type_words[] = {"continuous", "binary", "categorical", 
 static_assert(SCHEMA_CONTINUOUS == 0 && SCHEMA_BINARY == 1 && SCHEMA_CATEGORICAL == 2,
               "the order of type_words");
 
+const char *schema_type_name(enum schema_type type)
+{
+    return (unsigned)type < N_OF(type_words) - 1 ? type_words[type] : "?";
+}
+
 /* ---- tables --------------------------------------------------------------------------------- */
 
 struct top_map {
@@ -76,6 +81,22 @@ static const struct config_key top_keys[] = {
     NODE("missing",   top_map, missing,   "",      "cells that mean: not known"),
     NODE("label",     top_map, label,     NULL,    "{name, column, positive, negative}"),
     NODE("features",  top_map, features,  NULL,    "list of features, in the model's order"),
+};
+/* What a study carries: no files, so that none of their keys may stand in it. */
+static const struct config_key bare_keys[] = {
+    NODE("label",    top_map, label,    NULL, "{name}"),
+    NODE("features", top_map, features, NULL, "list of features, in the model's order"),
+};
+static const struct config_key bare_label_keys[] = {
+    TEXT("name", label_map, name, NULL, "what both ends call it"),
+};
+static const struct config_key bare_feature_keys[] = {
+    TEXT("name",       feature_map, name,       NULL,    "what both ends call it"),
+    WORD("type",       feature_map, type,       type_words, NULL, "what kind of values it has"),
+    TEXT("unit",       feature_map, unit,       "",      "as clinicians write it"),
+    FLAG("required",   feature_map, required,   "false", "true: a missing cell is an error"),
+    NODE("range",      feature_map, range,      "",      "continuous: [low, high], public and clinical"),
+    NODE("categories", feature_map, categories, "",      "categorical and binary"),
 };
 static const struct config_key file_keys[] = {
     TEXT("path", schema_file, path, NULL, "relative to this file, absolute, or $WARDROUND_DATA/..."),
@@ -493,14 +514,18 @@ static bool has_type(const struct config_node *node)
     return false;
 }
 
-static RC bind_feature(struct schema *s, size_t i, const struct config_node *node,
+static RC bind_feature(struct schema *s, size_t i, bool bare, const struct config_node *node,
                        struct config_issues *issues, struct error *err)
 {
     struct schema_feature *f = &s->feature[i];
     struct feature_map map = {0};
     enum rc rc = RC_OK;
 
-    config_bind(node, feature_keys, N_OF(feature_keys), &map, issues);
+    if (bare) {
+        config_bind(node, bare_feature_keys, N_OF(bare_feature_keys), &map, issues);
+    } else {
+        config_bind(node, feature_keys, N_OF(feature_keys), &map, issues);
+    }
     memcpy(f->name, map.name, sizeof f->name);
     memcpy(f->column, map.column[0] != '\0' ? map.column : map.name, sizeof f->column);
     memcpy(f->unit, map.unit, sizeof f->unit);
@@ -529,8 +554,8 @@ static RC bind_feature(struct schema *s, size_t i, const struct config_node *nod
     return rc;
 }
 
-static RC bind_features(const struct top_map *top, struct schema *s, struct config_issues *issues,
-                        struct error *err)
+static RC bind_features(const struct top_map *top, bool bare, struct schema *s,
+                        struct config_issues *issues, struct error *err)
 {
     if (!is_list(top->features, "features", 1, SCHEMA_FEATURES_MAX, issues)) {
         return RC_OK;
@@ -542,7 +567,7 @@ static RC bind_features(const struct top_map *top, struct schema *s, struct conf
     s->n_features = top->features->n;
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < s->n_features; i++) {
-        rc = bind_feature(s, i, &top->features->at[i], issues, err);
+        rc = bind_feature(s, i, bare, &top->features->at[i], issues, err);
     }
     return rc;
 }
@@ -586,16 +611,33 @@ static RC bind(const struct config_doc *doc, struct schema *s, struct config_iss
     bind_site(&top, s, issues);
     bind_patient(&top, s, issues);
     bind_label(&top, s, issues);
-    return bind_features(&top, s, issues, err);
+    return bind_features(&top, false, s, issues, err);
 }
 
-static RC bind_and_close(struct config_doc *doc, const char *name, struct schema *out,
-                         struct config_issues *issues, struct error *err)
+/* Features and label alone. Columns take their features' names, so that the rules hold unchanged. */
+static RC bind_bare(const struct config_doc *doc, struct schema *s, struct config_issues *issues,
+                    struct error *err)
+{
+    struct top_map top = {0};
+    struct label_map label = {0};
+    config_bind(config_root(doc), bare_keys, N_OF(bare_keys), &top, issues);
+    if (top.label != NULL) {
+        config_bind(top.label, bare_label_keys, N_OF(bare_label_keys), &label, issues);
+        memcpy(s->label_name, label.name, sizeof s->label_name);
+    }
+    return bind_features(&top, true, s, issues, err);
+}
+
+typedef enum rc binder(const struct config_doc *doc, struct schema *s, struct config_issues *issues,
+                       struct error *err);
+
+static RC bind_and_close(struct config_doc *doc, binder *bind_it, const char *name,
+                         struct schema *out, struct config_issues *issues, struct error *err)
 {
     struct schema s = {0};
 
     issues->path = name;
-    enum rc rc = bind(doc, &s, issues, err);
+    enum rc rc = bind_it(doc, &s, issues, err);
     if (rc == RC_OK) {
         rc = config_verdict(issues, err);
     }
@@ -613,7 +655,7 @@ enum rc schema_open(const char *path, struct schema *out, struct config_issues *
 {
     struct config_doc *doc = NULL;
     const enum rc rc = config_open(path, &doc, err);
-    return rc == RC_OK ? bind_and_close(doc, path, out, issues, err) : rc;
+    return rc == RC_OK ? bind_and_close(doc, bind, path, out, issues, err) : rc;
 }
 
 enum rc schema_parse(const char *name, const char *text, size_t n, struct schema *out,
@@ -621,5 +663,13 @@ enum rc schema_parse(const char *name, const char *text, size_t n, struct schema
 {
     struct config_doc *doc = NULL;
     const enum rc rc = config_parse(name, text, n, &doc, err);
-    return rc == RC_OK ? bind_and_close(doc, name, out, issues, err) : rc;
+    return rc == RC_OK ? bind_and_close(doc, bind, name, out, issues, err) : rc;
+}
+
+enum rc schema_parse_features(const char *name, const char *text, size_t n, struct schema *out,
+                              struct config_issues *issues, struct error *err)
+{
+    struct config_doc *doc = NULL;
+    const enum rc rc = config_parse(name, text, n, &doc, err);
+    return rc == RC_OK ? bind_and_close(doc, bind_bare, name, out, issues, err) : rc;
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/base/error.h"
 #include "common/base/hash.h"
@@ -94,6 +95,17 @@ RC schema_open(const char *path, struct schema *out, struct config_issues *issue
 /** The same from memory: `name` stands for the path, relative paths start in the folder in it. */
 RC schema_parse(const char *name, const char *text, size_t n, struct schema *out,
                 struct config_issues *issues, struct error *err);
+/**
+ * Features and label alone, as schema_print_features writes them: what a study carries to its sites.
+ * The schema has no files and no columns of its own; its hash is that of the cohort.yaml it came
+ * from. Any key about files is unknown here.
+ */
+RC schema_parse_features(const char *name, const char *text, size_t n, struct schema *out,
+                         struct config_issues *issues, struct error *err);
+/** Canonical: every text quoted, ranges with 17 digits. Whoever opened `to` asks it for errors. */
+void schema_print_features(const struct schema *s, FILE *to);
+/** "continuous", "binary", "categorical". */
+const char *schema_type_name(enum schema_type type);
 /** Idempotent. */
 void schema_release(struct schema *s);
 

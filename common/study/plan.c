@@ -37,3 +37,37 @@ enum rc study_plan(struct study *s, struct error *err)
     }
     return rc;
 }
+
+enum rc study_take_sigma(struct study *s, double sigma, struct error *err)
+{
+    const double least = 1e-6, most = 1e6; /* what accountant_sigma solves within */
+    struct study_privacy *p = &s->privacy;
+
+    if (p->noise == STUDY_NOISE_NONE) {
+        if (!(sigma >= 0.0 && sigma <= 0.0)) {
+            return error_set(err, RC_INVALID,
+                             "a study without noise comes with a noise multiplier of %.17g; it "
+                             "must be 0",
+                             sigma);
+        }
+        p->noise_multiplier = 0.0;
+        return RC_OK;
+    }
+    if (!(sigma >= least && sigma <= most)) {
+        return error_set(err, RC_INVALID,
+                         "a study with noise comes with a noise multiplier of %.17g; it must lie "
+                         "between 1e-6 and 1e6",
+                         sigma);
+    }
+    const struct mechanism all = {.q = p->sample_rate, .sigma = sigma, .steps = study_steps(s)};
+    const double epsilon = accountant_epsilon(&all, 1, p->delta);
+    if (!(epsilon <= p->epsilon)) {
+        return error_set(
+            err, RC_INVALID,
+            "the noise multiplier %.17g costs epsilon %.17g at delta %g, more than the "
+            "%.17g that the study states",
+            sigma, epsilon, p->delta, p->epsilon);
+    }
+    p->noise_multiplier = sigma;
+    return RC_OK;
+}

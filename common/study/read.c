@@ -49,6 +49,8 @@ static const struct config_key study_keys[] = {
      .fallback = "600", .help = "seconds that sites have to accept the study"},
     {.name = "round_deadline_s", .type = CONFIG_COUNT, .offset = AT(round_deadline_s), .min = 1, .max = 2592000,
      .fallback = "600", .help = "seconds that sites have for one round"},
+    {.name = "cohort", .type = CONFIG_TEXT, .offset = AT(study.cohort), .size = STUDY_PATH_MAX, .fallback = "",
+     .help = "coordinator: path of a cohort.yaml, from this file's folder, that says which features the model reads"},
     {.name = "model", .type = CONFIG_NODE, .offset = AT(model), .help = "map, see below"},
     {.name = "local", .type = CONFIG_NODE, .offset = AT(local), .help = "map, see below"},
     {.name = "server", .type = CONFIG_NODE, .offset = AT(server), .fallback = "", .help = "map, see below"},
@@ -298,6 +300,21 @@ enum rc study_open(const char *path, struct study *out, struct config_issues *is
         goto out;
     }
     issues->path = path;
+    rc = study_read(config_root(doc), out, issues, err);
+out:
+    config_close(&doc);
+    return rc;
+}
+
+enum rc study_parse(const char *name, const char *text, size_t n, struct study *out,
+                    struct config_issues *issues, struct error *err)
+{
+    struct config_doc *doc = NULL;
+    enum rc rc = config_parse(name, text, n, &doc, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    issues->path = name;
     rc = study_read(config_root(doc), out, issues, err);
 out:
     config_close(&doc);

@@ -22,7 +22,8 @@ enum {
     STUDY_NAME_MAX = 64,
     STUDY_SITES_MAX = 1024,
     STUDY_ROUNDS_MAX = 1000000,
-    STUDY_HIDDEN_MAX = 4
+    STUDY_HIDDEN_MAX = 4,
+    STUDY_PATH_MAX = 512 /**< with NUL */
 };
 
 enum study_noise { STUDY_NOISE_NONE, STUDY_NOISE_SITE, STUDY_NOISE_SHARED };
@@ -87,7 +88,10 @@ struct study {
     size_t fraction_bits; /**< the public grid of updates is 2^-fraction_bits */
     int64_t join_deadline_ms, round_deadline_ms;
     size_t n_sites;
-    struct study_site *site; /**< [n_sites], in document order */
+    struct study_site *site;     /**< [n_sites], in document order */
+    char cohort[STUDY_PATH_MAX]; /**< the coordinator's own cohort.yaml, from the document's folder,
+                                      or "": where the features to sign are read. Not agreed on by
+                                      itself, hence not in study_hash. */
 };
 
 /**
@@ -97,6 +101,9 @@ struct study {
  * @retval RC_IO, RC_FORMAT, RC_LIMIT as config_open; RC_NOMEM
  */
 RC study_open(const char *path, struct study *out, struct config_issues *issues, struct error *err);
+/** The same from memory: `name` stands for the path. */
+RC study_parse(const char *name, const char *text, size_t n, struct study *out,
+               struct config_issues *issues, struct error *err);
 /** The same from a map inside another file (the simulator's configs); only issues found here count
  *  against it. */
 RC study_read(const struct config_node *map, struct study *out, struct config_issues *issues,
@@ -114,6 +121,15 @@ void study_release(struct study *s);
  */
 RC study_plan(struct study *s, struct error *err);
 
+/**
+ * Replaces the solved noise_multiplier by one that somebody else solved: two machines whose maths
+ * libraries differ in the last digit must not end up with two studies. Compared exactly, as the
+ * ledger does: more noise than needed is fine, the least bit less is not.
+ * @retval RC_INVALID it costs more than the stated epsilon, or is none where noise was agreed on, or
+ *                    is not 0 without noise; `s` is untouched
+ */
+RC study_take_sigma(struct study *s, double sigma, struct error *err);
+
 /** Noised steps of one site over the whole study: rounds x local steps. */
 size_t study_steps(const struct study *s);
 /** Sum of nominal sizes. */
@@ -122,8 +138,8 @@ size_t study_nominal_total(const struct study *s);
 size_t study_find_site(const struct study *s, const char *name);
 
 /**
- * What both ends compare: every field above, in a fixed order, sigma included, and the cohort
- * schema's hash.
+ * What both ends compare: every field above but `cohort`, in a fixed order, sigma included, and the
+ * cohort schema's hash.
  */
 struct hash study_hash(const struct study *s, const struct hash *schema);
 

@@ -381,6 +381,125 @@ static void every_sample_is_read_and_both_heart_schemas_agree(void **state)
     assert_false(hash_equal(&h[0], &h[2]));
 }
 
+static void assert_features_travel(const struct schema *s)
+{
+    struct error err = {0};
+    struct schema bare = {0};
+    char *text = NULL, *again = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    assert_non_null(f);
+    schema_print_features(s, f);
+    assert_int_equal(fclose(f), 0);
+    issues = (struct config_issues){0};
+    if (schema_parse_features("f", text, n, &bare, &issues, &err) != RC_OK) {
+        fail_msg("%s in\n%s", err.text, text);
+    }
+    const struct hash was = schema_hash(s), is = schema_hash(&bare);
+    assert_true(hash_equal(&was, &is));
+    assert_int_equal(bare.n_files, 0);
+    assert_string_equal(schema_label_name(s), schema_label_name(&bare));
+    for (size_t i = 0; i < s->n_features; i++) { /* the hash takes 3.0 for 3: the text does not */
+        assert_string_equal(s->feature[i].name, bare.feature[i].name);
+        for (size_t c = 0; c < s->feature[i].n_categories; c++) {
+            assert_string_equal(s->feature[i].category[c], bare.feature[i].category[c]);
+        }
+    }
+    f = open_memstream(&again, &n);
+    assert_non_null(f);
+    schema_print_features(&bare, f);
+    assert_int_equal(fclose(f), 0);
+    assert_string_equal(text, again); /* canonical */
+    free(text);
+    free(again);
+    schema_release(&bare);
+}
+
+static void the_features_of_every_sample_travel_unchanged(void **state)
+{
+    (void)state;
+    static const char *const path[] = {"configs/sites/example/cohort.yaml",
+                                       "configs/sites/heart/cohort.yaml",
+                                       "configs/sites/heart_flamby/cohort.yaml",
+                                       "configs/sites/heart_joined/cohort.yaml"};
+    for (size_t i = 0; i < sizeof path / sizeof path[0]; i++) {
+        struct error err = {0};
+        struct schema s = {0};
+        issues = (struct config_issues){0};
+        assert_int_equal(schema_open(path[i], &s, &issues, &err), RC_OK);
+        assert_features_travel(&s);
+        schema_release(&s);
+    }
+}
+
+static void nasty_names_and_ranges_travel_unchanged(void **state)
+{
+    (void)state;
+    struct schema s = parsed(write_yaml((struct parts){
+        .label = "label: {name: \"a: \\\"b\\\" # {c}, \\\\d\", column: dead, positive: [1], "
+                 "negative: [0]}\n",
+        .features =
+            "features:\n"
+            "- {name: \"null\", type: binary, categories: [\"~\", \" \"]}\n"
+            "- {name: \" a: b, [c] 'd' - \", type: continuous, unit: \"\xc2\xb5mol/l\",\n"
+            "   range: [-0.1, 0.30000000000000004]}\n"
+            "- {name: \"\\t\\r\\n\\e\\x7f\\x80\\x85\\xa0\\u2028\\u2029\\uFEFF\\uFFFE\\uFFFD\",\n"
+            "   type: continuous, unit: \"%d %s\", range: [-1e15, 1.0000000000000002]}\n"
+            "- {name: \"\\U0001F600\\U0010FFFF\xf0\x9f\x98\x80\xe6\xbc\xa2\", type: categorical,\n"
+            "   unit: \"\", categories: [\"\\\"\", \"\\\\\", \"'\", 1.50, \"true\", \"#\", \"&a\", "
+            "\"*a\", "
+            "\"!t\", \"{\", \"]\", \"-\", \"? \", \": \", \"|\", \">\", \"@\", \"`\", \"%\", \"a  "
+            "b\"]}\n"
+            "- {name: \"a \\u2028 b \\u2029 c \\x85 d\", type: binary}\n"
+            "- {name: tiny, type: continuous, range: [-2.2250738585072014e-308, 5e-300],"
+            " required: true}\n"}));
+    assert_string_equal(schema_label_name(&s), "a: \"b\" # {c}, \\d");
+    assert_features_travel(&s);
+    schema_release(&s);
+}
+
+static void carried_features_keep_the_rules_and_know_no_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *want;
+    } bad[] = {
+        {"features: [{name: a, type: binary}]\n", "missing key 'label'"},
+        {"label: {name: d}\n", "missing key 'features'"},
+        {"label: {name: d}\nfeatures: []\n", "0 entries"},
+        {"label: {}\nfeatures: [{name: a, type: binary}]\n", "missing key 'name'"},
+        {"label: {name: d, column: x}\nfeatures: [{name: a, type: binary}]\n",
+         "unknown key 'column'"},
+        {"label: {name: d}\nfeatures: [{name: a, type: binary, missing: [1]}]\n",
+         "unknown key 'missing'"},
+        {"label: {name: d}\nfiles: []\nfeatures: [{name: a, type: binary}]\n",
+         "unknown key 'files'"},
+        {"label: {name: d}\nfeatures: [{name: a, type: binary}, {name: a, type: binary}]\n",
+         "'a' stands here twice"},
+        {"label: {name: d}\nfeatures: [{name: a, type: continuous}]\n",
+         "needs `range: [low, high]`"},
+        {"label: {name: d}\nfeatures: [{name: a, type: continuous, range: [2, 1]}]\n",
+         "low below high"},
+        {"label: {name: d}\nfeatures: [{name: a, type: categorical, categories: [1, 1.0]}]\n",
+         "stands here twice"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct error err = {0};
+        struct schema s = {.n_files = 77};
+        issues = (struct config_issues){0};
+        const enum rc rc =
+            schema_parse_features("carried", bad[i].text, strlen(bad[i].text), &s, &issues, &err);
+        if (rc != RC_INVALID || issues.n != 1 || strstr(err.text, bad[i].want) == NULL) {
+            config_print_issues(&issues, stderr);
+            fail_msg("wanted '%s'", bad[i].want);
+        }
+        assert_int_equal(s.n_files, 77);
+    }
+    struct error err = {0};
+    struct schema s = {0};
+    assert_int_equal(schema_parse_features("x", "a: [", 4, &s, &issues, &err), RC_FORMAT);
+}
+
 static void a_file_that_is_not_there_or_not_yaml_is_refused(void **state)
 {
     (void)state;
@@ -405,6 +524,9 @@ int main(void)
         cmocka_unit_test(numbers_have_one_spelling),
         cmocka_unit_test(the_data_folder_comes_from_the_environment),
         cmocka_unit_test(every_sample_is_read_and_both_heart_schemas_agree),
+        cmocka_unit_test(the_features_of_every_sample_travel_unchanged),
+        cmocka_unit_test(nasty_names_and_ranges_travel_unchanged),
+        cmocka_unit_test(carried_features_keep_the_rules_and_know_no_files),
         cmocka_unit_test(a_file_that_is_not_there_or_not_yaml_is_refused),
     };
     return cmocka_run_group_tests_name("schema", tests, NULL, NULL);

@@ -658,7 +658,8 @@ static void the_hash_changes_with_every_field(void **state)
     _Static_assert(sizeof(struct study_site) == 64 + 8, "hash the new field");
     _Static_assert(sizeof(struct study) ==
                        64 + sizeof(struct study_model) + sizeof(struct study_local) +
-                           sizeof(struct study_server_rule) + sizeof(struct study_privacy) + 10 * 8,
+                           sizeof(struct study_server_rule) + sizeof(struct study_privacy) +
+                           10 * 8 + STUDY_PATH_MAX /* cohort: not hashed, see below */,
                    "hash the new field");
 
     struct study s = read_good(with_line(6, "model: {name: mlp, hidden: [3, 4]}"));
@@ -736,6 +737,95 @@ static void the_hash_changes_with_every_field(void **state)
     study_release(&s);
 }
 
+static void the_coordinators_own_cohort_path_is_read_and_not_hashed(void **state)
+{
+    (void)state;
+    char text[1024 + STUDY_PATH_MAX], path[STUDY_PATH_MAX + 1] = "";
+    (void)snprintf(text, sizeof text, "cohort: ../site/cohort.yaml\n%s", good);
+    struct study with = read_good(text), without = read_good(good);
+    const struct hash schema = hash_of("schema", 6);
+    const struct hash a = study_hash(&with, &schema), b = study_hash(&without, &schema);
+    assert_string_equal(with.cohort, "../site/cohort.yaml");
+    assert_string_equal(without.cohort, "");
+    assert_true(hash_equal(&a, &b));
+    study_release(&with);
+    study_release(&without);
+
+    memset(path, 'x', STUDY_PATH_MAX);
+    (void)snprintf(text, sizeof text, "rounds: 5\ncohort: %s", path);
+    assert_one_issue(2, text, "s.yaml:3:9: error: cohort: is longer than 511 bytes");
+}
+
+static void a_document_in_memory_is_the_same_as_in_its_file(void **state)
+{
+    (void)state;
+    static char text[16384];
+    static const char path[] = "configs/studies/heart.yaml";
+    struct config_issues issues = {0};
+    struct error err = {0};
+    struct study a, b;
+    FILE *f = fopen(path, "rbe");
+    assert_non_null(f);
+    const size_t n = fread(text, 1, sizeof text, f);
+    assert_int_equal(fclose(f), 0);
+    assert_true(n < sizeof text);
+    assert_int_equal(study_open(path, &a, &issues, &err), RC_OK);
+    assert_int_equal(study_parse("mem", text, n, &b, &issues, &err), RC_OK);
+    const struct hash schema = hash_of("schema", 6);
+    const struct hash x = study_hash(&a, &schema), y = study_hash(&b, &schema);
+    assert_true(hash_equal(&x, &y));
+    assert_string_equal(a.cohort, b.cohort);
+    study_release(&a);
+    study_release(&b);
+
+    assert_int_equal(study_parse("mem", "rounds: 0\n", 10, &b, &issues, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "mem:1:9: error: rounds"));
+    assert_int_equal(study_parse("mem", "a: [", 4, &b, &issues, &err), RC_FORMAT);
+    assert_memory_equal(err.text, "mem:", 4);
+}
+
+/* What the ledger computes and compares, to the last bit. */
+static void a_carried_sigma_is_compared_exactly(void **state)
+{
+    (void)state;
+    struct study s = read_good(good);
+    struct error err = {0};
+    const double solved = s.privacy.noise_multiplier;
+    const double carried = 1.2345678901234567 * solved;
+    const struct mechanism m = {.q = 1.0, .sigma = carried, .steps = 10};
+    const double cost = accountant_epsilon(&m, 1, 1e-4);
+
+    s.privacy.epsilon = cost;
+    assert_int_equal(study_take_sigma(&s, carried, &err), RC_OK);
+    assert_true(s.privacy.noise_multiplier == carried);
+    s.privacy.epsilon = nextafter(cost, 0);
+    s.privacy.noise_multiplier = solved;
+    assert_int_equal(study_take_sigma(&s, carried, &err), RC_INVALID);
+    assert_true(s.privacy.noise_multiplier == solved); /* untouched */
+    char number[32];
+    (void)snprintf(number, sizeof number, "%.17g", cost);
+    assert_non_null(strstr(err.text, number));
+    (void)snprintf(number, sizeof number, "%.17g", s.privacy.epsilon);
+    assert_non_null(strstr(err.text, number));
+
+    s.privacy.epsilon = 2;
+    assert_int_equal(study_take_sigma(&s, solved, &err), RC_OK);
+    assert_int_equal(study_take_sigma(&s, solved - 1e-6, &err), RC_INVALID);
+    assert_int_equal(study_take_sigma(&s, 1e6, &err), RC_OK);
+    assert_int_equal(study_take_sigma(&s, 1.0000001e6, &err), RC_INVALID);
+    assert_int_equal(study_take_sigma(&s, (double)NAN, &err), RC_INVALID);
+    assert_int_equal(study_take_sigma(&s, HUGE_VAL, &err), RC_INVALID);
+    assert_int_equal(study_take_sigma(&s, 0, &err), RC_INVALID);
+    assert_int_equal(study_take_sigma(&s, -1, &err), RC_INVALID);
+
+    s.privacy.noise = STUDY_NOISE_NONE;
+    assert_int_equal(study_take_sigma(&s, solved, &err), RC_INVALID);
+    assert_int_equal(study_take_sigma(&s, (double)NAN, &err), RC_INVALID);
+    assert_int_equal(study_take_sigma(&s, 0, &err), RC_OK);
+    assert_true(s.privacy.noise_multiplier == 0);
+    study_release(&s);
+}
+
 static void noises_have_names(void **state)
 {
     (void)state;
@@ -783,6 +873,9 @@ int main(void)
         cmocka_unit_test(the_plan_follows_its_numbers),
         cmocka_unit_test(a_copy_shares_nothing),
         cmocka_unit_test(the_hash_changes_with_every_field),
+        cmocka_unit_test(the_coordinators_own_cohort_path_is_read_and_not_hashed),
+        cmocka_unit_test(a_document_in_memory_is_the_same_as_in_its_file),
+        cmocka_unit_test(a_carried_sigma_is_compared_exactly),
         cmocka_unit_test(noises_have_names),
         cmocka_unit_test(the_reference_names_every_map_and_key),
     };
