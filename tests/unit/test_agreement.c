@@ -1,0 +1,590 @@
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/accountant/accountant.h"
+#include "common/agreement/agreement.h"
+#include "common/agreement/agreement_internal.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+static const char document[] = "study: trial\n"
+                               "rounds: 5\n"
+                               "quorum: 2\n"
+                               "min_sites: 2\n"
+                               "cohort: site/cohort.yaml\n"
+                               "model: {name: logistic}\n"
+                               "local: {rate: 0.5, steps: 2}\n"
+                               "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1.5}\n"
+                               "sites: [{name: a, nominal: 100}, {name: b, nominal: 50}]\n";
+
+static const char features[] =
+    "label: {name: \"dead\"}\n"
+    "features:\n"
+    "- {name: \"age\", type: continuous, unit: \"years\", range: [20, 80.5], required: true}\n"
+    "- {name: \"sex\", type: binary, unit: \"\", categories: [\"f\", \"m\"], required: false}\n"
+    "- {name: \"ca\", type: categorical, unit: \"\", categories: [\"0\", \"1\", \"2\", \"3\"], "
+    "required: false}\n";
+
+static struct config_issues issues;
+static char folder[] = "/tmp/wardround_agreement_XXXXXX";
+static struct seal_keys *coordinator;
+static struct seal_public coordinator_key;
+
+static int set_up(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct seal_curve curve;
+    if (mkdtemp(folder) == NULL || seal_keys_random(&coordinator, &err) != RC_OK) {
+        return 1;
+    }
+    seal_keys_public(coordinator, &coordinator_key, &curve);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    char command[256];
+    seal_keys_close(&coordinator);
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+static const char *in_folder(const char *name)
+{
+    static char path[2][256];
+    static size_t turn;
+    turn = !turn;
+    (void)snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
+    return path[turn];
+}
+
+static void write_text(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "wbe");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
+    assert_int_equal(fclose(f), 0);
+}
+
+static double solved_sigma(void)
+{
+    struct error err = {0};
+    double sigma = 0;
+    assert_int_equal(accountant_sigma(2, 1e-4, 1, 10, &sigma, &err), RC_OK);
+    return sigma;
+}
+
+/* ---- what somebody who holds the key could sign ---------------------------------------------- */
+
+static unsigned char raw[AGREEMENT_BYTES_MAX + 16];
+static size_t n_raw;
+
+static void add(const void *data, size_t n)
+{
+    memcpy(raw + n_raw, data, n);
+    n_raw += n;
+}
+
+static void add_length(size_t n)
+{
+    const unsigned char b[4] = {(unsigned char)n, (unsigned char)(n >> 8), (unsigned char)(n >> 16),
+                                (unsigned char)(n >> 24)};
+    add(b, sizeof b);
+}
+
+/* Signs whatever stands behind the head. */
+static void sign_raw(const struct seal_keys *keys, const char *domain)
+{
+    struct seal_signature signature;
+    seal_sign(keys, domain, raw + AGREEMENT_HEAD, n_raw - AGREEMENT_HEAD, &signature);
+    memcpy(raw, AGREEMENT_MAGIC, sizeof AGREEMENT_MAGIC - 1);
+    memcpy(raw + sizeof AGREEMENT_MAGIC - 1, signature.b, sizeof signature.b);
+}
+
+static void make_raw(const char *doc, const char *schema, double sigma)
+{
+    n_raw = AGREEMENT_HEAD;
+    add_length(strlen(doc));
+    add(doc, strlen(doc));
+    add_length(strlen(schema));
+    add(schema, strlen(schema));
+    add(&sigma, sizeof sigma); /* the machines that run tests are little-endian */
+    sign_raw(coordinator, AGREEMENT_DOMAIN);
+}
+
+static struct agreement verified(void)
+{
+    struct agreement a;
+    struct error err = {0};
+    if (agreement_verify(raw, n_raw, &coordinator_key, &a, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    return a;
+}
+
+static void assert_refused(enum rc want, const char *word)
+{
+    struct agreement a, untouched;
+    struct error err = {0};
+    memset(&a, 0x5a, sizeof a);
+    memcpy(&untouched, &a, sizeof a);
+    const enum rc rc = agreement_verify(raw, n_raw, &coordinator_key, &a, &err);
+    if (rc != want || strstr(err.text, word) == NULL) {
+        fail_msg("%s '%s', want %s with '%s'", rc_name(rc), err.text, rc_name(want), word);
+    }
+    assert_memory_equal(&a, &untouched, sizeof a);
+}
+
+/* ---- the coordinator ------------------------------------------------------------------------- */
+
+static struct agreement opened(const char *path, const char *cohort)
+{
+    struct agreement a;
+    struct error err = {0};
+    memset(&issues, 0, sizeof issues);
+    if (agreement_open(path, cohort, &a, &issues, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    return a;
+}
+
+static void every_sample_study_reaches_its_sites_as_it_was_opened(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *study, *cohort;
+    } sample[] = {{"configs/studies/heart.yaml", "configs/sites/heart/cohort.yaml"},
+                  {"configs/studies/heart_no_noise.yaml", "configs/sites/heart/cohort.yaml"},
+                  {"configs/studies/example.yaml", "configs/sites/example/cohort.yaml"}};
+    for (size_t i = 0; i < COUNT(sample); i++) {
+        struct error err = {0};
+        struct study study;
+        struct schema schema;
+        struct agreement a = opened(sample[i].study, NULL), b;
+        unsigned char *bytes = NULL;
+        size_t n = 0;
+        assert_int_equal(study_open(sample[i].study, &study, &issues, &err), RC_OK);
+        assert_int_equal(schema_open(sample[i].cohort, &schema, &issues, &err), RC_OK);
+        const struct hash s = schema_hash(&schema), want = study_hash(&study, &s);
+        assert_true(hash_equal(&a.study_hash, &want)); /* as the simulator names it */
+
+        assert_int_equal(agreement_sign(&a, coordinator, &bytes, &n, &err), RC_OK);
+        if (agreement_verify(bytes, n, &coordinator_key, &b, &err) != RC_OK) {
+            fail_msg("%s", err.text);
+        }
+        assert_true(hash_equal(&a.study_hash, &b.study_hash));
+        assert_string_equal(a.document, b.document);
+        assert_string_equal(a.schema_text, b.schema_text);
+        assert_memory_equal(&a.study.privacy, &b.study.privacy, sizeof a.study.privacy);
+        assert_string_equal(b.study.cohort, "");
+        assert_int_equal(b.schema.n_files, 0);
+        assert_int_equal(agreement_fits(&b, &schema, &err), RC_OK);
+        free(bytes);
+        study_release(&study);
+        schema_release(&schema);
+        agreement_release(&a);
+        agreement_release(&a); /* idempotent */
+        agreement_release(&b);
+    }
+}
+
+static void write_cohort(const char *path, const char *label)
+{
+    char text[1024];
+    (void)snprintf(text, sizeof text,
+                   "cohort: c\nfiles: [{path: a.csv, site: a}]\npatient: {column: id}\n"
+                   "label: {name: %s, column: died, positive: [1], negative: [0]}\n"
+                   "features: [{name: age, column: y, type: continuous, range: [20, 80.5]}]\n",
+                   label);
+    write_text(path, text);
+}
+
+static void the_cohort_is_found_beside_the_document_or_where_one_says(void **state)
+{
+    (void)state;
+    char text[1024], absolute[300];
+    (void)snprintf(text, sizeof text, "mkdir -p '%s/site' '%s/other'", folder, folder);
+    assert_int_equal(system(text), 0);
+    write_cohort(in_folder("site/cohort.yaml"), "beside");
+    write_cohort(in_folder("other/cohort.yaml"), "said");
+    write_text(in_folder("study.yaml"), document);
+
+    struct agreement a = opened(in_folder("study.yaml"), NULL);
+    assert_string_equal(schema_label_name(&a.schema), "beside");
+    agreement_release(&a);
+    a = opened(in_folder("study.yaml"), in_folder("other/cohort.yaml"));
+    assert_string_equal(schema_label_name(&a.schema), "said");
+    agreement_release(&a);
+
+    (void)snprintf(absolute, sizeof absolute, "%s/other/cohort.yaml", folder);
+    const char *at = strstr(document, "site/cohort.yaml");
+    (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(at - document), document, absolute,
+                   at + strlen("site/cohort.yaml"));
+    write_text(in_folder("absolute.yaml"), text);
+    a = opened(in_folder("absolute.yaml"), NULL);
+    assert_string_equal(schema_label_name(&a.schema), "said");
+    agreement_release(&a);
+
+    char before[1024]; /* a document without a folder in its path */
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(folder), 0);
+    a = opened("study.yaml", NULL);
+    assert_int_equal(chdir(before), 0);
+    assert_string_equal(schema_label_name(&a.schema), "beside");
+    agreement_release(&a);
+}
+
+static void a_study_that_cannot_be_offered_says_why(void **state)
+{
+    (void)state;
+    struct agreement a;
+    struct error err = {0};
+    char text[1024];
+    const char *at = strstr(document, "cohort: ");
+    (void)snprintf(text, sizeof text, "%.*s%s", (int)(at - document), document,
+                   strchr(at, '\n') + 1);
+    write_text(in_folder("bare.yaml"), text);
+    memset(&issues, 0, sizeof issues);
+    assert_int_equal(agreement_open(in_folder("bare.yaml"), NULL, &a, &issues, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "bare.yaml: error: missing key 'cohort'"));
+    assert_int_equal(issues.n, 1);
+
+    memset(&issues, 0, sizeof issues);
+    assert_int_equal(
+        agreement_open(in_folder("bare.yaml"), in_folder("none.yaml"), &a, &issues, &err), RC_IO);
+    assert_int_equal(agreement_open(in_folder("none.yaml"), NULL, &a, &issues, &err), RC_IO);
+
+    write_text(in_folder("bad.yaml"), "study: x\nrounds: many\n");
+    assert_int_equal(agreement_open(in_folder("bad.yaml"), NULL, &a, &issues, &err), RC_INVALID);
+    assert_true(issues.n > 3);
+    assert_non_null(strstr(issues.line[0], "bad.yaml:2:9: error: rounds"));
+
+    memset(&issues, 0, sizeof issues);
+    write_text(in_folder("bad_cohort.yaml"), "cohort: c\nfeatures: []\n");
+    assert_int_equal(agreement_open(in_folder("bare.yaml"), in_folder("bad_cohort.yaml"), &a,
+                                    &issues, &err),
+                     RC_INVALID);
+    assert_non_null(strstr(issues.line[0], "bad_cohort.yaml:"));
+}
+
+static void a_study_too_large_to_travel_is_not_signed(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    unsigned char *bytes = NULL;
+    size_t n = 0;
+    make_raw(document, features, solved_sigma());
+    struct agreement a = verified();
+    const size_t most = AGREEMENT_BYTES_MAX - AGREEMENT_HEAD - 16 - strlen(a.schema_text);
+    char *large = malloc(most + 2);
+    assert_non_null(large);
+    (void)snprintf(large, most, "%s#", document);
+    memset(large + strlen(large), 'x', most + 1 - strlen(large));
+    large[most + 1] = '\0';
+    free(a.document);
+    a.document = large;
+    assert_int_equal(agreement_sign(&a, coordinator, &bytes, &n, &err), RC_LIMIT);
+    assert_non_null(strstr(err.text, "shorten"));
+    assert_null(bytes);
+    large[most] = '\0'; /* to the byte */
+    assert_int_equal(agreement_sign(&a, coordinator, &bytes, &n, &err), RC_OK);
+    assert_int_equal(n, AGREEMENT_BYTES_MAX);
+    struct agreement b;
+    if (agreement_verify(bytes, n, &coordinator_key, &b, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    agreement_release(&b);
+    free(bytes);
+    agreement_release(&a);
+}
+
+/* ---- the site -------------------------------------------------------------------------------- */
+
+static void an_agreement_with_any_byte_changed_or_missing_is_refused(void **state)
+{
+    (void)state;
+    make_raw(document, features, solved_sigma());
+    const size_t whole = n_raw;
+    for (size_t i = 0; i < whole; i++) {
+        raw[i] ^= (unsigned char)(1U << (i % 8));
+        const int in_magic = i < sizeof AGREEMENT_MAGIC - 1;
+        assert_refused(in_magic ? RC_FORMAT : RC_AUTH,
+                       in_magic ? "not an agreement" : "not signed");
+        raw[i] ^= (unsigned char)(1U << (i % 8));
+        n_raw = i;
+        assert_refused(i < AGREEMENT_HEAD ? RC_FORMAT : RC_AUTH, "");
+        n_raw = whole;
+    }
+    raw[n_raw++] = 0;
+    assert_refused(RC_AUTH, "not signed by the coordinator");
+    n_raw = AGREEMENT_BYTES_MAX + 1;
+    assert_refused(RC_LIMIT, "at most");
+}
+
+static void only_the_trusted_coordinator_signs_studies_and_only_as_studies(void **state)
+{
+    (void)state;
+    struct seal_keys *other = NULL;
+    struct error err = {0};
+    assert_int_equal(seal_keys_random(&other, &err), RC_OK);
+    make_raw(document, features, solved_sigma());
+    sign_raw(other, AGREEMENT_DOMAIN);
+    assert_refused(RC_AUTH, "trust");
+    sign_raw(coordinator, "wardround message v1");
+    assert_refused(RC_AUTH, "trust");
+    n_raw = AGREEMENT_HEAD; /* nothing in it is looked at before */
+    add("not a study", 11);
+    sign_raw(other, AGREEMENT_DOMAIN);
+    assert_refused(RC_AUTH, "trust");
+    seal_keys_close(&other);
+}
+
+static void a_signed_body_must_still_be_well_formed(void **state)
+{
+    (void)state;
+    const double sigma = solved_sigma();
+    for (size_t n = 0; n < 4; n++) {
+        n_raw = AGREEMENT_HEAD;
+        add("\1\0\0\0", n);
+        sign_raw(coordinator, AGREEMENT_DOMAIN);
+        assert_refused(RC_FORMAT, "ends before the study document");
+    }
+    n_raw = AGREEMENT_HEAD;
+    add_length(0xffffffff);
+    add(document, strlen(document));
+    sign_raw(coordinator, AGREEMENT_DOMAIN);
+    assert_refused(RC_FORMAT, "ends within the study document");
+
+    n_raw = AGREEMENT_HEAD;
+    add_length(strlen(document));
+    add(document, strlen(document));
+    sign_raw(coordinator, AGREEMENT_DOMAIN);
+    assert_refused(RC_FORMAT, "ends before the features");
+
+    make_raw(document, features, sigma);
+    n_raw--;
+    sign_raw(coordinator, AGREEMENT_DOMAIN);
+    assert_refused(RC_FORMAT, "7 bytes where the noise multiplier is");
+    n_raw += 2;
+    sign_raw(coordinator, AGREEMENT_DOMAIN);
+    assert_refused(RC_FORMAT, "9 bytes where");
+
+    make_raw(document, features, sigma);
+    raw[AGREEMENT_HEAD + 4 + 3] = '\0';
+    sign_raw(coordinator, AGREEMENT_DOMAIN);
+    assert_refused(RC_FORMAT, "a NUL in the study document");
+
+    make_raw("study: [", features, sigma);
+    assert_refused(RC_FORMAT, "study document:2:1: error");
+    make_raw("study: x\n", features, sigma);
+    assert_refused(RC_INVALID, "study document:1:");
+    make_raw(document, "- 1\n", sigma);
+    assert_refused(RC_INVALID, "study features:1:1: error");
+    make_raw(document, "files: [{path: /etc/passwd}]\nlabel: {name: x}\nfeatures: [1]\n", sigma);
+    assert_refused(RC_INVALID, "unknown key 'files'");
+}
+
+static void the_signed_sigma_counts_and_not_the_solved_one(void **state)
+{
+    (void)state;
+    const double sigma = solved_sigma(), more = nextafter(sigma, 10);
+    make_raw(document, features, sigma);
+    struct agreement a = verified();
+    make_raw(document, features, more);
+    struct agreement b = verified();
+    assert_memory_equal(&a.study.privacy.noise_multiplier, &sigma, sizeof sigma);
+    assert_memory_equal(&b.study.privacy.noise_multiplier, &more, sizeof more);
+    assert_false(hash_equal(&a.study_hash, &b.study_hash));
+    const struct hash s = schema_hash(&b.schema), h = study_hash(&b.study, &s);
+    assert_true(hash_equal(&h, &b.study_hash));
+    agreement_release(&a);
+    agreement_release(&b);
+}
+
+static void a_sigma_that_costs_more_than_the_study_states_is_refused(void **state)
+{
+    (void)state;
+    static const double never[] = {0, -1, 1e-7, 1e-300, 1e7};
+    make_raw(document, features, solved_sigma() - 1e-6);
+    assert_refused(RC_INVALID, "more than the 2 that the study states");
+    make_raw(document, features, 0.5);
+    assert_refused(RC_INVALID, "the noise multiplier 0.5 costs epsilon");
+    for (size_t i = 0; i < COUNT(never); i++) {
+        make_raw(document, features, never[i]);
+        assert_refused(RC_INVALID, "must lie between");
+    }
+    const double odd[] = {(double)NAN, HUGE_VAL, -HUGE_VAL};
+    for (size_t i = 0; i < COUNT(odd); i++) {
+        make_raw(document, features, odd[i]);
+        assert_refused(RC_INVALID, "must lie between");
+    }
+}
+
+static void without_noise_sigma_is_nothing_else_than_zero(void **state)
+{
+    (void)state;
+    char text[1024];
+    const double odd[] = {1, -1, 1e-300, (double)NAN, HUGE_VAL};
+    const char *at = strstr(document, "privacy:");
+    (void)snprintf(text, sizeof text, "%.*sprivacy: {noise: none, epsilon: inf, clip: 1.5}\n%s",
+                   (int)(at - document), document, strchr(at, '\n') + 1);
+    make_raw(text, features, 0);
+    struct agreement a = verified(), b;
+    make_raw(text, features, -0.0);
+    b = verified();
+    assert_true(hash_equal(&a.study_hash, &b.study_hash));
+    agreement_release(&a);
+    agreement_release(&b);
+    for (size_t i = 0; i < COUNT(odd); i++) {
+        make_raw(text, features, odd[i]);
+        assert_refused(RC_INVALID, "it must be 0");
+    }
+}
+
+/* ---- does a site fit ------------------------------------------------------------------------- */
+
+/* A site's cohort.yaml with these features and label. */
+static enum rc fits(const struct agreement *a, const char *label, const char *list,
+                    struct error *err)
+{
+    char text[2048];
+    struct schema own;
+    (void)snprintf(text, sizeof text,
+                   "cohort: c\nfiles: [{path: a.csv, site: a}]\npatient: {column: id}\n"
+                   "label: {%s, positive: [1], negative: [0]}\nfeatures:\n%s",
+                   label, list);
+    memset(&issues, 0, sizeof issues);
+    if (schema_parse("own", text, strlen(text), &own, &issues, err) != RC_OK) {
+        fail_msg("%s", err->text);
+    }
+    const enum rc rc = agreement_fits(a, &own, err);
+    schema_release(&own);
+    return rc;
+}
+
+#define AGE                                                                                     \
+    "- {name: age, column: years, type: continuous, unit: years, range: [20, 80.5], required: " \
+    "true}\n"
+#define SEX "- {name: sex, type: binary, categories: [f, m]}\n"
+#define CA  "- {name: ca, type: categorical, categories: [0, 1.0, 2, 3e0]}\n"
+
+static void a_site_that_differs_is_told_the_first_thing_to_change(void **state)
+{
+    (void)state;
+    static const char *const label = "name: dead, column: status";
+    static const struct {
+        const char *features, *want;
+    } site[] = {
+        {AGE SEX, "the study reads feature 'ca' (categorical: 0, 1, 2, 3), which this site's "
+                  "cohort.yaml does not describe; add it under features:"},
+        {SEX CA, "the study reads feature 'age' (continuous, 20 to 80.5 years), which"},
+        {AGE CA, "the study reads feature 'sex' (binary: f, m), which"},
+        {AGE SEX CA "- {name: bmi, type: continuous, range: [10, 60]}\n",
+         "describes feature 'bmi', which the study does not read; take it out"},
+        {AGE CA SEX, "feature 2 of the study is 'sex', of this site's cohort.yaml 'ca'; put its "
+                     "features into the study's order"},
+        {AGE SEX "- {name: ca, type: continuous, range: [0, 3]}\n",
+         "feature 'ca' is categorical in the study and continuous in this site's"},
+        {"- {name: age, type: continuous, unit: months, range: [20, 80.5], required: true}\n" SEX
+             CA,
+         "feature 'age' has the unit 'years' in the study and 'months'"},
+        {"- {name: age, type: continuous, unit: years, range: [20, 80], required: true}\n" SEX CA,
+         "has the range [20, 80.5] in the study and [20, 80]"},
+        {"- {name: age, type: continuous, unit: years, range: [19, 80.5], required: true}\n" SEX CA,
+         "has the range [20, 80.5] in the study and [19, 80.5]"},
+        {AGE SEX "- {name: ca, type: categorical, categories: [0, 1, 3, 2]}\n",
+         "has the categories 0, 1, 2, 3 in the study and 0, 1, 3, 2 in"},
+        {AGE SEX "- {name: ca, type: categorical, categories: [0, 1, 2]}\n",
+         "has the categories 0, 1, 2, 3 in the study and 0, 1, 2 in"},
+        {AGE "- {name: sex, type: binary, categories: [m, f]}\n" CA,
+         "has the categories f, m in the study and m, f in"},
+        {"- {name: age, type: continuous, unit: years, range: [20, 80.5]}\n" SEX CA,
+         "feature 'age' is required in the study, but not in this site's cohort.yaml; write "
+         "`required: true` there"},
+        {AGE "- {name: sex, type: binary, categories: [f, m], required: true}\n" CA,
+         "feature 'sex' may be missing in the study, but not in this site's cohort.yaml; write "
+         "`required: false` there"},
+    };
+    make_raw(document, features, solved_sigma());
+    struct agreement a = verified();
+    struct error err = {0};
+    assert_int_equal(fits(&a, label, AGE SEX CA, &err), RC_OK);
+    for (size_t i = 0; i < COUNT(site); i++) {
+        const enum rc rc = fits(&a, label, site[i].features, &err);
+        if (rc != RC_INVALID || strstr(err.text, site[i].want) == NULL) {
+            fail_msg("%s '%s', want '%s'", rc_name(rc), err.text, site[i].want);
+        }
+    }
+    assert_int_equal(fits(&a, "column: dead", AGE SEX CA, &err), RC_OK);
+    assert_int_equal(fits(&a, "column: died", AGE SEX CA, &err), RC_INVALID);
+    assert_string_equal(err.text,
+                        "the study predicts 'dead' and this site's cohort.yaml 'died'; if they "
+                        "mean the same, write `name: dead` under label:");
+    agreement_release(&a);
+}
+
+static void a_study_with_hostile_names_cannot_write_to_a_terminal(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    char text[1024];
+    (void)snprintf(
+        text, sizeof text,
+        "label: {name: \"dead\"}\nfeatures:\n"
+        "- {name: \"\\e[2J\\nok\\x9b\", type: binary, categories: [\"\\x07\", \"m\"]}\n");
+    make_raw(document, text, solved_sigma());
+    struct agreement a = verified();
+    assert_int_equal(fits(&a, "column: dead", AGE, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "feature '?[2J?ok?\?' (binary: ?, m)"));
+    agreement_release(&a);
+}
+
+static void a_long_list_of_categories_is_cut_where_it_says_so(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    char text[4096] = "label: {name: \"dead\"}\nfeatures:\n"
+                      "- {name: \"icd\", type: categorical, categories: [";
+    for (size_t i = 0; i < 100; i++) {
+        const size_t n = strlen(text);
+        (void)snprintf(text + n, sizeof text - n, "%s\"code %zu\"", i > 0 ? ", " : "", i);
+    }
+    (void)snprintf(text + strlen(text), 8, "]}\n");
+    make_raw(document, text, solved_sigma());
+    struct agreement a = verified();
+    assert_int_equal(fits(&a, "column: dead", AGE, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "code 0, code 1, "));
+    assert_non_null(strstr(err.text, ", ...), which this site's cohort.yaml does not"));
+    agreement_release(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_sample_study_reaches_its_sites_as_it_was_opened),
+        cmocka_unit_test(the_cohort_is_found_beside_the_document_or_where_one_says),
+        cmocka_unit_test(a_study_that_cannot_be_offered_says_why),
+        cmocka_unit_test(a_study_too_large_to_travel_is_not_signed),
+        cmocka_unit_test(an_agreement_with_any_byte_changed_or_missing_is_refused),
+        cmocka_unit_test(only_the_trusted_coordinator_signs_studies_and_only_as_studies),
+        cmocka_unit_test(a_signed_body_must_still_be_well_formed),
+        cmocka_unit_test(the_signed_sigma_counts_and_not_the_solved_one),
+        cmocka_unit_test(a_sigma_that_costs_more_than_the_study_states_is_refused),
+        cmocka_unit_test(without_noise_sigma_is_nothing_else_than_zero),
+        cmocka_unit_test(a_site_that_differs_is_told_the_first_thing_to_change),
+        cmocka_unit_test(a_study_with_hostile_names_cannot_write_to_a_terminal),
+        cmocka_unit_test(a_long_list_of_categories_is_cut_where_it_says_so),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
