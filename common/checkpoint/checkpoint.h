@@ -1,0 +1,42 @@
+/**
+ * @file checkpoint.h
+ * A trained model as a file: safetensors (little-endian u64 header length, JSON header, tensors), so
+ * that others can read it, with everything needed to score in its metadata: the study document, the
+ * features it reads, round and hashes. The same model gives the same bytes on every machine: sorted
+ * keys, no time, no path.
+ *
+ * Shared parameters only: adapters never leave a site. Home of <jansson.h> beside the programs.
+ */
+#ifndef COMMON_CHECKPOINT_CHECKPOINT_H
+#define COMMON_CHECKPOINT_CHECKPOINT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/agreement/agreement.h"
+#include "common/base/error.h"
+#include "common/base/hash.h"
+#include "common/kernel/real.h"
+#include "common/model/model.h"
+
+enum { CHECKPOINT_BYTES_MAX = 1 << 30 };
+
+/** Owned; released by checkpoint_release. Zeroed is empty. */
+struct checkpoint {
+    struct agreement agreement; /**< study and features; unsigned here */
+    struct model model;
+    uint64_t round;
+    struct hash id; /**< BLAKE2b of the parameters' bytes: the hash that rounds speak of */
+    real *params;   /**< [S] */
+};
+
+/** Writes atomically (temporary file, sync, rename). @param params [model->table.S]
+ *  @retval RC_IO says what to do */
+RC checkpoint_write(const char *path, const struct agreement *agreement, const struct model *model,
+                    uint64_t round, const real *params, struct error *err);
+/** Checks sizes, names, shapes and hashes against the study inside. Every text names the path.
+ *  @retval RC_IO, RC_FORMAT, RC_INVALID, RC_LIMIT, RC_NOMEM */
+RC checkpoint_read(const char *path, struct checkpoint *out, struct error *err);
+void checkpoint_release(struct checkpoint *c);
+
+#endif
