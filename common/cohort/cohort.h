@@ -101,6 +101,33 @@ void dataset_close(struct dataset **d);
 RC dataset_pick(const struct dataset *d, const size_t *patient, size_t n, struct dataset **out,
                 struct error *err);
 
+/**
+ * Rows of new patients as one file has them, in its order: to be scored. Several rows a patient are
+ * several rows here. Owned; only cohort_rows_close frees it, and wipes it first.
+ */
+struct cohort_rows {
+    size_t n, n_values, n_codes;
+    char (*patient)[SCHEMA_NAME_MAX]; /**< [n] id; the line's number where cohort.yaml has
+                                           `patient: {from: line}` */
+    float *values;                    /**< [n, n_values] as schema_layout says */
+    int32_t *codes;                   /**< [n, n_codes] */
+};
+
+/**
+ * Reads one file, plain or gzip, that is written like the cohort's own: the schema's separator,
+ * header, columns and marks. Every cell of a feature or id is checked as by an import. Label and
+ * site are not read: with a header their columns may be absent, without one their cells may be
+ * empty. A feature's cells may miss where the schema allows it, its column may not: a file that
+ * lacks a column says nothing about it.
+ *
+ * @param found     n_rows, n_missing_cells and warnings; written on success only
+ * @param issues    every problem (path:line:column); its path is as before after it
+ * @retval RC_INVALID at least one problem; @retval RC_IO cannot be read; @retval RC_NOMEM
+ */
+RC cohort_read_rows(const struct schema *s, const char *path, struct cohort_rows **out,
+                    struct cohort_summary *found, struct config_issues *issues, struct error *err);
+void cohort_rows_close(struct cohort_rows **r);
+
 /** Copies row `row[i]` (of patient `patient[i]`) for each i < B into arrays with room for B. */
 void dataset_gather(const struct dataset *d, const size_t *row, const size_t *patient, size_t B,
                     float *values, int32_t *codes, float *label);

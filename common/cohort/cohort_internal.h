@@ -1,7 +1,8 @@
 /**
  * @file cohort_internal.h
  * The parts of an import: scan (bytes -> rows of cells), row (cells -> numbers), import (rows ->
- * store). For this folder, its tests and its fuzz target.
+ * store); and of reading new patients: scan, row, rows. For this folder, its tests and its fuzz
+ * target.
  */
 #ifndef COMMON_COHORT_COHORT_INTERNAL_H
 #define COMMON_COHORT_COHORT_INTERNAL_H
@@ -31,6 +32,12 @@ RC cohort_import_from(const struct schema *s, const char *site_name,
                       const struct cohort_bytes *file, const struct cohort_limits *limits,
                       struct store *store, struct config_issues *issues, struct cohort_summary *out,
                       struct error *err);
+
+/** cohort_read_rows of a file already in memory, or NULL to read `path`. */
+RC cohort_read_rows_from(const struct schema *s, const char *path, const struct cohort_bytes *bytes,
+                         const struct cohort_limits *limits, struct cohort_rows **out,
+                         struct cohort_summary *found, struct config_issues *issues,
+                         struct error *err);
 
 /* ---- scan ----------------------------------------------------------------------------------- */
 
@@ -74,9 +81,13 @@ struct marks {
     struct mark *at; /**< [n] */
 };
 
+/** To score, neither label nor site is needed: their columns are not read, even if they are there. */
+enum reader_purpose { READER_IMPORT, READER_SCORE };
+
 /** A schema made ready for many rows: marks, and where each column stands in the present file. */
 struct reader {
     const struct schema *s;
+    enum reader_purpose purpose;
     struct arena memory;
     struct marks missing, positive, negative;
     struct marks *category, *own_missing; /**< [n_features] */
@@ -90,7 +101,8 @@ struct reader {
 
 #define READER_NOWHERE ((size_t)-1)
 
-RC reader_init(struct reader *r, const struct schema *s, struct error *err);
+RC reader_init(struct reader *r, const struct schema *s, enum reader_purpose purpose,
+               struct error *err);
 void reader_release(struct reader *r);
 
 /** Columns by the schema, for files without header. */
@@ -101,7 +113,7 @@ void reader_place_header(struct reader *r, const struct scan_row *header,
 
 /** What a row says. */
 struct reading {
-    bool usable; /**< id, site and label are there */
+    bool usable; /**< id, and for an import site and label, are there */
     bool whole;  /**< and every feature, in reader.value */
     char patient[SCHEMA_NAME_MAX];
     char site[SCHEMA_NAME_MAX];
@@ -113,8 +125,25 @@ struct reading {
 void reader_read(struct reader *r, const char *file_site, const struct scan_row *row,
                  struct reading *out, struct config_issues *issues);
 
+/** What becomes of each row of a file. */
+typedef enum rc reader_each(void *ctx, const struct scan_row *row, struct error *err);
+/** All rows of a file below its header, which is read here. @param n_seen counts up to `rows_max` */
+RC reader_walk(struct reader *r, struct scan *scan, size_t rows_max, size_t *n_seen,
+               reader_each *each, void *ctx, struct config_issues *issues, struct error *err);
+
 /** Counts missing cells and values outside their range of the row just read. */
 void reader_count(struct reader *r);
+
+/** One cell into its places of the layout (schema.h), which move on. NaN is missing.
+ *  @return false: no reader gives that */
+bool cell_spread(const struct schema_feature *f, double x, float **values, int32_t **codes);
+
+/* ---- what was found ------------------------------------------------------------------------- */
+
+/** One more warning line. */
+void summary_warn(struct cohort_summary *sum, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/** Missing cells, features that are always missing, values outside of their range; of sum->n_rows. */
+void summary_features(struct cohort_summary *sum, const struct reader *r);
 
 /** One more problem at a place of a file. */
 #define ISSUE_AT(issues, row_line, field, ...)                                                 \

@@ -173,35 +173,6 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* One cell into its places of the layout (schema.h). @return false: no import writes it */
-static bool spread(const struct schema_feature *f, double x, float **values, int32_t **codes)
-{
-    const bool missing = isnan(x);
-    if (missing && !f->may_miss) {
-        return false;
-    }
-    if (f->type == SCHEMA_CONTINUOUS) {
-        if (isinf(x)) {
-            return false;
-        }
-        *(*values)++ = missing ? 0.0F : schema_scale(f, x);
-    } else {
-        const double n = (double)f->n_categories;
-        if (!missing && !(x >= 0 && x < n && floor(x) >= x)) {
-            return false;
-        }
-        if (f->type == SCHEMA_CATEGORICAL) {
-            *(*codes)++ = (int32_t)(missing ? n : x);
-            return true;
-        }
-        *(*values)++ = missing ? 0.0F : (float)x;
-    }
-    if (f->may_miss) {
-        *(*values)++ = missing ? 1.0F : 0.0F;
-    }
-    return true;
-}
-
 static bool read_patient(struct statement *st, struct dataset *d, size_t p)
 {
     char site[SCHEMA_NAME_MAX];
@@ -229,7 +200,7 @@ static bool read_record(struct statement *st, const struct schema *s, struct dat
         return false;
     }
     for (size_t i = 0; i < s->n_features; i++) {
-        if (!spread(&s->feature[i], cell_get(cells + i * CELL_BYTES), &values, &codes)) {
+        if (!cell_spread(&s->feature[i], cell_get(cells + i * CELL_BYTES), &values, &codes)) {
             return false;
         }
     }

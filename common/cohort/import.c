@@ -63,6 +63,7 @@ struct import {
     unsigned char *cells; /* [n_features * CELL_BYTES] */
     struct config_issues *issues;
     struct cohort_summary sum;
+    size_t file;                     /* the present one */
     size_t n_seen;                   /* rows read, stored or not */
     char last_site[SCHEMA_NAME_MAX]; /* files come site by site: most rows ask for the same */
     int64_t last_site_id;
@@ -173,8 +174,10 @@ static RC patient_id(struct import *im, size_t file, const struct scan_row *row,
     return statement_run(add, err);
 }
 
-static RC take_row(struct import *im, size_t file, const struct scan_row *row, struct error *err)
+static enum rc take_row(void *import, const struct scan_row *row, struct error *err)
 {
+    struct import *im = import;
+    const size_t file = im->file;
     const struct schema *s = im->s;
     const size_t n_before = im->issues->n;
     struct reading r;
@@ -199,47 +202,6 @@ static RC take_row(struct import *im, size_t file, const struct scan_row *row, s
 }
 
 /* ---- files ---------------------------------------------------------------------------------- */
-
-static RC take_rows(struct import *im, size_t file, struct scan *scan, struct error *err)
-{
-    const size_t n_before = im->issues->n;
-    bool placed = !im->s->has_header;
-    size_t n_rows = 0;
-    struct scan_row row;
-    bool more = true;
-
-    if (placed) {
-        reader_place(&im->reader);
-    }
-    for (;;) {
-        enum rc rc = scan_next(scan, &row, &more, im->issues, err);
-        if (rc != RC_OK) {
-            return rc;
-        }
-        if (!more) {
-            break;
-        }
-        if (!placed) {
-            reader_place_header(&im->reader, &row, im->issues);
-            placed = true;
-            continue;
-        }
-        if (im->n_seen == im->limits->rows) {
-            ISSUE_AT(im->issues, row.line, 1, "more than %zu rows", im->limits->rows);
-            return RC_OK;
-        }
-        im->n_seen++;
-        n_rows++;
-        rc = take_row(im, file, &row, err);
-        if (rc != RC_OK) {
-            return rc;
-        }
-    }
-    if (n_rows == 0 && im->issues->n == n_before) {
-        config_issue(im->issues, NULL, im->s->has_header ? "no row below a header" : "no row");
-    }
-    return RC_OK;
-}
 
 /* A file that is not there is a problem of the cohort, so that all of them are named at once. */
 static RC open_file(struct import *im, size_t file, struct scan **out, struct error *err)
@@ -275,7 +237,9 @@ static RC take_file(struct import *im, size_t file, struct error *err)
     enum rc rc = open_file(im, file, &scan, err);
     if (rc == RC_OK && scan != NULL) {
         im->sum.n_files++;
-        rc = take_rows(im, file, scan, err);
+        im->file = file;
+        rc = reader_walk(&im->reader, scan, im->limits->rows, &im->n_seen, take_row, im, im->issues,
+                         err);
         if (rc != RC_OK) {
             rc = error_context(err, "%s", im->s->file[file].path);
         }
@@ -319,57 +283,62 @@ static RC compute_version(struct import *im, const struct hash *schema, struct e
     return RC_OK;
 }
 
-static void warn(struct import *im, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static void warn(struct import *im, const char *fmt, ...)
+void summary_warn(struct cohort_summary *sum, const char *fmt, ...)
 {
-    const size_t i = im->sum.n_warnings++;
+    const size_t i = sum->n_warnings++;
     if (i < COHORT_WARNINGS_SHOWN) {
         va_list ap;
         va_start(ap, fmt);
-        (void)vsnprintf(im->sum.warning[i], sizeof im->sum.warning[i], fmt, ap);
+        (void)vsnprintf(sum->warning[i], sizeof sum->warning[i], fmt, ap);
         va_end(ap);
     }
 }
 
-static void warn_one_class(struct import *im, const char *where, bool positive)
+void summary_features(struct cohort_summary *sum, const struct reader *r)
 {
-    warn(im, "%s: every label is %s: nothing can be learned or measured there", where,
-         positive ? "positive" : "negative");
+    for (size_t i = 0; i < r->s->n_features; i++) {
+        const struct schema_feature *f = &r->s->feature[i];
+        sum->n_missing_cells += r->n_missing[i];
+        if (r->n_missing[i] == sum->n_rows) {
+            summary_warn(sum, "'%s' is missing in every row", f->name);
+        }
+        if (r->n_outside[i] > 0) {
+            summary_warn(sum, "'%s': %zu of %zu values are outside of %g to %g %s and are clamped",
+                         f->name, r->n_outside[i], sum->n_rows - r->n_missing[i], f->low, f->high,
+                         f->unit);
+        }
+    }
+}
+
+static void warn_one_class(struct cohort_summary *sum, const char *where, bool positive)
+{
+    summary_warn(sum, "%s: every label is %s: nothing can be learned or measured there", where,
+                 positive ? "positive" : "negative");
 }
 
 /* What is allowed and yet most likely a mistake in the files or the schema. */
 static RC look_for_warnings(struct import *im, struct error *err)
 {
     struct statement *sites = im->query[READ_SITES];
-    const struct cohort_summary *sum = &im->sum;
+    struct cohort_summary *sum = &im->sum;
     bool row = true;
 
     if (sum->n_positive == 0 || sum->n_positive == sum->n_patients) {
-        warn_one_class(im, "the whole cohort", sum->n_positive > 0);
+        warn_one_class(sum, "the whole cohort", sum->n_positive > 0);
     } else if (sum->n_sites > 1) {
         enum rc rc = statement_step(sites, &row, err);
         for (; rc == RC_OK && row; rc = statement_step(sites, &row, err)) {
             if (statement_i64(sites, 1) == statement_i64(sites, 2)) {
                 char where[SCHEMA_NAME_MAX + 16];
                 (void)snprintf(where, sizeof where, "site '%s'", statement_text(sites, 0));
-                warn_one_class(im, where, statement_i64(sites, 1) == 1);
+                warn_one_class(sum, where, statement_i64(sites, 1) == 1);
             }
         }
         if (rc != RC_OK) {
             return rc;
         }
     }
-    for (size_t i = 0; i < im->s->n_features; i++) {
-        const struct schema_feature *f = &im->s->feature[i];
-        if (im->reader.n_missing[i] == sum->n_rows) {
-            warn(im, "'%s' is missing in every row", f->name);
-        }
-        if (im->reader.n_outside[i] > 0) {
-            warn(im, "'%s': %zu of %zu values are outside of %g to %g %s and are clamped", f->name,
-                 im->reader.n_outside[i], sum->n_rows - im->reader.n_missing[i], f->low, f->high,
-                 f->unit);
-        }
-    }
+    summary_features(&im->sum, &im->reader);
     return RC_OK;
 }
 
@@ -378,9 +347,6 @@ static RC seal(struct import *im, struct error *err)
 {
     const struct hash schema = schema_hash(im->s);
 
-    for (size_t i = 0; i < im->s->n_features; i++) {
-        im->sum.n_missing_cells += im->reader.n_missing[i];
-    }
     enum rc rc = compute_version(im, &schema, err);
     if (rc == RC_OK) {
         rc = look_for_warnings(im, err);
@@ -410,7 +376,7 @@ static RC empty_store(struct import *im, struct error *err)
 
 static RC run(struct import *im, struct error *err)
 {
-    enum rc rc = reader_init(&im->reader, im->s, err);
+    enum rc rc = reader_init(&im->reader, im->s, READER_IMPORT, err);
     if (rc == RC_OK) {
         rc = arena_init(&im->memory, arena_cost(im->s->n_features, CELL_BYTES), err);
     }

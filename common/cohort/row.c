@@ -66,9 +66,10 @@ static bool holds(const struct marks *m, const struct word *w)
 
 /* ---- ready and away ------------------------------------------------------------------------- */
 
-enum rc reader_init(struct reader *r, const struct schema *s, struct error *err)
+enum rc reader_init(struct reader *r, const struct schema *s, enum reader_purpose purpose,
+                    struct error *err)
 {
-    *r = (struct reader){.s = s};
+    *r = (struct reader){.s = s, .purpose = purpose};
     size_t cost = marks_cost(s->n_missing) + marks_cost(s->n_positive) + marks_cost(s->n_negative);
     for (size_t i = 0; i < s->n_features; i++) {
         cost += marks_cost(s->feature[i].n_categories) + marks_cost(s->feature[i].n_missing);
@@ -121,12 +122,22 @@ void reader_place(struct reader *r)
 {
     const struct schema *s = r->s;
     r->n_columns = s->n_columns;
+    const bool all = r->purpose == READER_IMPORT;
     r->patient_at = schema_column(r, s->patient_column);
-    r->site_at = schema_column(r, s->site_column);
-    r->label_at = schema_column(r, s->label_column);
+    r->site_at = all ? schema_column(r, s->site_column) : READER_NOWHERE;
+    r->label_at = all ? schema_column(r, s->label_column) : READER_NOWHERE;
     for (size_t i = 0; i < s->n_features; i++) {
         r->feature_at[i] = schema_column(r, s->feature[i].column);
     }
+}
+
+static size_t find_column(const struct scan_row *header, const char *name)
+{
+    size_t i = 0;
+    while (i < header->n_cells && strcmp(header->cell[i].text, name) != 0) {
+        i++;
+    }
+    return i < header->n_cells ? i : READER_NOWHERE;
 }
 
 static size_t header_column(const struct scan_row *header, const char *name,
@@ -135,13 +146,31 @@ static size_t header_column(const struct scan_row *header, const char *name,
     if (name[0] == '\0') {
         return READER_NOWHERE;
     }
-    for (size_t i = 0; i < header->n_cells; i++) {
-        if (strcmp(header->cell[i].text, name) == 0) {
-            return i;
-        }
+    const size_t at = find_column(header, name);
+    if (at == READER_NOWHERE) {
+        ISSUE_AT(issues, header->line, 1, "no column '%s'", name);
     }
-    ISSUE_AT(issues, header->line, 1, "no column '%s'", name);
-    return READER_NOWHERE;
+    return at;
+}
+
+/* Of new patients a whole column may well be unknown; that must be said, not guessed. */
+static size_t feature_column(const struct reader *r, const struct scan_row *header, size_t i,
+                             struct config_issues *issues)
+{
+    const struct schema_feature *f = &r->s->feature[i];
+    if (r->purpose == READER_IMPORT) {
+        return header_column(header, f->column, issues);
+    }
+    const size_t at = find_column(header, f->column);
+    if (at == READER_NOWHERE) {
+        ISSUE_AT(issues, header->line, 1, "no column '%s', which feature '%s' is read from%s",
+                 f->column, f->name,
+                 f->may_miss
+                     ? "; where its values are not known, add the column and mark its cells "
+                       "as missing"
+                     : "");
+    }
+    return at;
 }
 
 /* Names are sorted to find doubles: a header may be wide. */
@@ -178,10 +207,14 @@ void reader_place_header(struct reader *r, const struct scan_row *header,
     r->n_columns = header->n_cells;
     report_doubles(header, issues);
     r->patient_at = header_column(header, s->patient_column, issues);
-    r->site_at = header_column(header, s->site_column, issues);
-    r->label_at = header_column(header, s->label_column, issues);
+    r->site_at = READER_NOWHERE;
+    r->label_at = READER_NOWHERE;
+    if (r->purpose == READER_IMPORT) {
+        r->site_at = header_column(header, s->site_column, issues);
+        r->label_at = header_column(header, s->label_column, issues);
+    }
     for (size_t i = 0; i < s->n_features; i++) {
-        r->feature_at[i] = header_column(header, s->feature[i].column, issues);
+        r->feature_at[i] = feature_column(r, header, i, issues);
     }
 }
 
@@ -307,6 +340,34 @@ static bool read_feature(struct reader *r, const struct scan_row *row, size_t i,
     return true;
 }
 
+bool cell_spread(const struct schema_feature *f, double x, float **values, int32_t **codes)
+{
+    const bool missing = isnan(x);
+    if (missing && !f->may_miss) {
+        return false;
+    }
+    if (f->type == SCHEMA_CONTINUOUS) {
+        if (isinf(x)) {
+            return false;
+        }
+        *(*values)++ = missing ? 0.0F : schema_scale(f, x);
+    } else {
+        const double n = (double)f->n_categories;
+        if (!missing && !(x >= 0 && x < n && floor(x) >= x)) {
+            return false;
+        }
+        if (f->type == SCHEMA_CATEGORICAL) {
+            *(*codes)++ = (int32_t)(missing ? n : x);
+            return true;
+        }
+        *(*values)++ = missing ? 0.0F : (float)x;
+    }
+    if (f->may_miss) {
+        *(*values)++ = missing ? 1.0F : 0.0F;
+    }
+    return true;
+}
+
 void reader_count(struct reader *r)
 {
     for (size_t i = 0; i < r->s->n_features; i++) {
@@ -320,34 +381,94 @@ void reader_count(struct reader *r)
     }
 }
 
-void reader_read(struct reader *r, const char *file_site, const struct scan_row *row,
-                 struct reading *out, struct config_issues *issues)
+/* Who the row is of: id, and for an import the site. @return false: a problem, reported */
+static bool read_person(const struct reader *r, const char *file_site, const struct scan_row *row,
+                        struct reading *out, struct config_issues *issues)
 {
     const struct schema *s = r->s;
-    *out = (struct reading){0};
-    if (row->n_cells != r->n_columns) { /* which cell is missing is not known: none is read */
-        ISSUE_AT(issues, row->line, row->n_cells, "%zu fields, want %zu", row->n_cells,
-                 r->n_columns);
-        return;
-    }
+    const bool scoring = r->purpose == READER_SCORE;
     bool good = true;
-    if (s->site_column[0] != '\0') {
+    if (!scoring && s->site_column[0] != '\0') {
         good = read_name(r, row, r->site_at, s->site_column, out->site, issues);
-    } else {
+    } else if (!scoring) {
         (void)snprintf(out->site, sizeof out->site, "%s", file_site);
     }
     out->patient_field = 1;
     if (s->patient_from == SCHEMA_PATIENT_COLUMN) {
         out->patient_field = r->patient_at + 1; /* used only where it is there */
         good &= read_name(r, row, r->patient_at, s->patient_column, out->patient, issues);
+    } else if (scoring) {
+        (void)snprintf(out->patient, sizeof out->patient, "%zu", row->line);
     } else if (good) {
         good = number_patient(row, out->site, out->patient, issues);
     }
+    return good;
+}
+
+void reader_read(struct reader *r, const char *file_site, const struct scan_row *row,
+                 struct reading *out, struct config_issues *issues)
+{
+    const struct schema *s = r->s;
+    *out = (struct reading){0};
+    if (row->n_cells != r->n_columns) { /* which cell is missing is not known: none is read */
+        ISSUE_AT(issues, row->line, row->n_cells, "%zu fields, want %zu%s", row->n_cells,
+                 r->n_columns,
+                 r->purpose == READER_SCORE && !s->has_header
+                     ? ": without a header every column of cohort.yaml must be there; the label's "
+                       "cells may be empty"
+                     : "");
+        return;
+    }
+    bool good = read_person(r, file_site, row, out, issues);
     out->label_field = r->label_at + 1;
-    good &= read_label(r, row, &out->label, issues);
+    if (r->purpose == READER_IMPORT) {
+        good &= read_label(r, row, &out->label, issues);
+    }
     out->usable = good;
     for (size_t i = 0; i < s->n_features; i++) {
         good &= read_feature(r, row, i, issues);
     }
     out->whole = good;
+}
+
+enum rc reader_walk(struct reader *r, struct scan *scan, size_t rows_max, size_t *n_seen,
+                    reader_each *each, void *ctx, struct config_issues *issues, struct error *err)
+{
+    const size_t n_before = issues->n;
+    bool placed = !r->s->has_header;
+    size_t n_rows = 0;
+    struct scan_row row;
+    bool more = true;
+
+    if (placed) {
+        reader_place(r);
+    }
+    for (;;) {
+        enum rc rc = scan_next(scan, &row, &more, issues, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (!more) {
+            break;
+        }
+        if (!placed) {
+            reader_place_header(r, &row, issues);
+            placed = true;
+            continue;
+        }
+        if (*n_seen == rows_max) {
+            ISSUE_AT(issues, row.line, 1, "more than %zu rows", rows_max);
+            return RC_OK;
+        }
+        ++*n_seen;
+        n_rows++;
+        rc = each(ctx, &row, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    if (n_rows == 0 && issues->n == n_before) {
+        config_issue(issues, NULL, r->s->has_header ? "no row below a header" : "no row");
+    }
+    return RC_OK;
 }

@@ -1,7 +1,8 @@
 /*
  * Any bytes are a CSV file. The first byte picks a schema, the rest is the file. After an import,
  * either there is a problem and the store holds what it held, or the store holds a dataset that
- * opens, whose values are in their ranges, and that the same bytes give again.
+ * opens, whose values are in their ranges, and that the same bytes give again. The same bytes are
+ * also a file of new patients: what imports can be scored, row for row.
  */
 #include <assert.h>
 #include <stdbool.h>
@@ -79,6 +80,35 @@ static bool stored(size_t which, struct hash *version)
     return true;
 }
 
+static void read_as_new(size_t which, const struct cohort_bytes *file, bool imports, size_t n_rows)
+{
+    struct config_issues issues = {0};
+    struct cohort_summary found = {0};
+    struct error err = {0};
+    struct cohort_rows *r = NULL;
+    const enum rc rc =
+        cohort_read_rows_from(&schema[which], "new", file, &limits, &r, &found, &issues, &err);
+    if (rc != RC_OK) {
+        assert(rc == RC_INVALID);
+        assert(issues.n > 0);
+        assert(!imports);
+        return;
+    }
+    assert(r->n > 0);
+    assert(r->n == found.n_rows);
+    assert(!imports || r->n == n_rows);
+    for (size_t i = 0; i < r->n * r->n_values; i++) {
+        assert(r->values[i] >= -1.0F);
+        assert(r->values[i] <= 1.0F);
+    }
+    for (size_t i = 0; i < r->n; i++) {
+        assert(r->codes[i] >= 0);
+        assert(r->codes[i] <= 3);
+        assert(r->patient[i][0] != '\0');
+    }
+    cohort_rows_close(&r);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) {
@@ -97,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const enum rc rc =
         cohort_import_from(&schema[which], NULL, &file, &limits, store[which], &issues, &sum, &err);
     const bool holds = stored(which, &after);
+    read_as_new(which, &file, rc == RC_OK, sum.n_rows);
     if (rc == RC_OK) {
         assert(issues.n == 0);
         assert(holds);

@@ -349,6 +349,124 @@ static void nine_of_ten_cleared_is_a_specificity_of_nine_tenths(void **state)
     assert_true(got == 0.5);
 }
 
+/* The method of operating.c in its plainest words: resample, sort nothing, count everything. */
+static struct interval slow_interval(const double *score, const double *label, size_t n,
+                                     double specificity, struct rng *r)
+{
+    enum { RESAMPLES = 1000 };
+    const double zz = 1.959963984540054 * 1.959963984540054;
+    double share[RESAMPLES];
+    double mean = 0.0;
+    double sd = 0.0;
+    double value = 0.0;
+    double m = 0.0;
+    struct error err = {0};
+    for (size_t i = 0; i < n; i++) {
+        m += label[i];
+    }
+    for (size_t b = 0; b < RESAMPLES; b++) {
+        double x[N_MAX];
+        for (size_t i = 0; i < n; i++) {
+            size_t j = rng_below(r, n);
+            while (label[j] != label[i]) {
+                j = rng_below(r, n);
+            }
+            x[i] = score[j];
+        }
+        assert_int_equal(metrics_sensitivity_at(x, label, n, specificity, &value, &err), RC_OK);
+        share[b] = (value * m + zz / 2.0) / (m + zz);
+    }
+    metrics_mean_sd(share, RESAMPLES, &mean, &sd);
+    assert_int_equal(metrics_sensitivity_at(score, label, n, specificity, &value, &err), RC_OK);
+    const double p = (value * m + zz / 2.0) / (m + zz);
+    const double inflation = fmax(1.0, sd * sd / (p * (1.0 - p) * m / ((m + zz) * (m + zz))));
+    const double e = m / inflation;
+    const double middle = (value + zz / (2.0 * e)) / (1.0 + zz / e);
+    const double half =
+        sqrt(zz * value * (1.0 - value) / e + zz * zz / (4.0 * e * e)) / (1.0 + zz / e);
+    return (struct interval){value, middle - half, middle + half};
+}
+
+static void the_interval_of_a_sensitivity_equals_plain_resampling(void **state)
+{
+    (void)state;
+    struct rng r;
+    rng_init(&r, 23, "resampling");
+    for (size_t n = N_MAX / 2; n <= N_MAX; n += 3) {
+        double label[N_MAX], a[N_MAX], b[N_MAX];
+        const double wanted[] = {0.3, 0.8, 1.0};
+        draw_patients(&r, label, a, b, n);
+        for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+            struct interval got = {0};
+            struct error err = {0};
+            assert_int_equal(metrics_sensitivity_interval(a, label, n, wanted[i], &got, &err),
+                             RC_OK);
+            const struct interval want = slow_interval(a, label, n, wanted[i], &r);
+            assert_near(got.low, want.low, 0.05); /* two bootstraps differ by 0.008, rms */
+            assert_near(got.high, want.high, 0.05);
+        }
+    }
+}
+
+static void the_interval_of_a_sensitivity_covers_it(void **state)
+{
+    (void)state;
+    enum { SAMPLES = 150, ILL = 30, WELL = 30, N = ILL + WELL };
+    /* Normal scores 1.5 apart: the truth is Phi(1.5 - 1.2816). */
+    const double truth = 0.5 * erfc(-(1.5 - 1.2815515655446004) / sqrt(2.0));
+    struct error err = {0};
+    struct rng r;
+    size_t covered = 0;
+    rng_init(&r, 7, "coverage");
+    for (size_t t = 0; t < SAMPLES; t++) {
+        double score[N];
+        double label[N];
+        struct interval got = {0};
+        double value = -1.0;
+        for (size_t i = 0; i < N; i++) {
+            label[i] = i < ILL ? 1.0 : 0.0;
+            score[i] = rng_normal(&r) + 1.5 * label[i];
+        }
+        assert_int_equal(metrics_sensitivity_interval(score, label, N, 0.9, &got, &err), RC_OK);
+        assert_int_equal(metrics_sensitivity_at(score, label, N, 0.9, &value, &err), RC_OK);
+        assert_true(got.value == value);
+        assert_true(got.low <= value);
+        assert_true(got.high >= value);
+        covered += got.low <= truth && truth <= got.high;
+    }
+    /* Nominal 0.95, measured 0.93 over many samples; Wilson's interval alone has 0.73. */
+    assert_in_range(covered, SAMPLES * 88 / 100, SAMPLES);
+}
+
+static void a_sensitivity_of_one_keeps_an_interval(void **state)
+{
+    (void)state;
+    double score[20];
+    double label[20];
+    struct error err = {0};
+    struct interval a = {0};
+    struct interval b = {0};
+    for (size_t i = 0; i < 20; i++) {
+        score[i] = (double)i;
+        label[i] = i >= 10 ? 1.0 : 0.0;
+    }
+    assert_int_equal(metrics_sensitivity_interval(score, label, 20, 0.9, &a, &err), RC_OK);
+    assert_true(a.value == 1.0);
+    assert_true(a.high == 1.0);
+    assert_near(a.low, 10.0 / (10.0 + 1.959963984540054 * 1.959963984540054), 1e-12);
+    assert_int_equal(metrics_sensitivity_interval(score, label, 20, 0.9, &b, &err), RC_OK);
+    assert_memory_equal(&a, &b, sizeof a);
+    assert_int_equal(metrics_sensitivity_interval(score, label, 20, 0.0, &a, &err), RC_OK);
+    assert_true(a.value == 1.0);
+    for (size_t i = 0; i < 20; i++) {
+        score[i] = -score[i];
+    }
+    assert_int_equal(metrics_sensitivity_interval(score, label, 20, 1.0, &a, &err), RC_OK);
+    assert_true(a.value == 0.0);
+    assert_true(a.low == 0.0);
+    assert_true(a.high > 0.2);
+}
+
 static void what_is_no_score_or_no_label_is_refused(void **state)
 {
     (void)state;
@@ -375,6 +493,8 @@ static void what_is_no_score_or_no_label_is_refused(void **state)
                          RC_INVALID);
         assert_int_equal(metrics_auprc(score, label, 4, &x, &err), RC_INVALID);
         assert_int_equal(metrics_sensitivity_at(score, label, 4, 0.5, &x, &err), RC_INVALID);
+        assert_int_equal(metrics_sensitivity_interval(score, label, 4, 0.5, &interval, &err),
+                         RC_INVALID);
         assert_true(interval.value == 7.0 && x == 7.0 && p == 7.0);
     }
 }
@@ -397,6 +517,8 @@ static void one_class_or_nobody_has_no_curve(void **state)
                          RC_STATE);
         assert_int_equal(metrics_auprc(score, label, n, &x, &err), RC_STATE);
         assert_int_equal(metrics_sensitivity_at(score, label, n, 0.5, &x, &err), RC_STATE);
+        assert_int_equal(metrics_sensitivity_interval(score, label, n, 0.5, &interval, &err),
+                         RC_STATE);
         assert_true(interval.value == 7.0 && x == 7.0 && p == 7.0);
     }
 }
@@ -482,6 +604,9 @@ int main(void)
         cmocka_unit_test(precision_and_sensitivity_equal_counting),
         cmocka_unit_test(a_worked_example_of_average_precision),
         cmocka_unit_test(nine_of_ten_cleared_is_a_specificity_of_nine_tenths),
+        cmocka_unit_test(the_interval_of_a_sensitivity_equals_plain_resampling),
+        cmocka_unit_test(the_interval_of_a_sensitivity_covers_it),
+        cmocka_unit_test(a_sensitivity_of_one_keeps_an_interval),
         cmocka_unit_test(what_is_no_score_or_no_label_is_refused),
         cmocka_unit_test(one_class_or_nobody_has_no_curve),
         cmocka_unit_test(a_specificity_outside_zero_and_one_is_refused),
