@@ -34,6 +34,7 @@ enum column {
     DONE,
     TIMED_OUT,
     TIME_UP, /* in SEND, after the round's deadline */
+    WITHDRAWN,
     COLUMNS,
     IGNORED,
     REFUSED
@@ -113,6 +114,8 @@ static enum column column_of(const struct session *s, const struct session_input
         return DONE;
     case SESSION_TIMED_OUT:
         return timer_column(s, in->now_ms);
+    case SESSION_WITHDRAWN:
+        return WITHDRAWN;
     case SESSION_EVENTS:
         break;
     }
@@ -161,6 +164,13 @@ static unsigned say_decline(struct session *s, const struct session_input *in)
     (void)s;
     (void)in;
     return SESSION_SAY_DECLINE;
+}
+
+static unsigned cancel_decline(struct session *s, const struct session_input *in)
+{
+    (void)s;
+    (void)in;
+    return SESSION_CANCEL_TRAINING | SESSION_SAY_DECLINE;
 }
 
 static unsigned say_cannot(struct session *s, const struct session_input *in)
@@ -281,6 +291,7 @@ static const struct cell table[SESSION_STATES][COLUMNS] = {
         [OUTCOME]            = {nothing,        SESSION_OFFLINE},
         [DONE]               = {nothing,        SESSION_DONE},
         [TIMED_OUT]          = {say_hello,      SESSION_OFFLINE},
+        [WITHDRAWN]          = {nothing,        SESSION_OFFLINE},
     },
     [SESSION_CHECKING] = {
         [STUDY]              = {nothing,        SESSION_CHECKING},
@@ -290,14 +301,26 @@ static const struct cell table[SESSION_STATES][COLUMNS] = {
         [ACK]                = {nothing,        SESSION_CHECKING},
         [OUTCOME]            = {nothing,        SESSION_CHECKING},
         [DONE]               = {nothing,        SESSION_DONE},
+        [TIMED_OUT]          = {say_hello,      SESSION_CHECKING},
+        [WITHDRAWN]          = {say_decline,    SESSION_DECLINED},
     },
     [SESSION_DECLINED] = {
         [STUDY]              = {say_decline,    SESSION_DECLINED},
+        [POLICY_YES]         = {nothing,        SESSION_DECLINED},
+        [POLICY_NO]          = {nothing,        SESSION_DECLINED},
         [NEWER]              = {say_decline,    SESSION_DECLINED},
+        [AGAIN]              = {say_decline,    SESSION_DECLINED},
+        [FORFEITED]          = {say_decline,    SESSION_DECLINED},
+        [TRAINED]            = {nothing,        SESSION_DECLINED},
+        [FOUND_STORED]       = {nothing,        SESSION_DECLINED},
+        [CANNOT_TRAIN]       = {nothing,        SESSION_DECLINED},
+        [SENT]               = {nothing,        SESSION_DECLINED},
         [ACK]                = {nothing,        SESSION_DECLINED},
+        [OLD_OUTCOME]        = {nothing,        SESSION_DECLINED},
         [OUTCOME]            = {nothing,        SESSION_DECLINED},
         [DONE]               = {nothing,        SESSION_DONE},
         [TIMED_OUT]          = {say_hello,      SESSION_DECLINED},
+        [WITHDRAWN]          = {nothing,        SESSION_DECLINED},
     },
     [SESSION_READY] = {
         [STUDY]              = {say_accept,     SESSION_READY},
@@ -313,6 +336,7 @@ static const struct cell table[SESSION_STATES][COLUMNS] = {
         [OUTCOME]            = {keep_settled,   SESSION_READY},
         [DONE]               = {nothing,        SESSION_DONE},
         [TIMED_OUT]          = {say_hello,      SESSION_READY},
+        [WITHDRAWN]          = {say_decline,    SESSION_DECLINED},
     },
     [SESSION_TRAINING] = {
         [STUDY]              = {nothing,        SESSION_TRAINING},
@@ -327,6 +351,7 @@ static const struct cell table[SESSION_STATES][COLUMNS] = {
         [OUTCOME]            = {cancel_keep,    SESSION_READY},
         [DONE]               = {cancel,         SESSION_DONE},
         [TIMED_OUT]          = {cancel_late,    SESSION_READY},
+        [WITHDRAWN]          = {cancel_decline, SESSION_DECLINED},
     },
     [SESSION_SPEND] = {
         [STUDY]              = {nothing,        SESSION_SPEND},
@@ -351,6 +376,7 @@ static const struct cell table[SESSION_STATES][COLUMNS] = {
         [OUTCOME]            = {keep_settled,   SESSION_READY},
         [DONE]               = {nothing,        SESSION_DONE},
         [TIMED_OUT]          = {say_hello,      SESSION_READY},
+        [WITHDRAWN]          = {say_decline,    SESSION_DECLINED},
     },
     [SESSION_SEND] = {
         [STUDY]              = {nothing,        SESSION_SEND},
@@ -363,6 +389,7 @@ static const struct cell table[SESSION_STATES][COLUMNS] = {
         [DONE]               = {nothing,        SESSION_DONE},
         [TIMED_OUT]          = {send_update,    SESSION_SPENT},
         [TIME_UP]            = {say_hello,      SESSION_READY},
+        [WITHDRAWN]          = {say_decline,    SESSION_DECLINED},
     },
     [SESSION_DONE] = {
         [STUDY]              = {nothing,        SESSION_DONE},
@@ -383,6 +410,7 @@ static const struct cell table[SESSION_STATES][COLUMNS] = {
         [OLD_OUTCOME]        = {keep,           SESSION_DONE},
         [OUTCOME]            = {keep,           SESSION_DONE},
         [DONE]               = {nothing,        SESSION_DONE},
+        [WITHDRAWN]          = {nothing,        SESSION_DONE},
     },
 };
 /* clang-format on */
@@ -401,6 +429,7 @@ static int64_t deadline_of(const struct session *s, int64_t now_ms)
     switch (s->state) {
     case SESSION_OFFLINE:
         return later(now_ms, HELLO_RETRY_MS);
+    case SESSION_CHECKING: /* a person may take days */
     case SESSION_DECLINED:
         return later(now_ms, DECLINED_POLL_MS);
     case SESSION_READY:
@@ -411,7 +440,6 @@ static int64_t deadline_of(const struct session *s, int64_t now_ms)
         return s->round_deadline_ms > ack_ms ? s->round_deadline_ms : ack_ms;
     case SESSION_SEND:
         return ack_ms;
-    case SESSION_CHECKING:
     case SESSION_SPEND:
     case SESSION_DONE:
     case SESSION_STATES:
@@ -462,7 +490,7 @@ const char *session_event_name(enum session_event event)
                                        "got_round",    "trained",    "found_stored",
                                        "cannot_train", "committed",  "not_committed",
                                        "sent",         "got_ack",    "got_outcome",
-                                       "got_done",     "timed_out"};
+                                       "got_done",     "timed_out",  "withdrawn"};
     static_assert(sizeof name / sizeof name[0] == SESSION_EVENTS, "one name per event");
     return (unsigned)event < SESSION_EVENTS ? name[event] : "?";
 }

@@ -14,8 +14,8 @@
 
 enum session_state {
     SESSION_OFFLINE,  /**< nothing heard from the coordinator yet */
-    SESSION_CHECKING, /**< the trainer checks the study against policy */
-    SESSION_DECLINED, /**< said no, with a reason */
+    SESSION_CHECKING, /**< the trainer checks policy; a person decides: days, perhaps */
+    SESSION_DECLINED, /**< said no, or withdrew; with a reason */
     SESSION_READY,    /**< said yes; between rounds */
     SESSION_TRAINING,
     SESSION_SPEND, /**< the ledger is asked to commit mechanism and update */
@@ -44,6 +44,9 @@ enum session_event {
     SESSION_GOT_OUTCOME,   /**< a round ended: who contributed; round */
     SESSION_GOT_DONE,      /**< the study ended, done or failed */
     SESSION_TIMED_OUT,     /**< `now_ms` reached the deadline we asked for */
+    /** The hospital withdraws, for good; said once the ledger can spend nothing more on the study.
+     *  Refused in SPEND: raise it again after the ledger's answer. */
+    SESSION_WITHDRAWN,
     SESSION_EVENTS
 };
 
@@ -57,7 +60,7 @@ enum session_action {
     SESSION_SAY_HELLO = 1 << 0,
     SESSION_CHECK_POLICY = 1 << 1,
     SESSION_SAY_ACCEPT = 1 << 2,
-    /** The study, with the reason the trainer gave. */
+    /** The study, with the reason the trainer gave, or the hospital's on withdrawing. */
     SESSION_SAY_DECLINE = 1 << 3,
     /** Ask the trainer: it answers FOUND_STORED if the ledger has the update. An older update that
      *  is still being sent is abandoned. */
@@ -76,7 +79,7 @@ enum session_action {
     SESSION_PROTOCOL_ERROR = 1 << 10
 };
 
-/** A deadline that never comes: the machine waits for its own trainer, or for nothing. */
+/** A deadline that never comes: the machine waits for its own ledger, or for nothing. */
 #define SESSION_NEVER INT64_MAX
 
 /** Plain struct; zero-initialised is a valid OFFLINE session, also after a restart. */

@@ -218,6 +218,10 @@ enum rc train_round(const struct train_job *job, struct entropy *entropy, struct
     }
     key = coins(job, entropy);
     for (size_t s = 0; s < job->study->local.steps; s++) {
+        if (job->go_on != NULL && !job->go_on(job->go_on_ctx, s, job->study->local.steps)) {
+            rc = error_set(err, RC_STATE, "training was cancelled");
+            goto out;
+        }
         rc = step(&k, job, &key, s, entropy, &r.report, err);
         if (rc != RC_OK) {
             goto out;

@@ -10,6 +10,7 @@
 #ifndef AGENT_TRAIN_TRAIN_H
 #define AGENT_TRAIN_TRAIN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,10 @@ struct train_job {
     const real *global;     /**< [S] shared parameters of the global model */
     const void *site_state; /**< from the ledger; NULL before the first round */
     size_t site_state_bytes;
+    /** Asked before each noised step (from 0), on the training thread: false gives the round up.
+     *  NULL: never asked. */
+    bool (*go_on)(void *ctx, size_t step, size_t steps);
+    void *go_on_ctx;
 };
 
 /** Figures for the site's own eyes; none of them leaves. */
@@ -57,6 +62,7 @@ struct train_result {
  *                coins come from the study's public seed, so that runs repeat.
  * @retval RC_FORMAT  the site state is not of this model
  * @retval RC_NUMERIC training diverged: nothing to commit
+ * @retval RC_STATE   `go_on` said no: nothing is released, and what was computed is wiped
  * @retval RC_NOMEM
  */
 RC train_round(const struct train_job *job, struct entropy *entropy, struct train_result *out,

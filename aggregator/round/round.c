@@ -64,6 +64,7 @@ enum column {
     COMMITTED_LAST,
     NOT_COMMITTED,
     TIMED_OUT,
+    ABORTED,
     COLUMNS,
     IGNORED,
     REFUSED
@@ -140,6 +141,8 @@ static enum column column_of(const struct round_machine *m, const struct round_i
         return NOT_COMMITTED;
     case ROUND_TIMED_OUT:
         return in->now_ms < m->deadline_ms ? IGNORED : TIMED_OUT;
+    case ROUND_ABORTED:
+        return ABORTED;
     case ROUND_EVENTS:
         break;
     }
@@ -263,6 +266,7 @@ static const struct cell table[ROUND_STATES][COLUMNS] = {
         [DECLINE_FIRST]  = {decline,              ROUND_JOINING},
         [DECLINE_AGAIN]  = {nothing,              ROUND_JOINING},
         [TIMED_OUT]      = {nothing,              ROUND_JOINING},
+        [ABORTED]        = {nothing,              ROUND_FAILED},
     },
     [ROUND_OPEN] = {
         [HELLO]          = {reply_study,          ROUND_OPEN},
@@ -278,6 +282,7 @@ static const struct cell table[ROUND_STATES][COLUMNS] = {
         [CANNOT_AGAIN]   = {reply_ack,            ROUND_OPEN},
         [CANNOT_PAST]    = {reply_outcome,        ROUND_OPEN},
         [TIMED_OUT]      = {nothing,              ROUND_OPEN},
+        [ABORTED]        = {nothing,              ROUND_FAILED},
     },
     [ROUND_MERGING] = {
         [HELLO]          = {reply_study,          ROUND_MERGING},
@@ -309,6 +314,7 @@ static const struct cell table[ROUND_STATES][COLUMNS] = {
         [CANNOT_FIRST]   = {reply_done,           ROUND_DONE},
         [CANNOT_AGAIN]   = {reply_done,           ROUND_DONE},
         [CANNOT_PAST]    = {reply_done,           ROUND_DONE},
+        [ABORTED]        = {nothing,              ROUND_DONE},
     },
     [ROUND_FAILED] = {
         [HELLO]          = {reply_done,           ROUND_FAILED},
@@ -323,6 +329,7 @@ static const struct cell table[ROUND_STATES][COLUMNS] = {
         [CANNOT_FIRST]   = {reply_done,           ROUND_FAILED},
         [CANNOT_AGAIN]   = {reply_done,           ROUND_FAILED},
         [CANNOT_PAST]    = {reply_done,           ROUND_FAILED},
+        [ABORTED]        = {nothing,              ROUND_FAILED},
     },
 };
 /* clang-format on */
@@ -475,8 +482,9 @@ const char *round_state_name(enum round_state state)
 
 const char *round_event_name(enum round_event event)
 {
-    static const char *const name[] = {"got_hello",  "got_accept", "got_decline",   "got_update",
-                                       "got_cannot", "committed",  "not_committed", "timed_out"};
+    static const char *const name[] = {"got_hello",     "got_accept", "got_decline",
+                                       "got_update",    "got_cannot", "committed",
+                                       "not_committed", "timed_out",  "aborted"};
     static_assert(sizeof name / sizeof name[0] == ROUND_EVENTS, "one name per event");
     return (unsigned)event < ROUND_EVENTS ? name[event] : "?";
 }

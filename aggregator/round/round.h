@@ -19,7 +19,7 @@ enum round_state {
     ROUND_OPEN,    /**< a round is announced; collecting updates */
     ROUND_MERGING, /**< sum, model and outcome are being committed */
     ROUND_DONE,    /**< all rounds reached quorum */
-    ROUND_FAILED,  /**< quorum missed or out of reach, or the commit failed */
+    ROUND_FAILED,  /**< quorum missed or out of reach, the commit failed, or people stopped it */
     ROUND_STATES
 };
 
@@ -32,6 +32,9 @@ enum round_event {
     ROUND_COMMITTED,  /**< model, outcome and audit entry are one finished transaction */
     ROUND_NOT_COMMITTED,
     ROUND_TIMED_OUT, /**< `now_ms` reached deadline_ms */
+    /** The coordinator's people stop the study; the reason is the driver's. Refused in MERGING:
+     *  raise it again after COMMITTED. */
+    ROUND_ABORTED,
     ROUND_EVENTS
 };
 

@@ -103,7 +103,7 @@ void coordinator_stop(struct fleet_coordinator *c)
     free(c->machine);
     free(c->model);
     free(c->state);
-    *c = (struct fleet_coordinator){0};
+    *c = (struct fleet_coordinator){.abort_due = c->abort_due};
 }
 
 /* ---- actions --------------------------------------------------------------------------------- */
@@ -180,8 +180,12 @@ static enum rc keep(struct fleet *f, unsigned actions, const struct fleet_event 
         bool contributed[ROUND_SITES_MAX];
         contributed_of(m, contributed);
         char reason[240];
-        (void)snprintf(reason, sizeof reason, "%zu of %zu contributed, quorum is %zu",
-                       round_contributors(m), m->n_sites, m->quorum);
+        if (c->abort_due) {
+            (void)snprintf(reason, sizeof reason, "stopped by the coordinator's people");
+        } else {
+            (void)snprintf(reason, sizeof reason, "%zu of %zu contributed, quorum is %zu",
+                           round_contributors(m), m->n_sites, m->quorum);
+        }
         rc = registry_commit_failure(c->registry, &f->study_hash, m->round, contributed, m->n_sites,
                                      reason, f->now_ms, err);
     }
@@ -311,4 +315,16 @@ enum rc coordinator_time_out(struct fleet *f, struct error *err)
 {
     const struct round_input in = {.event = ROUND_TIMED_OUT, .now_ms = f->now_ms};
     return act(f, round_step(f->coordinator.machine, &in), NULL, err);
+}
+
+enum rc coordinator_decide(struct fleet *f, struct error *err)
+{
+    struct fleet_coordinator *c = &f->coordinator;
+    if (!c->abort_due || c->machine->state == ROUND_MERGING) {
+        return RC_OK; /* the model that is being committed is announced first */
+    }
+    const struct round_input in = {.event = ROUND_ABORTED, .now_ms = f->now_ms};
+    const enum rc rc = act(f, round_step(c->machine, &in), NULL, err);
+    c->abort_due = false;
+    return rc;
 }

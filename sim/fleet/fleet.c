@@ -92,6 +92,26 @@ static enum rc kill_due(struct fleet *f, struct error *err)
     return rc;
 }
 
+/* People decide, and the machines are told as soon as they can hear it. */
+static enum rc decisions_due(struct fleet *f, struct error *err)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < f->p->n_decisions; i++) {
+        if (f->p->decision[i].after != f->events) {
+            continue;
+        }
+        if (f->p->decision[i].party == FLEET_COORDINATOR) {
+            f->coordinator.abort_due = true;
+        } else {
+            rc = site_withdraw(f, &f->site[f->p->decision[i].party], err);
+        }
+    }
+    for (size_t i = 0; rc == RC_OK && i < f->p->study->n_sites; i++) {
+        rc = site_decide(f, &f->site[i], err);
+    }
+    return rc == RC_OK ? coordinator_decide(f, err) : rc;
+}
+
 /* The coordinator is done or has failed, and every site knows. */
 static bool ended(const struct fleet *f)
 {
@@ -125,6 +145,7 @@ static enum rc site_result(struct fleet *f, size_t i, struct fleet_site_result *
         memcpy(r->state, state, n);
         r->state_bytes = n;
     }
+    r->contributed = m->state == ROUND_DONE && m->part[i] == ROUND_CONTRIBUTED;
     if (m->member[i] != ROUND_ACCEPTED) {
         (void)snprintf(r->declined, sizeof r->declined, "%s",
                        s->reason[0] != '\0' ? s->reason : "did not answer");
@@ -225,6 +246,9 @@ enum rc fleet_run(const struct fleet_params *p, struct fleet_result *out, struct
         rc = one_event(&f, err);
         if (rc == RC_OK) {
             rc = kill_due(&f, err);
+        }
+        if (rc == RC_OK) {
+            rc = decisions_due(&f, err);
         }
     }
     if (rc == RC_OK) {

@@ -29,6 +29,13 @@ struct fleet_kill {
     size_t party;
 };
 
+/** Somebody's decision, once `after` events have been handled: a hospital withdraws, or the
+ *  coordinator's people stop the study. It survives every kill, as their files do. */
+struct fleet_decision {
+    uint64_t after;
+    size_t party; /**< FLEET_COORDINATOR: abort; a site: withdraw */
+};
+
 /** What is watched from outside; the pointer may be NULL. Called on the running thread. */
 struct fleet_watch {
     void *ctx;
@@ -48,10 +55,13 @@ struct fleet_params {
     uint64_t seed;                      /**< replayed entropy of the sites: protects nobody */
     const struct fleet_kill *kill;
     size_t n_kills;
+    const struct fleet_decision *decision;
+    size_t n_decisions;
     struct fleet_watch watch;
 };
 
 struct fleet_site_result {
+    bool contributed;     /**< to the last round; false unless the study is done */
     char declined[240];   /**< the site's sentence, "" if it took part */
     double epsilon_spent; /**< of this study at its delta, as its ledger says; INFINITY without
                                     noise, 0 if it never contributed */

@@ -74,7 +74,9 @@ struct fleet_site {
     uint64_t incarnation;
     real *model; /**< [S] global model of the present round */
     struct hash model_hash;
-    char reason[240]; /**< of the last DECLINE or CANNOT */
+    char reason[240];    /**< of the last DECLINE or CANNOT */
+    bool withdrawn;      /**< a person's word: survives a kill, as consent.db does */
+    bool withdrawal_due; /**< and the session has not taken it yet */
 };
 
 struct fleet_coordinator {
@@ -83,6 +85,8 @@ struct fleet_coordinator {
     struct merge *merge;
     real *model;          /**< [S] newest */
     unsigned char *state; /**< server state */
+    /** What people asked for, until the machine has taken it: survives a kill, as the registry does. */
+    bool abort_due;
 };
 
 struct fleet {
@@ -107,10 +111,15 @@ void site_stop(struct fleet_site *s);
 RC site_handle(struct fleet *f, struct fleet_site *s, const struct fleet_event *e,
                struct error *err);
 RC site_time_out(struct fleet *f, struct fleet_site *s, struct error *err);
+/** A person withdraws; site_decide tells the session as soon as it can hear it. */
+RC site_withdraw(struct fleet *f, struct fleet_site *s, struct error *err);
+RC site_decide(struct fleet *f, struct fleet_site *s, struct error *err);
 
 RC coordinator_start(struct fleet *f, struct error *err);
 void coordinator_stop(struct fleet_coordinator *c);
 RC coordinator_handle(struct fleet *f, const struct fleet_event *e, struct error *err);
 RC coordinator_time_out(struct fleet *f, struct error *err);
+/** Tells the machine of an abort as soon as it can hear it. */
+RC coordinator_decide(struct fleet *f, struct error *err);
 
 #endif

@@ -9,6 +9,8 @@
 
 static enum rc act(struct fleet *f, struct fleet_site *s, unsigned actions, struct error *err);
 
+static const char withdrew[] = "the hospital has withdrawn from the study";
+
 static const struct study *study_of(const struct fleet *f)
 {
     return f->p->study;
@@ -74,10 +76,23 @@ static enum rc answer(struct fleet *f, const struct fleet_site *s, enum session_
     return fleet_send(f, e, 0, NULL, 0, err);
 }
 
+/* A withdrawal that could not be heard before: raised after the step, and before its actions are
+ * carried out. An update that was only just committed does not leave any more. */
+static unsigned with_withdrawal(const struct fleet *f, struct fleet_site *s, unsigned actions)
+{
+    if (!s->withdrawal_due || s->session.state == SESSION_SPEND) {
+        return actions; /* a commit that was asked for is answered first */
+    }
+    s->withdrawal_due = false;
+    (void)snprintf(s->reason, sizeof s->reason, "%s", withdrew);
+    const struct session_input in = {.event = SESSION_WITHDRAWN, .now_ms = f->now_ms};
+    return (actions & ~(unsigned)SESSION_SEND_UPDATE) | session_step(&s->session, &in);
+}
+
 static enum rc step(struct fleet *f, struct fleet_site *s, const struct session_input *in,
                     struct error *err)
 {
-    return act(f, s, session_step(&s->session, in), err);
+    return act(f, s, with_withdrawal(f, s, session_step(&s->session, in)), err);
 }
 
 /* ---- the trainer's side ---------------------------------------------------------------------- */
@@ -85,6 +100,10 @@ static enum rc step(struct fleet *f, struct fleet_site *s, const struct session_
 static enum rc check_policy(struct fleet *f, struct fleet_site *s, struct error *err)
 {
     struct error refusal = {0};
+    if (s->withdrawn) {
+        (void)snprintf(s->reason, sizeof s->reason, "%s", withdrew);
+        return answer(f, s, SESSION_POLICY_NO, 0, err);
+    }
     const enum rc rc = ledger_join(s->ledger, study_of(f), &f->study_hash,
                                    f->p->data[s->index]->n_patients, f->now_ms, &refusal);
     if (rc == RC_OK) {
@@ -331,6 +350,19 @@ enum rc site_handle(struct fleet *f, struct fleet_site *s, const struct fleet_ev
         break;
     }
     return error_set(err, RC_STATE, "message %d does not go to a site", (int)e->kind);
+}
+
+/* The ledger first: whatever is on its way to it, such as a commit, is refused from now on. */
+enum rc site_withdraw(struct fleet *f, struct fleet_site *s, struct error *err)
+{
+    s->withdrawn = true;
+    s->withdrawal_due = true;
+    return end_study(f, s, err);
+}
+
+enum rc site_decide(struct fleet *f, struct fleet_site *s, struct error *err)
+{
+    return act(f, s, with_withdrawal(f, s, SESSION_NOTHING), err);
 }
 
 enum rc site_time_out(struct fleet *f, struct fleet_site *s, struct error *err)

@@ -134,6 +134,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (before.state == ROUND_DONE || before.state == ROUND_FAILED) {
             assert(m.state == before.state);
         }
+        if (in.event == ROUND_ABORTED) {
+            assert(m.state == ROUND_FAILED || m.state == ROUND_DONE);
+        }
         keep(&d, &m, before.round, actions, &in);
         hold(&m, &d, actions);
     }

@@ -52,6 +52,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (before.state == SESSION_DONE) {
             assert(s.state == SESSION_DONE);
         }
+        if (in.event == SESSION_WITHDRAWN) {
+            assert(s.state == SESSION_DECLINED || s.state == SESSION_OFFLINE ||
+                   s.state == SESSION_DONE);
+        }
+        if (before.state == SESSION_DECLINED) { /* no means no, to the end */
+            assert(s.state == SESSION_DECLINED || s.state == SESSION_DONE);
+        }
         /* The ledger of this life and the ones before. */
         if (in.event == SESSION_COMMITTED && before.state == SESSION_SPEND &&
             in.round == before.round) {
@@ -81,7 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         /* Whoever waits for the coordinator has a timer. */
         if (s.state == SESSION_READY || s.state == SESSION_TRAINING || s.state == SESSION_SPENT ||
-            s.state == SESSION_SEND || s.state == SESSION_DECLINED || s.state == SESSION_OFFLINE) {
+            s.state == SESSION_SEND || s.state == SESSION_DECLINED || s.state == SESSION_CHECKING ||
+            s.state == SESSION_OFFLINE) {
             assert(s.deadline_ms < SESSION_NEVER);
         }
     }

@@ -18,6 +18,7 @@
 #include "tests/support/cohort.h"
 
 enum { SITES = 4, ROUNDS = 3 };
+#define NOBODY (SIZE_MAX - 1)
 
 struct world {
     struct schema schema;
@@ -30,7 +31,7 @@ struct world {
     /* what was seen leaving: one hash for each (site, round), and how often */
     struct hash released[SITES][ROUNDS + 1];
     size_t times[SITES][ROUNDS + 1];
-    bool two_updates, without_row;
+    bool two_updates, without_row, after_the_end;
 };
 
 static const char *const names[SITES] = {"a", "b", "c", "d"};
@@ -75,7 +76,12 @@ static void world_init(struct world *w, enum study_noise noise)
                                               .min_patients = 1,
                                               .min_sites = 1};
     }
-    assert_int_equal(study_plan(&w->study, &err), RC_OK);
+    static double solved; /* the same in every noisy world: solved once */
+    if (noise == STUDY_NOISE_NONE || solved == 0.0) {
+        assert_int_equal(study_plan(&w->study, &err), RC_OK);
+        solved = noise == STUDY_NOISE_NONE ? solved : w->study.privacy.noise_multiplier;
+    }
+    w->study.privacy.noise_multiplier = noise == STUDY_NOISE_NONE ? 0.0 : solved;
     assert_int_equal(model_open(&w->study.model, &w->schema, &w->model, &err), RC_OK);
 }
 
@@ -140,11 +146,23 @@ static void seen_leaving(void *ctx, size_t site, uint64_t round, const void *upd
         stored != n || memcmp(bytes, update, n) != 0) {
         w->without_row = true;
     }
+    struct ledger_forecast f = {0};
+    if (l != NULL && (ledger_what_if(l, &w->study, &study, 20, &f, &err) != RC_OK ||
+                      strstr(f.reason, "has ended") != NULL)) {
+        w->after_the_end = true;
+    }
     ledger_close(&l);
 }
 
-static void run(struct world *w, const struct fleet_kill *kill, size_t n_kills,
-                struct fleet_result *out)
+/* Kills and decisions of one world. */
+struct day {
+    const struct fleet_kill *kill;
+    size_t n_kills;
+    const struct fleet_decision *decision;
+    size_t n_decisions;
+};
+
+static void run_day(struct world *w, const struct day *day, struct fleet_result *out)
 {
     struct error err = {0};
     const struct fleet_params p = {.study = &w->study,
@@ -154,14 +172,22 @@ static void run(struct world *w, const struct fleet_kill *kill, size_t n_kills,
                                    .policy = w->policy,
                                    .folder = w->folder[0] == '\0' ? NULL : w->folder,
                                    .seed = 5,
-                                   .kill = kill,
-                                   .n_kills = n_kills,
+                                   .kill = day->kill,
+                                   .n_kills = day->n_kills,
+                                   .decision = day->decision,
+                                   .n_decisions = day->n_decisions,
                                    .watch = {.ctx = w, .release = seen_leaving}};
     const enum rc rc = fleet_run(&p, out, &err);
     if (rc != RC_OK) {
         print_error("%s\n", err.text);
     }
     assert_int_equal(rc, RC_OK);
+}
+
+static void run(struct world *w, const struct fleet_kill *kill, size_t n_kills,
+                struct fleet_result *out)
+{
+    run_day(w, &(struct day){.kill = kill, .n_kills = n_kills}, out);
 }
 
 static void an_undisturbed_study_ends_with_everybody_in_it(void **state)
@@ -375,6 +401,158 @@ static void a_failed_study_leaves_no_promise_behind(void **state)
     world_release(&w);
 }
 
+/* ---- people decide in mid-study -------------------------------------------------------------- */
+
+/* The site's ledger as another reader finds it: what left is there, and no more can be spent. */
+static void ledger_has_ended(struct world *w, size_t site)
+{
+    struct error err = {0};
+    struct ledger *l = NULL;
+    char path[512];
+    const struct hash schema = schema_hash(&w->schema);
+    const struct hash study = study_hash(&w->study, &schema);
+    struct ledger_forecast f = {0};
+    fleet_ledger_path(w->folder, names[site], path);
+    assert_int_equal(ledger_open(path, &w->policy[site], &l, &err), RC_OK);
+    assert_int_equal(ledger_what_if(l, &w->study, &study, 18 + site, &f, &err), RC_OK);
+    assert_true(f.epsilon_promised == f.epsilon_spent); /* what was left is free again */
+    for (size_t round = 1; round <= ROUNDS; round++) {
+        const void *bytes = NULL;
+        size_t n = 0;
+        bool found = false;
+        assert_int_equal(ledger_stored(l, &study, round, &found, &bytes, &n, &err), RC_OK);
+        assert_true(found || w->times[site][round] == 0);
+        const struct ledger_spend more = {.study = study,
+                                          .round = round,
+                                          .mechanism = {.q = 0.7, .sigma = 1.0, .steps = 2},
+                                          .update = "u",
+                                          .update_bytes = 1,
+                                          .site_state = "s",
+                                          .site_state_bytes = 1};
+        assert_int_equal(ledger_spend(l, &more, &err), RC_STATE);
+    }
+    ledger_close(&l);
+}
+
+/* A world with one decision and perhaps a kill right after it. */
+static void run_decided(struct world *w, enum study_noise noise,
+                        const struct fleet_decision *decision, size_t killed,
+                        struct fleet_result *r)
+{
+    const struct fleet_kill kill = {decision->after, killed};
+    world_init(w, noise);
+    folder_make(w);
+    run_day(w,
+            &(struct day){.kill = &kill,
+                          .n_kills = killed == NOBODY ? 0 : 1,
+                          .decision = decision,
+                          .n_decisions = 1},
+            r);
+    assert_false(w->two_updates);
+    assert_false(w->without_row);
+    assert_false(w->after_the_end);
+    for (size_t i = 0; i < SITES; i++) {
+        ledger_has_ended(w, i);
+    }
+}
+
+static uint64_t events_of_a_calm_study(void)
+{
+    struct world w;
+    struct fleet_result r = {0};
+    world_init(&w, STUDY_NOISE_SITE);
+    run(&w, NULL, 0, &r);
+    const uint64_t events = r.events;
+    fleet_result_release(&r);
+    world_release(&w);
+    return events;
+}
+
+static void a_site_that_withdraws_releases_nothing_more_and_the_others_go_on(void **state)
+{
+    (void)state;
+    enum { LEAVING = 1 };
+    static const size_t killed[] = {NOBODY, LEAVING, FLEET_COORDINATOR};
+    const uint64_t events = events_of_a_calm_study();
+    size_t most = 0;
+    size_t in_the_last = 0;
+    for (size_t k = 0; k < sizeof killed / sizeof killed[0]; k++) {
+        for (uint64_t after = 1; after <= events; after += killed[k] == NOBODY ? 2 : 3) {
+            struct world w;
+            struct fleet_result r = {0};
+            const struct fleet_decision leaves = {after, LEAVING};
+            size_t left = 0;
+            run_decided(&w, killed[k] == NOBODY ? STUDY_NOISE_SITE : STUDY_NOISE_NONE, &leaves,
+                        killed[k], &r);
+            assert_true(r.done); /* quorum is 3 of 4 */
+            for (size_t i = 0; i < SITES; i++) {
+                assert_true(i == LEAVING || r.site[i].contributed);
+            }
+            for (size_t round = 1; round <= ROUNDS; round++) {
+                left += w.times[LEAVING][round] > 0;
+            }
+            assert_true(killed[k] != NOBODY || left >= most); /* later decided, no fewer gone */
+            most = left > most ? left : most;
+            in_the_last += r.site[LEAVING].contributed;
+            assert_true(left == 0 || r.site[LEAVING].epsilon_spent > 0.0); /* and stays spent */
+            if (r.site[LEAVING].declined[0] != '\0') {
+                assert_non_null(strstr(r.site[LEAVING].declined, "has withdrawn"));
+            }
+            fleet_result_release(&r);
+            folder_drop(&w);
+            world_release(&w);
+        }
+    }
+    assert_int_equal(most, ROUNDS); /* too late to matter, and early enough to: both were met */
+    assert_true(in_the_last > 0);
+    assert_true(in_the_last < events);
+}
+
+static void a_withdrawal_below_quorum_fails_the_study(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result r = {0};
+    const struct fleet_decision leave[] = {{30, 0}, {31, 3}};
+    world_init(&w, STUDY_NOISE_SITE);
+    folder_make(&w);
+    run_day(&w, &(struct day){.decision = leave, .n_decisions = 2}, &r);
+    assert_false(r.done);
+    assert_non_null(strstr(r.reason, "quorum is 3"));
+    assert_false(w.after_the_end);
+    fleet_result_release(&r);
+    folder_drop(&w);
+    world_release(&w);
+}
+
+static void a_study_that_is_stopped_ends_everywhere_and_says_so(void **state)
+{
+    (void)state;
+    static const size_t killed[] = {NOBODY, 2, FLEET_COORDINATOR};
+    const uint64_t events = events_of_a_calm_study();
+    uint64_t rounds = 0;
+    size_t too_late = 0;
+    for (size_t k = 0; k < sizeof killed / sizeof killed[0]; k++) {
+        for (uint64_t after = 1; after < events; after += killed[k] == NOBODY ? 1 : 3) {
+            struct world w;
+            struct fleet_result r = {0};
+            const struct fleet_decision stop = {after, FLEET_COORDINATOR};
+            run_decided(&w, STUDY_NOISE_NONE, &stop, killed[k], &r);
+            assert_true(r.done == (r.rounds == ROUNDS)); /* a model that is there was announced */
+            if (!r.done) {
+                assert_string_equal(r.reason, "stopped by the coordinator's people");
+            }
+            too_late += r.done;
+            rounds = r.done || r.rounds < rounds ? rounds : r.rounds;
+            fleet_result_release(&r);
+            folder_drop(&w);
+            world_release(&w);
+        }
+    }
+    assert_int_equal(rounds, ROUNDS - 1); /* stopped in every round, and after the last */
+    assert_true(too_late > 0);
+}
+
 /* Kill each party after each number of events of the undisturbed study. */
 static void kill_everywhere(enum study_noise noise)
 {
@@ -405,6 +583,7 @@ static void kill_everywhere(enum study_noise noise)
             assert_int_equal(r.contributors, SITES);
             assert_false(w.two_updates);
             assert_false(w.without_row);
+            assert_false(w.after_the_end);
             if (noise == STUDY_NOISE_NONE) {
                 assert_memory_equal(r.model, calm.model, w.model.table.S * sizeof(real));
             } else {
@@ -446,6 +625,9 @@ int main(void)
         cmocka_unit_test(below_quorum_the_study_fails_and_says_so),
         cmocka_unit_test(what_was_foretold_is_what_the_ledger_says),
         cmocka_unit_test(a_failed_study_leaves_no_promise_behind),
+        cmocka_unit_test(a_site_that_withdraws_releases_nothing_more_and_the_others_go_on),
+        cmocka_unit_test(a_withdrawal_below_quorum_fails_the_study),
+        cmocka_unit_test(a_study_that_is_stopped_ends_everywhere_and_says_so),
         cmocka_unit_test(killed_anywhere_without_noise_the_model_is_the_same_to_the_byte),
         cmocka_unit_test(killed_anywhere_with_noise_nothing_is_released_twice_or_unspent),
     };

@@ -79,7 +79,8 @@ struct faults {
     double lose, repeat, delay_long; /* chances of a message */
     double kill;                     /* chance of somebody at each tick */
     double cannot, no_commit, refuse;
-    int64_t until_ms; /* then the world is kind */
+    double withdraw, abort; /* chance of a decision before each event */
+    int64_t until_ms;       /* then the world is kind */
 };
 
 struct world {
@@ -106,6 +107,10 @@ struct world {
     bool refuses[SITES];        /* its policy forbids the study */
     uint64_t outcomes_kept[SITES];
     struct round_machine machine;
+
+    bool withdrawn[SITES],
+        withdrawal_heard[SITES]; /* the word on disk; this life's session knows */
+    bool aborted, abort_heard;   /* on disk */
 
     struct ledger_disk ledger[SITES];
     struct registry_disk registry;
@@ -250,6 +255,7 @@ static void site_action(struct world *w, size_t site, enum session_action action
         break;
     case SESSION_SEND_UPDATE:
         CHECK(w, w->ledger[site].held[s->round]); /* promise 1 */
+        CHECK(w, !w->withdrawn[site]);            /* promise 13 */
         item.kind = M_UPDATE;
         item.value = w->ledger[site].update[s->round];
         say(w, item);
@@ -270,6 +276,26 @@ static void site_action(struct world *w, size_t site, enum session_action action
     }
 }
 
+/* The hospital's word could not be heard before: with the step, before its actions. */
+static unsigned with_withdrawal(struct world *w, size_t site, unsigned actions)
+{
+    struct session *s = &w->session[site];
+    if (!w->withdrawn[site] || w->withdrawal_heard[site]) {
+        return actions;
+    }
+    struct session before;
+    memcpy(&before, s, sizeof before);
+    const struct session_input in = {.event = SESSION_WITHDRAWN, .now_ms = w->now_ms};
+    const unsigned more = session_step(s, &in);
+    if (more == SESSION_PROTOCOL_ERROR) {
+        CHECK(w, before.state == SESSION_SPEND);
+        CHECK(w, memcmp(s, &before, sizeof before) == 0); /* promise 11 */
+        return actions;
+    }
+    w->withdrawal_heard[site] = true;
+    return (actions & ~(unsigned)SESSION_SEND_UPDATE) | more;
+}
+
 static void site_step(struct world *w, size_t site, enum session_event event,
                       const struct item *cause)
 {
@@ -287,12 +313,13 @@ static void site_step(struct world *w, size_t site, enum session_event event,
                                      .round_deadline_ms = event == SESSION_GOT_ROUND
                                                               ? w->now_ms + cause->left_ms
                                                               : 0};
-    const unsigned actions = session_step(s, &in);
+    unsigned actions = session_step(s, &in);
     CHECK(w, s->round >= before.round); /* promise 4 */
     if (actions == SESSION_PROTOCOL_ERROR) {
         CHECK(w, memcmp(s, &before, sizeof before) == 0); /* promise 11 */
         w->refusals++;
     }
+    actions = with_withdrawal(w, site, actions);
     if (event == SESSION_GOT_ROUND && s->state == SESSION_TRAINING && s->round == cause->round) {
         w->model_seen[site] = cause->value;
     }
@@ -329,7 +356,7 @@ static void trainer_answers(struct world *w, const struct item *item)
 static void ledger_commits(struct world *w, const struct item *item)
 {
     const size_t site = item->party;
-    if (chance(w, w->faults.no_commit)) {
+    if (w->withdrawn[site] || chance(w, w->faults.no_commit)) { /* ended in the ledger */
         site_step(w, site, SESSION_NOT_COMMITTED, item);
         return;
     }
@@ -549,6 +576,7 @@ static void revive(struct world *w, size_t party)
     w->down[party] = false;
     if (party != COORDINATOR) {
         memset(&w->session[party], 0, sizeof w->session[party]);
+        w->withdrawal_heard[party] = false;
         return;
     }
     rebuild(w, &w->machine);
@@ -563,7 +591,9 @@ static void reach_site(struct world *w, const struct item *item)
         [M_OUTCOME] = SESSION_GOT_OUTCOME, [M_DONE] = SESSION_GOT_DONE,   [L_SENT] = SESSION_SENT};
 
     if (item->kind == L_POLICY) {
-        site_step(w, item->party, w->refuses[item->party] ? SESSION_POLICY_NO : SESSION_POLICY_YES,
+        site_step(w, item->party,
+                  w->refuses[item->party] || w->withdrawn[item->party] ? SESSION_POLICY_NO
+                                                                       : SESSION_POLICY_YES,
                   item);
     } else if (item->kind == L_TRAINED) {
         trainer_answers(w, item);
@@ -621,9 +651,31 @@ static bool over(const struct world *w)
     return ended;
 }
 
+/* People decide between two events; the word is on disk before a machine hears it. */
+static void people(struct world *w)
+{
+    const struct item nobody = {.from = SITES};
+    for (size_t i = 0; i < SITES; i++) {
+        w->withdrawn[i] = w->withdrawn[i] || chance(w, w->faults.withdraw);
+        if (w->withdrawn[i] && !w->withdrawal_heard[i] && !w->down[i] &&
+            w->session[i].state != SESSION_SPEND) {
+            w->withdrawal_heard[i] = true;
+            site_step(w, i, SESSION_WITHDRAWN, &nobody);
+        }
+    }
+    w->aborted = w->aborted || chance(w, w->faults.abort);
+    if (w->aborted && !w->abort_heard && !w->down[COORDINATOR] &&
+        w->machine.state != ROUND_MERGING) {
+        coordinator_step(w, ROUND_ABORTED, &nobody);
+        w->abort_heard = true;
+        CHECK(w, w->registry.failed || w->registry.finished == ROUNDS);
+    }
+}
+
 /* The next thing that happens: a timer, or the earliest item. */
 static void advance(struct world *w)
 {
+    people(w);
     size_t ringing = 0;
     for (size_t i = 1; i < PARTIES; i++) {
         ringing = deadline(w, i) < deadline(w, ringing) ? i : ringing;
@@ -747,7 +799,7 @@ static void on_seeded_bad_days_the_study_ends_and_says_who_contributed(void **st
 {
     (void)state;
     enum { FIRST = 1, DAYS = 400 };
-    size_t done = 0, failed = 0;
+    size_t done = 0, failed = 0, withdrawals = 0, aborts = 0;
     struct world *w = &world;
     for (uint64_t seed = FIRST; seed < FIRST + DAYS; seed++) {
         begin(w, seed, 2);
@@ -761,6 +813,8 @@ static void on_seeded_bad_days_the_study_ends_and_says_who_contributed(void **st
                                     .cannot = .1 * rng_uniform(&w->rng),
                                     .no_commit = .05 * rng_uniform(&w->rng),
                                     .refuse = .1 * rng_uniform(&w->rng),
+                                    .withdraw = seed % 4 == 1 ? .004 * rng_uniform(&w->rng) : 0,
+                                    .abort = seed % 8 == 2 ? .01 * rng_uniform(&w->rng) : 0,
                                     .until_ms = 600000};
         for (size_t i = 0; i < SITES; i++) {
             w->refuses[i] = rng_uniform(&w->rng) < w->faults.refuse;
@@ -769,6 +823,11 @@ static void on_seeded_bad_days_the_study_ends_and_says_who_contributed(void **st
         done += w->machine.state == ROUND_DONE;
         failed += w->machine.state == ROUND_FAILED;
         CHECK(w, w->registry.failed == (w->machine.state == ROUND_FAILED));
+        CHECK(w, !w->aborted || w->registry.failed || w->registry.finished == ROUNDS);
+        aborts += w->aborted && w->registry.failed;
+        for (size_t i = 0; i < SITES; i++) {
+            withdrawals += w->withdrawn[i];
+        }
         CHECK(w, w->registry.failed || w->registry.finished == ROUNDS);
         for (uint64_t round = 1; round <= w->registry.finished; round++) {
             for (size_t i = 0; i < SITES; i++) {
@@ -778,9 +837,12 @@ static void on_seeded_bad_days_the_study_ends_and_says_who_contributed(void **st
             }
         }
     }
-    print_message("seeds %d to %d: %zu done, %zu failed\n", FIRST, FIRST + DAYS - 1, done, failed);
+    print_message("seeds %d to %d: %zu done, %zu failed, %zu withdrawals, %zu stopped\n", FIRST,
+                  FIRST + DAYS - 1, done, failed, withdrawals, aborts);
     assert_true(done > DAYS / 4); /* the days are bad, not hopeless: both ends are met */
     assert_true(failed > 0);
+    assert_true(withdrawals > 0);
+    assert_true(aborts > 0);
 }
 
 int main(void)

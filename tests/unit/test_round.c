@@ -48,6 +48,7 @@ enum variant {
     V_COMMITTED_LAST,
     V_NOT_COMMITTED,
     V_TIMED_OUT,
+    V_ABORTED,
     V_STRANGER, /* not on the roster */
     VARIANTS
 };
@@ -85,6 +86,7 @@ static const struct {
     [V_COMMITTED_LAST] = {ROUND_COMMITTED, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, 0},
     [V_NOT_COMMITTED] = {ROUND_NOT_COMMITTED, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, 0},
     [V_TIMED_OUT] = {ROUND_TIMED_OUT, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, 0},
+    [V_ABORTED] = {ROUND_ABORTED, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, 0},
     [V_STRANGER] = {ROUND_GOT_HELLO, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, SITES},
 };
 
@@ -103,6 +105,7 @@ static const struct {
     {ROUND_JOINING, V_WITHDRAW, ROUND_JOINING, ROUND_KEEP_MEMBER},
     {ROUND_JOINING, V_DECLINE_AGAIN, ROUND_JOINING, ROUND_NOTHING},
     {ROUND_JOINING, V_TIMED_OUT, ROUND_OPEN, ROUND_CAST_ROUND},
+    {ROUND_JOINING, V_ABORTED, ROUND_FAILED, ROUND_KEEP_FAILURE | ROUND_CAST_DONE},
 
     {ROUND_OPEN, V_HELLO, ROUND_OPEN, ROUND_REPLY_STUDY},
     {ROUND_OPEN, V_ACCEPT_FIRST, ROUND_OPEN,
@@ -121,6 +124,7 @@ static const struct {
     {ROUND_OPEN, V_CANNOT_CONTRIBUTED, ROUND_OPEN, ROUND_REPLY_ACK},
     {ROUND_OPEN, V_CANNOT_PAST, ROUND_OPEN, ROUND_REPLY_OUTCOME},
     {ROUND_OPEN, V_TIMED_OUT, ROUND_MERGING, ROUND_MERGE},
+    {ROUND_OPEN, V_ABORTED, ROUND_FAILED, ROUND_KEEP_FAILURE | ROUND_CAST_DONE},
 
     {ROUND_MERGING, V_HELLO, ROUND_MERGING, ROUND_REPLY_STUDY},
     {ROUND_MERGING, V_ACCEPT_FIRST, ROUND_MERGING, ROUND_KEEP_MEMBER | ROUND_REPLY_OUTCOME},
@@ -142,7 +146,8 @@ static const struct {
     {ROUND_MERGING, V_NOT_COMMITTED, ROUND_FAILED, ROUND_KEEP_FAILURE | ROUND_CAST_DONE},
 
 #define ENDED(state)                                                                  \
-    {state, V_HELLO, state, ROUND_REPLY_DONE | ROUND_REPLY_OUTCOME},                  \
+    {state, V_ABORTED, state, ROUND_NOTHING},                                         \
+        {state, V_HELLO, state, ROUND_REPLY_DONE | ROUND_REPLY_OUTCOME},              \
         {state, V_ACCEPT_FIRST, state, ROUND_REPLY_DONE},                             \
         {state, V_ACCEPT_WAITED, state, ROUND_REPLY_DONE | ROUND_REPLY_OUTCOME},      \
         {state, V_ACCEPT_PART, state, ROUND_REPLY_DONE | ROUND_REPLY_OUTCOME},        \
@@ -495,6 +500,43 @@ static void who_is_not_on_the_roster_is_refused_whatever_it_says(void **state)
     }
 }
 
+static void an_aborted_study_fails_at_once_and_for_good(void **state)
+{
+    (void)state;
+    round_init(&m, 3, 2, 3, 1000, 2000, 0);
+    tell(ROUND_GOT_ACCEPT, 0, 0);
+    assert_int_equal(tell(ROUND_ABORTED, 0, 0), ROUND_KEEP_FAILURE | ROUND_CAST_DONE);
+    assert_int_equal(m.round, 0);
+
+    open_study(3, 2);
+    tell(ROUND_GOT_UPDATE, 0, 1);
+    assert_int_equal(tell(ROUND_ABORTED, 0, 0), ROUND_KEEP_FAILURE | ROUND_CAST_DONE);
+    assert_int_equal(m.state, ROUND_FAILED);
+    assert_int_equal(m.deadline_ms, ROUND_NEVER);
+    assert_int_equal(tell(ROUND_GOT_UPDATE, 1, 1), ROUND_REPLY_DONE);
+    assert_int_equal(tell(ROUND_ABORTED, 0, 0), ROUND_NOTHING);
+}
+
+static void an_abort_while_merging_waits_for_the_commit(void **state)
+{
+    (void)state;
+    open_study(2, 2);
+    for (uint64_t round = 1; round <= 3; round++) {
+        tell(ROUND_GOT_UPDATE, 0, round);
+        tell(ROUND_GOT_UPDATE, 1, round);
+        assert_int_equal(tell(ROUND_ABORTED, 0, 0), ROUND_PROTOCOL_ERROR);
+        tell(ROUND_COMMITTED, 0, 0);
+        if (round == 2) { /* the model of round 2 exists, and no other comes */
+            struct round_machine open = m;
+            assert_int_equal(tell(ROUND_ABORTED, 0, 0), ROUND_KEEP_FAILURE | ROUND_CAST_DONE);
+            assert_int_equal(round_finished(&m), 2);
+            m = open;
+        }
+    }
+    assert_int_equal(tell(ROUND_ABORTED, 0, 0), ROUND_NOTHING); /* it came too late: done */
+    assert_int_equal(m.state, ROUND_DONE);
+}
+
 /* ---- restart --------------------------------------------------------------------------------- */
 
 /* As the registry would fill it. */
@@ -630,6 +672,7 @@ static void every_state_and_event_has_a_name_of_its_own(void **state)
     assert_string_equal(round_state_name(ROUND_MERGING), "merging");
     assert_string_equal(round_event_name(ROUND_GOT_CANNOT), "got_cannot");
     assert_string_equal(round_event_name(ROUND_TIMED_OUT), "timed_out");
+    assert_string_equal(round_event_name(ROUND_ABORTED), "aborted");
     assert_string_equal(round_state_name(ROUND_STATES), "?");
     assert_string_equal(round_event_name(ROUND_EVENTS), "?");
 }
@@ -659,6 +702,8 @@ int main(void)
         cmocka_unit_test(what_a_withdrawn_site_had_contributed_stays),
         cmocka_unit_test(withdrawals_below_quorum_fail_the_next_round_at_its_opening),
         cmocka_unit_test(who_is_not_on_the_roster_is_refused_whatever_it_says),
+        cmocka_unit_test(an_aborted_study_fails_at_once_and_for_good),
+        cmocka_unit_test(an_abort_while_merging_waits_for_the_commit),
         cmocka_unit_test(restored_while_joining_it_waits_on_with_a_fresh_deadline),
         cmocka_unit_test(restored_with_all_answers_it_opens_round_one),
         cmocka_unit_test(restored_below_reach_of_quorum_it_fails),

@@ -40,6 +40,7 @@ enum variant {
     V_DONE,
     V_TIMED_OUT,
     V_TIME_UP,
+    V_WITHDRAWN,
     VARIANTS
 };
 
@@ -70,6 +71,7 @@ static const struct {
     [V_DONE] = {SESSION_GOT_DONE, 0, 5, 0, NOW},
     [V_TIMED_OUT] = {SESSION_TIMED_OUT, 0, 5, 0, NOW},
     [V_TIME_UP] = {SESSION_TIMED_OUT, 0, 5, 0, ROUND_DEADLINE},
+    [V_WITHDRAWN] = {SESSION_WITHDRAWN, 0, 5, 0, NOW},
 };
 
 /* What is allowed; the rest is refused. */
@@ -88,6 +90,7 @@ static const struct {
     {SESSION_OFFLINE, V_DONE, SESSION_DONE, SESSION_NOTHING},
     {SESSION_OFFLINE, V_TIMED_OUT, SESSION_OFFLINE, SESSION_SAY_HELLO},
     {SESSION_OFFLINE, V_TIME_UP, SESSION_OFFLINE, SESSION_SAY_HELLO},
+    {SESSION_OFFLINE, V_WITHDRAWN, SESSION_OFFLINE, SESSION_NOTHING},
 
     {SESSION_CHECKING, V_STUDY, SESSION_CHECKING, SESSION_NOTHING},
     {SESSION_CHECKING, V_NEWER, SESSION_CHECKING, SESSION_NOTHING},
@@ -98,9 +101,21 @@ static const struct {
     {SESSION_CHECKING, V_YES, SESSION_READY, SESSION_SAY_ACCEPT},
     {SESSION_CHECKING, V_NO, SESSION_DECLINED, SESSION_SAY_DECLINE},
     {SESSION_CHECKING, V_DONE, SESSION_DONE, SESSION_NOTHING},
+    {SESSION_CHECKING, V_TIMED_OUT, SESSION_CHECKING, SESSION_SAY_HELLO},
+    {SESSION_CHECKING, V_TIME_UP, SESSION_CHECKING, SESSION_SAY_HELLO},
+    {SESSION_CHECKING, V_WITHDRAWN, SESSION_DECLINED, SESSION_SAY_DECLINE},
 
     {SESSION_DECLINED, V_STUDY, SESSION_DECLINED, SESSION_SAY_DECLINE},
+    {SESSION_DECLINED, V_YES, SESSION_DECLINED, SESSION_NOTHING},
+    {SESSION_DECLINED, V_NO, SESSION_DECLINED, SESSION_NOTHING},
     {SESSION_DECLINED, V_NEWER, SESSION_DECLINED, SESSION_SAY_DECLINE},
+    {SESSION_DECLINED, V_AGAIN, SESSION_DECLINED, SESSION_SAY_DECLINE},
+    {SESSION_DECLINED, V_FORFEITED, SESSION_DECLINED, SESSION_SAY_DECLINE},
+    {SESSION_DECLINED, V_TRAINED, SESSION_DECLINED, SESSION_NOTHING},
+    {SESSION_DECLINED, V_FOUND, SESSION_DECLINED, SESSION_NOTHING},
+    {SESSION_DECLINED, V_CANNOT, SESSION_DECLINED, SESSION_NOTHING},
+    {SESSION_DECLINED, V_SENT, SESSION_DECLINED, SESSION_NOTHING},
+    {SESSION_DECLINED, V_OLD_OUTCOME, SESSION_DECLINED, SESSION_NOTHING},
     {SESSION_DECLINED, V_ACK, SESSION_DECLINED, SESSION_NOTHING},
     {SESSION_DECLINED, V_ACK_NEWER, SESSION_DECLINED, SESSION_NOTHING},
     {SESSION_DECLINED, V_OUTCOME, SESSION_DECLINED, SESSION_NOTHING},
@@ -108,6 +123,7 @@ static const struct {
     {SESSION_DECLINED, V_DONE, SESSION_DONE, SESSION_NOTHING},
     {SESSION_DECLINED, V_TIMED_OUT, SESSION_DECLINED, SESSION_SAY_HELLO},
     {SESSION_DECLINED, V_TIME_UP, SESSION_DECLINED, SESSION_SAY_HELLO},
+    {SESSION_DECLINED, V_WITHDRAWN, SESSION_DECLINED, SESSION_NOTHING},
 
     {SESSION_READY, V_STUDY, SESSION_READY, SESSION_SAY_ACCEPT},
     {SESSION_READY, V_NEWER, SESSION_TRAINING, SESSION_START_TRAINING},
@@ -125,6 +141,7 @@ static const struct {
     {SESSION_READY, V_DONE, SESSION_DONE, SESSION_NOTHING},
     {SESSION_READY, V_TIMED_OUT, SESSION_READY, SESSION_SAY_HELLO},
     {SESSION_READY, V_TIME_UP, SESSION_READY, SESSION_SAY_HELLO},
+    {SESSION_READY, V_WITHDRAWN, SESSION_DECLINED, SESSION_SAY_DECLINE},
 
     {SESSION_TRAINING, V_STUDY, SESSION_TRAINING, SESSION_NOTHING},
     {SESSION_TRAINING, V_SENT, SESSION_TRAINING, SESSION_NOTHING},
@@ -142,6 +159,8 @@ static const struct {
     {SESSION_TRAINING, V_DONE, SESSION_DONE, SESSION_CANCEL_TRAINING},
     {SESSION_TRAINING, V_TIMED_OUT, SESSION_READY, SESSION_CANCEL_TRAINING | SESSION_SAY_HELLO},
     {SESSION_TRAINING, V_TIME_UP, SESSION_READY, SESSION_CANCEL_TRAINING | SESSION_SAY_HELLO},
+    {SESSION_TRAINING, V_WITHDRAWN, SESSION_DECLINED,
+     SESSION_CANCEL_TRAINING | SESSION_SAY_DECLINE},
 
     {SESSION_SPEND, V_STUDY, SESSION_SPEND, SESSION_NOTHING},
     {SESSION_SPEND, V_NEWER, SESSION_SPEND, SESSION_NOTHING},
@@ -169,6 +188,7 @@ static const struct {
     {SESSION_SPENT, V_DONE, SESSION_DONE, SESSION_NOTHING},
     {SESSION_SPENT, V_TIMED_OUT, SESSION_READY, SESSION_SAY_HELLO},
     {SESSION_SPENT, V_TIME_UP, SESSION_READY, SESSION_SAY_HELLO},
+    {SESSION_SPENT, V_WITHDRAWN, SESSION_DECLINED, SESSION_SAY_DECLINE},
 
     {SESSION_SEND, V_STUDY, SESSION_SEND, SESSION_NOTHING},
     {SESSION_SEND, V_SENT, SESSION_SEND, SESSION_NOTHING},
@@ -182,6 +202,7 @@ static const struct {
     {SESSION_SEND, V_DONE, SESSION_DONE, SESSION_NOTHING},
     {SESSION_SEND, V_TIMED_OUT, SESSION_SPENT, SESSION_SEND_UPDATE},
     {SESSION_SEND, V_TIME_UP, SESSION_READY, SESSION_SAY_HELLO},
+    {SESSION_SEND, V_WITHDRAWN, SESSION_DECLINED, SESSION_SAY_DECLINE},
 
     {SESSION_DONE, V_STUDY, SESSION_DONE, SESSION_NOTHING},
     {SESSION_DONE, V_YES, SESSION_DONE, SESSION_NOTHING},
@@ -203,6 +224,7 @@ static const struct {
     {SESSION_DONE, V_OUTCOME, SESSION_DONE, SESSION_KEEP_OUTCOME},
     {SESSION_DONE, V_OUTCOME_NEWER, SESSION_DONE, SESSION_KEEP_OUTCOME},
     {SESSION_DONE, V_DONE, SESSION_DONE, SESSION_NOTHING},
+    {SESSION_DONE, V_WITHDRAWN, SESSION_DONE, SESSION_NOTHING},
 };
 
 /* A session whose padding is zero too, so that it can be compared to the byte. */
@@ -408,6 +430,68 @@ static void a_refused_study_is_declined_again_whenever_asked(void **state)
     assert_int_equal(s.deadline_ms, 60020);
     assert_int_equal(tell(&s, SESSION_GOT_STUDY, 0, 30), SESSION_SAY_DECLINE);
     assert_int_equal(tell(&s, SESSION_GOT_ROUND, 1, 40), SESSION_SAY_DECLINE);
+    assert_int_equal(tell(&s, SESSION_TIMED_OUT, 0, s.deadline_ms), SESSION_SAY_HELLO);
+    assert_int_equal(s.state, SESSION_DECLINED);
+}
+
+static void
+while_a_person_decides_the_site_asks_every_minute_whether_the_study_has_ended(void **state)
+{
+    (void)state;
+    struct session s = {0};
+    assert_int_equal(tell(&s, SESSION_GOT_STUDY, 0, 10), SESSION_CHECK_POLICY);
+    for (int64_t days = 0, now_ms = 60010; days < 3 * 24 * 60; days++, now_ms += 60000) {
+        assert_int_equal(s.deadline_ms, now_ms);
+        assert_int_equal(tell(&s, SESSION_TIMED_OUT, 0, now_ms), SESSION_SAY_HELLO);
+        assert_int_equal(tell(&s, SESSION_GOT_STUDY, 0, now_ms), SESSION_NOTHING);
+        assert_int_equal(s.state, SESSION_CHECKING);
+    }
+    struct session late = s;
+    assert_int_equal(tell(&s, SESSION_POLICY_YES, 0, s.deadline_ms), SESSION_SAY_ACCEPT);
+    assert_int_equal(tell(&late, SESSION_GOT_DONE, 0, late.deadline_ms), SESSION_NOTHING);
+    assert_int_equal(late.state, SESSION_DONE);
+}
+
+static void a_withdrawal_stops_training_and_is_said_again_until_the_end(void **state)
+{
+    (void)state;
+    struct session s = training(3);
+    assert_int_equal(tell(&s, SESSION_WITHDRAWN, 0, 200),
+                     SESSION_CANCEL_TRAINING | SESSION_SAY_DECLINE);
+    assert_int_equal(s.deadline_ms, 60200);
+    assert_int_equal(tell(&s, SESSION_TRAINED, 3, 210), SESSION_NOTHING); /* nothing is spent */
+    assert_int_equal(tell(&s, SESSION_POLICY_YES, 0, 220), SESSION_NOTHING);
+    assert_int_equal(tell(&s, SESSION_GOT_ROUND, 3, 230), SESSION_SAY_DECLINE); /* DECLINE lost */
+    assert_int_equal(tell(&s, SESSION_GOT_ROUND, 4, 240), SESSION_SAY_DECLINE);
+    assert_int_equal(tell(&s, SESSION_TIMED_OUT, 0, s.deadline_ms), SESSION_SAY_HELLO);
+    assert_int_equal(tell(&s, SESSION_GOT_STUDY, 0, 70000), SESSION_SAY_DECLINE);
+    assert_int_equal(tell(&s, SESSION_WITHDRAWN, 0, 70001), SESSION_NOTHING);
+    assert_int_equal(s.state, SESSION_DECLINED);
+    assert_int_equal(tell(&s, SESSION_GOT_DONE, 0, 70002), SESSION_NOTHING);
+    assert_int_equal(s.state, SESSION_DONE);
+}
+
+static void a_withdrawal_while_spending_waits_for_the_ledger(void **state)
+{
+    (void)state;
+    struct session s = spending(3);
+    struct session before;
+    memcpy(&before, &s, sizeof s);
+    assert_int_equal(tell(&s, SESSION_WITHDRAWN, 0, 300), SESSION_PROTOCOL_ERROR);
+    assert_memory_equal(&s, &before, sizeof s);
+    /* The ledger had ended the study before the withdrawal was said: it refuses. */
+    assert_int_equal(tell(&s, SESSION_NOT_COMMITTED, 3, 310), SESSION_SAY_CANNOT);
+    assert_int_equal(tell(&s, SESSION_WITHDRAWN, 0, 310), SESSION_SAY_DECLINE);
+    assert_int_equal(s.state, SESSION_DECLINED);
+}
+
+static void after_a_withdrawal_the_stored_update_is_not_sent_again(void **state)
+{
+    (void)state;
+    struct session s = sent(3);
+    assert_int_equal(tell(&s, SESSION_WITHDRAWN, 0, 500), SESSION_SAY_DECLINE);
+    assert_int_equal(tell(&s, SESSION_SENT, 3, 510), SESSION_NOTHING);
+    assert_int_equal(tell(&s, SESSION_GOT_ROUND, 3, 520), SESSION_SAY_DECLINE);
     assert_int_equal(tell(&s, SESSION_TIMED_OUT, 0, s.deadline_ms), SESSION_SAY_HELLO);
     assert_int_equal(s.state, SESSION_DECLINED);
 }
@@ -669,6 +753,7 @@ static void every_state_and_event_has_a_name_of_its_own(void **state)
     assert_string_equal(session_state_name(SESSION_SPENT), "spent");
     assert_string_equal(session_event_name(SESSION_GOT_ACK), "got_ack");
     assert_string_equal(session_event_name(SESSION_TIMED_OUT), "timed_out");
+    assert_string_equal(session_event_name(SESSION_WITHDRAWN), "withdrawn");
     assert_string_equal(session_state_name(SESSION_STATES), "?");
     assert_string_equal(session_event_name(SESSION_EVENTS), "?");
 }
@@ -688,6 +773,11 @@ int main(void)
             a_zeroed_session_is_offline_and_says_hello_at_once_and_again_every_five_seconds),
         cmocka_unit_test(two_rounds_and_the_end),
         cmocka_unit_test(a_refused_study_is_declined_again_whenever_asked),
+        cmocka_unit_test(
+            while_a_person_decides_the_site_asks_every_minute_whether_the_study_has_ended),
+        cmocka_unit_test(a_withdrawal_stops_training_and_is_said_again_until_the_end),
+        cmocka_unit_test(a_withdrawal_while_spending_waits_for_the_ledger),
+        cmocka_unit_test(after_a_withdrawal_the_stored_update_is_not_sent_again),
         cmocka_unit_test(ready_asks_again_in_case_messages_were_lost),
         cmocka_unit_test(a_repeated_round_does_not_disturb_training_but_its_deadline_counts),
         cmocka_unit_test(a_repeated_round_while_spending_leaves_the_commit_alone),

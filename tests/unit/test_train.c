@@ -374,6 +374,63 @@ static void training_that_diverges_commits_nothing(void **state)
     world_release(&w);
 }
 
+/* Says yes to the first `yes` questions; sees which steps it was asked about. */
+struct asked {
+    size_t yes, times, steps;
+    bool in_order;
+};
+
+static bool asked_until(void *ctx, size_t step, size_t steps)
+{
+    struct asked *a = ctx;
+    a->in_order = a->in_order && step == a->times;
+    a->times++;
+    a->steps = steps;
+    return a->times <= a->yes;
+}
+
+static void a_cancelled_round_stops_before_its_next_step_and_releases_nothing(void **state)
+{
+    (void)state;
+    enum { STEPS = 5 };
+    struct world w;
+    world_init(&w, "mlp", 2);
+    w.study.local.steps = STEPS;
+    must_run(&w, 1);
+    const uint64_t drawn = w.drawn;
+    for (size_t yes = 0; yes <= STEPS; yes++) {
+        struct error err = {0};
+        struct entropy e;
+        struct train_result r = {0};
+        struct asked asked = {.yes = yes, .in_order = true};
+        const struct train_job job = {.study = &w.study,
+                                      .model = &w.model,
+                                      .data = w.data,
+                                      .round = 1,
+                                      .global = w.global,
+                                      .go_on = asked_until,
+                                      .go_on_ctx = &asked};
+        replay_init(&e, 1, "a");
+        const enum rc rc = train_round(&job, &e, &r, &err);
+        assert_true(asked.in_order);
+        assert_int_equal(asked.steps, STEPS);
+        if (yes < STEPS) {
+            assert_int_equal(rc, RC_STATE);
+            assert_non_null(strstr(err.text, "training was cancelled"));
+            assert_int_equal(asked.times, yes + 1);
+            assert_null(r.update);
+            assert_null(r.site_state);
+            assert_true(e.drawn < drawn); /* no step was taken after the no */
+        } else {                          /* a question changes nothing */
+            assert_int_equal(rc, RC_OK);
+            assert_int_equal(asked.times, STEPS);
+            assert_memory_equal(r.update, w.result.update, r.update_bytes);
+        }
+        train_result_release(&r);
+    }
+    world_release(&w);
+}
+
 static void training_learns_what_the_cohort_holds(void **state)
 {
     (void)state;
@@ -431,6 +488,7 @@ int main(void)
         cmocka_unit_test(an_empty_cohort_is_a_noise_only_round),
         cmocka_unit_test(site_state_carries_adapters_and_momentum_to_the_next_round),
         cmocka_unit_test(training_that_diverges_commits_nothing),
+        cmocka_unit_test(a_cancelled_round_stops_before_its_next_step_and_releases_nothing),
         cmocka_unit_test(training_learns_what_the_cohort_holds),
         cmocka_unit_test(adam_takes_the_step_of_its_paper),
     };
