@@ -74,6 +74,8 @@ enum rc registry_audit(struct registry *r,
     struct statement *st = r->st[REGISTRY_ENTRIES];
     struct hash before = {{0}};
     int64_t sequence = 0;
+
+    registry_take_back(r);
     for (;;) {
         struct registry_entry e = {0};
         bool row = false;

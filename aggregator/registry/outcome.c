@@ -4,7 +4,7 @@
 
 #include "aggregator/registry/registry_internal.h"
 
-static RC check_sites(const struct registry_study *s, size_t n_sites, struct error *err)
+static RC check_sites(const struct registry_standing *s, size_t n_sites, struct error *err)
 {
     return n_sites == s->n_sites ? RC_OK
                                  : error_set(err, RC_INVALID, "study '%s' has %zu sites, not %zu",
@@ -27,7 +27,7 @@ static void list_contributors(const bool *contributed, size_t n_sites, char *out
 }
 
 /* The outcome may only name the sites whose updates are held, and all of them. */
-static RC check_contributors(struct registry *r, const struct registry_study *s, uint64_t round,
+static RC check_contributors(struct registry *r, const struct registry_standing *s, uint64_t round,
                              const bool *contributed, struct error *err)
 {
     struct statement *st = r->st[REGISTRY_PARTS];
@@ -61,7 +61,7 @@ static RC check_contributors(struct registry *r, const struct registry_study *s,
     return RC_OK;
 }
 
-static RC add_outcome(struct registry *r, const struct registry_study *s, uint64_t round,
+static RC add_outcome(struct registry *r, const struct registry_standing *s, uint64_t round,
                       bool failed, const char *reason, const bool *contributed, int64_t now_ms,
                       struct error *err)
 {
@@ -91,27 +91,13 @@ static RC add_outcome(struct registry *r, const struct registry_study *s, uint64
     return rc;
 }
 
-static RC add_model(struct registry *r, const struct registry_study *s, uint64_t round,
-                    const void *model, size_t n, const struct hash *hash, int64_t now_ms,
-                    struct error *err)
+static RC set_state(struct registry *r, const struct registry_standing *s, uint64_t round,
+                    const void *state, size_t n, const struct hash *hash, struct error *err)
 {
-    struct statement *st = r->st[REGISTRY_ADD_MODEL];
-    statement_bind_i64(st, s->id);
-    statement_bind_i64(st, (int64_t)round);
-    statement_bind_blob(st, hash->b, sizeof hash->b);
-    statement_bind_i64(st, now_ms);
-    statement_bind_blob(st, model, n);
-    return statement_run(st, err);
-}
-
-static RC set_state(struct registry *r, const struct registry_study *s, uint64_t round,
-                    const void *state, size_t n, struct error *err)
-{
-    const struct hash hash = hash_of(state, n);
     struct statement *st = r->st[REGISTRY_SET_STATE];
     statement_bind_i64(st, s->id);
     statement_bind_i64(st, (int64_t)round);
-    statement_bind_blob(st, hash.b, sizeof hash.b);
+    statement_bind_blob(st, hash->b, sizeof hash->b);
     statement_bind_blob(st, state, n);
     return statement_run(st, err);
 }
@@ -121,8 +107,9 @@ enum rc registry_commit_round(struct registry *r, const struct hash *study, uint
                               size_t server_state_bytes, const bool *contributed, size_t n_sites,
                               int64_t now_ms, struct error *err)
 {
-    const struct hash hash = hash_of(model, n);
-    struct registry_study s = {0};
+    const struct hash hash = hash_of(model, n); /* large: not while the file is locked */
+    const struct hash state_hash = hash_of(server_state, server_state_bytes);
+    struct registry_standing s = {0};
     char hex[HASH_HEX];
     size_t used;
 
@@ -141,10 +128,13 @@ enum rc registry_commit_round(struct registry *r, const struct hash *study, uint
     }
     rc = check_contributors(r, &s, round, contributed, err);
     if (rc == RC_OK) {
-        rc = add_model(r, &s, round, model, n, &hash, now_ms, err);
+        rc = registry_add_model(r, s.id, round, model, n, &hash, now_ms, err);
     }
     if (rc == RC_OK) {
-        rc = set_state(r, &s, round, server_state, server_state_bytes, err);
+        rc = set_state(r, &s, round, server_state, server_state_bytes, &state_hash, err);
+    }
+    if (rc == RC_OK) {
+        rc = registry_drop_models(r, s.id, round, err);
     }
     if (rc == RC_OK) {
         rc = add_outcome(r, &s, round, false, "", contributed, now_ms, err);
@@ -171,7 +161,7 @@ enum rc registry_commit_failure(struct registry *r, const struct hash *study, ui
                                 const bool *contributed, size_t n_sites, const char *reason,
                                 int64_t now_ms, struct error *err)
 {
-    struct registry_study s = {0};
+    struct registry_standing s = {0};
     char why[REGISTRY_REASON];
     size_t used;
 
@@ -209,97 +199,7 @@ out:
 
 /* ---- reading back ---------------------------------------------------------------------------- */
 
-/* Column of bytes beside a column of their hash; *n = 0 and NULL for a NULL column. */
-static RC checked_blob(struct statement *st, int hash, const void **data, size_t *n,
-                       struct error *err)
-{
-    struct hash want = {{0}};
-
-    *data = NULL;
-    *n = 0;
-    if (statement_is_null(st, hash)) {
-        return RC_OK;
-    }
-    const enum rc rc = registry_hash_at(st, hash, &want, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    *data = statement_blob(st, hash + 1, n);
-    const struct hash found = hash_of(*data, *n);
-    return hash_equal(&found, &want)
-               ? RC_OK
-               : error_set(err, RC_FORMAT, "the registry is damaged: a model has another hash");
-}
-
-static const void *keep_copy(struct arena *a, const void *data, size_t n)
-{
-    void *copy = arena_take(a, n, 1);
-    if (n > 0) {
-        memcpy(copy, data, n);
-    }
-    return copy;
-}
-
-/* The newest model of the present row into our own buffer. */
-static RC hand_out(struct registry *r, struct statement *st, const void **model, size_t *n,
-                   const void **state, size_t *state_n, struct error *err)
-{
-    const void *a = NULL;
-    const void *b = NULL;
-    size_t a_n = 0;
-    size_t b_n = 0;
-
-    enum rc rc = checked_blob(st, 1, &a, &a_n, err);
-    if (rc == RC_OK) {
-        rc = checked_blob(st, 3, &b, &b_n, err);
-    }
-    const size_t room = arena_cost(a_n, 1) + arena_cost(b_n, 1);
-    if (rc == RC_OK && (r->bytes.base == NULL || r->bytes.size < room)) {
-        arena_release(&r->bytes);
-        rc = arena_init(&r->bytes, room, err);
-    }
-    if (rc != RC_OK) {
-        return rc;
-    }
-    arena_rewind(&r->bytes, 0);
-    *model = keep_copy(&r->bytes, a, a_n);
-    *n = a_n;
-    *state = b != NULL ? keep_copy(&r->bytes, b, b_n) : NULL;
-    *state_n = b_n;
-    return RC_OK;
-}
-
-enum rc registry_model(struct registry *r, const struct hash *study, uint64_t *round,
-                       const void **model, size_t *n, const void **server_state,
-                       size_t *server_state_bytes, struct error *err)
-{
-    struct statement *st = r->st[REGISTRY_MODEL];
-    struct registry_study s = {0};
-    bool row = false;
-
-    enum rc rc = registry_find(r, study, false, &s, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    statement_bind_i64(st, s.id);
-    rc = statement_step(st, &row, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    if (!row) {
-        return error_set(err, RC_FORMAT, "the registry is damaged: study '%s' has no model",
-                         s.name);
-    }
-    const uint64_t newest = (uint64_t)statement_i64(st, 0);
-    rc = hand_out(r, st, model, n, server_state, server_state_bytes, err);
-    statement_reset(st);
-    if (rc == RC_OK) {
-        *round = newest;
-    }
-    return rc;
-}
-
-static RC read_contributors(struct registry *r, const struct registry_study *s, uint64_t round,
+static RC read_contributors(struct registry *r, const struct registry_standing *s, uint64_t round,
                             bool *contributed, struct error *err)
 {
     struct statement *st = r->st[REGISTRY_CONTRIBUTORS];
@@ -325,7 +225,7 @@ enum rc registry_outcome(struct registry *r, const struct hash *study, uint64_t 
                          char reason[REGISTRY_REASON], struct error *err)
 {
     struct statement *st = r->st[REGISTRY_OUTCOME];
-    struct registry_study s = {0};
+    struct registry_standing s = {0};
     bool row = false;
 
     enum rc rc = registry_begin(r, study, &s, err);

@@ -16,6 +16,7 @@ enum rc registry_open(const char *path, struct registry **out, struct error *err
     if (r == NULL) {
         return error_set(err, RC_NOMEM, "no memory for the registry");
     }
+    r->models_bytes_max = REGISTRY_MODELS_BYTES;
     enum rc rc = store_open(path, &registry_store_kind, &r->store, err);
     for (size_t i = 0; rc == RC_OK && i < REGISTRY_SQL_COUNT; i++) {
         rc = store_prepare(r->store, registry_sql[i], &r->st[i], err);
@@ -38,7 +39,6 @@ void registry_close(struct registry **r)
         return;
     }
     store_close(&gone->store);
-    arena_release(&gone->bytes);
     free(gone);
     *r = NULL;
 }
@@ -56,19 +56,33 @@ enum rc registry_hash_at(struct statement *st, int column, struct hash *out, str
     return RC_OK;
 }
 
-/* One sentence, cut to its room; NULL is none. */
-static void copy_reason(char out[REGISTRY_REASON], const char *text)
+void registry_reason(char out[REGISTRY_REASON], const char *text)
 {
     (void)snprintf(out, REGISTRY_REASON, "%s", text != NULL ? text : "");
 }
 
+void registry_take_back(struct registry *r)
+{
+    if (r->lent != NULL) {
+        statement_reset(r->lent);
+        r->lent = NULL;
+    }
+}
+
+enum rc registry_lock(struct registry *r, struct error *err)
+{
+    registry_take_back(r);
+    return store_begin(r->store, err);
+}
+
 enum rc registry_find(struct registry *r, const struct hash *study, bool may_be_new,
-                      struct registry_study *out, struct error *err)
+                      struct registry_standing *out, struct error *err)
 {
     struct statement *st = r->st[REGISTRY_STUDY_BY_HASH];
-    struct registry_study s = {.hash = *study};
+    struct registry_standing s = {.hash = *study};
     bool row = false;
 
+    registry_take_back(r);
     statement_bind_blob(st, study->b, sizeof study->b);
     const enum rc rc = statement_step(st, &row, err);
     if (rc != RC_OK) {
@@ -96,14 +110,14 @@ enum rc registry_find(struct registry *r, const struct hash *study, bool may_be_
     return RC_OK;
 }
 
-enum rc registry_begin(struct registry *r, const struct hash *study, struct registry_study *out,
+enum rc registry_begin(struct registry *r, const struct hash *study, struct registry_standing *out,
                        struct error *err)
 {
-    const enum rc rc = store_begin(r->store, err);
+    const enum rc rc = registry_lock(r, err);
     return rc == RC_OK ? registry_find(r, study, false, out, err) : rc;
 }
 
-enum rc registry_part(struct registry *r, const struct registry_study *s, uint64_t round,
+enum rc registry_part(struct registry *r, const struct registry_standing *s, uint64_t round,
                       size_t site, bool *answered, bool *contributed, struct hash *update,
                       char reason[REGISTRY_REASON], struct error *err)
 {
@@ -121,18 +135,18 @@ enum rc registry_part(struct registry *r, const struct registry_study *s, uint64
     if (*contributed) {
         rc = registry_hash_at(st, 0, update, err);
     }
-    copy_reason(reason, statement_text(st, 1));
+    registry_reason(reason, statement_text(st, 1));
     statement_reset(st);
     return rc;
 }
 
 /* ---- the study ------------------------------------------------------------------------------- */
 
-static RC add_study(struct registry *r, const struct registry_study *s, const void *model0,
+static RC add_study(struct registry *r, const struct registry_standing *s, const void *model0,
                     size_t n, int64_t now_ms, struct error *err)
 {
     const struct hash model = hash_of(model0, n);
-    struct registry_study made = {0};
+    struct registry_standing made = {0};
     char hex[HASH_HEX];
 
     struct statement *st = r->st[REGISTRY_ADD_STUDY];
@@ -147,13 +161,7 @@ static RC add_study(struct registry *r, const struct registry_study *s, const vo
     if (rc != RC_OK) {
         return rc;
     }
-    st = r->st[REGISTRY_ADD_MODEL];
-    statement_bind_i64(st, made.id);
-    statement_bind_i64(st, 0);
-    statement_bind_blob(st, model.b, sizeof model.b);
-    statement_bind_i64(st, now_ms);
-    statement_bind_blob(st, model0, n);
-    rc = statement_run(st, err);
+    rc = registry_add_model(r, made.id, 0, model0, n, &model, now_ms, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -168,7 +176,7 @@ enum rc registry_start(struct registry *r, const char *name, const struct hash *
                        bool *resumed, struct error *err)
 {
     struct statement *by_name = r->st[REGISTRY_STUDY_BY_NAME];
-    struct registry_study s = {0};
+    struct registry_standing s = {0};
     bool taken = false;
 
     if (n_sites == 0 || n_sites > ROUND_SITES_MAX) {
@@ -179,7 +187,7 @@ enum rc registry_start(struct registry *r, const char *name, const struct hash *
         return error_set(err, RC_INVALID, "the name of a study may have %zu bytes",
                          sizeof s.name - 1);
     }
-    enum rc rc = store_begin(r->store, err);
+    enum rc rc = registry_lock(r, err);
     if (rc == RC_OK) {
         rc = registry_find(r, study, true, &s, err);
     }
@@ -220,14 +228,14 @@ out:
 
 /* ---- sites ----------------------------------------------------------------------------------- */
 
-static RC check_site(const struct registry_study *s, size_t site, struct error *err)
+static RC check_site(const struct registry_standing *s, size_t site, struct error *err)
 {
     return site < s->n_sites
                ? RC_OK
                : error_set(err, RC_INVALID, "study '%s' has no site %zu", s->name, site);
 }
 
-static RC member_answer(struct registry *r, const struct registry_study *s, size_t site,
+static RC member_answer(struct registry *r, const struct registry_standing *s, size_t site,
                         enum round_member *out, uint64_t *since, char reason[REGISTRY_REASON],
                         struct error *err)
 {
@@ -244,13 +252,13 @@ static RC member_answer(struct registry *r, const struct registry_study *s, size
     if (row) {
         *out = statement_i64(st, 0) == 1 ? ROUND_ACCEPTED : ROUND_MEMBER_DECLINED;
         *since = (uint64_t)statement_i64(st, 1);
-        copy_reason(reason, statement_text(st, 2));
+        registry_reason(reason, statement_text(st, 2));
         statement_reset(st);
     }
     return RC_OK;
 }
 
-static RC set_member(struct registry *r, const struct registry_study *s, size_t site,
+static RC set_member(struct registry *r, const struct registry_standing *s, size_t site,
                      enum round_member answer, const char *reason, int64_t now_ms,
                      struct error *err)
 {
@@ -272,11 +280,29 @@ static RC set_member(struct registry *r, const struct registry_study *s, size_t 
     return registry_note(r, &s->hash, accepted ? "accept" : "decline", r->detail, now_ms, err);
 }
 
+enum rc registry_member(struct registry *r, const struct hash *study, size_t site,
+                        enum round_member *answer, char reason[REGISTRY_REASON], struct error *err)
+{
+    struct registry_standing s = {0};
+    uint64_t since = 0;
+
+    enum rc rc = registry_begin(r, study, &s, err);
+    if (rc == RC_OK) {
+        rc = check_site(&s, site, err);
+    }
+    if (rc == RC_OK) {
+        registry_reason(reason, NULL);
+        rc = member_answer(r, &s, site, answer, &since, reason, err);
+    }
+    store_rollback(r->store);
+    return rc;
+}
+
 enum rc registry_keep_member(struct registry *r, const struct hash *study, size_t site,
                              enum round_member answer, const char *reason, int64_t now_ms,
                              struct error *err)
 {
-    struct registry_study s = {0};
+    struct registry_standing s = {0};
     enum round_member before = ROUND_UNKNOWN;
     uint64_t since = 0;
     char old[REGISTRY_REASON];
@@ -300,7 +326,7 @@ enum rc registry_keep_member(struct registry *r, const struct hash *study, size_
                        site);
         goto out;
     }
-    copy_reason(why, reason);
+    registry_reason(why, reason);
     rc = set_member(r, &s, site, answer, why, now_ms, err);
     if (rc == RC_OK) {
         rc = store_commit(r->store, err);
@@ -312,7 +338,7 @@ out:
 
 /* ---- the present round ----------------------------------------------------------------------- */
 
-static RC check_round(const struct registry_study *s, uint64_t round, struct error *err)
+static RC check_round(const struct registry_standing *s, uint64_t round, struct error *err)
 {
     if (s->failed) {
         return error_set(err, RC_STATE, "study '%s' has failed", s->name);
@@ -328,7 +354,7 @@ enum rc registry_open_round(struct registry *r, const struct hash *study, uint64
                             int64_t now_ms, struct error *err)
 {
     struct statement *st = r->st[REGISTRY_OPEN_ROUND];
-    struct registry_study s = {0};
+    struct registry_standing s = {0};
 
     enum rc rc = registry_begin(r, study, &s, err);
     if (rc == RC_OK) {
@@ -353,18 +379,17 @@ out:
     return rc;
 }
 
-static RC add_part(struct registry *r, const struct registry_study *s, uint64_t round, size_t site,
-                   const void *update, size_t n, const char *reason, int64_t now_ms,
-                   struct error *err)
+static RC add_part(struct registry *r, const struct registry_standing *s, uint64_t round,
+                   size_t site, const void *update, size_t n, const struct hash *hash,
+                   const char *reason, int64_t now_ms, struct error *err)
 {
-    const struct hash hash = hash_of(update, n);
     struct statement *st = r->st[REGISTRY_ADD_PART];
 
     statement_bind_i64(st, s->id);
     statement_bind_i64(st, (int64_t)round);
     statement_bind_i64(st, (int64_t)site);
     if (update != NULL) {
-        statement_bind_blob(st, hash.b, sizeof hash.b);
+        statement_bind_blob(st, hash->b, sizeof hash->b);
     } else {
         statement_bind_null(st);
     }
@@ -386,7 +411,8 @@ enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_
                            size_t site, const void *update, size_t n, const char *reason,
                            int64_t now_ms, struct error *err)
 {
-    struct registry_study s = {0};
+    const struct hash now = hash_of(update, n); /* large: not while the file is locked */
+    struct registry_standing s = {0};
     struct hash held = {{0}};
     bool answered = false;
     bool contributed = false;
@@ -405,7 +431,6 @@ enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_
         goto out;
     }
     if (answered) { /* also in a round that is over: what was said then was said */
-        const struct hash now = hash_of(update, n);
         if (contributed != (update != NULL) || (contributed && !hash_equal(&held, &now))) {
             rc = error_set(err, RC_STATE, "study '%s': site %zu has answered round %llu otherwise",
                            s.name, site, (unsigned long long)round);
@@ -416,8 +441,8 @@ enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_
     if (rc != RC_OK) {
         goto out;
     }
-    copy_reason(why, reason);
-    rc = add_part(r, &s, round, site, update, n, why, now_ms, err);
+    registry_reason(why, reason);
+    rc = add_part(r, &s, round, site, update, n, &now, why, now_ms, err);
     if (rc == RC_OK) {
         rc = store_commit(r->store, err);
     }
@@ -455,7 +480,7 @@ enum rc registry_each_update(struct registry *r, const struct hash *study, uint6
                              void *ctx, struct error *err)
 {
     struct statement *st = r->st[REGISTRY_HELD];
-    struct registry_study s = {0};
+    struct registry_standing s = {0};
 
     enum rc rc = registry_find(r, study, false, &s, err);
     if (rc == RC_OK) {
@@ -483,7 +508,7 @@ enum rc registry_each_update(struct registry *r, const struct hash *study, uint6
 enum rc registry_absence(struct registry *r, const struct hash *study, uint64_t round, size_t site,
                          char reason[REGISTRY_REASON], struct error *err)
 {
-    struct registry_study s = {0};
+    struct registry_standing s = {0};
     struct hash update = {{0}};
     enum round_member answer = ROUND_UNKNOWN;
     uint64_t since = 0;
@@ -506,6 +531,6 @@ enum rc registry_absence(struct registry *r, const struct hash *study, uint64_t 
         return rc;
     }
     const bool declined = answer == ROUND_MEMBER_DECLINED && since <= round;
-    copy_reason(reason, answered || declined ? said : "did not answer");
+    registry_reason(reason, answered || declined ? said : "did not answer");
     return RC_OK;
 }

@@ -1,8 +1,11 @@
 /**
  * @file registry.h
- * The coordinator's memory (SQLite): sites' answers, received updates, model versions, outcomes,
- * audit entries. A model version exists exactly when the transaction did that holds it together
- * with its outcome and audit entry.
+ * The coordinator's memory (SQLite): enrolled cards, studies and their sites' answers, received
+ * updates, model versions, outcomes, audit entries. A model version exists exactly when the
+ * transaction did that holds it together with its outcome and audit entry.
+ *
+ * Of a study's models all hashes are kept, and the bytes of the newest ones up to
+ * REGISTRY_MODELS_BYTES, always those of the newest.
  */
 #ifndef AGGREGATOR_REGISTRY_REGISTRY_H
 #define AGGREGATOR_REGISTRY_REGISTRY_H
@@ -14,6 +17,9 @@
 #include "aggregator/round/round.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
+#include "common/seal/seal.h"
+
+enum { REGISTRY_MODELS_BYTES = 256 << 20 }; /* 20 rounds of 60 MB would be 1.2 GB a study */
 
 struct registry; /* opaque: one connection, one thread */
 
@@ -116,13 +122,101 @@ RC registry_absence(struct registry *r, const struct hash *study, uint64_t round
 /** One entry of the audit chain: its link is the BLAKE2b of the link before it and the entry. */
 struct registry_entry {
     int64_t sequence, at_ms;
-    struct hash study;
-    const char *what;   /**< start, accept, decline, open, round, failure */
+    struct hash study;  /**< all zeros: of no study */
+    const char *what;   /**< start, accept, decline, open, round, failure; enrol, revoke, abort */
     const char *detail; /**< such as "3 of 4: 0 1 3; model <hash>" */
     struct hash link;
 };
 /** In order of commitment. `each` must not call the registry. */
 RC registry_audit(struct registry *r, void (*each)(void *ctx, const struct registry_entry *entry),
                   void *ctx, struct error *err);
+
+/* ---- enrolment --------------------------------------------------------------------------------- */
+
+/**
+ * Admits a site's card. The same keys under the same name again are harmless. Audited as "enrol".
+ * @retval RC_INVALID a coordinator's card
+ * @retval RC_STATE the name is enrolled with other keys (revoke it first), or the keys under another
+ *                  name, or the card was revoked: new keys are needed
+ */
+RC registry_enrol(struct registry *r, const struct seal_card *card, int64_t now_ms,
+                  struct error *err);
+/** For good for these keys; audited as "revoke". Repeating is harmless, the first reason stays.
+ *  @retval RC_INVALID nobody of that name (lists who is enrolled) */
+RC registry_revoke(struct registry *r, const char *name, const char *reason, int64_t now_ms,
+                   struct error *err);
+/** The newest card of every name, sorted by name, verified as it is read; revoked_ms is 0 unless
+ *  revoked. `each` must not call the registry. @retval RC_FORMAT a card was changed in the file */
+RC registry_each_card(struct registry *r,
+                      void (*each)(void *ctx, const struct seal_card *card, int64_t enrolled_ms,
+                                   int64_t revoked_ms),
+                      void *ctx, struct error *err);
+
+/** A number that is another one after a different process has committed to the file, and only then;
+ *  takes microseconds. A running aggregator asks before every message. */
+RC registry_version(struct registry *r, uint64_t *version, struct error *err);
+
+/* ---- people and studies ------------------------------------------------------------------------ */
+
+/**
+ * The signed agreement of a started study and its number of rounds, kept so that models can be
+ * exported without the study's file. The first one stays.
+ * @param rounds at least 1
+ */
+RC registry_keep_agreement(struct registry *r, const struct hash *study, uint64_t rounds,
+                           const void *bytes, size_t n, int64_t now_ms, struct error *err);
+/** Bytes live until the next call. @retval RC_STATE none kept */
+RC registry_agreement(struct registry *r, const struct hash *study, const void **bytes, size_t *n,
+                      struct error *err);
+
+/** A person wants a study to stop; the running aggregator sees it, a later one finds it. Audited as
+ *  "abort"; repeating is harmless, the first reason stays.
+ *  @retval RC_INVALID no study of that name (lists them); RC_STATE it has ended already */
+RC registry_request_abort(struct registry *r, const char *study, const char *reason, int64_t now_ms,
+                          struct error *err);
+RC registry_abort_requested(struct registry *r, const struct hash *study, bool *requested,
+                            char reason[240], struct error *err);
+
+enum registry_study_state {
+    REGISTRY_JOINING,
+    REGISTRY_RUNNING,
+    REGISTRY_FINISHED, /**< as many models as the study has rounds, if an agreement is kept */
+    REGISTRY_STUDY_FAILED
+};
+struct registry_study {
+    char name[64];
+    struct hash hash;
+    size_t n_sites, n_accepted, n_declined;
+    enum registry_study_state state;
+    uint64_t rounds; /**< that the study has; 0: no agreement is kept */
+    uint64_t rounds_finished;
+    uint64_t round_open; /**< 0: none */
+    bool abort_requested;
+    char reason[240]; /**< of a failure */
+    int64_t started_ms, changed_ms;
+};
+/** In order of their start. `each` must not call the registry. */
+RC registry_each_study(struct registry *r,
+                       void (*each)(void *ctx, const struct registry_study *study), void *ctx,
+                       struct error *err);
+/** What one site said to a study; ROUND_UNKNOWN and "" if nothing yet. */
+RC registry_member(struct registry *r, const struct hash *study, size_t site,
+                   enum round_member *answer, char reason[240], struct error *err);
+
+/** Hash and size of every model version there was of a study, and which are still stored. */
+struct registry_model_row {
+    uint64_t round;
+    struct hash model;
+    size_t bytes;
+    int64_t at_ms;
+    bool stored; /**< its bytes are here: registry_model_of */
+};
+/** In order of rounds. `each` must not call the registry. */
+RC registry_each_model(struct registry *r, const struct hash *study,
+                       void (*each)(void *ctx, const struct registry_model_row *row), void *ctx,
+                       struct error *err);
+/** One version's bytes; live until the next call. @retval RC_STATE not stored; RC_FORMAT damaged */
+RC registry_model_of(struct registry *r, const struct hash *study, uint64_t round,
+                     const void **model, size_t *n, struct error *err);
 
 #endif

@@ -1,12 +1,12 @@
 /**
  * @file registry_internal.h
- * What registry.c (the study and its sites), outcome.c (models and ends) and audit.c share.
+ * What registry.c (the study and its sites), outcome.c (ends of rounds), models.c, studies.c, cards.c
+ * and audit.c share.
  */
 #ifndef AGGREGATOR_REGISTRY_REGISTRY_INTERNAL_H
 #define AGGREGATOR_REGISTRY_REGISTRY_INTERNAL_H
 
 #include "aggregator/registry/registry.h"
-#include "common/base/arena.h"
 #include "common/store/store.h"
 
 enum registry_sql {
@@ -33,6 +33,24 @@ enum registry_sql {
     REGISTRY_LAST_ENTRY,
     REGISTRY_ADD_ENTRY,
     REGISTRY_ENTRIES,
+    REGISTRY_ADD_VERSION,
+    REGISTRY_DROP_MODELS,
+    REGISTRY_VERSIONS,
+    REGISTRY_MODEL_OF,
+    REGISTRY_ADD_AGREEMENT,
+    REGISTRY_AGREEMENT,
+    REGISTRY_ADD_ABORT,
+    REGISTRY_ABORT,
+    REGISTRY_STUDIES,
+    REGISTRY_NAMES_OF_STUDIES,
+    REGISTRY_HASH_OF_STUDY,
+    REGISTRY_CARDS_LIKE,
+    REGISTRY_ADD_CARD,
+    REGISTRY_NEWEST_CARD,
+    REGISTRY_REVOKE_CARD,
+    REGISTRY_CARDS,
+    REGISTRY_NAMES_OF_CARDS,
+    REGISTRY_DATA_VERSION,
     REGISTRY_SQL_COUNT
 };
 
@@ -44,12 +62,13 @@ enum { REGISTRY_REASON = 240, REGISTRY_DETAIL = 16 * 1024 };
 struct registry {
     struct store *store;
     struct statement *st[REGISTRY_SQL_COUNT];
-    struct arena bytes;           /**< what the last question handed out */
+    struct statement *lent;       /**< on the row whose bytes are with the caller; NULL: none */
+    size_t models_bytes_max;      /**< REGISTRY_MODELS_BYTES; tests make it small */
     char detail[REGISTRY_DETAIL]; /**< of the audit entry being written */
 };
 
 /** Where a study stands. */
-struct registry_study {
+struct registry_standing {
     int64_t id; /**< 0: not started */
     char name[64];
     struct hash hash;
@@ -62,21 +81,50 @@ struct registry_study {
 
 /* ---- registry.c ------------------------------------------------------------------------------ */
 
-/** @retval RC_STATE not started, unless `may_be_new` */
-RC registry_find(struct registry *r, const struct hash *study, bool may_be_new,
-                 struct registry_study *out, struct error *err);
+/** First in every call that asks anything: ends the life of what the last one handed out, which may
+ *  be large, and SQLite's view of the file as it was then. */
+void registry_take_back(struct registry *r);
 
-/** BEGIN, and the study, which must have been started. */
-RC registry_begin(struct registry *r, const struct hash *study, struct registry_study *out,
+/** registry_take_back and BEGIN. */
+RC registry_lock(struct registry *r, struct error *err);
+
+/** With registry_take_back. @retval RC_STATE not started, unless `may_be_new` */
+RC registry_find(struct registry *r, const struct hash *study, bool may_be_new,
+                 struct registry_standing *out, struct error *err);
+
+/** registry_lock, and the study, which must have been started. */
+RC registry_begin(struct registry *r, const struct hash *study, struct registry_standing *out,
                   struct error *err);
+
+/** One sentence, cut to its room; NULL is none. */
+void registry_reason(char out[REGISTRY_REASON], const char *text);
 
 /** A hash column. @retval RC_FORMAT not 32 bytes */
 RC registry_hash_at(struct statement *st, int column, struct hash *out, struct error *err);
 
 /** Part of one site in one round; *answered = false if there is none. */
-RC registry_part(struct registry *r, const struct registry_study *s, uint64_t round, size_t site,
+RC registry_part(struct registry *r, const struct registry_standing *s, uint64_t round, size_t site,
                  bool *answered, bool *contributed, struct hash *update, char reason[240],
                  struct error *err);
+
+/* ---- models.c -------------------------------------------------------------------------------- */
+
+/** Model and its version, in the transaction that is open. */
+RC registry_add_model(struct registry *r, int64_t study, uint64_t round, const void *model,
+                      size_t n, const struct hash *hash, int64_t now_ms, struct error *err);
+
+/** The end of old models' bytes; after the server state has left them. */
+RC registry_drop_models(struct registry *r, int64_t study, uint64_t newest, struct error *err);
+
+/** Column of bytes beside (after) a column of their hash, which they must have; *n = 0 and NULL for
+ *  a NULL column. @param what for the sentence: "a model" */
+RC registry_checked_blob(struct statement *st, int hash, const char *what, const void **data,
+                         size_t *n, struct error *err);
+
+/* ---- studies.c ------------------------------------------------------------------------------- */
+
+/** "a, b, c", cut to its room, from the first column of a statement. "nobody"-like if none. */
+RC registry_list(struct statement *st, const char *none, char *out, size_t room, struct error *err);
 
 /* ---- audit.c --------------------------------------------------------------------------------- */
 

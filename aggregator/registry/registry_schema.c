@@ -6,7 +6,11 @@
  *   part          a site's answer to a round: an update (its hash), or why it sits out. Stays.
  *   held          the update's bytes until the round has an outcome.
  *   outcome       a finished round, or the failure that ended the study; contributor: its sites.
- *   model         every version; server_state: of the newest one only.
+ *   model         bytes of the newest versions; server_state: of the newest one only.
+ *   version       hash and size of every model there was.
+ *   agreement     the study as it was signed, and its number of rounds.
+ *   abort_request a person wants the study to stop.
+ *   card          who may connect: the newest card of a name counts; revoked keys never come back.
  *   audit         what happened, chained: link = BLAKE2b(link before, entry).
  */
 #include "aggregator/registry/registry_internal.h"
@@ -93,6 +97,43 @@ static const char *const migration[] = {
     " at_ms INTEGER NOT NULL,"
     " link BLOB NOT NULL CHECK (length(link) = 32)"
     ") STRICT;",
+
+    "CREATE TABLE version ("
+    " study INTEGER NOT NULL REFERENCES study(id),"
+    " round INTEGER NOT NULL CHECK (round >= 0),"
+    " hash BLOB NOT NULL CHECK (length(hash) = 32),"
+    " size INTEGER NOT NULL CHECK (size >= 0),"
+    " at_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (study, round)"
+    ") STRICT;"
+    "INSERT INTO version (study, round, hash, size, at_ms)"
+    " SELECT study, round, hash, length(bytes), at_ms FROM model;"
+
+    "CREATE TABLE agreement ("
+    " study INTEGER PRIMARY KEY REFERENCES study(id),"
+    " rounds INTEGER NOT NULL CHECK (rounds > 0),"
+    " hash BLOB NOT NULL CHECK (length(hash) = 32),"
+    " bytes BLOB NOT NULL,"
+    " at_ms INTEGER NOT NULL"
+    ") STRICT;"
+
+    "CREATE TABLE abort_request ("
+    " study INTEGER PRIMARY KEY REFERENCES study(id),"
+    " reason TEXT NOT NULL,"
+    " at_ms INTEGER NOT NULL"
+    ") STRICT;"
+
+    "CREATE TABLE card ("
+    " id INTEGER PRIMARY KEY,"
+    " name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 63),"
+    " sign BLOB NOT NULL UNIQUE CHECK (length(sign) = 32),"
+    " curve BLOB NOT NULL UNIQUE CHECK (length(curve) = 32),"
+    " text TEXT NOT NULL," /* as its owner signed it */
+    " reason TEXT NOT NULL,"
+    " enrolled_ms INTEGER NOT NULL,"
+    " revoked_ms INTEGER" /* NULL: not revoked */
+    ") STRICT;"
+    "CREATE UNIQUE INDEX one_card ON card (name) WHERE revoked_ms IS NULL;",
 };
 
 const struct store_kind registry_store_kind = {
@@ -134,6 +175,17 @@ const char *const registry_sql[REGISTRY_SQL_COUNT] = {
     [REGISTRY_CONTRIBUTORS] = "SELECT site FROM contributor WHERE study = ? AND round = ?",
     [REGISTRY_ADD_MODEL] = "INSERT INTO model (study, round, hash, at_ms, bytes)"
                            " VALUES (?, ?, ?, ?, ?)",
+    [REGISTRY_ADD_VERSION] = "INSERT INTO version (study, round, hash, size, at_ms)"
+                             " VALUES (?, ?, ?, ?, ?)",
+    /* The newest ones up to so many bytes stay. By `version`: reading no model. */
+    [REGISTRY_DROP_MODELS] = "DELETE FROM model WHERE study = ? AND round < ? AND round IN"
+                             " (SELECT round FROM (SELECT round,"
+                             " sum(size) OVER (ORDER BY round DESC) AS total"
+                             " FROM version WHERE study = ?) WHERE total > ?)",
+    [REGISTRY_VERSIONS] = "SELECT v.round, v.hash, v.size, v.at_ms, EXISTS"
+                          " (SELECT 1 FROM model m WHERE m.study = v.study AND m.round = v.round)"
+                          " FROM version v WHERE v.study = ? ORDER BY v.round",
+    [REGISTRY_MODEL_OF] = "SELECT hash, bytes FROM model WHERE study = ? AND round = ?",
     [REGISTRY_SET_STATE] = "INSERT INTO server_state (study, round, hash, bytes)"
                            " VALUES (?, ?, ?, ?) ON CONFLICT (study) DO UPDATE"
                            " SET round = excluded.round, hash = excluded.hash,"
@@ -146,4 +198,31 @@ const char *const registry_sql[REGISTRY_SQL_COUNT] = {
                            " VALUES (?, ?, ?, ?, ?, ?)",
     [REGISTRY_ENTRIES] = "SELECT sequence, study, what, detail, at_ms, link FROM audit"
                          " ORDER BY sequence",
+    [REGISTRY_ADD_AGREEMENT] = "INSERT INTO agreement (study, rounds, hash, bytes, at_ms)"
+                               " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    [REGISTRY_AGREEMENT] = "SELECT hash, bytes FROM agreement WHERE study = ?",
+    [REGISTRY_ADD_ABORT] = "INSERT INTO abort_request (study, reason, at_ms) VALUES (?, ?, ?)",
+    [REGISTRY_ABORT] = "SELECT reason FROM abort_request WHERE study = ?",
+    [REGISTRY_STUDIES] =
+        "SELECT s.hash, s.started_ms,"
+        " (SELECT count(*) FROM member WHERE study = s.id AND answer = 1),"
+        " (SELECT count(*) FROM member WHERE study = s.id AND answer = 2),"
+        " (SELECT rounds FROM agreement WHERE study = s.id),"
+        " (SELECT reason FROM outcome WHERE study = s.id AND failed),"
+        " EXISTS (SELECT 1 FROM abort_request WHERE study = s.id),"
+        " (SELECT at_ms FROM audit WHERE study = s.hash ORDER BY sequence DESC LIMIT 1)"
+        " FROM study s ORDER BY s.id",
+    [REGISTRY_NAMES_OF_STUDIES] = "SELECT name FROM study ORDER BY name",
+    [REGISTRY_HASH_OF_STUDY] = "SELECT hash FROM study WHERE name = ?",
+    [REGISTRY_CARDS_LIKE] = "SELECT name, sign, curve, revoked_ms FROM card"
+                            " WHERE sign = ? OR curve = ? OR (name = ? AND revoked_ms IS NULL)",
+    [REGISTRY_ADD_CARD] = "INSERT INTO card (name, sign, curve, text, reason, enrolled_ms)"
+                          " VALUES (?, ?, ?, ?, '', ?)",
+    [REGISTRY_NEWEST_CARD] = "SELECT id, revoked_ms, text FROM card WHERE name = ?"
+                             " ORDER BY id DESC LIMIT 1",
+    [REGISTRY_REVOKE_CARD] = "UPDATE card SET revoked_ms = ?, reason = ? WHERE id = ?",
+    [REGISTRY_CARDS] = "SELECT name, text, enrolled_ms, revoked_ms, sign, curve FROM card"
+                       " WHERE id IN (SELECT max(id) FROM card GROUP BY name) ORDER BY name",
+    [REGISTRY_NAMES_OF_CARDS] = "SELECT name FROM card WHERE revoked_ms IS NULL ORDER BY name",
+    [REGISTRY_DATA_VERSION] = "PRAGMA data_version",
 };

@@ -4,7 +4,8 @@
 #include "aggregator/registry/registry_internal.h"
 
 /* Where the study stands, in the words of the machine. */
-static RC restore_phase(const struct registry_study *s, struct round_machine *m, struct error *err)
+static RC restore_phase(const struct registry_standing *s, struct round_machine *m,
+                        struct error *err)
 {
     if (s->newest > m->rounds) {
         return error_set(err, RC_FORMAT, "the registry is damaged: model %llu of %llu rounds",
@@ -28,7 +29,7 @@ static RC bad_site(size_t site, struct error *err)
     return error_set(err, RC_FORMAT, "the registry is damaged: there is no site %zu", site);
 }
 
-static RC restore_members(struct registry *r, const struct registry_study *s,
+static RC restore_members(struct registry *r, const struct registry_standing *s,
                           struct round_machine *m, struct error *err)
 {
     struct statement *st = r->st[REGISTRY_MEMBERS];
@@ -52,8 +53,8 @@ static RC restore_members(struct registry *r, const struct registry_study *s,
     }
 }
 
-static RC restore_parts(struct registry *r, const struct registry_study *s, struct round_machine *m,
-                        struct error *err)
+static RC restore_parts(struct registry *r, const struct registry_standing *s,
+                        struct round_machine *m, struct error *err)
 {
     struct statement *st = r->st[REGISTRY_PARTS];
 
@@ -78,7 +79,7 @@ enum rc registry_restore(struct registry *r, const struct hash *study, struct ro
                          struct error *err)
 {
     struct round_machine restored = *m;
-    struct registry_study s = {0};
+    struct registry_standing s = {0};
 
     enum rc rc = registry_begin(r, study, &s, err);
     if (rc == RC_OK && s.n_sites != m->n_sites) {

@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "aggregator/registry/registry.h"
+#include "aggregator/registry/registry_internal.h"
+#include "common/seal/seal.h"
 #include "common/store/store.h"
 #include "tests/support/mortal_store.h"
 
@@ -256,6 +258,9 @@ static void an_unknown_study_is_refused_by_every_question(void **state)
                                       &err),
                      RC_STATE);
     assert_int_equal(registry_absence(r, &other, 1, 0, reason, &err), RC_STATE);
+    assert_int_equal(registry_agreement(r, &other, &p, &n, &err), RC_STATE);
+    assert_int_equal(registry_abort_requested(r, &other, &found, reason, &err), RC_STATE);
+    assert_int_equal(registry_model_of(r, &other, 0, &p, &n, &err), RC_STATE);
     registry_close(&r);
 }
 
@@ -768,15 +773,540 @@ static void bytes_that_changed_are_never_handed_out(void **state)
     registry_close(&r);
 }
 
+/* ---- enrolment ------------------------------------------------------------------------------- */
+
+static struct seal_card card_of(const struct seal_keys *keys, enum seal_role role, const char *name)
+{
+    struct error err = {0};
+    struct seal_card card = {0};
+    ok(seal_card_make(keys, role, name, role == SEAL_SITE ? "" : "tcp://a.example:7100", &card,
+                      &err),
+       &err);
+    return card;
+}
+
+/* A card of fresh keys. */
+static struct seal_card fresh_card(const char *name)
+{
+    struct error err = {0};
+    struct seal_keys *keys = NULL;
+    ok(seal_keys_random(&keys, &err), &err);
+    const struct seal_card card = card_of(keys, SEAL_SITE, name);
+    seal_keys_close(&keys);
+    return card;
+}
+
+static void enrol(struct registry *r, const struct seal_card *card, int64_t now_ms)
+{
+    struct error err = {0};
+    ok(registry_enrol(r, card, now_ms, &err), &err);
+}
+
+static void refuses_card(struct registry *r, const struct seal_card *card, enum rc want,
+                         const char *says)
+{
+    struct error err = {0};
+    const enum rc rc = registry_enrol(r, card, 1, &err);
+    if (rc != want || strstr(err.text, says) == NULL) {
+        fail_msg("%s: '%s', not '%s'", rc_name(rc), err.text, says);
+    }
+}
+
+struct enrolled {
+    size_t n;
+    struct seal_card card[8];
+    int64_t enrolled_ms[8], revoked_ms[8];
+};
+
+static void see_card(void *ctx, const struct seal_card *card, int64_t enrolled_ms,
+                     int64_t revoked_ms)
+{
+    struct enrolled *e = ctx;
+    assert_true(e->n < 8);
+    e->card[e->n] = *card;
+    e->enrolled_ms[e->n] = enrolled_ms;
+    e->revoked_ms[e->n] = revoked_ms;
+    e->n++;
+}
+
+static struct enrolled cards(struct registry *r)
+{
+    struct error err = {0};
+    struct enrolled e = {0};
+    ok(registry_each_card(r, see_card, &e, &err), &err);
+    return e;
+}
+
+static void same_card(const struct seal_card *a, const struct seal_card *b)
+{
+    assert_string_equal(a->name, b->name);
+    assert_int_equal(a->role, b->role);
+    assert_memory_equal(a->sign.b, b->sign.b, sizeof a->sign.b);
+    assert_memory_equal(a->curve.b, b->curve.b, sizeof a->curve.b);
+    assert_memory_equal(a->signature.b, b->signature.b, sizeof a->signature.b);
+}
+
+static void
+an_enrolled_card_is_there_after_a_restart_and_enrolling_it_again_is_harmless(void **state)
+{
+    (void)state;
+    const struct seal_card va = fresh_card("va");
+    const struct seal_card cleveland = fresh_card("cleveland");
+    struct registry *r = opened(path);
+    assert_int_equal(cards(r).n, 0);
+    enrol(r, &va, 5);
+    enrol(r, &cleveland, 6);
+    enrol(r, &va, 7);
+    registry_close(&r);
+    r = opened(path);
+    const struct enrolled e = cards(r);
+    assert_int_equal(e.n, 2);
+    same_card(&e.card[0], &cleveland); /* by name */
+    same_card(&e.card[1], &va);
+    assert_int_equal(e.enrolled_ms[1], 5);
+    assert_int_equal(e.revoked_ms[1], 0);
+    registry_close(&r);
+}
+
+static void a_name_has_one_card_and_keys_belong_to_one_name(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct seal_keys *keys = NULL;
+    ok(seal_keys_random(&keys, &err), &err);
+    const struct seal_card va = card_of(keys, SEAL_SITE, "va");
+    const struct seal_card same_keys = card_of(keys, SEAL_SITE, "budapest");
+    const struct seal_card coordinator = card_of(keys, SEAL_COORDINATOR, "heart");
+    const struct seal_card same_name = fresh_card("va");
+    struct seal_card one_key = fresh_card("budapest");
+    one_key.curve = va.curve; /* whoever signs another's transport key does not have it */
+    seal_keys_close(&keys);
+
+    struct registry *r = opened(":memory:");
+    refuses_card(r, &coordinator, RC_INVALID, "only sites are enrolled");
+    enrol(r, &va, 5);
+    refuses_card(r, &same_name, RC_STATE, "'va' is enrolled with other keys");
+    refuses_card(r, &same_keys, RC_STATE, "is enrolled as 'va'");
+    refuses_card(r, &one_key, RC_STATE, "is enrolled as 'va'");
+    const struct enrolled e = cards(r);
+    assert_int_equal(e.n, 1);
+    same_card(&e.card[0], &va);
+    registry_close(&r);
+}
+
+static void a_revoked_card_never_comes_back_and_new_keys_may(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct seal_card old = fresh_card("va");
+    const struct seal_card new = fresh_card("va");
+    const struct seal_card other = fresh_card("cleveland");
+    struct registry *r = opened(path);
+    assert_int_equal(registry_revoke(r, "va", "", 7, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "nobody yet"));
+    enrol(r, &old, 5);
+    enrol(r, &other, 5);
+    assert_int_equal(registry_revoke(r, "VA", "", 7, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "cleveland, va"));
+    ok(registry_revoke(r, "va", "laptop stolen", 7, &err), &err);
+    ok(registry_revoke(r, "va", "again", 8, &err), &err);
+    registry_close(&r);
+
+    r = opened(path);
+    struct enrolled e = cards(r);
+    assert_int_equal(e.n, 2);
+    assert_int_equal(e.revoked_ms[0], 0);
+    assert_int_equal(e.revoked_ms[1], 7);
+    refuses_card(r, &old, RC_STATE, "never come back");
+    enrol(r, &new, 9);
+    e = cards(r);
+    assert_int_equal(e.n, 2);
+    same_card(&e.card[1], &new);
+    assert_int_equal(e.revoked_ms[1], 0);
+    refuses_card(r, &old, RC_STATE, "va"); /* also beside the new one */
+    registry_close(&r);
+}
+
+struct told {
+    size_t n;
+    char line[8][200];
+    bool of_no_study[8];
+};
+
+static void tell(void *ctx, const struct registry_entry *e)
+{
+    static const struct hash none;
+    struct told *t = ctx;
+    assert_true(t->n < 8);
+    (void)snprintf(t->line[t->n], sizeof t->line[0], "%s %s", e->what, e->detail);
+    t->of_no_study[t->n] = hash_equal(&e->study, &none);
+    t->n++;
+}
+
+static void people_s_deeds_are_in_the_audit_once_each(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct seal_card va = fresh_card("va");
+    struct told t = {0};
+    char fingerprint[SEAL_FINGERPRINT];
+    char want[3][200];
+    struct registry *r = started(":memory:");
+    for (int twice = 0; twice < 2; twice++) {
+        if (twice == 0) {
+            enrol(r, &va, 5);
+        }
+        ok(registry_revoke(r, "va", "stolen", 6, &err), &err);
+        ok(registry_request_abort(r, "heart", "wrong cohort", 7, &err), &err);
+    }
+    ok(registry_audit(r, tell, &t, &err), &err);
+    seal_fingerprint(&va, fingerprint);
+    (void)snprintf(want[0], sizeof want[0], "enrol 'va', fingerprint %s", fingerprint);
+    (void)snprintf(want[1], sizeof want[1], "revoke 'va', fingerprint %s: stolen", fingerprint);
+    (void)snprintf(want[2], sizeof want[2], "abort wrong cohort");
+    assert_int_equal(t.n, 4); /* the first is the study's start */
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(t.line[i + 1], want[i]);
+        assert_int_equal(t.of_no_study[i + 1], i < 2);
+    }
+    registry_close(&r);
+}
+
+static void a_card_that_was_changed_in_the_file_is_refused(void **state)
+{
+    (void)state;
+    static const char *const edits[] = {
+        "UPDATE card SET text = replace(text, 'va', 'vb')",
+        "UPDATE card SET text = ''",
+        "UPDATE card SET name = 'vb'",
+        "UPDATE card SET sign = zeroblob(32)",
+        "UPDATE card SET curve = zeroblob(32)",
+    };
+    const struct seal_card va = fresh_card("va");
+    for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {
+        struct error err = {0};
+        struct enrolled e = {0};
+        remove_files();
+        struct registry *r = opened(path);
+        enrol(r, &va, 5);
+        registry_close(&r);
+        edit(edits[i]);
+        r = opened(path);
+        assert_int_equal(registry_each_card(r, see_card, &e, &err), RC_FORMAT);
+        assert_non_null(strstr(err.text, "damaged"));
+        assert_int_equal(e.n, 0);
+        registry_close(&r);
+    }
+}
+
+static void another_connection_s_commit_changes_the_version_and_nothing_else_does(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct seal_card va = fresh_card("va");
+    struct registry *running = started(path);
+    struct registry *person = opened(path);
+    uint64_t before = 0;
+    uint64_t now = 0;
+    ok(registry_version(running, &before, &err), &err);
+    member(running, 0, ROUND_ACCEPTED, NULL); /* our own */
+    assert_int_equal(cards(person).n, 0);     /* a reader */
+    ok(registry_version(running, &now, &err), &err);
+    assert_int_equal(now, before);
+    model_is(running, 0, "model 0"); /* what it lends out does not keep the file as it was */
+    enrol(person, &va, 5);
+    ok(registry_version(running, &now, &err), &err);
+    assert_int_not_equal(now, before);
+    assert_int_equal(cards(running).n, 1);
+    before = now;
+    enrol(person, &va, 5); /* known: nothing is committed */
+    ok(registry_version(running, &now, &err), &err);
+    assert_int_equal(now, before);
+    ok(registry_revoke(person, "va", "", 6, &err), &err);
+    ok(registry_version(running, &now, &err), &err);
+    assert_int_not_equal(now, before);
+    registry_close(&person);
+    registry_close(&running);
+}
+
+/* ---- people and studies ---------------------------------------------------------------------- */
+
+struct studies {
+    size_t n;
+    struct registry_study study[4];
+};
+
+static void see_study(void *ctx, const struct registry_study *study)
+{
+    struct studies *s = ctx;
+    assert_true(s->n < 4);
+    s->study[s->n++] = *study;
+}
+
+static struct registry_study only_study(struct registry *r)
+{
+    struct error err = {0};
+    struct studies s = {0};
+    ok(registry_each_study(r, see_study, &s, &err), &err);
+    assert_int_equal(s.n, 1);
+    return s.study[0];
+}
+
+static void is_at(struct registry *r, enum registry_study_state state, uint64_t finished,
+                  uint64_t open)
+{
+    const struct registry_study s = only_study(r);
+    assert_int_equal(s.state, state);
+    assert_int_equal(s.rounds_finished, finished);
+    assert_int_equal(s.round_open, open);
+}
+
+static void the_list_of_studies_says_where_each_one_is(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct registry *r = opened(":memory:");
+    struct studies none = {0};
+    ok(registry_each_study(r, see_study, &none, &err), &err);
+    assert_int_equal(none.n, 0);
+    registry_close(&r);
+
+    r = started(":memory:");
+    is_at(r, REGISTRY_JOINING, 0, 0);
+    member(r, 0, ROUND_ACCEPTED, NULL);
+    member(r, 2, ROUND_ACCEPTED, NULL);
+    member(r, 3, ROUND_MEMBER_DECLINED, "beyond policy");
+    ok(registry_open_round(r, &heart, 1, 25, &err), &err);
+    is_at(r, REGISTRY_RUNNING, 0, 1);
+    ok(registry_keep_agreement(r, &heart, 2, "signed", 6, 26, &err), &err);
+    a_whole_round(r, 1, "model 1");
+    is_at(r, REGISTRY_RUNNING, 1, 2);
+    a_whole_round(r, 2, "model 2");
+    is_at(r, REGISTRY_FINISHED, 2, 0);
+    const struct registry_study s = only_study(r);
+    assert_string_equal(s.name, "heart");
+    assert_true(hash_equal(&s.hash, &heart));
+    assert_int_equal(s.n_sites, SITES);
+    assert_int_equal(s.n_accepted, 2);
+    assert_int_equal(s.n_declined, 1);
+    assert_int_equal(s.rounds, 2);
+    assert_int_equal(s.started_ms, 10);
+    assert_int_equal(s.changed_ms, 40);
+    assert_string_equal(s.reason, "");
+    assert_false(s.abort_requested);
+
+    enum round_member answer = ROUND_UNKNOWN;
+    char why[240] = "?";
+    ok(registry_member(r, &heart, 1, &answer, why, &err), &err);
+    assert_int_equal(answer, ROUND_UNKNOWN);
+    assert_string_equal(why, "");
+    ok(registry_member(r, &heart, 3, &answer, why, &err), &err);
+    assert_int_equal(answer, ROUND_MEMBER_DECLINED);
+    assert_string_equal(why, "beyond policy");
+    assert_int_equal(registry_member(r, &heart, SITES, &answer, why, &err), RC_INVALID);
+    registry_close(&r);
+}
+
+static void a_failed_study_is_listed_with_its_reason(void **state)
+{
+    (void)state;
+    static const bool who[SITES] = {false, true, false, false};
+    struct error err = {0};
+    struct registry *r = started(":memory:");
+    a_whole_round(r, 1, "model 1");
+    update(r, 2, 1, "alone");
+    ok(registry_commit_failure(r, &heart, 2, who, SITES, "below quorum", 50, &err), &err);
+    is_at(r, REGISTRY_STUDY_FAILED, 1, 0);
+    assert_string_equal(only_study(r).reason, "below quorum");
+    registry_close(&r);
+}
+
+static void an_agreement_is_kept_once_and_comes_back(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const void *bytes = NULL;
+    size_t n = 0;
+    struct registry *r = started(path);
+    assert_int_equal(registry_agreement(r, &heart, &bytes, &n, &err), RC_STATE);
+    ok(registry_keep_agreement(r, &heart, ROUNDS, "signed\0bytes", 12, 20, &err), &err);
+    ok(registry_keep_agreement(r, &heart, ROUNDS, "others", 6, 21, &err), &err);
+    registry_close(&r);
+    r = opened(path);
+    ok(registry_agreement(r, &heart, &bytes, &n, &err), &err);
+    assert_int_equal(n, 12);
+    assert_memory_equal(bytes, "signed\0bytes", n);
+    const struct hash stranger = hash_of("liver", 5);
+    assert_int_equal(registry_keep_agreement(r, &stranger, 1, "x", 1, 20, &err), RC_STATE);
+    registry_close(&r);
+    edit("UPDATE agreement SET bytes = x'00'");
+    r = opened(path);
+    assert_int_equal(registry_agreement(r, &heart, &bytes, &n, &err), RC_FORMAT);
+    registry_close(&r);
+}
+
+static void a_request_to_stop_is_seen_by_the_running_one_and_stays(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    bool requested = true;
+    char why[240] = "?";
+    struct registry *running = started(path);
+    struct registry *person = opened(path);
+    ok(registry_abort_requested(running, &heart, &requested, why, &err), &err);
+    assert_false(requested);
+    assert_int_equal(registry_request_abort(person, "liver", "", 30, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "studies here: heart"));
+    ok(registry_request_abort(person, "heart", "wrong cohort", 30, &err), &err);
+    ok(registry_request_abort(person, "heart", "once more", 31, &err), &err);
+    ok(registry_abort_requested(running, &heart, &requested, why, &err), &err);
+    assert_true(requested);
+    assert_string_equal(why, "wrong cohort");
+    assert_true(only_study(running).abort_requested);
+    registry_close(&person);
+    registry_close(&running);
+}
+
+static void a_study_that_has_ended_cannot_be_stopped(void **state)
+{
+    (void)state;
+    static const bool nobody[SITES] = {false};
+    struct error err = {0};
+    struct registry *r = opened(":memory:");
+    assert_int_equal(registry_request_abort(r, "heart", "", 30, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "none yet"));
+    registry_close(&r);
+    r = started(":memory:");
+    ok(registry_keep_agreement(r, &heart, 1, "signed", 6, 20, &err), &err);
+    a_whole_round(r, 1, "model 1");
+    assert_int_equal(registry_request_abort(r, "heart", "", 30, &err), RC_STATE);
+    assert_non_null(strstr(err.text, "all of its 1 rounds are done"));
+    registry_close(&r);
+    r = started(":memory:");
+    ok(registry_commit_failure(r, &heart, 0, nobody, SITES, "no quorum", 50, &err), &err);
+    assert_int_equal(registry_request_abort(r, "heart", "", 60, &err), RC_STATE);
+    assert_non_null(strstr(err.text, "no quorum"));
+    registry_close(&r);
+}
+
+struct versions {
+    size_t n;
+    struct registry_model_row row[8];
+};
+
+static void see_version(void *ctx, const struct registry_model_row *row)
+{
+    struct versions *v = ctx;
+    assert_true(v->n < 8);
+    v->row[v->n++] = *row;
+}
+
+static void of_old_models_the_hash_stays_and_of_the_newest_the_bytes(void **state)
+{
+    (void)state;
+    static const char *const model[] = {"model 0", "model 1", "model 2", "model 3"};
+    struct error err = {0};
+    struct versions v = {0};
+    const void *bytes = NULL;
+    size_t n = 0;
+    struct registry *r = started(path);
+    r->models_bytes_max = 15; /* two of seven bytes */
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        a_whole_round(r, round, model[round]);
+    }
+    ok(registry_each_model(r, &heart, see_version, &v, &err), &err);
+    assert_int_equal(v.n, 4);
+    for (size_t i = 0; i < v.n; i++) {
+        const struct hash want = hash_of(model[i], 7);
+        assert_int_equal(v.row[i].round, i);
+        assert_int_equal(v.row[i].bytes, 7);
+        assert_int_equal(v.row[i].at_ms, i == 0 ? 10 : 40);
+        assert_true(hash_equal(&v.row[i].model, &want));
+        assert_int_equal(v.row[i].stored, i >= 2);
+        const enum rc rc = registry_model_of(r, &heart, i, &bytes, &n, &err);
+        assert_int_equal(rc, i >= 2 ? RC_OK : RC_STATE);
+        if (rc == RC_OK) {
+            assert_int_equal(n, 7);
+            assert_memory_equal(bytes, model[i], n);
+        } else {
+            assert_non_null(strstr(err.text, "no longer stored"));
+        }
+    }
+    assert_int_equal(registry_model_of(r, &heart, 4, &bytes, &n, &err), RC_STATE);
+    assert_non_null(strstr(err.text, "not there yet"));
+    assert_int_equal(registry_model_of(r, &heart, UINT64_MAX, &bytes, &n, &err), RC_STATE);
+    registry_close(&r);
+    r = opened(path); /* restored as before */
+    model_is(r, ROUNDS, "model 3");
+    const struct round_machine m = restored(r);
+    stands(&m, ROUND_DONE, ROUNDS);
+    registry_close(&r);
+    edit("UPDATE model SET bytes = x'00' WHERE round = 2");
+    r = opened(path);
+    assert_int_equal(registry_model_of(r, &heart, 2, &bytes, &n, &err), RC_FORMAT);
+    registry_close(&r);
+}
+
+static void one_model_larger_than_all_room_is_still_kept(void **state)
+{
+    (void)state;
+    struct registry *r = started(":memory:");
+    r->models_bytes_max = 3;
+    a_whole_round(r, 1, "model 1");
+    a_whole_round(r, 2, "model 2");
+    model_is(r, 2, "model 2");
+    registry_close(&r);
+}
+
+static void a_registry_of_the_first_program_opens_with_all_its_models(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = NULL;
+    struct statement *st = NULL;
+    struct store_kind first = registry_store_kind;
+    struct versions v = {0};
+    first.n_migrations = 1;
+    heart = hash_of("heart", 5);
+    ok(store_open(path, &first, &s, &err), &err);
+    ok(store_prepare(s, "INSERT INTO study VALUES (1, 'heart', ?, 4, 1, 10)", &st, &err), &err);
+    statement_bind_blob(st, heart.b, sizeof heart.b);
+    ok(statement_run(st, &err), &err);
+    ok(store_prepare(s, "INSERT INTO model VALUES (1, ?, ?, 10, ?)", &st, &err), &err);
+    for (int round = 0; round < 2; round++) {
+        const char *bytes = round == 0 ? "model 0" : "first";
+        const struct hash hash = hash_of(bytes, strlen(bytes));
+        statement_bind_i64(st, round);
+        statement_bind_blob(st, hash.b, sizeof hash.b);
+        statement_bind_blob(st, bytes, strlen(bytes));
+        ok(statement_run(st, &err), &err);
+    }
+    store_close(&s);
+
+    struct registry *r = opened(path);
+    ok(registry_each_model(r, &heart, see_version, &v, &err), &err);
+    assert_int_equal(v.n, 2);
+    assert_int_equal(v.row[1].bytes, 5);
+    assert_true(v.row[0].stored);
+    is_at(r, REGISTRY_RUNNING, 1, 2);
+    a_whole_round(r, 2, "model 2");
+    model_is(r, 2, "model 2");
+    registry_close(&r);
+}
+
 /* ---- killed ---------------------------------------------------------------------------------- */
 
-enum deed { START, ACCEPT, PART, ROUND, FAILURE, DEEDS };
+enum deed { START, ACCEPT, PART, ROUND, FAILURE, ENROL, REVOKE, AGREE, ABORT, DEEDS };
+
+static struct seal_card enrolled_card,
+    new_card; /* made by prepare: parent and child have the same */
 
 static enum rc do_it(struct registry *r, enum deed deed, struct error *err)
 {
     static const bool two[SITES] = {true, false, true, false};
     const struct hash other = hash_of("other", 5);
     bool resumed = false;
+    r->models_bytes_max = 7; /* so that a round also drops old bytes */
     switch (deed) {
     case START:
         return registry_start(r, "liver", &other, SITES, "m", 1, 1, &resumed, err);
@@ -788,6 +1318,14 @@ static enum rc do_it(struct registry *r, enum deed deed, struct error *err)
         return commit(r, 2, "model 2", two, err);
     case FAILURE:
         return registry_commit_failure(r, &heart, 2, two, SITES, "below", 1, err);
+    case ENROL:
+        return registry_enrol(r, &new_card, 1, err);
+    case REVOKE:
+        return registry_revoke(r, "va", "stolen", 1, err);
+    case AGREE:
+        return registry_keep_agreement(r, &heart, ROUNDS, "signed", 6, 1, err);
+    case ABORT:
+        return registry_request_abort(r, "heart", "stop", 1, err);
     case DEEDS:
         break;
     }
@@ -804,7 +1342,32 @@ static void prepare(void)
     a_whole_round(r, 1, "model 1");
     update(r, 2, 0, "update of 0");
     update(r, 2, 2, "update of 2");
+    enrolled_card = fresh_card("va");
+    new_card = fresh_card("cleveland");
+    enrol(r, &enrolled_card, 1);
     registry_close(&r);
+}
+
+/* The file as prepare left it, so that a hundred lives begin without a hundred preparations. */
+static unsigned char before[1 << 20];
+static size_t before_n;
+
+static void remember(void)
+{
+    FILE *f = fopen(path, "rbe");
+    assert_non_null(f);
+    before_n = fread(before, 1, sizeof before, f);
+    assert_int_equal(fclose(f), 0);
+    assert_in_range(before_n, 1, sizeof before - 1);
+}
+
+static void begin_again(void)
+{
+    remove_files();
+    FILE *f = fopen(path, "wbe");
+    assert_non_null(f);
+    assert_int_equal(fwrite(before, 1, before_n, f), before_n);
+    assert_int_equal(fclose(f), 0);
 }
 
 static void child_does(enum deed deed, int point)
@@ -819,60 +1382,88 @@ static void child_does(enum deed deed, int point)
     _exit((int)do_it(r, deed, &err)); /* without closing: the next one finds the log as it is */
 }
 
+struct entries {
+    const char *like;
+    size_t n;
+};
+
+static void count_entry(void *ctx, const struct registry_entry *e)
+{
+    struct entries *c = ctx;
+    char line[200];
+    (void)snprintf(line, sizeof line, "%s %s", e->what, e->detail);
+    c->n += strncmp(line, c->like, strlen(c->like)) == 0;
+}
+
+static bool is_new_card(struct registry *r, bool revoked)
+{
+    const struct enrolled e = cards(r);
+    return revoked ? e.revoked_ms[e.n - 1] != 0 : e.n == 2;
+}
+
+/* What one transaction wrote beside its audit entry. */
+static int written_of(struct registry *r, enum deed deed)
+{
+    struct error err = {0};
+    const void *p = NULL;
+    size_t size = 0;
+    uint64_t round = 0;
+    bool wanted = false;
+    char why[240];
+    struct versions v = {0};
+    const struct hash other = hash_of("other", 5);
+    const struct round_machine m = restored(r);
+    switch (deed) {
+    case START:
+        return registry_model(r, &other, &round, &p, &size, &p, &size, &err) == RC_OK;
+    case ACCEPT:
+        return m.member[3] == ROUND_ACCEPTED;
+    case PART:
+        return (m.part[1] == ROUND_CONTRIBUTED) +
+               (held(r, 2).n == 3); /* fails where the part is there without its bytes */
+    case ROUND:
+        ok(registry_model(r, &heart, &round, &p, &size, &p, &size, &err), &err);
+        ok(registry_each_model(r, &heart, see_version, &v, &err), &err);
+        return (round == 2) + has_outcome(r, 2) + (m.round == 3) + (v.n == 3) + !v.row[1].stored;
+    case FAILURE:
+        return (m.state == ROUND_FAILED) + has_outcome(r, 2);
+    case ENROL:
+        return is_new_card(r, false);
+    case REVOKE:
+        return is_new_card(r, true);
+    case AGREE:
+        return registry_agreement(r, &heart, &p, &size, &err) == RC_OK;
+    case ABORT:
+        ok(registry_abort_requested(r, &heart, &wanted, why, &err), &err);
+        return wanted;
+    case DEEDS:
+        break;
+    }
+    return 0;
+}
+
 /* Everything that one transaction wrote, counted in one number: 0 none of it, `all` all. */
 static size_t written(struct registry *r, enum deed deed)
 {
-    static const char *const what[DEEDS] = {"start 'liver'", "accept site 3", "", "round round 2",
-                                            "failure round 2"};
+    static const char *const what[DEEDS] = {
+        "start 'liver'", "accept site 3",     "?", "round round 2", "failure round 2",
+        "enrol 'clev",   "revoke 'va', fing", "?", "abort stop"};
     struct error err = {0};
-    struct log l = {0};
-    const struct hash of_heart = heart;
-    size_t n = 0;
-    if (deed == START) {
-        heart = hash_of("other", 5);
-        uint64_t round = 9;
-        const void *p = NULL;
-        size_t size = 0;
-        n += registry_model(r, &heart, &round, &p, &size, &p, &size, &err) == RC_OK;
-        heart = of_heart;
-        return n;
-    }
-    ok(registry_audit(r, note, &l, &err), &err);
-    for (size_t i = 0; deed != PART && i < l.n; i++) {
-        n += strncmp(l.line[i], what[deed], strlen(what[deed])) == 0;
-    }
-    const struct round_machine m = restored(r);
-    if (deed == ACCEPT) {
-        n += m.member[3] == ROUND_ACCEPTED;
-    }
-    if (deed == PART) {
-        n += m.part[1] == ROUND_CONTRIBUTED;
-        n += held(r, 2).n == 3; /* fails where the part is there without its bytes */
-    }
-    if (deed == ROUND) {
-        uint64_t round = 0;
-        const void *p = NULL;
-        size_t size = 0;
-        ok(registry_model(r, &heart, &round, &p, &size, &p, &size, &err), &err);
-        n += round == 2;
-        n += has_outcome(r, 2);
-        n += m.round == 3;
-    }
-    if (deed == FAILURE) {
-        n += m.state == ROUND_FAILED;
-        n += has_outcome(r, 2);
-    }
-    return n;
+    struct entries c = {.like = what[deed]};
+    ok(registry_audit(r, count_entry, &c, &err), &err);
+    return c.n + (size_t)written_of(r, deed);
 }
 
 static void killed_at_any_point_a_transaction_is_whole_or_absent(void **state)
 {
     (void)state;
-    static const size_t all[DEEDS] = {1, 2, 2, 4, 3};
+    prepare();
+    remember();
+    static const size_t all[DEEDS] = {2, 2, 2, 6, 3, 2, 2, 1, 2};
     for (enum deed deed = START; deed < DEEDS; deed++) {
         size_t n_whole = 0;
         for (int point = 0;; point++) {
-            prepare();
+            begin_again();
             const pid_t child = fork();
             assert_true(child >= 0);
             if (child == 0) {
@@ -922,6 +1513,20 @@ int main(void)
         cmocka_unit_test(an_entry_is_bound_to_all_before_it),
         ON_DISK(an_edited_audit_a_stranger_and_a_newer_file_are_refused),
         ON_DISK(bytes_that_changed_are_never_handed_out),
+        ON_DISK(an_enrolled_card_is_there_after_a_restart_and_enrolling_it_again_is_harmless),
+        cmocka_unit_test(a_name_has_one_card_and_keys_belong_to_one_name),
+        ON_DISK(a_revoked_card_never_comes_back_and_new_keys_may),
+        cmocka_unit_test(people_s_deeds_are_in_the_audit_once_each),
+        ON_DISK(a_card_that_was_changed_in_the_file_is_refused),
+        ON_DISK(another_connection_s_commit_changes_the_version_and_nothing_else_does),
+        cmocka_unit_test(the_list_of_studies_says_where_each_one_is),
+        cmocka_unit_test(a_failed_study_is_listed_with_its_reason),
+        ON_DISK(an_agreement_is_kept_once_and_comes_back),
+        ON_DISK(a_request_to_stop_is_seen_by_the_running_one_and_stays),
+        cmocka_unit_test(a_study_that_has_ended_cannot_be_stopped),
+        ON_DISK(of_old_models_the_hash_stays_and_of_the_newest_the_bytes),
+        cmocka_unit_test(one_model_larger_than_all_room_is_still_kept),
+        ON_DISK(a_registry_of_the_first_program_opens_with_all_its_models),
         ON_DISK(killed_at_any_point_a_transaction_is_whole_or_absent),
     };
     return cmocka_run_group_tests_name("registry", tests, NULL, NULL);
