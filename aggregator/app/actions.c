@@ -1,0 +1,232 @@
+/* The machine's actions, in the order that docs/PROTOCOL.md demands: what must be durable comes before
+ * anybody is answered. */
+#include <stdio.h>
+
+#include "aggregator/app/coordinator_internal.h"
+#include "common/base/log.h"
+#include "common/checkpoint/checkpoint.h"
+
+/* ---- what must be durable -------------------------------------------------------------------- */
+
+static void contributed_of(const struct round_machine *m, bool *contributed)
+{
+    for (size_t i = 0; i < m->n_sites; i++) {
+        contributed[i] = m->part[i] == ROUND_CONTRIBUTED;
+    }
+}
+
+static enum rc keep_member(struct coordinator *c, const struct said *said, struct error *err)
+{
+    const bool accepted = c->machine.member[said->site] == ROUND_ACCEPTED;
+    const char *reason = said->reason != NULL ? said->reason : "";
+    const enum rc rc = registry_keep_member(c->registry, coordinator_study(c), said->site,
+                                            c->machine.member[said->site], reason, c->wall_ms, err);
+    if (rc == RC_OK) {
+        log_event(LOG_LEVEL_INFO, accepted ? "site_accepted" : "site_declined", "site=%s",
+                  site_name(c, said->site));
+        tell_joined(c, said->site, accepted, reason);
+    }
+    if (rc == RC_OK && !accepted) {
+        uploads_drop(c, said->site, false);
+    }
+    return rc;
+}
+
+/* *dropped: other bytes than those kept are the sender's fault, and get no reply. */
+static enum rc keep_part(struct coordinator *c, const struct said *said, bool *dropped,
+                         struct error *err)
+{
+    const bool update = said->event == ROUND_GOT_UPDATE;
+    const bool late = said->event == ROUND_GOT_ACCEPT;
+    if (update && said->update == NULL) {
+        return RC_OK; /* the same bytes are kept: their hash was compared */
+    }
+    /* The step that decided may have moved on already: the part is of the round it named. */
+    const uint64_t round = late ? c->machine.round : said->round;
+    const char *reason =
+        late ? "joined after the round had opened" : (said->reason != NULL ? said->reason : "");
+    struct error fault = {0};
+    enum rc rc = registry_keep_part(c->registry, coordinator_study(c), round, said->site,
+                                    said->update, said->n, reason, c->wall_ms, &fault);
+    if (rc == RC_STATE) {
+        *dropped = true;
+        refuse(c, REFUSED_OTHER, site_name(c, said->site), fault.text);
+        return RC_OK;
+    }
+    if (rc != RC_OK) {
+        return error_set(err, rc, "%s", fault.text);
+    }
+    if (update) { /* the hash that stands in the site's ledger: whoever audits compares them */
+        char hex[HASH_HEX];
+        c->site[said->site].has_kept = true;
+        c->site[said->site].kept = hash_of(said->update, said->n);
+        hash_hex(&c->site[said->site].kept, hex);
+        log_event(LOG_LEVEL_INFO, "update_kept", "site=%s round=%llu bytes=%zu update=%s",
+                  site_name(c, said->site), (unsigned long long)round, said->n, hex);
+    } else {
+        log_event(LOG_LEVEL_INFO, "site_sits_out", "site=%s round=%llu reason=\"%s\"",
+                  site_name(c, said->site), (unsigned long long)round, reason);
+    }
+    return RC_OK;
+}
+
+/* Why the study failed, by its counts, unless somebody knew better. */
+static void failure_reason(struct coordinator *c)
+{
+    const struct round_machine *m = &c->machine;
+    size_t accepted = 0;
+    for (size_t i = 0; i < m->n_sites; i++) {
+        accepted += m->member[i] == ROUND_ACCEPTED;
+    }
+    if (c->why[0] != '\0') {
+        (void)snprintf(c->failure, sizeof c->failure, "%s", c->why);
+    } else if (m->round == 0) {
+        (void)snprintf(c->failure, sizeof c->failure,
+                       "%zu of %zu sites accepted the study, the quorum is %zu", accepted,
+                       m->n_sites, m->quorum);
+    } else {
+        (void)snprintf(c->failure, sizeof c->failure,
+                       "round %llu: %zu of %zu contributed, the quorum is %zu",
+                       (unsigned long long)m->round, round_contributors(m), m->n_sites, m->quorum);
+    }
+    c->why[0] = '\0';
+}
+
+static enum rc keep(struct coordinator *c, unsigned actions, const struct said *said, bool *dropped,
+                    struct error *err)
+{
+    enum rc rc = RC_OK;
+    if (actions & ROUND_KEEP_MEMBER) {
+        rc = keep_member(c, said, err);
+    }
+    if (rc == RC_OK && (actions & ROUND_KEEP_PART)) {
+        rc = keep_part(c, said, dropped, err);
+    }
+    if (rc == RC_OK && (actions & ROUND_KEEP_FAILURE)) {
+        bool contributed[ROUND_SITES_MAX];
+        contributed_of(&c->machine, contributed);
+        failure_reason(c);
+        rc = registry_commit_failure(c->registry, coordinator_study(c), c->machine.round,
+                                     contributed, c->n_sites, c->failure, c->wall_ms, err);
+    }
+    return rc;
+}
+
+/* ---- actions --------------------------------------------------------------------------------- */
+
+static enum rc replies(struct coordinator *c, unsigned actions, size_t site, struct error *err)
+{
+    static const struct {
+        enum round_action action;
+        enum wire_kind kind;
+    } message[] = {{ROUND_REPLY_STUDY, WIRE_STUDY},
+                   {ROUND_REPLY_OUTCOME, WIRE_OUTCOME},
+                   {ROUND_REPLY_ROUND, WIRE_ROUND},
+                   {ROUND_REPLY_ACK, WIRE_ACK},
+                   {ROUND_REPLY_DONE, WIRE_DONE}};
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < sizeof message / sizeof message[0]; i++) {
+        if (actions & message[i].action) {
+            rc = answer_reply(c, site, message[i].kind, err);
+        }
+    }
+    return rc;
+}
+
+static enum rc announce_round(struct coordinator *c, struct error *err)
+{
+    const struct round_machine *m = &c->machine;
+    const enum rc rc =
+        registry_open_round(c->registry, coordinator_study(c), m->round, c->wall_ms, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    size_t waited = 0;
+    for (size_t i = 0; i < c->n_sites; i++) {
+        c->site[i].moved_ms = c->now_ms;
+        c->site[i].stalled = false;
+        waited += m->member[i] == ROUND_ACCEPTED && m->part[i] == ROUND_WAITED_FOR;
+    }
+    log_event(LOG_LEVEL_INFO, "round_opened", "study=%s round=%llu waiting_for=%zu",
+              study_of(c)->name, (unsigned long long)m->round, waited);
+    return answer_cast(c, WIRE_ROUND, WAITED_FOR, err);
+}
+
+/* The study is over: everybody hears of it, and a finished model becomes a file. */
+static enum rc announce_end(struct coordinator *c, struct error *err)
+{
+    const bool done = c->machine.state == ROUND_DONE;
+    enum rc rc = answer_cast(c, WIRE_DONE, EVERYBODY, err);
+    if (rc != RC_OK || c->ended_ms >= 0) {
+        return rc;
+    }
+    if (done) {
+        char name[STUDY_NAME_MAX + 32];
+        (void)snprintf(name, sizeof name, "models/%s.safetensors", study_of(c)->name);
+        rc = folder_path(c->folder.path, name, c->model_path, err);
+        if (rc == RC_OK) {
+            rc = checkpoint_write(c->model_path, &c->agreement, &c->model, c->machine.round,
+                                  c->params, err);
+        }
+        if (rc != RC_OK) {
+            return error_context(err, "the study is done, but its model is not written; make room "
+                                      "or mend the folder and run again");
+        }
+    }
+    c->ended_ms = c->now_ms;
+    log_event(done ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, done ? "study_done" : "study_failed",
+              "study=%s round=%llu reason=\"%s\"", study_of(c)->name,
+              (unsigned long long)c->machine.round, done ? "" : c->failure);
+    tell_end(c, done);
+    return RC_OK;
+}
+
+enum rc coordinator_act(struct coordinator *c, unsigned actions, const struct said *said,
+                        struct error *err)
+{
+    bool dropped = false;
+    c->live_due = c->live_due || actions != ROUND_NOTHING;
+    enum rc rc = keep(c, actions, said, &dropped, err);
+    if (rc != RC_OK || dropped) {
+        return rc;
+    }
+    if (c->machine.state != ROUND_OPEN) {
+        uploads_drop_all(c, false);
+    }
+    if (said != NULL) {
+        rc = replies(c, actions, said->site, err);
+    }
+    if (rc == RC_OK && (actions & ROUND_CAST_OUTCOME)) {
+        rc = answer_cast(c, WIRE_OUTCOME, ACCEPTED, err);
+    }
+    if (rc == RC_OK && (actions & ROUND_CAST_ROUND)) {
+        rc = announce_round(c, err);
+    }
+    if (rc == RC_OK && (actions & ROUND_CAST_DONE)) {
+        rc = announce_end(c, err);
+    }
+    c->merge_due = c->merge_due || (actions & ROUND_MERGE);
+    return rc;
+}
+
+enum rc coordinator_step(struct coordinator *c, const struct said *said, struct error *err)
+{
+    const struct round_input in = {
+        .event = said->event, .now_ms = c->now_ms, .site = said->site, .round = said->round};
+    const enum round_state before = c->machine.state;
+    const unsigned actions = round_step(&c->machine, &in);
+    if (actions & ROUND_PROTOCOL_ERROR) {
+        char why[REASON_MAX];
+        (void)snprintf(why, sizeof why, "%s of round %llu, while the study is %s at round %llu",
+                       round_event_name(said->event), (unsigned long long)said->round,
+                       round_state_name(before), (unsigned long long)c->machine.round);
+        refuse(c, REFUSED_PROTOCOL, site_name(c, said->site), why);
+        return RC_OK;
+    }
+    return coordinator_act(c, actions, said, err);
+}
+
+bool coordinator_ended(const struct coordinator *c)
+{
+    return c->machine.state == ROUND_DONE || c->machine.state == ROUND_FAILED;
+}

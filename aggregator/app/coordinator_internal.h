@@ -1,0 +1,308 @@
+/**
+ * @file coordinator_internal.h
+ * One running study: what `wardround-aggregator run` holds, and its parts. One process, one loop
+ * (run.c), no thread but libzmq's; everything happens between two waits.
+ *
+ *   peers.c      enrolled cards, the allow-list, and what makes a message one we listen to
+ *   inbox.c      what each message is: an event of the machine, a chunk, a credit, a word of progress
+ *   coordinator.c  start and resume
+ *   actions.c    the machine's steps and their actions, in the order KEEP, REPLY, CAST, MERGE
+ *   timers.c     deadlines, revoked sites, a request to abort
+ *   answers.c    actions -> messages
+ *   uploads.c    updates on their way in     downloads.c  the model on its way out
+ *   merging.c    updates -> the next model, one transaction
+ *   refusals.c   what was not listened to, counted by kind
+ *   telling.c    lines for people, or JSON  live.c       the same as a file that `status` reads
+ */
+#ifndef AGGREGATOR_APP_COORDINATOR_INTERNAL_H
+#define AGGREGATOR_APP_COORDINATOR_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "aggregator/app/folder.h"
+#include "aggregator/registry/registry.h"
+#include "aggregator/round/round.h"
+#include "common/agreement/agreement.h"
+#include "common/base/error.h"
+#include "common/base/hash.h"
+#include "common/kernel/real.h"
+#include "common/model/model.h"
+#include "common/net/net.h"
+#include "common/seal/seal.h"
+#include "common/transfer/transfer.h"
+#include "common/wire/wire.h"
+
+/** Room for one sentence about a site or an end, as the registry keeps it. */
+enum { REASON_MAX = 240 };
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+enum {
+    MESSAGES_A_TURN = 64,     /**< then timers and transfers get their turn */
+    TURN_MAX_MS = 1000,       /**< the registry is looked at this often also when nobody speaks */
+    UPLOADS_AT_ONCE = 16,     /**< each has TRANSFER_WINDOW chunks on their way: 16 MiB in all */
+    CHUNKS_ON_THE_WAY = 64,   /**< of the model, to all sites: 16 MiB in libzmq's queues */
+    UPLOAD_FROZEN_MS = 20000, /**< without a chunk, while others queue: its place is given away */
+    SITE_STALLED_MS = 60000   /**< a site that is waited for and whose counter stands still */
+};
+
+/* ---- refusals.c ------------------------------------------------------------------------------ */
+
+enum refusal {
+    REFUSED_SIGNATURE, /**< unsigned, wrongly signed, or another raw frame than the one signed */
+    REFUSED_MALFORMED, /**< too large, or not a message */
+    REFUSED_VERSION,   /**< of another version of the protocol */
+    REFUSED_ADDRESS,   /**< its sender is not the card's name, or its receiver not ours */
+    REFUSED_REPLAY,    /**< a number or an epoch that is over */
+    REFUSED_KIND,      /**< not for a coordinator */
+    REFUSED_STUDY,     /**< about another study */
+    REFUSED_ROSTER,    /**< enrolled, and not on this study's roster */
+    REFUSED_PROTOCOL,  /**< the machine has no cell for it */
+    REFUSED_SIZE,      /**< an update that is not as large as the study's */
+    REFUSED_OTHER,     /**< other bytes for a part that is kept already */
+    REFUSED_CHUNK,     /**< of no transfer that we asked for, or of a wrong size or hash */
+    REFUSED_CREDIT,    /**< for chunks beyond the end, or more than the window */
+    REFUSALS
+};
+
+struct refusals {
+    uint64_t n[REFUSALS];
+    uint64_t unlogged[REFUSALS];
+    int64_t logged_ms[REFUSALS]; /**< 0: never */
+    /* no fault of anybody's: the network repeats, and rounds move on */
+    uint64_t late_chunks, late_credits;
+};
+
+struct coordinator;
+
+/** Counts, and logs unless this kind was logged moments ago. */
+void refuse(struct coordinator *c, enum refusal kind, const char *from, const char *why);
+const char *refusal_name(enum refusal kind);
+uint64_t refusals_total(const struct refusals *r);
+
+/* ---- peers.c --------------------------------------------------------------------------------- */
+
+/** One enrolled card. Peers below n_sites are the roster's sites, by their index there. */
+struct peer {
+    bool known; /**< a card of this name was seen */
+    bool allowed;
+    bool told_stranger; /**< the log says already that it is not on the roster */
+    struct seal_card card;
+    struct wire_order order;
+};
+
+/** The enrolled cards as they are now: admits new ones, drops revoked ones. */
+RC peers_load(struct coordinator *c, struct error *err);
+/** Has another process changed the registry? Then cards and requests to abort are read again. */
+RC peers_refresh(struct coordinator *c, struct error *err);
+/**
+ * Is this a message that we listen to, and from whom it says? If not it has been counted and logged.
+ * @param[out] m written if so
+ */
+bool peers_admit(struct coordinator *c, size_t peer, const struct net_frames *frames,
+                 struct wire_message *m);
+
+/* ---- transfers ------------------------------------------------------------------------------- */
+
+enum upload_state { UPLOAD_NONE, UPLOAD_QUEUED, UPLOAD_RUNNING };
+
+/** A site's update on its way in; at most one a site, of the present round. */
+struct upload {
+    enum upload_state state;
+    uint64_t ticket; /**< order of asking: who waits longest is next */
+    uint64_t round;
+    struct wire_tensor tensor;
+    struct transfer_in in; /**< RUNNING */
+    uint64_t seen_held;    /**< chunks at moved_ms */
+    int64_t moved_ms;
+};
+
+/** The model on its way to a site. */
+struct download {
+    struct transfer_out out;
+    int64_t credit_ms; /**< of the last credit; -1: none yet */
+    int64_t retry_ms;  /**< not before: its queue was full */
+};
+
+/** What we know of a site beside what the machine holds. */
+struct site {
+    struct upload upload;
+    struct download download;
+    bool has_kept; /**< its update of the present round is in the registry, with this hash */
+    struct hash kept;
+    bool heard, goodbye, stalled;
+    int64_t heard_ms;
+    uint64_t progress_round, step, steps; /**< its last word of progress */
+    int64_t moved_ms;                     /**< when that changed, or its round was announced */
+};
+
+/* ---- the coordinator ------------------------------------------------------------------------- */
+
+/** Of the newest round that has an outcome. */
+struct ending {
+    uint64_t round;
+    bool contributed[ROUND_SITES_MAX];
+    char text[WIRE_TEXT_MAX]; /**< "3 of 4: a b d; c: did not answer" */
+};
+
+struct coordinator {
+    struct folder folder;
+    bool json;
+    struct seal_keys *keys;
+    struct seal_card card;
+    struct agreement agreement;
+    unsigned char *signed_bytes; /**< the agreement as sites get it */
+    size_t signed_n;
+    struct model model;
+    struct registry *registry;
+    struct net_server *server;
+
+    struct round_machine machine;
+    real *params;              /**< [S] the newest model: its only copy here */
+    struct wire_tensor tensor; /**< its name */
+    struct ending newest;      /**< round_finished() */
+    char failure[REASON_MAX];
+    char why[REASON_MAX]; /**< the reason that the next KEEP_FAILURE writes; "": its counts */
+    bool merge_due;
+    bool abort_wanted;
+    char abort_reason[REASON_MAX];
+
+    size_t n_sites;
+    struct site *site; /**< [n_sites] */
+    struct peer *peer; /**< [NET_PEERS_MAX] */
+    uint64_t version;  /**< of the registry, when it was last looked at */
+    uint64_t epoch, sequence;
+    uint64_t tickets;
+    size_t next_download; /**< who begins the next turn */
+    struct refusals refusals;
+
+    int64_t now_ms, wall_ms; /**< of this turn */
+    int64_t ended_ms;        /**< when DONE was first cast in this life; -1: not yet */
+    char model_path[FOLDER_PATH_MAX];
+    bool live_due;
+    int64_t live_ms;
+    bool live_failed; /**< the log has been told */
+    char
+        address[FOLDER_BIND_MAX + 8]; /**< what we listen on, with the port that the system chose */
+    bool terminal;                    /**< stdout is one */
+    char shown[128];                  /**< the progress line as it stands */
+    unsigned char header[sizeof(struct seal_signature) + WIRE_PACKED_MAX];
+};
+
+static inline const struct study *study_of(const struct coordinator *c)
+{
+    return &c->agreement.study;
+}
+
+static inline const struct hash *coordinator_study(const struct coordinator *c)
+{
+    return &c->agreement.study_hash;
+}
+
+static inline const char *site_name(const struct coordinator *c, size_t site)
+{
+    return c->agreement.study.site[site].name;
+}
+
+/** One thing that a site said or that we noticed, on its way through the machine. */
+struct said {
+    enum round_event event;
+    size_t site;
+    uint64_t round;
+    const char *reason; /**< DECLINE, CANNOT; NULL: none */
+    const void *update; /**< UPDATE: verified bytes; NULL: those that are kept are the same */
+    size_t n;
+};
+
+/* ---- coordinator.c --------------------------------------------------------------------------- */
+
+/** Opens, starts or resumes; acts on what restoring asks for. c is zeroed but folder and json. */
+RC coordinator_open(struct coordinator *c, const char *study_path, struct config_issues *issues,
+                    struct error *err);
+void coordinator_close(struct coordinator *c);
+
+/* ---- actions.c ------------------------------------------------------------------------------- */
+
+/** @param said what caused them; NULL: nobody's word (restoring) */
+RC coordinator_act(struct coordinator *c, unsigned actions, const struct said *said,
+                   struct error *err);
+/** Through the machine, and all its actions. */
+RC coordinator_step(struct coordinator *c, const struct said *said, struct error *err);
+bool coordinator_ended(const struct coordinator *c);
+
+/* ---- timers.c -------------------------------------------------------------------------------- */
+
+/** Deadline, revoked sites, a request to abort, sites that stand still. */
+RC coordinator_timers(struct coordinator *c, struct error *err);
+
+/* ---- merging.c ------------------------------------------------------------------------------- */
+
+/** The newest model into params and tensor. @param state [merge_state_bytes(S)] NULL: not wanted */
+RC merging_load(struct coordinator *c, unsigned char *state, struct error *err);
+/** MERGE and what follows from it. */
+RC merging_run(struct coordinator *c, struct error *err);
+
+/* ---- answers.c ------------------------------------------------------------------------------- */
+
+enum audience { EVERYBODY, ACCEPTED, WAITED_FOR };
+
+/** Fills sender, receiver, study and number. What cannot be delivered is lost, as on any network.
+ *  *sent may be NULL. */
+RC answer_send(struct coordinator *c, size_t peer, struct wire_message *m, const void *raw,
+               size_t raw_n, bool *sent, struct error *err);
+RC answer_reply(struct coordinator *c, size_t site, enum wire_kind kind, struct error *err);
+RC answer_cast(struct coordinator *c, enum wire_kind kind, enum audience audience,
+               struct error *err);
+RC answer_probe(struct coordinator *c, size_t peer, struct error *err);
+/** Who contributed to a round that has an outcome, and why others did not: fills c->newest. */
+RC answer_recall_round(struct coordinator *c, uint64_t round, struct error *err);
+/** Why a site did not contribute to a round. */
+RC answer_absence(struct coordinator *c, uint64_t round, size_t site, char out[REASON_MAX],
+                  struct error *err);
+
+/* ---- inbox.c --------------------------------------------------------------------------------- */
+
+RC inbox_take(struct coordinator *c, size_t peer, const struct net_frames *frames,
+              struct error *err);
+
+/* ---- uploads.c ------------------------------------------------------------------------------- */
+
+/** Spool files that belong to no upload of the present round are removed. */
+RC uploads_open(struct coordinator *c, struct error *err);
+/** UPDATE: begins, or asks again, or steps the machine where no bytes are needed. */
+RC uploads_offer(struct coordinator *c, size_t site, const struct wire_message *m,
+                 struct error *err);
+RC uploads_chunk(struct coordinator *c, size_t site, const struct wire_message *m, const void *raw,
+                 size_t raw_n, struct error *err);
+/** Credits that are due; next in the queue. *due_ms: look again then, at the latest. */
+RC uploads_pump(struct coordinator *c, int64_t *due_ms, struct error *err);
+/** The site's upload is no longer wanted. @param keep leave its spool file (the program ends) */
+void uploads_drop(struct coordinator *c, size_t site, bool keep);
+void uploads_drop_all(struct coordinator *c, bool keep);
+
+/* ---- downloads.c ----------------------------------------------------------------------------- */
+
+void downloads_credit(struct coordinator *c, size_t site, const struct wire_message *m);
+RC downloads_pump(struct coordinator *c, int64_t *due_ms, struct error *err);
+
+/* ---- telling.c ------------------------------------------------------------------------------- */
+
+void tell_ready(struct coordinator *c, bool resumed);
+void tell_joined(struct coordinator *c, size_t site, bool accepted, const char *reason);
+void tell_round(struct coordinator *c);
+/** @param yes done; else c->failure says why */
+void tell_end(struct coordinator *c, bool yes);
+/** What was refused, when the program ends. */
+void tell_counts(struct coordinator *c);
+/** The running round on a terminal: a line that the next one overwrites. */
+void tell_progress(struct coordinator *c);
+
+/* ---- live.c ---------------------------------------------------------------------------------- */
+
+/** Writes live.json (its format stands in live.c) if something changed, at most once a second.
+ *  @param running false: the last one of this program */
+void live_write(struct coordinator *c, bool running);
+
+#endif

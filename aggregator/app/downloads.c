@@ -1,0 +1,110 @@
+/* The model on its way out: each site asks for its chunks by credit, and all are served from the one
+ * copy that we hold. */
+#include <stdio.h>
+
+#include "aggregator/app/coordinator_internal.h"
+#include "common/base/log.h"
+
+enum {
+    RETRY_MS = 100 /* a full queue; the site asks again by itself if this helps nothing */
+};
+
+void downloads_credit(struct coordinator *c, size_t site, const struct wire_message *m)
+{
+    struct download *d = &c->site[site].download;
+    struct error err = {0};
+    if (c->machine.member[site] != ROUND_ACCEPTED) {
+        refuse(c, REFUSED_CREDIT, site_name(c, site), "asks for a model without having accepted");
+        return;
+    }
+    if (!hash_equal(&m->tensor.hash, &c->tensor.hash) || m->tensor.bytes != c->tensor.bytes) {
+        c->refusals.late_credits++; /* for the model of a round that is over */
+        return;
+    }
+    if (!hash_equal(&d->out.hash, &c->tensor.hash)) {
+        transfer_out_init(&d->out, &c->tensor.hash, c->tensor.bytes);
+    }
+    const bool had_all = transfer_out_done(&d->out);
+    if (transfer_out_credit(&d->out, m->first, m->until, m->resume, &err) != RC_OK) {
+        refuse(c, REFUSED_CREDIT, site_name(c, site), err.text);
+        return;
+    }
+    if (transfer_out_done(&d->out) && !had_all) {
+        log_event(LOG_LEVEL_INFO, "model_delivered",
+                  "site=%s chunks=%llu sent=%llu most_for_one=%llu", site_name(c, site),
+                  (unsigned long long)d->out.chunks, (unsigned long long)d->out.sent,
+                  (unsigned long long)d->out.most);
+    }
+    d->credit_ms = c->now_ms;
+    d->retry_ms = c->now_ms;
+}
+
+/* Has it asked lately, for the model as it is now? Who does not ask any more gets nothing, and what
+ * was sent to it no longer counts as on its way. */
+static bool active(const struct coordinator *c, const struct download *d)
+{
+    return d->credit_ms >= 0 && c->now_ms - d->credit_ms < TRANSFER_STALL_MS &&
+           hash_equal(&d->out.hash, &c->tensor.hash);
+}
+
+static uint64_t on_the_way(const struct coordinator *c)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < c->n_sites; i++) {
+        const struct download *d = &c->site[i].download;
+        if (active(c, d) && d->out.next > d->out.acknowledged) {
+            n += d->out.next - d->out.acknowledged;
+        }
+    }
+    return n;
+}
+
+/* One chunk to one site. *moved: it went. */
+static enum rc serve(struct coordinator *c, size_t site, bool *moved, int64_t *due_ms,
+                     struct error *err)
+{
+    struct download *d = &c->site[site].download;
+    struct wire_message m = {.kind = WIRE_CHUNK, .tensor = c->tensor};
+    uint64_t offset = 0;
+    size_t n = 0;
+    if (!active(c, d) || !transfer_out_next(&d->out, &m.first, &offset, &n)) {
+        return RC_OK;
+    }
+    if (c->now_ms >= d->retry_ms) {
+        const unsigned char *bytes = (const unsigned char *)c->params + offset;
+        const enum rc rc = answer_send(c, site, &m, bytes, n, moved, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (*moved) {
+            transfer_out_sent(&d->out);
+            return RC_OK;
+        }
+        d->retry_ms = c->now_ms + RETRY_MS;
+    }
+    *due_ms = d->retry_ms < *due_ms ? d->retry_ms : *due_ms;
+    return RC_OK;
+}
+
+/* A chunk each in turn, so that no site waits for another's whole window. Who begins moves on. */
+enum rc downloads_pump(struct coordinator *c, int64_t *due_ms, struct error *err)
+{
+    uint64_t room = on_the_way(c);
+    room = room < CHUNKS_ON_THE_WAY ? CHUNKS_ON_THE_WAY - room : 0;
+    bool any = true;
+    while (any && room > 0) {
+        any = false;
+        for (size_t k = 0; room > 0 && k < c->n_sites; k++) {
+            const size_t i = (c->next_download + k) % c->n_sites;
+            bool moved = false;
+            const enum rc rc = serve(c, i, &moved, due_ms, err);
+            if (rc != RC_OK) {
+                return rc;
+            }
+            room -= moved;
+            any = any || moved;
+        }
+    }
+    c->next_download = (c->next_download + 1) % c->n_sites;
+    return RC_OK;
+}

@@ -1,0 +1,144 @@
+/* From the kept updates to the next model: sum, server's rule, one transaction. Everything that this
+ * takes besides the model lives only as long as it lasts: between rounds an aggregator is small. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aggregator/app/coordinator_internal.h"
+#include "aggregator/merge/merge.h"
+#include "common/base/log.h"
+
+static size_t model_bytes(const struct coordinator *c)
+{
+    return c->model.table.S * sizeof *c->params;
+}
+
+/* A connection of its own, closed at once: what the registry hands out (a model, and six times as
+ * much server state) stays with the connection that was asked. */
+enum rc merging_load(struct coordinator *c, unsigned char *state, struct error *err)
+{
+    const size_t want = merge_state_bytes(c->model.table.S);
+    struct registry *registry = NULL;
+    const void *model = NULL;
+    const void *stored = NULL;
+    uint64_t round = 0;
+    size_t n = 0;
+    size_t stored_n = 0;
+
+    enum rc rc = folder_registry(&c->folder, &registry, err);
+    if (rc == RC_OK) {
+        rc = registry_model(registry, coordinator_study(c), &round, &model, &n, &stored, &stored_n,
+                            err);
+    }
+    if (rc == RC_OK && (n != model_bytes(c) || (round > 0 && stored_n != want))) {
+        rc = error_set(err, RC_FORMAT, "the registry is damaged: its model is not of this study");
+    }
+    if (rc == RC_OK) {
+        memcpy(c->params, model, n);
+        c->tensor = (struct wire_tensor){.hash = hash_of(c->params, n), .bytes = n};
+    }
+    if (rc == RC_OK && state != NULL) {
+        memset(state, 0, want);
+        if (round > 0) {
+            memcpy(state, stored, want);
+        }
+    }
+    registry_close(&registry);
+    return rc;
+}
+
+struct sum {
+    const struct coordinator *c;
+    struct merge *merge;
+};
+
+static enum rc add_update(void *ctx, size_t site, const void *update, size_t n, struct error *err)
+{
+    const struct sum *s = ctx;
+    if (site >= s->c->n_sites || s->c->machine.part[site] != ROUND_CONTRIBUTED) {
+        return RC_OK;
+    }
+    return merge_add(s->merge, site, update, n, err);
+}
+
+/* params becomes the model of the present round, state what goes with it. */
+static enum rc next_model(struct coordinator *c, unsigned char *state, struct error *err)
+{
+    struct sum sum = {.c = c};
+    enum rc rc = merging_load(c, state, err);
+    if (rc == RC_OK) {
+        rc = merge_open(study_of(c), c->model.table.S, &sum.merge, err);
+    }
+    if (rc == RC_OK) {
+        rc = registry_each_update(c->registry, coordinator_study(c), c->machine.round, add_update,
+                                  &sum, err);
+    }
+    if (rc == RC_OK) {
+        rc = merge_finish(sum.merge, c->machine.round, c->params, state,
+                          merge_state_bytes(c->model.table.S), err);
+    }
+    merge_close(&sum.merge);
+    return rc;
+}
+
+static enum rc commit(struct coordinator *c, const unsigned char *state, struct error *err)
+{
+    const struct round_machine *m = &c->machine;
+    bool contributed[ROUND_SITES_MAX];
+    for (size_t i = 0; i < c->n_sites; i++) {
+        contributed[i] = m->part[i] == ROUND_CONTRIBUTED;
+    }
+    return registry_commit_round(c->registry, coordinator_study(c), m->round, c->params,
+                                 model_bytes(c), state, merge_state_bytes(c->model.table.S),
+                                 contributed, c->n_sites, c->wall_ms, err);
+}
+
+/* NOT_COMMITTED must be certain: only the arithmetic can say it. Whatever the registry reports may
+ * have happened all the same, so the program stops, and the next start finds out. */
+static enum rc merged(struct coordinator *c, enum rc rc, const struct error *fault,
+                      struct error *err)
+{
+    struct said said = {.event = ROUND_NOT_COMMITTED};
+    if (rc == RC_NUMERIC) {
+        log_event(LOG_LEVEL_ERROR, "round_not_committed", "round=%llu reason=\"%s\"",
+                  (unsigned long long)c->machine.round, fault->text);
+        (void)snprintf(c->why, sizeof c->why, "%s", fault->text);
+        return coordinator_step(c, &said, err);
+    }
+    if (rc != RC_OK) {
+        return error_set(err, rc, "%s", fault->text);
+    }
+    const uint64_t round = c->machine.round;
+    c->tensor.hash = hash_of(c->params, model_bytes(c));
+    for (size_t i = 0; i < c->n_sites; i++) {
+        c->site[i].has_kept = false;
+    }
+    said.event = ROUND_COMMITTED;
+    rc = answer_recall_round(c, round, err);
+    if (rc == RC_OK) {
+        log_event(LOG_LEVEL_INFO, "round_committed", "round=%llu contributors=%zu",
+                  (unsigned long long)round, round_contributors(&c->machine));
+        tell_round(c);
+        rc = coordinator_step(c, &said, err);
+    }
+    return rc;
+}
+
+enum rc merging_run(struct coordinator *c, struct error *err)
+{
+    assert(c->machine.state == ROUND_MERGING);
+    struct error fault = {0};
+    c->merge_due = false;
+    unsigned char *state = calloc(merge_state_bytes(c->model.table.S) + 1, 1);
+    if (state == NULL) {
+        return error_set(err, RC_NOMEM, "no memory to merge round %llu",
+                         (unsigned long long)c->machine.round);
+    }
+    enum rc rc = next_model(c, state, &fault);
+    if (rc == RC_OK) {
+        rc = commit(c, state, &fault);
+    }
+    free(state);
+    return merged(c, rc, &fault, err);
+}

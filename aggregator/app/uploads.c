@@ -1,0 +1,317 @@
+/* Updates on their way in. A site says what it has (UPDATE: hash and size); we fetch it in chunks into
+ * a file of ours,
+ *
+ *   spool/<study>-<round>-<site>-<first 16 digits of the hash>
+ *
+ * and only when it is whole and its hash is right does the machine hear of it. So half an update
+ * never enters a sum, and a restart goes on where it was. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* dirfd, unlinkat */
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <dirent.h>
+
+#include "aggregator/app/coordinator_internal.h"
+#include "common/base/log.h"
+#include "common/update/update.h"
+
+/* ---- the spool folder ------------------------------------------------------------------------ */
+
+static enum rc spool_path(const struct coordinator *c, size_t site, const struct upload *u,
+                          char out[FOLDER_PATH_MAX], struct error *err)
+{
+    char hex[HASH_HEX];
+    char name[FOLDER_PATH_MAX];
+    hash_hex(&u->tensor.hash, hex);
+    (void)snprintf(name, sizeof name, "spool/%s-%" PRIu64 "-%s-%.16s", study_of(c)->name, u->round,
+                   site_name(c, site), hex);
+    return folder_path(c->folder.path, name, out, err);
+}
+
+/* What is left of rounds that are over, or of other studies. */
+enum rc uploads_open(struct coordinator *c, struct error *err)
+{
+    char path[FOLDER_PATH_MAX];
+    char present[STUDY_NAME_MAX + 32];
+    const struct upload last = {.round = study_of(c)->rounds};
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < c->n_sites; i++) { /* now, not when an update is lost */
+        rc = spool_path(c, i, &last, path, err);
+    }
+    if (rc == RC_OK) {
+        rc = folder_path(c->folder.path, "spool", path, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return error_set(err, RC_IO, "cannot make '%s': %s", path, strerror(errno));
+    }
+    DIR *folder = opendir(path);
+    if (folder == NULL) {
+        return error_set(err, RC_IO, "cannot read '%s': %s", path, strerror(errno));
+    }
+    const int n =
+        snprintf(present, sizeof present, "%s-%" PRIu64 "-", study_of(c)->name, c->machine.round);
+    for (const struct dirent *e = readdir(folder); e != NULL; e = readdir(folder)) {
+        const bool dots = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+        if (!dots && strncmp(e->d_name, present, (size_t)n) != 0) {
+            (void)unlinkat(dirfd(folder), e->d_name, 0);
+        }
+    }
+    (void)closedir(folder);
+    return RC_OK;
+}
+
+/* ---- one upload ------------------------------------------------------------------------------ */
+
+void uploads_drop(struct coordinator *c, size_t site, bool keep)
+{
+    struct upload *u = &c->site[site].upload;
+    if (u->state == UPLOAD_QUEUED && !keep) { /* perhaps it was parked, with chunks in its file */
+        char path[FOLDER_PATH_MAX];
+        struct error err = {0};
+        if (spool_path(c, site, u, path, &err) == RC_OK) {
+            (void)unlink(path);
+        }
+    }
+    transfer_in_close(&u->in, keep);
+    *u = (struct upload){.state = UPLOAD_NONE};
+}
+
+void uploads_drop_all(struct coordinator *c, bool keep)
+{
+    for (size_t i = 0; i < c->n_sites; i++) {
+        if (c->site[i].upload.state != UPLOAD_NONE) {
+            uploads_drop(c, i, keep);
+        }
+    }
+}
+
+/* Whole and verified: now the machine hears of it. The file goes only when the registry has it. */
+static enum rc arrived(struct coordinator *c, size_t site, struct error *err)
+{
+    struct upload *u = &c->site[site].upload;
+    struct said said = {.event = ROUND_GOT_UPDATE, .site = site, .round = u->round};
+    struct wire_message last = {.kind = WIRE_CREDIT, .tensor = u->tensor};
+    struct transfer_in in = u->in; /* out of the step's way: it drops what is not needed any more */
+    const void *bytes = NULL;
+    struct error fault = {0};
+    size_t n = 0;
+
+    *u = (struct upload){.state = UPLOAD_NONE};
+    if (transfer_in_map(&in, &bytes, &n, &fault) != RC_OK) {
+        log_event(LOG_LEVEL_ERROR, "update_not_mapped", "site=%s reason=\"%s\"", site_name(c, site),
+                  fault.text);
+        transfer_in_close(&in, true); /* the site offers it again */
+        return RC_OK;
+    }
+    said.update = bytes;
+    said.n = n;
+    enum rc rc = RC_OK;
+    if (transfer_in_credit(&in, c->now_ms, &last.first, &last.until, &last.resume)) {
+        rc = answer_send(c, site, &last, NULL, 0, NULL, err); /* "I hold all"; ACK: it is kept */
+    }
+    if (rc == RC_OK) {
+        rc = coordinator_step(c, &said, err);
+    }
+    transfer_unmap(bytes, n);
+    transfer_in_close(&in, rc != RC_OK);
+    return rc;
+}
+
+static enum rc begin(struct coordinator *c, size_t site, struct error *err)
+{
+    struct upload *u = &c->site[site].upload;
+    char path[FOLDER_PATH_MAX];
+    struct error fault = {0};
+
+    enum rc rc = spool_path(c, site, u, path, &fault);
+    if (rc == RC_OK) {
+        rc = transfer_in_open(&u->in, path, &u->tensor.hash, u->tensor.bytes, c->now_ms, &fault);
+    }
+    if (rc !=
+        RC_OK) { /* the disk's fault or ours: the site offers it again, the deadline decides */
+        log_event(LOG_LEVEL_ERROR, "upload_not_begun", "site=%s round=%" PRIu64 " reason=\"%s\"",
+                  site_name(c, site), u->round, fault.text);
+        *u = (struct upload){.state = UPLOAD_NONE};
+        return RC_OK;
+    }
+    u->state = UPLOAD_RUNNING;
+    u->seen_held = u->in.held;
+    u->moved_ms = c->now_ms;
+    return u->in.complete ? arrived(c, site, err) : RC_OK;
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+/* Does the answer to this UPDATE need its bytes? Only the first of a site that is waited for. */
+static bool wants_bytes(const struct coordinator *c, size_t site, uint64_t round)
+{
+    const struct round_machine *m = &c->machine;
+    return m->state == ROUND_OPEN && round == m->round && m->member[site] == ROUND_ACCEPTED &&
+           m->part[site] == ROUND_WAITED_FOR;
+}
+
+static bool right_size(struct coordinator *c, size_t site, const struct wire_message *m)
+{
+    const size_t want = update_bytes(c->model.table.S);
+    if (m->tensor.bytes == want) {
+        return true;
+    }
+    char why[REASON_MAX];
+    (void)snprintf(why, sizeof why, "an update of %" PRIu64 " bytes, this study's have %zu",
+                   m->tensor.bytes, want);
+    refuse(c, REFUSED_SIZE, site_name(c, site), why);
+    return false;
+}
+
+/* Its part stands. The same bytes again are harmless and acknowledged again; others are refused. */
+static enum rc offered_again(struct coordinator *c, size_t site, const struct wire_message *m,
+                             struct error *err)
+{
+    const struct round_machine *r = &c->machine;
+    const struct site *s = &c->site[site];
+    const struct said said = {.event = ROUND_GOT_UPDATE, .site = site, .round = m->round};
+    const bool ours = r->round == m->round && r->part[site] == ROUND_CONTRIBUTED &&
+                      (r->state == ROUND_OPEN || r->state == ROUND_MERGING);
+    if (ours && (!s->has_kept || !hash_equal(&s->kept, &m->tensor.hash))) {
+        refuse(c, REFUSED_OTHER, site_name(c, site), "another update for this round is kept");
+        return RC_OK;
+    }
+    return coordinator_step(c, &said, err);
+}
+
+enum rc uploads_offer(struct coordinator *c, size_t site, const struct wire_message *m,
+                      struct error *err)
+{
+    struct upload *u = &c->site[site].upload;
+    if (!wants_bytes(c, site, m->round)) {
+        return offered_again(c, site, m, err);
+    }
+    if (!right_size(c, site, m)) {
+        return RC_OK;
+    }
+    if (u->state != UPLOAD_NONE && u->round == m->round &&
+        hash_equal(&u->tensor.hash, &m->tensor.hash)) {
+        transfer_in_again(&u->in, c->now_ms);
+        return RC_OK;
+    }
+    uploads_drop(c, site, false); /* at most one a site, so a site fills no disk */
+    *u = (struct upload){
+        .state = UPLOAD_QUEUED, .ticket = ++c->tickets, .round = m->round, .tensor = m->tensor};
+    c->live_due = true;
+    return RC_OK;
+}
+
+enum rc uploads_chunk(struct coordinator *c, size_t site, const struct wire_message *m,
+                      const void *raw, size_t raw_n, struct error *err)
+{
+    struct upload *u = &c->site[site].upload;
+    struct error fault = {0};
+    if (u->state != UPLOAD_RUNNING || !hash_equal(&u->tensor.hash, &m->tensor.hash)) {
+        c->refusals.late_chunks++; /* of a transfer that is over */
+        return RC_OK;
+    }
+    const enum rc rc = transfer_in_chunk(&u->in, m->first, raw, raw_n, c->now_ms, &fault);
+    if (rc == RC_STATE) {
+        c->refusals.late_chunks++;
+        return RC_OK;
+    }
+    if (rc == RC_FORMAT) {
+        refuse(c, REFUSED_CHUNK, site_name(c, site), fault.text);
+        return RC_OK;
+    }
+    if (rc != RC_OK) { /* asked for again after the stall: people may make room meanwhile */
+        log_event(LOG_LEVEL_ERROR, "chunk_not_written", "site=%s reason=\"%s\"", site_name(c, site),
+                  fault.text);
+        return RC_OK;
+    }
+    c->live_due = true;
+    return u->in.complete ? arrived(c, site, err) : RC_OK;
+}
+
+/* ---- pump ------------------------------------------------------------------------------------ */
+
+static size_t running(const struct coordinator *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_sites; i++) {
+        n += c->site[i].upload.state == UPLOAD_RUNNING;
+    }
+    return n;
+}
+
+/* Who has waited longest, or n_sites. */
+static size_t next_in_queue(const struct coordinator *c)
+{
+    size_t next = c->n_sites;
+    for (size_t i = 0; i < c->n_sites; i++) {
+        const struct upload *u = &c->site[i].upload;
+        if (u->state == UPLOAD_QUEUED &&
+            (next == c->n_sites || u->ticket < c->site[next].upload.ticket)) {
+            next = i;
+        }
+    }
+    return next;
+}
+
+/* A site that froze in the middle must not hold a place that another waits for. What it has sent
+ * stays in its file. */
+static void park_frozen(struct coordinator *c)
+{
+    for (size_t i = 0; i < c->n_sites; i++) {
+        struct upload *u = &c->site[i].upload;
+        if (u->state != UPLOAD_RUNNING) {
+            continue;
+        }
+        if (u->in.held != u->seen_held) {
+            u->seen_held = u->in.held;
+            u->moved_ms = c->now_ms;
+        }
+        if (c->now_ms - u->moved_ms >= UPLOAD_FROZEN_MS) {
+            transfer_in_close(&u->in, true);
+            u->state = UPLOAD_QUEUED;
+            u->ticket = ++c->tickets;
+        }
+    }
+}
+
+static enum rc fill_places(struct coordinator *c, struct error *err)
+{
+    enum rc rc = RC_OK;
+    size_t next = next_in_queue(c);
+    if (next < c->n_sites && running(c) >= UPLOADS_AT_ONCE) {
+        park_frozen(c);
+    }
+    /* Each pass takes one out of the queue: it runs, has arrived, or is given up. */
+    while (rc == RC_OK && next < c->n_sites && running(c) < UPLOADS_AT_ONCE) {
+        rc = begin(c, next, err);
+        next = next_in_queue(c);
+    }
+    return rc;
+}
+
+enum rc uploads_pump(struct coordinator *c, int64_t *due_ms, struct error *err)
+{
+    enum rc rc = fill_places(c, err);
+    for (size_t i = 0; rc == RC_OK && i < c->n_sites; i++) {
+        struct upload *u = &c->site[i].upload;
+        struct wire_message m = {.kind = WIRE_CREDIT, .tensor = u->tensor};
+        if (u->state != UPLOAD_RUNNING) {
+            continue;
+        }
+        if (transfer_in_credit(&u->in, c->now_ms, &m.first, &m.until, &m.resume)) {
+            rc = answer_send(c, i, &m, NULL, 0, NULL, err);
+        }
+        *due_ms = u->in.due_ms < *due_ms ? u->in.due_ms : *due_ms;
+    }
+    return rc;
+}
