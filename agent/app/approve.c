@@ -1,0 +1,275 @@
+/*
+ * approve: what waits, and a person's yes. Before the yes is written down, the study is read again
+ * from the bytes that the coordinator signed, and what it costs is shown. A study that the policy
+ * refuses is not approved: the agent would have to decline it, and a decline is final.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/app/people.h"
+#include "agent/app/report.h"
+#include "agent/app/site.h"
+#include "agent/app/whole_file.h"
+#include "agent/app/words.h"
+#include "common/agreement/agreement.h"
+#include "common/base/clock.h"
+
+/* ---- the list -------------------------------------------------------------------------------- */
+
+struct listing {
+    json_t *rows; /**< NULL: printed */
+    size_t n, n_waiting;
+    const char *folder;
+};
+
+static void list_row(void *ctx, const struct consent_row *row)
+{
+    struct listing *l = ctx;
+    char hex[HASH_HEX];
+    char day[PEOPLE_DAY];
+    hash_hex(&row->study, hex);
+    people_day(row->state == CONSENT_OFFERED ? row->offered_ms : row->decided_ms, day);
+    l->n++;
+    l->n_waiting += row->state == CONSENT_OFFERED;
+    if (l->rows == NULL) {
+        (void)printf("%-20s %.12s  of %s  %s since %s%s%s\n", row->name, hex, row->coordinator,
+                     consent_state_name(row->state), day, row->by[0] != '\0' ? " by " : "",
+                     row->by);
+        return;
+    }
+    json_t *o = json_object();
+    (void)json_object_set_new(o, "study", json_string(row->name));
+    (void)json_object_set_new(o, "hash", json_string(hex));
+    (void)json_object_set_new(o, "coordinator", json_string(row->coordinator));
+    (void)json_object_set_new(o, "state", json_string(consent_state_name(row->state)));
+    (void)json_object_set_new(o, "by", json_string(row->by));
+    (void)json_object_set_new(o, "reason", json_string(row->reason));
+    (void)json_object_set_new(o, "offered_ms", json_integer((json_int_t)row->offered_ms));
+    (void)json_object_set_new(o, "decided_ms", json_integer((json_int_t)row->decided_ms));
+    (void)json_array_append_new(l->rows, o);
+}
+
+static enum rc list(const struct words *w, struct consent *consent, struct error *err)
+{
+    struct listing l = {.rows = w->json ? json_array() : NULL};
+    const enum rc rc = consent_each(consent, list_row, &l, err);
+    if (rc != RC_OK) {
+        json_decref(l.rows);
+        return rc;
+    }
+    if (w->json) {
+        json_t *o = json_object();
+        (void)json_object_set_new(o, "studies", l.rows);
+        return report_print(o, err);
+    }
+    if (l.n == 0) {
+        (void)printf("No study was offered yet. The coordinator offers one while the agent runs: "
+                     "wardround-agent run %s\n",
+                     w->folder);
+    } else if (l.n_waiting > 0) {
+        (void)printf("Next: wardround-agent approve %s STUDY\n", w->folder);
+    }
+    return RC_OK;
+}
+
+/* ---- one study ------------------------------------------------------------------------------- */
+
+struct wanted {
+    const char *word;
+    size_t n;
+    struct hash study;
+    enum consent_state state;
+};
+
+/* As consent_decide will find it: the name, or the first digits of the hash. */
+static void find_row(void *ctx, const struct consent_row *row)
+{
+    struct wanted *x = ctx;
+    char hex[HASH_HEX];
+    hash_hex(&row->study, hex);
+    const size_t n = strlen(x->word);
+    if (strcmp(row->name, x->word) == 0 || (n >= 8 && strncmp(hex, x->word, n) == 0)) {
+        x->n++;
+        x->study = row->study;
+        x->state = row->state;
+    }
+}
+
+static enum rc open_offer(const struct site *site, const struct hash *study, struct agreement *out,
+                          struct error *err)
+{
+    char hex[HASH_HEX];
+    char file[HASH_HEX + 32];
+    char path[SITE_PATH_MAX];
+    struct seal_card coordinator;
+    unsigned char *bytes = NULL;
+    size_t n = 0;
+    hash_hex(study, hex);
+    (void)snprintf(file, sizeof file, "studies/%s.agreement", hex);
+    enum rc rc = site_coordinator(site->folder, &coordinator, err);
+    if (rc == RC_OK) {
+        rc = site_path(site->folder, file, path, err);
+    }
+    if (rc == RC_OK) {
+        rc = whole_file_read(path, AGREEMENT_BYTES_MAX, &bytes, &n, err);
+    }
+    if (rc == RC_OK) {
+        rc = agreement_verify(bytes, n, &coordinator.sign, out, err);
+    }
+    free(bytes);
+    if (rc == RC_OK && !hash_equal(&out->study_hash, study)) {
+        agreement_release(out);
+        rc = error_set(err, RC_FORMAT, "'%s' holds another study than its name says", path);
+    }
+    return rc;
+}
+
+/* What the policy, the cohort or the roster says; `why` is "" where nothing stands in the way. */
+static enum rc foretell(const struct site *site, const struct agreement *a,
+                        struct ledger_forecast *f, char why[240], struct error *err)
+{
+    struct ledger *ledger = NULL;
+    struct dataset *data = NULL;
+    struct error misfit = {0};
+    why[0] = '\0';
+    enum rc rc = site_ledger(site, &ledger, err);
+    if (rc == RC_OK) {
+        rc = site_dataset(site, &data, err);
+    }
+    if (rc == RC_OK) {
+        rc = ledger_what_if(ledger, &a->study, &a->study_hash, data->n_patients, f, err);
+    }
+    dataset_close(&data);
+    ledger_close(&ledger);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (agreement_fits(a, &site->schema, &misfit) != RC_OK) {
+        (void)snprintf(why, 240, "%s", misfit.text);
+    } else if (study_find_site(&a->study, site->name) == a->study.n_sites) {
+        (void)snprintf(why, 240, "the study's roster has no site '%s'", site->name);
+    } else if (!f->allowed) {
+        (void)snprintf(why, 240, "%s", f->reason);
+    }
+    return RC_OK;
+}
+
+static void show(const struct site *site, const struct agreement *a,
+                 const struct ledger_forecast *f)
+{
+    const struct study *s = &a->study;
+    char hex[HASH_HEX];
+    hash_hex(&a->study_hash, hex);
+    (void)printf("study '%s' (%.12s): %s model, %zu rounds of %zu steps, %zu features\n", s->name,
+                 hex, s->model.name, s->rounds, s->local.steps, a->schema.n_features);
+    (void)printf("  costs    epsilon %.6g at delta %g (%s noise, multiplier %.4f)\n",
+                 f->epsilon_study, s->privacy.delta, study_noise_name(s->privacy.noise),
+                 s->privacy.noise_multiplier);
+    (void)printf("  ledger   epsilon %.6g spent, %.6g after it, of %.6g at delta %g\n",
+                 f->epsilon_spent, f->epsilon_after, site->policy.max_epsilon_total,
+                 site->policy.max_delta_per_study);
+    (void)printf("  sites   ");
+    for (size_t i = 0; i < s->n_sites && i < 12; i++) {
+        (void)printf(" %s", s->site[i].name);
+    }
+    (void)printf("%s (%zu; a round counts with %zu)\n", s->n_sites > 12 ? " ..." : "", s->n_sites,
+                 s->quorum);
+}
+
+static enum rc say_json(const struct agreement *a, const struct ledger_forecast *f, const char *why,
+                        bool approved, const char *by, struct error *err)
+{
+    const struct study *s = &a->study;
+    char hex[HASH_HEX];
+    hash_hex(&a->study_hash, hex);
+    json_t *sites = json_array();
+    for (size_t i = 0; i < s->n_sites; i++) {
+        (void)json_array_append_new(sites, json_string(s->site[i].name));
+    }
+    json_t *o = json_object();
+    (void)json_object_set_new(o, "study", json_string(s->name));
+    (void)json_object_set_new(o, "hash", json_string(hex));
+    (void)json_object_set_new(o, "rounds", json_integer((json_int_t)s->rounds));
+    (void)json_object_set_new(o, "sites", sites);
+    (void)json_object_set_new(o, "epsilon_study", report_number(f->epsilon_study));
+    (void)json_object_set_new(o, "delta", json_real(s->privacy.delta));
+    (void)json_object_set_new(o, "noise_multiplier", json_real(s->privacy.noise_multiplier));
+    (void)json_object_set_new(o, "epsilon_spent", report_number(f->epsilon_spent));
+    (void)json_object_set_new(o, "epsilon_after", report_number(f->epsilon_after));
+    (void)json_object_set_new(o, "approved", json_boolean(approved));
+    (void)json_object_set_new(o, "by", json_string(approved ? by : ""));
+    (void)json_object_set_new(o, "reason", json_string(why));
+    return report_print(o, err);
+}
+
+/* @param[out] yes false: something stands in the way, and it was said */
+static enum rc approve(const struct words *w, const struct site *site, struct consent *consent,
+                       const struct hash *study, bool *yes, struct error *err)
+{
+    struct agreement a = {0};
+    struct ledger_forecast f = {0};
+    char why[240];
+    char by[CONSENT_BY_MAX];
+    char hex[HASH_HEX];
+    struct hash same;
+
+    enum rc rc = open_offer(site, study, &a, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = foretell(site, &a, &f, why, err);
+    if (rc == RC_OK && !w->json) {
+        show(site, &a, &f);
+    }
+    *yes = rc == RC_OK && why[0] == '\0';
+    people_name(by, sizeof by);
+    hash_hex(study, hex);
+    if (*yes) { /* by the whole hash: what was shown is what is approved */
+        rc = consent_decide(consent, hex, CONSENT_APPROVED, by, clock_wall_ms(), &same, err);
+    }
+    if (rc == RC_OK && w->json) {
+        rc = say_json(&a, &f, why, *yes, by, err);
+    } else if (rc == RC_OK && *yes) {
+        (void)printf("approved by %s. The agent takes part from now on; to take it back: "
+                     "wardround-agent withdraw %s %s\n",
+                     by, w->folder, a.study.name);
+    } else if (rc == RC_OK) {
+        (void)printf("not approved: %s\nIt waits on: mend that and approve it again, or say no: "
+                     "wardround-agent withdraw %s %s\n",
+                     why, w->folder, a.study.name);
+    }
+    agreement_release(&a);
+    return rc;
+}
+
+enum rc command_approve(const struct words *w, bool *yes, struct config_issues *issues,
+                        struct error *err)
+{
+    struct site site = {0};
+    struct consent *consent = NULL;
+    struct wanted x = {.word = w->arg};
+    struct hash study;
+
+    *yes = true;
+    enum rc rc = site_open(w->folder, &site, issues, err);
+    if (rc == RC_OK) {
+        rc = site_consent(&site, &consent, err);
+    }
+    if (rc == RC_OK && w->arg == NULL) {
+        rc = list(w, consent, err);
+        goto out;
+    }
+    if (rc == RC_OK) {
+        rc = consent_each(consent, find_row, &x, err);
+    }
+    if (rc == RC_OK && x.n == 1 && x.state != CONSENT_WITHDRAWN) {
+        rc = approve(w, &site, consent, &x.study, yes, err);
+    } else if (rc == RC_OK) { /* has the sentence for none, for several, and for withdrawn */
+        rc = consent_decide(consent, w->arg, CONSENT_APPROVED, "nobody", 0, &study, err);
+    }
+out:
+    consent_close(&consent);
+    site_release(&site);
+    return rc;
+}

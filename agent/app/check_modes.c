@@ -1,0 +1,78 @@
+/* Secret and patients' files, one by one: the owner's, and open to nobody else. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/app/check_internal.h"
+
+/* @param forbidden bits of the mode that must not be set */
+struct place {
+    const char *name;
+    mode_t forbidden;
+    mode_t mend;
+};
+
+/* clang-format off */
+static const struct place places[] = {
+    {"", 0022, 0700},
+    {"keys", 0077, 0700}, {"keys/peers", 0077, 0700}, {"keys/site.key", 0077, 0600},
+    {"keys/coordinator.card", 0022, 0644},
+    {"site.yaml", 0022, 0600}, {"cohort.yaml", 0022, 0600},
+    {"site.db", 0077, 0600}, {"site.db-wal", 0077, 0600}, {"site.db-shm", 0077, 0600},
+    {"ledger.db", 0077, 0600}, {"ledger.db-wal", 0077, 0600}, {"ledger.db-shm", 0077, 0600},
+    {"consent.db", 0077, 0600}, {"consent.db-wal", 0077, 0600}, {"consent.db-shm", 0077, 0600},
+    {"gateway", 0077, 0700}, {"studies", 0077, 0700},
+};
+/* clang-format on */
+
+/* false: something is wrong, and a line says so. What is not there is looked at elsewhere. */
+static bool look(struct checks *c, const struct place *p)
+{
+    char path[SITE_PATH_MAX];
+    char mend[SITE_PATH_MAX + 32];
+    struct error err = {0};
+    struct stat st;
+    if (site_path(c->folder, p->name, path, &err) != RC_OK) {
+        check_line(c, "permissions", false, NULL, "%s", err.text);
+        return false;
+    }
+    if (lstat(path, &st) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR) {
+            return true;
+        }
+        check_line(c, "permissions", false, NULL, "cannot look at '%s': %s", path, strerror(errno));
+        return false;
+    }
+    if (S_ISLNK(st.st_mode)) {
+        check_line(c, "permissions", false, "put the file itself there", "'%s' is a symbolic link",
+                   path);
+        return false;
+    }
+    if (st.st_uid != geteuid()) {
+        check_line(c, "permissions", false, "run this as the agent's user, or chown it",
+                   "'%s' belongs to somebody else (user %lu)", path, (unsigned long)st.st_uid);
+        return false;
+    }
+    if ((st.st_mode & p->forbidden) != 0) {
+        (void)snprintf(mend, sizeof mend, "chmod %o %s", (unsigned)p->mend, path);
+        check_line(c, "permissions", false, mend, "'%s' can be %s by others (mode %04o)", path,
+                   (st.st_mode & p->forbidden & 0022) != 0 ? "changed" : "read",
+                   (unsigned)(st.st_mode & 07777));
+        return false;
+    }
+    return true;
+}
+
+void check_modes(struct checks *c)
+{
+    bool well = true;
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        well = look(c, &places[i]) && well;
+    }
+    if (well) {
+        check_line(c, "permissions", true, NULL,
+                   "keys, cohort, ledger and consent are open to this user alone");
+    }
+}

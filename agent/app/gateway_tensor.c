@@ -1,0 +1,308 @@
+/* Tensors on their way through the gateway. Both directions are the same two machines back to back:
+ * what comes in is spooled to a file of the gateway's own, checked as a whole, then served. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/app/gateway_internal.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+
+enum { ANNOUNCE_MS = 5000, PAIR_BUSY_BYTES = 2 << 20 };
+
+static bool is(const struct wire_tensor *t, const struct hash *h)
+{
+    return t->bytes > 0 && hash_equal(&t->hash, h);
+}
+
+static void drop_map(const void **map, size_t *n)
+{
+    if (*map != NULL) {
+        transfer_unmap(*map, *n);
+    }
+    *map = NULL;
+    *n = 0;
+}
+
+/* The spool files are named by content: what a restart finds is resumed or is of no use. */
+static enum rc spool_path(const struct gateway *g, const char *what, const struct hash *h,
+                          char path[SITE_PATH_MAX], struct error *err)
+{
+    char hex[HASH_HEX];
+    char name[64];
+    hash_hex(h, hex);
+    (void)snprintf(name, sizeof name, "gateway/%s-%.16s", what, hex);
+    return site_path(g->p->folder, name, path, err);
+}
+
+/* ---- model: coordinator -> trainer ----------------------------------------------------------- */
+
+static void close_model(struct gateway *g)
+{
+    drop_map(&g->model.map, &g->model.map_n);
+    transfer_in_close(&g->model.in, false);
+    g->model.out = (struct transfer_out){0};
+}
+
+void tensor_want_model(struct gateway *g, const struct wire_tensor *tensor)
+{
+    if (!is(&g->model.wanted, &tensor->hash)) {
+        close_model(g);
+    }
+    g->model.wanted = *tensor;
+}
+
+enum rc tensor_credit_from_trainer(struct gateway *g, const struct wire_message *m,
+                                   struct error *err)
+{
+    struct gateway_model *model = &g->model;
+    if (!is(&model->wanted, &m->tensor.hash)) {
+        return RC_OK; /* of a round that we have left */
+    }
+    if (!model->in.open) {
+        char path[SITE_PATH_MAX];
+        enum rc rc = spool_path(g, "model", &model->wanted.hash, path, err);
+        if (rc == RC_OK) {
+            rc = transfer_in_open(&model->in, path, &model->wanted.hash, model->wanted.bytes,
+                                  clock_monotonic_ms(), err);
+        }
+        if (rc != RC_OK) {
+            return rc;
+        }
+        transfer_out_init(&model->out, &model->wanted.hash, model->wanted.bytes);
+    }
+    return transfer_out_credit(&model->out, m->first, m->until, m->resume, err);
+}
+
+/* A full disk is waited out: the transfer asks again after its stall. */
+static enum rc take_chunk(struct gateway *g, struct transfer_in *in, const struct wire_message *m,
+                          const void *raw, size_t raw_n, struct error *err)
+{
+    struct error fault = {0};
+    const enum rc rc = transfer_in_chunk(in, m->first, raw, raw_n, clock_monotonic_ms(), &fault);
+    if (rc == RC_IO) {
+        log_event(LOG_LEVEL_ERROR, "spool_full", "reason=\"%s\"", fault.text);
+        return RC_OK;
+    }
+    if (rc == RC_FORMAT) {
+        refusals_note(&g->refusals, REFUSED_CHUNK, fault.text);
+        return RC_OK;
+    }
+    if (rc == RC_STATE) {
+        refusals_note(&g->refusals, REFUSED_LATE_CHUNK, fault.text);
+        return RC_OK;
+    }
+    return rc == RC_OK ? RC_OK : error_set(err, rc, "%s", fault.text);
+}
+
+enum rc tensor_chunk_from_coordinator(struct gateway *g, const struct wire_message *m,
+                                      const void *raw, size_t raw_n, struct error *err)
+{
+    if (!g->model.in.open || !hash_equal(&m->tensor.hash, &g->model.in.hash)) {
+        refusals_note(&g->refusals, REFUSED_LATE_CHUNK, "of a model that is not being fetched");
+        return RC_OK;
+    }
+    return take_chunk(g, &g->model.in, m, raw, raw_n, err);
+}
+
+static enum rc serve_trainer(struct gateway *g, struct error *err)
+{
+    struct gateway_model *model = &g->model;
+    enum rc rc = RC_OK;
+    if (!model->in.open || !model->in.complete) {
+        return RC_OK;
+    }
+    if (model->map == NULL) {
+        rc = transfer_in_map(&model->in, &model->map, &model->map_n, err);
+    }
+    uint64_t index = 0;
+    uint64_t offset = 0;
+    size_t n = 0;
+    while (rc == RC_OK && pair_queued(g->pair) < PAIR_BUSY_BYTES &&
+           transfer_out_next(&model->out, &index, &offset, &n)) {
+        g->out = (struct wire_message){.kind = WIRE_CHUNK, .tensor = model->wanted, .first = index};
+        rc = pair_send(g->pair, &g->out, (const unsigned char *)model->map + offset, n, err);
+        transfer_out_sent(&model->out);
+    }
+    return rc;
+}
+
+/* ---- update: trainer -> coordinator ---------------------------------------------------------- */
+
+void tensor_settle_update(struct gateway *g)
+{
+    if (g->update.sent) {
+        log_event(LOG_LEVEL_INFO, "update_delivered",
+                  "round=%llu chunks=%llu sent=%llu most_for_one=%llu",
+                  (unsigned long long)g->update.round, (unsigned long long)g->update.out.chunks,
+                  (unsigned long long)g->update.out.sent, (unsigned long long)g->update.out.most);
+    }
+    drop_map(&g->update.map, &g->update.map_n);
+    transfer_in_close(&g->update.in, false);
+    g->update = (struct gateway_update){.in = {.fd = -1}};
+}
+
+void tensor_new_update(struct gateway *g, uint64_t round, const struct wire_tensor *tensor)
+{
+    if (g->update.round == round && is(&g->update.tensor, &tensor->hash)) {
+        return;
+    }
+    tensor_settle_update(g);
+    g->update.round = round;
+    g->update.tensor = *tensor;
+}
+
+enum rc tensor_send_update(struct gateway *g, struct error *err)
+{
+    struct gateway_update *u = &g->update;
+    char path[SITE_PATH_MAX];
+    if (u->round != g->session.round) {
+        return error_set(err, RC_STATE, "the trainer named no update for round %llu",
+                         (unsigned long long)g->session.round);
+    }
+    u->sending = true;
+    u->sent = false;
+    u->announce_due_ms = 0;
+    if (u->in.open) {
+        return RC_OK;
+    }
+    enum rc rc = spool_path(g, "update", &u->tensor.hash, path, err);
+    if (rc == RC_OK) {
+        rc = transfer_in_open(&u->in, path, &u->tensor.hash, u->tensor.bytes, clock_monotonic_ms(),
+                              err);
+    }
+    if (rc == RC_OK) {
+        transfer_out_init(&u->out, &u->tensor.hash, u->tensor.bytes);
+    }
+    return rc;
+}
+
+enum rc tensor_chunk_from_trainer(struct gateway *g, const struct wire_message *m, const void *raw,
+                                  size_t raw_n, struct error *err)
+{
+    if (!g->update.in.open || !hash_equal(&m->tensor.hash, &g->update.in.hash)) {
+        return RC_OK;
+    }
+    return take_chunk(g, &g->update.in, m, raw, raw_n, err);
+}
+
+enum rc tensor_credit_from_coordinator(struct gateway *g, const struct wire_message *m,
+                                       struct error *err)
+{
+    struct error fault = {0};
+    if (g->update.map == NULL || !is(&g->update.tensor, &m->tensor.hash)) {
+        refusals_note(&g->refusals, REFUSED_LATE_CREDIT, "for an update that is not on offer");
+        return RC_OK; /* it was settled meanwhile */
+    }
+    (void)err;
+    if (transfer_out_credit(&g->update.out, m->first, m->until, m->resume, &fault) != RC_OK) {
+        refusals_note(&g->refusals, REFUSED_CREDIT, fault.text);
+    }
+    g->update.announce_due_ms = clock_monotonic_ms() + ANNOUNCE_MS;
+    return RC_OK;
+}
+
+static enum rc announce(struct gateway *g, int64_t now_ms, struct error *err)
+{
+    bool sent = false;
+    if (!g->update.sending || g->update.map == NULL || now_ms < g->update.announce_due_ms) {
+        return RC_OK;
+    }
+    g->update.announce_due_ms = now_ms + ANNOUNCE_MS;
+    g->out = (struct wire_message){.kind = WIRE_UPDATE,
+                                   .study = g->study,
+                                   .round = g->update.round,
+                                   .tensor = g->update.tensor};
+    return gateway_say(g, &g->out, NULL, 0, &sent, err);
+}
+
+static enum rc serve_coordinator(struct gateway *g, struct error *err)
+{
+    struct gateway_update *u = &g->update;
+    enum rc rc = RC_OK;
+    if (!u->in.open || !u->in.complete) {
+        return RC_OK;
+    }
+    if (u->map == NULL) {
+        rc = transfer_in_map(&u->in, &u->map, &u->map_n, err);
+    }
+    const int64_t now = clock_monotonic_ms();
+    if (rc == RC_OK) {
+        rc = announce(g, now, err);
+    }
+    uint64_t index = 0;
+    uint64_t offset = 0;
+    size_t n = 0;
+    bool sent = true;
+    while (rc == RC_OK && sent && u->sending && transfer_out_next(&u->out, &index, &offset, &n)) {
+        g->out = (struct wire_message){.kind = WIRE_CHUNK, .tensor = u->tensor, .first = index};
+        rc = gateway_say(g, &g->out, (const unsigned char *)u->map + offset, n, &sent, err);
+        if (sent) {
+            transfer_out_sent(&u->out);
+            u->announce_due_ms = now + ANNOUNCE_MS;
+        }
+    }
+    const bool all = u->out.next == u->out.chunks && u->out.chunks > 0;
+    if (rc == RC_OK && all && u->sending && !u->sent) {
+        u->sent = true;
+        rc = session_sent(g, err);
+    }
+    return rc;
+}
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+static enum rc ask(struct gateway *g, struct transfer_in *in, bool trainer, struct error *err)
+{
+    g->out = (struct wire_message){.kind = WIRE_CREDIT,
+                                   .tensor = {.hash = in->hash, .bytes = in->bytes}};
+    if (!in->open || !transfer_in_credit(in, clock_monotonic_ms(), &g->out.first, &g->out.until,
+                                         &g->out.resume)) {
+        return RC_OK;
+    }
+    bool sent = false;
+    return trainer ? pair_send(g->pair, &g->out, NULL, 0, err)
+                   : gateway_say(g, &g->out, NULL, 0, &sent, err);
+}
+
+enum rc tensor_pump(struct gateway *g, struct error *err)
+{
+    enum rc rc = ask(g, &g->model.in, false, err);
+    if (rc == RC_OK) {
+        rc = ask(g, &g->update.in, true, err);
+    }
+    if (rc == RC_OK) {
+        rc = serve_trainer(g, err);
+    }
+    return rc == RC_OK ? serve_coordinator(g, err) : rc;
+}
+
+void tensor_reconnected(struct gateway *g, int64_t now_ms)
+{
+    if (g->model.in.open && !g->model.in.complete) {
+        transfer_in_again(&g->model.in, now_ms);
+    }
+    g->update.announce_due_ms = 0;
+}
+
+int64_t tensor_due_ms(const struct gateway *g)
+{
+    int64_t due = INT64_MAX;
+    if (g->model.in.open && !g->model.in.complete) {
+        due = g->model.in.due_ms;
+    }
+    if (g->update.in.open && !g->update.in.complete && g->update.in.due_ms < due) {
+        due = g->update.in.due_ms;
+    }
+    if (g->update.sending && g->update.map != NULL && g->update.announce_due_ms < due) {
+        due = g->update.announce_due_ms;
+    }
+    return due;
+}
+
+void tensor_release(struct gateway *g)
+{
+    drop_map(&g->model.map, &g->model.map_n);
+    drop_map(&g->update.map, &g->update.map_n);
+    transfer_in_close(&g->model.in, true); /* kept: a later life resumes it */
+    transfer_in_close(&g->update.in, true);
+}

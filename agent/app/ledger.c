@@ -1,0 +1,102 @@
+/* ledger: what has been spent, and what is left. */
+#include <stdio.h>
+#include <time.h>
+
+#include "agent/app/report.h"
+#include "agent/app/site.h"
+#include "agent/app/words.h"
+
+static void print_row(void *ctx, const struct ledger_row *row)
+{
+    (void)ctx;
+    char day[32] = "";
+    const time_t at = (time_t)(row->at_ms / 1000);
+    struct tm tm = {0};
+    if (gmtime_r(&at, &tm) != NULL) {
+        (void)strftime(day, sizeof day, "%Y-%m-%d %H:%M", &tm);
+    }
+    (void)printf("%6lld  %s UTC  %-20s round %-6llu %6llu steps  q %-8.4g sigma %-10.6g clip %g\n",
+                 (long long)row->sequence, day, row->study, (unsigned long long)row->round,
+                 (unsigned long long)row->mechanism.steps, row->mechanism.q, row->mechanism.sigma,
+                 row->clip);
+}
+
+static void json_row(void *ctx, const struct ledger_row *row)
+{
+    json_t *rows = ctx;
+    json_t *o = json_object();
+    char update[HASH_HEX];
+    hash_hex(&row->update, update);
+    (void)json_object_set_new(o, "sequence", json_integer((json_int_t)row->sequence));
+    (void)json_object_set_new(o, "at_ms", json_integer((json_int_t)row->at_ms));
+    (void)json_object_set_new(o, "study", json_string(row->study));
+    (void)json_object_set_new(o, "round", json_integer((json_int_t)row->round));
+    (void)json_object_set_new(o, "steps", json_integer((json_int_t)row->mechanism.steps));
+    (void)json_object_set_new(o, "sample_rate", json_real(row->mechanism.q));
+    (void)json_object_set_new(o, "noise_multiplier", json_real(row->mechanism.sigma));
+    (void)json_object_set_new(o, "clip", json_real(row->clip));
+    (void)json_object_set_new(o, "update", json_string(update));
+    (void)json_array_append_new(rows, o);
+}
+
+static enum rc show_json(const struct site *site, struct ledger *ledger, double spent,
+                         struct error *err)
+{
+    json_t *o = json_object();
+    json_t *rows = json_array();
+    const enum rc rc = ledger_rows(ledger, json_row, rows, err);
+    (void)json_object_set_new(o, "site", json_string(site->name));
+    (void)json_object_set_new(o, "epsilon_spent", report_number(spent));
+    (void)json_object_set_new(o, "delta", json_real(site->policy.max_delta_per_study));
+    (void)json_object_set_new(o, "max_epsilon_total",
+                              report_number(site->policy.max_epsilon_total));
+    (void)json_object_set_new(o, "spends", rows);
+    if (rc != RC_OK) {
+        json_decref(o);
+        return rc;
+    }
+    return report_print(o, err);
+}
+
+static enum rc show(const struct words *w, const struct site *site, struct ledger *ledger,
+                    struct error *err)
+{
+    double spent = 0.0;
+    enum rc rc = ledger_epsilon(ledger, NULL, site->policy.max_delta_per_study, &spent, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (w->json) {
+        return show_json(site, ledger, spent, err);
+    }
+    rc = ledger_rows(ledger, print_row, NULL, err);
+    if (rc == RC_OK) {
+        const double left = site->policy.max_epsilon_total - spent;
+        (void)printf("site '%s': epsilon %.6g of %.6g spent at delta %g, %.6g left (what joined "
+                     "studies may still spend is in what-if)\n",
+                     site->name, spent, site->policy.max_epsilon_total,
+                     site->policy.max_delta_per_study, left > 0.0 ? left : 0.0);
+    }
+    return rc;
+}
+
+enum rc command_ledger(const struct words *w, bool *yes, struct config_issues *issues,
+                       struct error *err)
+{
+    if (w->what_if != NULL) {
+        return command_what_if(w, yes, issues, err);
+    }
+    struct site site = {0};
+    struct ledger *ledger = NULL;
+    enum rc rc = site_open(w->folder, &site, issues, err);
+    if (rc == RC_OK) {
+        rc = site_ledger(&site, &ledger, err);
+    }
+    if (rc == RC_OK) {
+        rc = show(w, &site, ledger, err);
+    }
+    *yes = true;
+    ledger_close(&ledger);
+    site_release(&site);
+    return rc;
+}

@@ -1,0 +1,173 @@
+/* predict: scores for new patients, one a row of a CSV that is written like the cohort's own. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/app/report.h"
+#include "agent/app/score.h"
+#include "agent/app/whole_file.h"
+#include "agent/app/words.h"
+
+struct prediction {
+    struct scorer scorer;
+    struct cohort_rows *rows;
+    struct cohort_summary found;
+    struct arena memory;
+    double *score; /* [rows->n] */
+};
+
+/* RFC 4180. */
+static void put_cell(FILE *f, const char *text)
+{
+    if (text[strcspn(text, ",\"\r\n")] == '\0' && text[0] != ' ' && text[0] != '\t') {
+        (void)fputs(text, f);
+        return;
+    }
+    (void)fputc('"', f);
+    for (; *text != '\0'; text++) {
+        if (*text == '"') {
+            (void)fputc('"', f);
+        }
+        (void)fputc(*text, f);
+    }
+    (void)fputc('"', f);
+}
+
+static void put_rows(const struct prediction *p, FILE *f)
+{
+    char id[SCORER_ID_ROOM];
+    scorer_short_id(&p->scorer, id);
+    (void)fputs("patient,score,model\n", f);
+    for (size_t i = 0; i < p->rows->n; i++) {
+        put_cell(f, p->rows->patient[i]);
+        (void)fprintf(f, ",%.9g,%s\n", p->score[i], id);
+    }
+}
+
+/* NULL: no memory. */
+static json_t *object(const struct prediction *p)
+{
+    const struct scorer *s = &p->scorer;
+    char id[HASH_HEX];
+    char study[HASH_HEX];
+    json_t *o = json_object();
+    json_t *rows = json_array();
+    json_t *warnings = json_array();
+    hash_hex(&s->model.id, id);
+    hash_hex(&s->model.agreement.study_hash, study);
+    for (size_t i = 0; i < p->rows->n; i++) {
+        json_t *row = json_object();
+        (void)json_object_set_new(row, "patient", json_string(p->rows->patient[i]));
+        (void)json_object_set_new(row, "score", json_real(p->score[i]));
+        (void)json_array_append_new(rows, row);
+    }
+    for (size_t i = 0; i < p->found.n_warnings && i < COHORT_WARNINGS_SHOWN; i++) {
+        (void)json_array_append_new(warnings, json_string(p->found.warning[i]));
+    }
+    (void)json_object_set_new(o, "model", json_string(id));
+    (void)json_object_set_new(o, "study", json_string(s->model.agreement.study.name));
+    (void)json_object_set_new(o, "study_hash", json_string(study));
+    (void)json_object_set_new(o, "round", json_integer((json_int_t)s->model.round));
+    (void)json_object_set_new(o, "site", json_string(s->site.name));
+    (void)json_object_set_new(o, "adapter", json_string(scorer_adapter_name(s)));
+    (void)json_object_set_new(o, "missing_cells",
+                              json_integer((json_int_t)p->found.n_missing_cells));
+    (void)json_object_set_new(o, "warnings", warnings);
+    (void)json_object_set_new(o, "rows", rows);
+    if (json_array_size(rows) != p->rows->n) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
+/* The whole text first, so that a file is written whole or not at all. */
+static enum rc to_file(const struct words *w, const struct prediction *p, struct error *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    if (f == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for %zu scores", p->rows->n);
+    }
+    bool failed = false;
+    if (w->json) {
+        json_t *o = object(p);
+        failed = o == NULL || json_dumpf(o, f, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0;
+        (void)fputc('\n', f);
+        json_decref(o);
+    } else {
+        put_rows(p, f);
+    }
+    failed = ferror(f) != 0 || failed;
+    failed = fclose(f) != 0 || failed;
+    enum rc rc = failed ? error_set(err, RC_NOMEM, "no memory for %zu scores", p->rows->n)
+                        : whole_file_write(w->output, text, n, err);
+    if (text != NULL) {
+        hash_wipe(text, n);
+    }
+    free(text);
+    if (rc == RC_OK) {
+        char id[SCORER_ID_ROOM];
+        scorer_short_id(&p->scorer, id);
+        (void)fprintf(stderr, "wardround-agent: %zu scores of model %s written to '%s'\n",
+                      p->rows->n, id, w->output);
+    }
+    return rc;
+}
+
+static enum rc say(const struct words *w, const struct prediction *p, struct error *err)
+{
+    for (size_t i = 0; i < p->found.n_warnings && i < COHORT_WARNINGS_SHOWN; i++) {
+        (void)fprintf(stderr, "wardround-agent: warning: %s: %s\n", w->input, p->found.warning[i]);
+    }
+    if (w->output != NULL) {
+        return to_file(w, p, err);
+    }
+    if (w->json) {
+        return report_print(object(p), err);
+    }
+    put_rows(p, stdout);
+    return fflush(stdout) == 0 && ferror(stdout) == 0
+               ? RC_OK
+               : error_set(err, RC_IO, "cannot write the scores to stdout");
+}
+
+static enum rc score_rows(struct prediction *p, struct error *err)
+{
+    const struct cohort_rows *r = p->rows;
+    const enum rc rc = arena_init(&p->memory, arena_cost(r->n, sizeof *p->score), err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    p->score = arena_take(&p->memory, r->n, sizeof *p->score);
+    return scorer_score(&p->scorer, r->values, r->codes, r->n, p->score, err);
+}
+
+enum rc command_predict(const struct words *w, bool *yes, struct config_issues *issues,
+                        struct error *err)
+{
+    static struct prediction p; /* large: its warnings */
+    enum rc rc = RC_OK;
+
+    *yes = true;
+    if (w->input == NULL) {
+        return error_set(err, RC_INVALID,
+                         "say which patients: --input CSV, a file written like the cohort's own");
+    }
+    rc = scorer_open(w->folder, w->model, &p.scorer, issues, err);
+    if (rc == RC_OK) {
+        rc = cohort_read_rows(&p.scorer.site.schema, w->input, &p.rows, &p.found, issues, err);
+    }
+    if (rc == RC_OK) {
+        rc = score_rows(&p, err);
+    }
+    if (rc == RC_OK) {
+        rc = say(w, &p, err);
+    }
+    arena_wipe(&p.memory);
+    arena_release(&p.memory);
+    cohort_rows_close(&p.rows);
+    scorer_release(&p.scorer);
+    return rc;
+}

@@ -1,0 +1,70 @@
+/**
+ * @file site.h
+ * A hospital's folder:
+ *
+ *   site.yaml           name, policy            cohort.yaml, patients.csv ...  the cohort as it is
+ *   NAME.card           public: sent to the coordinator
+ *   keys/site.key       secret (0600)           keys/coordinator.card, keys/peers/NAME.card: trusted
+ *   site.db             the imported cohort     ledger.db   never delete it
+ *   consent.db          who approved what       models/STUDY.safetensors  finished models
+ *   gateway/            what is on its way; the only place the gateway may write
+ *   agent.lock          held by the running agent
+ */
+#ifndef AGENT_APP_SITE_H
+#define AGENT_APP_SITE_H
+
+#include <stddef.h>
+
+#include "agent/consent/consent.h"
+#include "agent/ledger/ledger.h"
+#include "common/base/error.h"
+#include "common/cohort/cohort.h"
+#include "common/config/config.h"
+#include "common/schema/schema.h"
+#include "common/seal/seal.h"
+
+enum { SITE_PATH_MAX = 512, SITE_AUTO_MAX = 16 };
+
+/** `auto_approve:` in site.yaml: studies of this coordinator need no person up to an epsilon. */
+struct site_auto {
+    char coordinator[SEAL_NAME_MAX];
+    double max_epsilon; /**< of one study, at its own delta */
+};
+
+/** Freed by site_release. */
+struct site {
+    char folder[SITE_PATH_MAX];
+    char name[SCHEMA_NAME_MAX];
+    char
+        address[SEAL_ADDRESS_MAX]; /**< `address:` in site.yaml: how the coordinator is reached from
+                                         here, "" for the one on its card */
+    struct ledger_policy policy;
+    struct schema schema;
+    size_t n_auto;
+    struct site_auto auto_approve[SITE_AUTO_MAX];
+};
+
+/** site.yaml and cohort.yaml. Problems of both in `issues`. */
+RC site_open(const char *folder, struct site *out, struct config_issues *issues, struct error *err);
+void site_release(struct site *s);
+
+/** folder/name. @retval RC_LIMIT too long */
+RC site_path(const char *folder, const char *name, char path[SITE_PATH_MAX], struct error *err);
+
+/** One agent a folder. *fd is held until the process ends. @retval RC_STATE another one runs (its
+ *  process number) */
+RC site_lock(const char *folder, int *fd, struct error *err);
+
+/** The imported cohort. @retval RC_STATE run import first; RC_INVALID of another site */
+RC site_dataset(const struct site *s, struct dataset **out, struct error *err);
+/** The ledger, which must be there once a cohort was imported. @retval RC_STATE gone, or none yet */
+RC site_ledger(const struct site *s, struct ledger **out, struct error *err);
+/** For the first import alone: makes the ledger where neither it nor a cohort is there yet. */
+RC site_ledger_first(const struct site *s, struct ledger **out, struct error *err);
+RC site_consent(const struct site *s, struct consent **out, struct error *err);
+/** The trusted coordinator's card. @retval RC_STATE none: run trust first */
+RC site_coordinator(const char *folder, struct seal_card *out, struct error *err);
+/** Our own keys and card. @retval RC_STATE none: run init first; RC_AUTH as seal_keys_open */
+RC site_keys(const char *folder, struct seal_keys **out, struct error *err);
+
+#endif

@@ -1,0 +1,340 @@
+/* The round in hand: its model comes in, it is trained on, committed, and its update goes out. The
+ * update that goes out is always a copy of what the ledger holds. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/app/trainer_internal.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/checkpoint/checkpoint.h"
+
+enum { PULSE_MS = 1000, PAIR_BUSY_BYTES = 2 << 20 };
+
+static const struct hash *study_of(const struct trainer *t)
+{
+    return &t->study.agreement.study_hash;
+}
+
+static enum rc say(struct trainer *t, enum wire_kind kind, uint64_t round, const char *text,
+                   struct error *err)
+{
+    struct wire_message m = {.kind = kind, .study = *study_of(t), .round = round};
+    wire_set_text(&m, text);
+    return trainer_say(t, &m, NULL, 0, err);
+}
+
+static void forget_model(struct trainer *t)
+{
+    transfer_in_close(&t->round.model_in, false);
+    t->round.wanted = 0;
+}
+
+static void forget_result(struct trainer *t)
+{
+    train_result_release(&t->round.result);
+    t->round.has_result = false;
+}
+
+static void forget_update(struct trainer *t)
+{
+    free(t->update.bytes);
+    t->update = (struct trainer_update){0};
+}
+
+void round_release(struct trainer *t)
+{
+    forget_model(t);
+    forget_result(t);
+    forget_update(t);
+    transfer_in_close(&t->final.in, false);
+    t->final.wanted = false;
+}
+
+/* Every TRAIN gets one answer, so that the gateway can tell which request an answer is to. */
+static enum rc answer_cancelled(struct trainer *t, uint64_t round, struct error *err)
+{
+    return say(t, WIRE_CANNOT, round, "cancelled", err);
+}
+
+enum rc round_cancel(struct trainer *t, uint64_t round, struct error *err)
+{
+    if (t->round.has_result && t->round.result_round == round) {
+        forget_result(t);
+    }
+    if (t->round.wanted != round || round == 0) {
+        return RC_OK;
+    }
+    forget_model(t);
+    return answer_cancelled(t, round, err);
+}
+
+/* ---- the update, as the ledger holds it ------------------------------------------------------ */
+
+/* Copies it out, so that serving chunks does not read it anew for each. *found as in the ledger. */
+static enum rc offer_stored(struct trainer *t, enum wire_kind kind, uint64_t round, bool *found,
+                            struct error *err)
+{
+    const void *bytes = NULL;
+    size_t n = 0;
+    enum rc rc = ledger_stored(t->ledger, study_of(t), round, found, &bytes, &n, err);
+    if (rc != RC_OK || !*found) {
+        return rc;
+    }
+    forget_update(t);
+    t->update.bytes = malloc(n);
+    if (t->update.bytes == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for an update of %zu bytes", n);
+    }
+    memcpy(t->update.bytes, bytes, n);
+    const struct hash h = hash_of(bytes, n);
+    transfer_out_init(&t->update.out, &h, n);
+    struct wire_message m = {
+        .kind = kind, .study = *study_of(t), .round = round, .tensor = {.hash = h, .bytes = n}};
+    return trainer_say(t, &m, NULL, 0, err);
+}
+
+enum rc round_credit(struct trainer *t, const struct wire_message *m, struct error *err)
+{
+    if (t->update.bytes == NULL || !hash_equal(&m->tensor.hash, &t->update.out.hash)) {
+        return RC_OK; /* of an update that was settled meanwhile */
+    }
+    return transfer_out_credit(&t->update.out, m->first, m->until, m->resume, err);
+}
+
+static enum rc serve_update(struct trainer *t, struct error *err)
+{
+    enum rc rc = RC_OK;
+    uint64_t index = 0;
+    uint64_t offset = 0;
+    size_t n = 0;
+    while (rc == RC_OK && t->update.bytes != NULL && pair_queued(t->pair) < PAIR_BUSY_BYTES &&
+           transfer_out_next(&t->update.out, &index, &offset, &n)) {
+        struct wire_message m = {.kind = WIRE_CHUNK,
+                                 .tensor = {.hash = t->update.out.hash,
+                                            .bytes = t->update.out.bytes},
+                                 .first = index};
+        rc = trainer_say(t, &m, t->update.bytes + offset, n, err);
+        transfer_out_sent(&t->update.out);
+    }
+    return rc;
+}
+
+/* ---- training -------------------------------------------------------------------------------- */
+
+enum rc round_train(struct trainer *t, const struct wire_message *m, struct error *err)
+{
+    bool found = false;
+    if (!t->study.joined) {
+        return say(t, WIRE_CANNOT, m->round, "the site has not joined this study", err);
+    }
+    enum rc rc = t->round.wanted != 0 ? answer_cancelled(t, t->round.wanted, err) : RC_OK;
+    forget_model(t);
+    if (rc == RC_OK) {
+        rc = offer_stored(t, WIRE_STORED, m->round, &found, err);
+    }
+    if (rc != RC_OK || found) {
+        return rc;
+    }
+    if (m->tensor.bytes != t->study.model.table.S * sizeof(real)) {
+        return say(t, WIRE_CANNOT, m->round, "the round's model has another size than the study's",
+                   err);
+    }
+    forget_result(t);
+    t->round.wanted = m->round;
+    t->round.model = m->tensor;
+    return transfer_in_open(&t->round.model_in, NULL, &m->tensor.hash, m->tensor.bytes,
+                            clock_monotonic_ms(), err);
+}
+
+/* Between two steps: news, and a sign of life that grows. */
+static bool go_on(void *ctx, size_t step, size_t steps)
+{
+    struct trainer *t = ctx;
+    const int64_t now = clock_monotonic_ms();
+    enum rc rc = trainer_listen(t, &t->round.fault);
+    if (rc == RC_OK && now >= t->pulse_due_ms) {
+        t->pulse_due_ms = now + PULSE_MS;
+        struct wire_message m = {.kind = WIRE_PULSE,
+                                 .study = *study_of(t),
+                                 .round = t->round.running,
+                                 .step = step,
+                                 .steps = steps};
+        rc = trainer_say(t, &m, NULL, 0, &t->round.fault);
+        t->round.cancelled = t->round.cancelled || study_is_withdrawn(t);
+    }
+    return rc == RC_OK && !t->round.cancelled;
+}
+
+static enum rc train_on(struct trainer *t, const real *global, struct error *err)
+{
+    const struct agreement *a = &t->study.agreement;
+    uint64_t state_round = 0;
+    const void *state = NULL;
+    size_t state_n = 0;
+    enum rc rc = ledger_site_state(t->ledger, &a->study_hash, &state_round, &state, &state_n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const uint64_t round = t->round.wanted;
+    const struct train_job job = {.study = &a->study,
+                                  .model = &t->study.model,
+                                  .data = t->data,
+                                  .site = t->study.index,
+                                  .round = round,
+                                  .global = global,
+                                  .site_state = state_round == 0 ? NULL : state,
+                                  .site_state_bytes = state_n,
+                                  .go_on = go_on,
+                                  .go_on_ctx = t};
+    struct error failure = {0};
+    forget_result(t);
+    t->round.running = round;
+    t->round.cancelled = false;
+    t->round.fault = (struct error){0};
+    t->pulse_due_ms = 0;
+    rc = train_round(&job, &t->entropy, &t->round.result, &failure);
+    t->round.running = 0;
+    if (t->round.fault.rc != RC_OK) {
+        *err = t->round.fault;
+        return err->rc;
+    }
+    if (rc == RC_STATE) { /* cancelled: the session knows, it asked for it */
+        log_event(LOG_LEVEL_INFO, "training_cancelled", "round=%llu", (unsigned long long)round);
+        rc = study_poll_consent(t, err); /* a withdrawal is said before what follows from it */
+        return rc == RC_OK ? answer_cancelled(t, round, err) : rc;
+    }
+    if (rc == RC_NUMERIC) { /* why stays here: it was read off numbers not accounted for */
+        return say(t, WIRE_CANNOT, round, "local training diverged", err);
+    }
+    if (rc != RC_OK) {
+        return error_set(err, rc, "%s", failure.text);
+    }
+    t->round.has_result = true;
+    t->round.result_round = round;
+    t->round.result_model = t->round.model.hash;
+    return say(t, WIRE_TRAINED, round, "", err);
+}
+
+static enum rc train_now(struct trainer *t, struct error *err)
+{
+    const void *model = NULL;
+    size_t n = 0;
+    enum rc rc = transfer_in_map(&t->round.model_in, &model, &n, err);
+    if (rc == RC_OK) { /* a mapping of whole pages: aligned for any number */
+        rc = train_on(t, (const real *)model, err);
+    }
+    forget_model(t);
+    return rc;
+}
+
+/* ---- committing ------------------------------------------------------------------------------ */
+
+enum rc round_commit(struct trainer *t, const struct wire_message *m, struct error *err)
+{
+    const struct study *study = &t->study.agreement.study;
+    if (!t->round.has_result || t->round.result_round != m->round) {
+        return say(t, WIRE_NOT_COMMITTED, m->round, "nothing was trained for this round", err);
+    }
+    const struct ledger_spend spend = {
+        .study = *study_of(t),
+        .round = m->round,
+        .mechanism = {.q = study->privacy.sample_rate,
+                      .sigma = study->privacy.noise_multiplier,
+                      .steps = study->local.steps},
+        .clip = study->privacy.clip,
+        .cohort = t->data->version,
+        .model = t->round.result_model,
+        .update = t->round.result.update,
+        .update_bytes = t->round.result.update_bytes,
+        .site_state = t->round.result.site_state,
+        .site_state_bytes = t->round.result.site_state_bytes,
+        .now_ms = clock_wall_ms(),
+    };
+    struct error failure = {0};
+    enum rc rc = ledger_spend(t->ledger, &spend, &failure);
+    forget_result(t);
+    if (rc == RC_LIMIT || rc == RC_STATE) {
+        return say(t, WIRE_NOT_COMMITTED, m->round, failure.text, err);
+    }
+    if (rc != RC_OK) { /* perhaps committed: a fresh start looks into the ledger */
+        return error_set(err, rc, "%s", failure.text);
+    }
+    log_event(LOG_LEVEL_INFO, "round_spent", "study=%s round=%llu steps=%zu sigma=%g q=%g",
+              study->name, (unsigned long long)m->round, study->local.steps,
+              study->privacy.noise_multiplier, study->privacy.sample_rate);
+    bool found = false;
+    return offer_stored(t, WIRE_COMMITTED, m->round, &found, err);
+}
+
+/* ---- chunks ---------------------------------------------------------------------------------- */
+
+static struct transfer_in *receiving(struct trainer *t, const struct hash *h)
+{
+    if (t->round.model_in.open && hash_equal(&t->round.model_in.hash, h)) {
+        return &t->round.model_in;
+    }
+    return t->final.in.open && hash_equal(&t->final.in.hash, h) ? &t->final.in : NULL;
+}
+
+enum rc round_chunk(struct trainer *t, const struct wire_message *m, const void *raw, size_t raw_n,
+                    struct error *err)
+{
+    struct transfer_in *in = receiving(t, &m->tensor.hash);
+    if (in == NULL) {
+        return RC_OK;
+    }
+    const enum rc rc = transfer_in_chunk(in, m->first, raw, raw_n, clock_monotonic_ms(), err);
+    return rc == RC_STATE ? RC_OK : rc;
+}
+
+static enum rc ask(struct trainer *t, struct transfer_in *in, struct error *err)
+{
+    struct wire_message m = {.kind = WIRE_CREDIT, .tensor = {.hash = in->hash, .bytes = in->bytes}};
+    if (!in->open || !transfer_in_credit(in, clock_monotonic_ms(), &m.first, &m.until, &m.resume)) {
+        return RC_OK;
+    }
+    return trainer_say(t, &m, NULL, 0, err);
+}
+
+static enum rc save_final(struct trainer *t, struct error *err)
+{
+    const struct agreement *a = &t->study.agreement;
+    char name[STUDY_NAME_MAX + 32];
+    char path[SITE_PATH_MAX];
+    const void *params = NULL;
+    size_t n = 0;
+    struct error why = {0};
+    (void)snprintf(name, sizeof name, "models/%s.safetensors", a->study.name);
+    enum rc rc = site_path(t->folder, name, path, &why);
+    if (rc == RC_OK) {
+        rc = transfer_in_map(&t->final.in, &params, &n, &why);
+    }
+    if (rc == RC_OK) {
+        rc = checkpoint_write(path, a, &t->study.model, t->final.round, (const real *)params, &why);
+    }
+    if (rc == RC_OK) {
+        log_event(LOG_LEVEL_INFO, "model_saved", "file=\"%s\" round=%llu", path,
+                  (unsigned long long)t->final.round);
+    } else {
+        log_event(LOG_LEVEL_ERROR, "model_not_saved", "reason=\"%s\"", why.text);
+    }
+    t->final.wanted = false;
+    transfer_in_close(&t->final.in, false);
+    return say(t, WIRE_GOODBYE, 0, "", err);
+}
+
+enum rc round_pump(struct trainer *t, struct error *err)
+{
+    enum rc rc = ask(t, &t->round.model_in, err);
+    if (rc == RC_OK) {
+        rc = ask(t, &t->final.in, err);
+    }
+    if (rc == RC_OK && t->round.wanted != 0 && t->round.model_in.complete) {
+        rc = train_now(t, err);
+    }
+    if (rc == RC_OK && t->final.wanted && t->final.in.complete) {
+        rc = save_final(t, err);
+    }
+    return rc == RC_OK ? serve_update(t, err) : rc;
+}

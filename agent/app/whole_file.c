@@ -1,0 +1,95 @@
+#include "agent/app/whole_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static enum rc write_all(int fd, const unsigned char *bytes, size_t n, const char *path,
+                         struct error *err)
+{
+    while (n > 0) {
+        const ssize_t did = write(fd, bytes, n);
+        if (did < 0 && errno != EINTR) {
+            return error_set(err, RC_IO, "cannot write '%s': %s", path, strerror(errno));
+        }
+        bytes += did > 0 ? did : 0;
+        n -= did > 0 ? (size_t)did : 0;
+    }
+    return fsync(fd) == 0 ? RC_OK
+                          : error_set(err, RC_IO, "cannot sync '%s': %s", path, strerror(errno));
+}
+
+/* The folder above `path`: made if missing, synced after a rename in it. */
+static void folder_of(const char *path, char folder[512])
+{
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(folder, 512, "%.*s", slash == NULL ? 1 : (int)(slash - path),
+                   slash == NULL ? "." : path);
+}
+
+enum rc whole_file_write(const char *path, const void *bytes, size_t n, struct error *err)
+{
+    char folder[512];
+    char fresh[512];
+    if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh) {
+        return error_set(err, RC_LIMIT, "the path '%.40s...' is too long", path);
+    }
+    folder_of(path, folder);
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
+        return error_set(err, RC_IO, "cannot make folder '%s': %s", folder, strerror(errno));
+    }
+    const int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return error_set(err, RC_IO, "cannot write '%s': %s", fresh, strerror(errno));
+    }
+    enum rc rc = write_all(fd, bytes, n, fresh, err);
+    (void)close(fd);
+    if (rc == RC_OK && rename(fresh, path) != 0) {
+        rc = error_set(err, RC_IO, "cannot rename to '%s': %s", path, strerror(errno));
+    }
+    if (rc != RC_OK) {
+        (void)unlink(fresh);
+        return rc;
+    }
+    const int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (at >= 0) {
+        (void)fsync(at);
+        (void)close(at);
+    }
+    return RC_OK;
+}
+
+enum rc whole_file_read(const char *path, size_t max, unsigned char **out, size_t *n,
+                        struct error *err)
+{
+    FILE *f = fopen(path, "rbe");
+    if (f == NULL) {
+        return error_set(err, RC_IO, "cannot read '%s': %s", path, strerror(errno));
+    }
+    unsigned char *bytes = malloc(max + 1);
+    size_t got = 0;
+    enum rc rc = RC_OK;
+    if (bytes == NULL) {
+        rc = error_set(err, RC_NOMEM, "no memory to read '%s'", path);
+        goto out;
+    }
+    got = fread(bytes, 1, max + 1, f);
+    if (ferror(f)) {
+        rc = error_set(err, RC_IO, "cannot read '%s'", path);
+    } else if (got > max) {
+        rc = error_set(err, RC_LIMIT, "'%s' is larger than %zu bytes", path, max);
+    }
+out:
+    (void)fclose(f);
+    if (rc != RC_OK) {
+        free(bytes);
+        return rc;
+    }
+    *out = bytes;
+    *n = got;
+    return RC_OK;
+}
