@@ -27,12 +27,16 @@ static const char doc[] =
     "Runs virtual federations of hospitals and measures what privacy costs.\v"
     "Commands:\n"
     "  run CONFIG               one federated study, cross-validated\n"
+    "  run CONFIG --out D       where the file has no split: the whole study, on all patients, as "
+    "its\n"
+    "                           document says; D/model.safetensors is the model\n"
     "  tradeoff CONFIG --out D  the grid of the file: table, results.csv, tradeoff.svg in D\n"
     "\n"
     "Examples:\n"
     "  wardround-sim run configs/sim/heart.yaml\n"
     "  wardround-sim run configs/sim/heart.yaml --epsilon 1 --delta 1e-3 --seed 3 --json\n"
     "  wardround-sim tradeoff configs/sim/demo.yaml --out build/demo --jobs 2\n"
+    "  wardround-sim run configs/sim/heart_study.yaml --out build/heart_study\n"
     "\n"
     "Data: paths that begin with $WARDROUND_DATA/ are taken from the folder in that variable\n"
     "(default ../shared/data). Noise is replayed from the seed: it measures, it protects nobody.\n"
@@ -44,7 +48,8 @@ static const struct argp_option options[] = {
     {"noise", OPT_NOISE, "MODE", 0, "none or site (shared comes with secure aggregation)", 0},
     {"seed", OPT_SEED, "S", 0, "folds, weights and replayed noise", 0},
     {"jobs", OPT_JOBS, "N", 0, "worlds at the same time (default 1); changes no result", 0},
-    {"out", OPT_OUT, "DIR", 0, "tradeoff: folder for results.csv, sites.csv, tradeoff.svg", 0},
+    {"out", OPT_OUT, "DIR", 0,
+     "tradeoff: folder for results.csv, sites.csv, tradeoff.svg; run: for the model", 0},
     {"json", OPT_JSON, NULL, 0, "one JSON object on stdout; infinite epsilons are null", 0},
     {0},
 };
@@ -144,8 +149,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "say what to do: run CONFIG, or tradeoff CONFIG --out DIR");
         } else if (strcmp(w->command, "tradeoff") == 0 && w->out == NULL) {
             argp_error(state, "tradeoff wants --out DIR for its table and figure");
-        } else if (strcmp(w->command, "run") == 0 && w->out != NULL) {
-            argp_error(state, "run writes no files: leave --out away");
         }
         return 0;
     default:
@@ -259,23 +262,99 @@ static enum rc show(const struct words *w, const struct sweep *s, const struct s
     return RC_OK;
 }
 
-static enum rc carry_out(const struct words *w, struct config_issues *issues, struct error *err)
+/* ---- a whole study --------------------------------------------------------------------------- */
+
+static json_t *whole_json(const struct sweep *s, const struct sweep_whole *r, const char *file)
+{
+    char study[HASH_HEX];
+    char model[HASH_HEX];
+    hash_hex(&s->agreement.study_hash, study);
+    hash_hex(&r->model, model);
+    json_t *sites = json_array();
+    for (size_t i = 0; i < r->n_sites; i++) {
+        const struct sweep_whole_site *site = &r->site[i];
+        (void)json_array_append_new(
+            sites, json_pack("{s:s, s:b, s:s, s:o}", "name", site->name, "contributed",
+                             (int)site->contributed, "declined", site->declined, "epsilon_spent",
+                             isfinite(site->epsilon_spent) ? json_real(site->epsilon_spent)
+                                                           : json_null()));
+    }
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s?, s:o}", "name", s->name, "study",
+                     s->study.name, "study_hash", study, "rounds", (json_int_t)r->rounds, "seed",
+                     (json_int_t)s->seed[0], "contributors", (json_int_t)r->n_contributed, "model",
+                     model, "file", file, "sites", sites);
+}
+
+static void print_whole(const struct sweep *s, const struct sweep_whole *r, const char *file)
+{
+    char hex[HASH_HEX];
+    hash_hex(&r->model, hex);
+    (void)printf(
+        "%s: study '%s' over %zu sites, %llu rounds; no held-out patients, so no figures\n",
+        s->name, s->study.name, r->n_sites, (unsigned long long)r->rounds);
+    (void)printf("%zu of %zu contributed:", r->n_contributed, r->n_sites);
+    for (size_t i = 0; i < r->n_sites; i++) {
+        if (r->site[i].contributed) {
+            (void)printf(" %s", r->site[i].name);
+        }
+    }
+    (void)printf("\n");
+    for (size_t i = 0; i < r->n_sites; i++) {
+        if (!r->site[i].contributed) {
+            (void)printf("  %s did not: %s\n", r->site[i].name,
+                         r->site[i].declined[0] != '\0' ? r->site[i].declined
+                                                        : "sat the last round out");
+        }
+    }
+    (void)printf("model %s%s%s\n", hex, file != NULL ? " in " : " (--out DIR writes it)",
+                 file != NULL ? file : "");
+}
+
+static enum rc carry_out_whole(const struct words *w, const struct sweep *s, struct error *err)
+{
+    struct sweep_whole r = {0};
+    char path[SWEEP_PATH_MAX];
+    const char *file = w->out != NULL ? path : NULL;
+    if (file != NULL &&
+        snprintf(path, sizeof path, "%s/model.safetensors", w->out) >= (int)sizeof path) {
+        return error_set(err, RC_LIMIT, "the folder's name is too long");
+    }
+    enum rc rc = sweep_whole_run(s, file, &r, err);
+    if (rc == RC_OK && w->json) {
+        rc = print_json(whole_json(s, &r, file), err);
+    } else if (rc == RC_OK) {
+        print_whole(s, &r, file);
+    }
+    sweep_whole_release(&r);
+    return rc;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static enum rc carry_out(const struct words *w, struct config_issues *issues, bool *wrong_use,
+                         struct error *err)
 {
     struct sweep s = {0};
     struct sweep_results r = {0};
     const bool grid = strcmp(w->command, "tradeoff") == 0;
     enum rc rc = sweep_open(w->config, grid, &w->overrides, &s, issues, err);
+    if (rc == RC_OK && !grid && !s.whole && w->out != NULL) {
+        *wrong_use = true;
+        rc = error_set(err, RC_INVALID, "run with a split writes no files: leave --out away");
+    }
     if (rc == RC_OK && w->out != NULL) {
         rc = make_folder(w->out, err); /* before the work, not after it */
     }
-    if (rc == RC_OK) {
+    if (rc == RC_OK && s.whole) {
+        rc = carry_out_whole(w, &s, err);
+    } else if (rc == RC_OK) {
         struct progress bar;
         progress_init(&bar, "worlds", sweep_worlds(&s) < 10 && w->json);
         const struct sweep_progress progress = {.done = progress_show, .ctx = &bar};
         rc = sweep_run(&s, &progress, &r, err);
         progress_end(&bar);
     }
-    if (rc == RC_OK) {
+    if (rc == RC_OK && !s.whole) {
         rc = show(w, &s, &r, err);
     }
     sweep_results_release(&r);
@@ -292,7 +371,8 @@ int main(int argc, char **argv)
     argp_err_exit_status = EXIT_WRONG_USE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
 
-    const enum rc rc = carry_out(&w, &issues, &err);
+    bool wrong_use = false;
+    const enum rc rc = carry_out(&w, &issues, &wrong_use, &err);
     if (rc == RC_OK) {
         return EXIT_SUCCESS;
     }
@@ -303,5 +383,5 @@ int main(int argc, char **argv)
     } else {
         (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
     }
-    return EXIT_FAILURE;
+    return wrong_use ? EXIT_WRONG_USE : EXIT_FAILURE;
 }

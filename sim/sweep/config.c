@@ -41,17 +41,19 @@ static const struct config_key keys[] = {
      .help = "path of a cohort.yaml, from this file's folder; or `generate`"},
     {.name = "generate", .type = CONFIG_NODE, .offset = AT(generate), .fallback = "",
      .help = "map: virtual hospitals instead of a cohort"},
-    {.name = "study", .type = CONFIG_NODE, .offset = AT(study), .fallback = "",
-     .help = "map: the study document itself; or `study_file`"},
-    {.name = "study_file", .type = CONFIG_TEXT, .offset = AT(study_path), .size = SWEEP_PATH_MAX, .fallback = "",
-     .help = "path of a study document, from this file's folder"},
+    {.name = "study", .type = CONFIG_NODE, .offset = AT(study),
+     .help = "map: the study document itself; or its path, from this file's folder"},
     {.name = "split", .type = CONFIG_NODE, .offset = AT(split), .fallback = "",
-     .help = "map: folds, or a fixed split"},
+     .help = "map: folds, or a fixed split; a study that is named by its path and has none trains everybody"},
     {.name = "tradeoff", .type = CONFIG_NODE, .offset = AT(tradeoff), .fallback = "",
      .help = "map: the grid of `tradeoff`"},
     {.name = "seed", .type = CONFIG_U64, .offset = AT(seed), .fallback = "1",
      .help = "of the folds, the weights and (replayed) the noise"},
 };
+/* Instead of the row of the same name, where the value is one word. */
+static const struct config_key study_path_key =
+    {.name = "study", .type = CONFIG_TEXT, .offset = AT(study_path), .size = SWEEP_PATH_MAX,
+     .help = "path of a study document, from this file's folder"};
 #undef AT
 
 #define AT(field) offsetof(struct split_draft, field)
@@ -138,15 +140,49 @@ static enum rc read_cohort(const char *file, const struct draft *d, struct sweep
 static enum rc read_study(const char *file, const struct draft *d, struct sweep *s,
                           struct config_issues *issues, struct error *err)
 {
-    if ((d->study != NULL) == (d->study_path[0] != '\0')) {
-        return error_set(err, RC_INVALID, "'%s' must name one of: study, study_file", file);
-    }
     if (d->study != NULL) {
         return study_read(d->study, &s->study, issues, err);
     }
     char path[SWEEP_PATH_MAX];
     const enum rc rc = beside(file, d->study_path, path, err);
     return rc == RC_OK ? study_open(path, &s->study, issues, err) : rc;
+}
+
+/* The study as hospitals are asked to agree to it: nothing of it may be varied. */
+static enum rc read_whole(const char *file, const struct draft *d, const struct sweep_overrides *o,
+                          struct sweep *s, struct config_issues *issues, struct error *err)
+{
+    char study[SWEEP_PATH_MAX];
+    char cohort[SWEEP_PATH_MAX];
+    if (o->has_epsilon || o->has_delta || o->has_noise) {
+        return error_set(err, RC_INVALID,
+                         "'%s' has no split:, so it runs its study as the document says; leave "
+                         "--epsilon, --delta and --noise away, or add split: {folds: 5}",
+                         file);
+    }
+    if (d->cohort[0] == '\0') {
+        return error_set(err, RC_INVALID,
+                         "'%s' has no split:, so it needs a cohort: whose features the study reads",
+                         file);
+    }
+    enum rc rc = beside(file, d->study_path, study, err);
+    if (rc == RC_OK) {
+        rc = beside(file, d->cohort, cohort, err);
+    }
+    if (rc == RC_OK) {
+        rc = agreement_open(study, cohort, &s->agreement, issues, err);
+    }
+    if (rc == RC_OK) {
+        rc = study_copy(&s->agreement.study, &s->study, err);
+    }
+    if (rc == RC_OK) {
+        rc = import(cohort, &s->schema, &s->data, issues, err);
+    }
+    s->whole = true;
+    s->jobs = 1;
+    s->n_seeds = 1;
+    s->seed[0] = o->has_seed ? o->seed : d->seed;
+    return rc;
 }
 
 static enum rc check_roster(const struct sweep *s, struct error *err)
@@ -360,23 +396,47 @@ static enum rc override(struct sweep *s, const struct sweep_overrides *o, struct
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
+/* `study:` is a map, or one word: the path of one. */
+static void bind_draft(const struct config_node *root, struct draft *d,
+                       struct config_issues *issues)
+{
+    struct config_key table[COUNT(keys)];
+    const struct config_node *study = config_get(root, "study");
+    memcpy(table, keys, sizeof keys);
+    for (size_t i = 0; study != NULL && study->kind == CONFIG_SCALAR && i < COUNT(keys); i++) {
+        if (strcmp(table[i].name, study_path_key.name) == 0) {
+            table[i] = study_path_key;
+        }
+    }
+    config_bind(root, table, COUNT(table), d, issues);
+}
+
 static enum rc read_all(const char *path, bool grid, const struct config_node *root,
                         const struct sweep_overrides *overrides, struct sweep *s,
                         struct config_issues *issues, struct error *err)
 {
     struct draft d = {0};
     if (config_get(root, "rounds") != NULL && config_get(root, "sites") != NULL) {
-        return error_set(
-            err, RC_INVALID,
-            "'%s' is a study document; a simulation names it as study_file: beside its "
-            "cohort (see configs/sim/heart.yaml)",
-            path);
+        return error_set(err, RC_INVALID,
+                         "'%s' is a study document; a simulation names it as study: beside its "
+                         "cohort (see configs/sim/heart_study.yaml)",
+                         path);
     }
-    config_bind(root, keys, COUNT(keys), &d, issues);
+    bind_draft(root, &d, issues);
     if (issues->n > 0) {
         return config_verdict(issues, err);
     }
     memcpy(s->name, d.name, sizeof s->name);
+    if (d.study == NULL && d.split == NULL && grid) {
+        return error_set(err, RC_INVALID,
+                         "'%s' has no split:, so nobody is left to be tested; add split: {folds: "
+                         "5} for a tradeoff",
+                         path);
+    }
+    if (d.study == NULL && d.split == NULL) {
+        const enum rc whole = read_whole(path, &d, overrides, s, issues, err);
+        return whole == RC_OK ? check_roster(s, err) : whole;
+    }
     enum rc rc = read_study(path, &d, s, issues, err);
     if (rc == RC_OK && (grid || d.tradeoff != NULL)) {
         if (d.tradeoff == NULL) {
@@ -427,6 +487,7 @@ void sweep_release(struct sweep *s)
     dataset_close(&s->data);
     schema_release(&s->schema);
     study_release(&s->study);
+    agreement_release(&s->agreement);
     free(s->test);
     *s = (struct sweep){0};
 }

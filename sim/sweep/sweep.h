@@ -13,7 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/agreement/agreement.h"
 #include "common/base/error.h"
+#include "common/base/hash.h"
 #include "common/cohort/cohort.h"
 #include "common/config/config.h"
 #include "common/study/study.h"
@@ -39,6 +41,10 @@ struct sweep {
     enum study_noise noise; /**< of the finite epsilons */
     double delta;
     size_t jobs; /**< worker threads */
+    /** The file names its study by a path and has no split: everybody trains and nobody is tested.
+     *  sweep_whole_run; the fields above from `folds` on are not used, but seed[0]. */
+    bool whole;
+    struct agreement agreement; /**< of a whole study, as a coordinator would sign it */
 };
 
 /** Command-line overrides; a field counts where its has_ is set. */
@@ -53,7 +59,8 @@ struct sweep_overrides {
 /**
  * Reads a configuration (format: configs/sim/heart.yaml), imports or generates its cohort and checks
  * that roster and cohort agree. Problems of the file, and of the cohort's files, are in `issues`.
- * @param grid false: one cell, the study as it is written (`run`); true: the `tradeoff:` lists
+ * @param grid false: one cell, the study as it is written (`run`), or a whole study; true: the
+ *             `tradeoff:` lists
  */
 RC sweep_open(const char *path, bool grid, const struct sweep_overrides *overrides,
               struct sweep *out, struct config_issues *issues, struct error *err);
@@ -84,5 +91,33 @@ struct sweep_results {
 RC sweep_run(const struct sweep *s, const struct sweep_progress *progress,
              struct sweep_results *out, struct error *err);
 void sweep_results_release(struct sweep_results *r);
+
+/* ---- a whole study --------------------------------------------------------------------------- */
+
+struct sweep_whole_site {
+    char name[STUDY_NAME_MAX];
+    bool contributed;     /**< to the last round */
+    char declined[240];   /**< "" if it took part */
+    double epsilon_spent; /**< as its ledger says */
+};
+
+/** Owned; released by sweep_whole_release. */
+struct sweep_whole {
+    uint64_t rounds;
+    size_t n_sites, n_contributed;
+    struct hash model; /**< of the final parameters: what the last OUTCOME of a deployment names */
+    struct sweep_whole_site *site; /**< [n_sites] in the roster's order */
+};
+
+/**
+ * Runs the study of `s->whole` once, as its document says: at infinite epsilon the model is to the
+ * byte the one that the deployed programs make of it. Noise is replayed from seed[0].
+ * @param path where the model is written (safetensors), or NULL
+ * @retval RC_STATE the study failed
+ * @retval RC_IO    as checkpoint_write
+ */
+RC sweep_whole_run(const struct sweep *s, const char *path, struct sweep_whole *out,
+                   struct error *err);
+void sweep_whole_release(struct sweep_whole *w);
 
 #endif

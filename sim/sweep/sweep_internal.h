@@ -5,6 +5,7 @@
 #ifndef SIM_SWEEP_SWEEP_INTERNAL_H
 #define SIM_SWEEP_SWEEP_INTERNAL_H
 
+#include "sim/fleet/fleet.h"
 #include "sim/sweep/sweep.h"
 
 /** A row of the grid before it is run. */
@@ -40,6 +41,13 @@ struct sweep_world {
     double noise_multiplier;
 };
 RC sweep_world_run(struct sweep_world *w, struct error *err);
+
+/** The simulator's hospitals refuse nothing: what they would spend is what is measured. */
+struct ledger_policy sweep_permissive(void);
+/** Index in the dataset of a roster site. Checked at sweep_open. */
+size_t sweep_data_site(const struct sweep *s, size_t roster);
+/** RC_STATE with the sentence of a study that failed. */
+RC sweep_failed(const struct study *study, const struct fleet_result *r, struct error *err);
 
 /** Fills a row's figures from out-of-fold scores. */
 RC sweep_evaluate(const struct sweep *s, const size_t *part, const double *score,

@@ -8,8 +8,7 @@
 #include "sim/fleet/fleet.h"
 #include "sim/sweep/sweep_internal.h"
 
-/* The simulator's hospitals refuse nothing: what they would spend is what is measured. */
-static struct ledger_policy permissive(void)
+struct ledger_policy sweep_permissive(void)
 {
     return (struct ledger_policy){.max_epsilon_per_study = HUGE_VAL,
                                   .max_epsilon_total = HUGE_VAL,
@@ -61,8 +60,7 @@ static enum rc pick(const struct sweep_world *w, size_t site, struct dataset **o
     return rc;
 }
 
-/* Index in the dataset of a roster site. Checked at sweep_open. */
-static size_t data_site(const struct sweep *s, size_t roster)
+size_t sweep_data_site(const struct sweep *s, size_t roster)
 {
     for (size_t i = 0; i < s->data->n_sites; i++) {
         if (strcmp(s->data->site_name[i], s->study.site[roster].name) == 0) {
@@ -105,6 +103,17 @@ static enum rc score_site(const struct sweep_world *w, const struct model *model
     return RC_OK;
 }
 
+enum rc sweep_failed(const struct study *study, const struct fleet_result *r, struct error *err)
+{
+    const char *why = "";
+    for (size_t i = 0; i < study->n_sites && why[0] == '\0'; i++) {
+        why = r->site[i].declined;
+    }
+    return error_set(err, RC_STATE, "study '%s' failed in round %llu: %s%s%s", study->name,
+                     (unsigned long long)(r->rounds + 1), r->reason, why[0] != '\0' ? "; " : "",
+                     why);
+}
+
 static uint64_t fleet_seed(const struct sweep_world *w, size_t only)
 {
     struct hasher h;
@@ -134,7 +143,7 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
         goto out;
     }
     for (size_t i = 0; i < study->n_sites; i++) {
-        policy[i] = permissive();
+        policy[i] = sweep_permissive();
     }
     const struct fleet_params p = {.study = study,
                                    .schema = &w->s->schema,
@@ -147,13 +156,7 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
         goto out;
     }
     if (!r.done) {
-        const char *why = "";
-        for (size_t i = 0; i < study->n_sites && why[0] == '\0'; i++) {
-            why = r.site[i].declined;
-        }
-        rc = error_set(err, RC_STATE, "study '%s' failed in round %llu: %s%s%s", study->name,
-                       (unsigned long long)(r.rounds + 1), r.reason, why[0] != '\0' ? "; " : "",
-                       why);
+        rc = sweep_failed(study, &r, err);
         goto out;
     }
     w->noise_multiplier = study->privacy.noise_multiplier;
@@ -190,7 +193,7 @@ static enum rc federated(struct sweep_world *w, const struct model *model, struc
         rc = error_set(err, RC_NOMEM, "no memory for %zu sites", n);
     }
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
-        of[i] = data_site(w->s, i);
+        of[i] = sweep_data_site(w->s, i);
         rc = pick(w, of[i], &data[i], err);
     }
     if (rc == RC_OK) {
@@ -211,7 +214,7 @@ static enum rc alone(struct sweep_world *w, const struct model *model, size_t on
 {
     const struct study *base = &w->s->study;
     const bool pooled = only == SIZE_MAX;
-    const size_t of = pooled ? SIZE_MAX : data_site(w->s, only);
+    const size_t of = pooled ? SIZE_MAX : sweep_data_site(w->s, only);
     struct study study = {0};
     struct dataset *data = NULL;
     enum rc rc = derive(w, pooled ? 0 : only, pooled ? "pooled" : base->site[only].name,

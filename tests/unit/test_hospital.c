@@ -5,9 +5,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "sim/hospital/folder.h"
 #include "sim/hospital/hospital.h"
 
 static struct dataset *generate(const struct hospital_params *p, uint64_t seed)
@@ -515,6 +517,84 @@ static void the_schema_owns_what_it_names(void **state)
     schema_release(&again);
 }
 
+/* Imports the cohort.yaml in `folder` as site `name`. */
+static struct dataset *import_folder(const char *folder, const char *name)
+{
+    static struct config_issues issues;
+    struct error err = {0};
+    struct schema schema = {0};
+    struct store *store = NULL;
+    struct cohort_summary found;
+    struct dataset *d = NULL;
+    char path[256];
+    memset(&issues, 0, sizeof issues);
+    (void)snprintf(path, sizeof path, "%s/cohort.yaml", folder);
+    enum rc rc = schema_open(path, &schema, &issues, &err);
+    if (rc == RC_OK) {
+        rc = store_open(":memory:", &cohort_store_kind, &store, &err);
+    }
+    if (rc == RC_OK) {
+        rc = cohort_import(&schema, name, store, &issues, &found, &err);
+    }
+    if (rc == RC_OK) {
+        rc = dataset_open(&schema, store, &d, &err);
+    }
+    if (rc != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    store_close(&store);
+    schema_release(&schema);
+    return d;
+}
+
+static void a_hospital_written_to_a_folder_imports_as_it_was(void **state)
+{
+    (void)state;
+    struct hospital_params p = hospital_params_default();
+    struct error err = {0};
+    struct schema schema = {0};
+    char folder[] = "/tmp/wardround-hospital.XXXXXX";
+    char at[64];
+    p.hospitals = 3;
+    p.patients = 240;
+    struct dataset *d = generate(&p, 11);
+    assert_int_equal(hospital_schema(&schema, &err), RC_OK);
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(at, sizeof at, "%s/two", folder);
+    assert_int_equal(hospital_write_folder(&schema, d, 1, at, &err), RC_OK);
+    assert_int_equal(hospital_write_folder(&schema, d, 1, at, &err), RC_STATE);
+
+    struct dataset *back = import_folder(at, d->site_name[1]);
+    size_t k = 0;
+    for (size_t i = 0; i < d->n_patients; i++) {
+        if (d->site[i] != 1) {
+            continue;
+        }
+        assert_string_equal(back->patient_id[k], d->patient_id[i]);
+        assert_true(back->label[k] == d->label[i]);
+        for (size_t v = 0; v < d->n_values; v++) { /* nine digits of a float in [-1, 1] */
+            assert_float_equal(back->values[k * d->n_values + v], d->values[i * d->n_values + v],
+                               1e-6F);
+        }
+        for (size_t c = 0; c < d->n_codes; c++) {
+            assert_int_equal(back->codes[k * d->n_codes + c], d->codes[i * d->n_codes + c]);
+        }
+        k++;
+    }
+    assert_int_equal(back->n_patients, k);
+    dataset_close(&back);
+    dataset_close(&d);
+    schema_release(&schema);
+    static const char *const files[] = {"patients.csv", "cohort.yaml"};
+    for (size_t i = 0; i < 2; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s/%s", at, files[i]);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(at), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -534,6 +614,7 @@ int main(void)
         cmocka_unit_test(a_map_becomes_parameters),
         cmocka_unit_test(a_wrong_map_is_refused_and_changes_nothing),
         cmocka_unit_test(the_schema_owns_what_it_names),
+        cmocka_unit_test(a_hospital_written_to_a_folder_imports_as_it_was),
     };
     return cmocka_run_group_tests_name("hospital", tests, NULL, NULL);
 }

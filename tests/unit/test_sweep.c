@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "common/checkpoint/checkpoint.h"
 #include "sim/sweep/sweep_internal.h"
 
 static const char base[] = "name: t\n"
@@ -247,6 +248,184 @@ static void contradicting_overrides_are_refused(void **state)
     }
 }
 
+/* ---- a whole study --------------------------------------------------------------------------- */
+
+/* Three files in a folder of their own: who names them is told where. */
+struct folder {
+    char path[48], sim[96], study[96], cohort[96], csv[96], model[96];
+};
+
+static const char whole_study[] =
+    "study: w\nseed: %d\nrounds: 3\nquorum: 2\nmin_sites: 2\n"
+    "model: {name: logistic}\nlocal: {rate: 1.0}\n"
+    "privacy: {noise: none, epsilon: inf, clip: 1.0, sample_rate: 0.5}\n"
+    "sites:\n  - {name: b, nominal: 20}\n  - {name: a, nominal: 15}\n";
+
+static const char whole_cohort[] =
+    "cohort: w\nfiles: [{path: w.csv}]\nseparator: \",\"\nheader: true\n"
+    "patient: {column: id, rows: one}\nsite: {column: site}\nmissing: [\"\"]\n"
+    "label: {column: y, positive: [1], negative: [0]}\n"
+    "features: [{name: x, type: continuous, range: [0, 40]}]\n";
+
+static void put(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "wbe");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void folder_make(struct folder *f, int seed, const char *sim)
+{
+    char text[1024];
+    (void)snprintf(f->path, sizeof f->path, "/tmp/sweep-whole-XXXXXX");
+    assert_non_null(mkdtemp(f->path));
+    (void)snprintf(f->sim, sizeof f->sim, "%s/sim.yaml", f->path);
+    (void)snprintf(f->study, sizeof f->study, "%s/study.yaml", f->path);
+    (void)snprintf(f->cohort, sizeof f->cohort, "%s/cohort.yaml", f->path);
+    (void)snprintf(f->csv, sizeof f->csv, "%s/w.csv", f->path);
+    (void)snprintf(f->model, sizeof f->model, "%s/model.safetensors", f->path);
+    put(f->sim, sim);
+    put(f->cohort, whole_cohort);
+    (void)snprintf(text, sizeof text, whole_study, seed);
+    put(f->study, text);
+    FILE *csv = fopen(f->csv, "wbe");
+    assert_non_null(csv);
+    (void)fprintf(csv, "id,site,x,y\n");
+    for (int i = 0; i < 40; i++) {
+        (void)fprintf(csv, "p%02d,%s,%d,%d\n", i, i % 5 < 2 ? "a" : "b", i, i > 15 + i % 7);
+    }
+    assert_int_equal(fclose(csv), 0);
+}
+
+static void folder_drop(const struct folder *f)
+{
+    (void)unlink(f->sim);
+    (void)unlink(f->study);
+    (void)unlink(f->cohort);
+    (void)unlink(f->csv);
+    (void)unlink(f->model);
+    assert_int_equal(rmdir(f->path), 0);
+}
+
+static const char whole_sim[] = "name: t\nstudy: study.yaml\ncohort: cohort.yaml\nseed: 7\n";
+
+static void open_whole(struct folder *f, int seed, struct sweep *s)
+{
+    static struct config_issues issues;
+    const struct sweep_overrides none = {0};
+    struct error err = {0};
+    folder_make(f, seed, whole_sim);
+    issues = (struct config_issues){0};
+    const enum rc rc = sweep_open(f->sim, false, &none, s, &issues, &err);
+    if (rc != RC_OK) {
+        print_error("%s\n", err.text);
+    }
+    assert_int_equal(rc, RC_OK);
+    assert_true(s->whole);
+}
+
+static void a_whole_study_trains_everybody_and_leaves_a_model_that_can_be_read(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct folder f;
+    struct sweep s = {0};
+    struct sweep_whole w = {0};
+    struct checkpoint c = {0};
+    open_whole(&f, 5, &s);
+    assert_int_equal(sweep_whole_run(&s, f.model, &w, &err), RC_OK);
+    assert_int_equal(w.rounds, 3);
+    assert_int_equal(w.n_contributed, 2);
+    assert_string_equal(w.site[0].name, "b"); /* the roster's order */
+    assert_true(w.site[0].contributed);
+    assert_true(isinf(w.site[0].epsilon_spent));
+    assert_int_equal(checkpoint_read(f.model, &c, &err), RC_OK);
+    assert_true(hash_equal(&c.id, &w.model));
+    assert_true(hash_equal(&c.agreement.study_hash, &s.agreement.study_hash));
+    assert_int_equal(c.round, 3);
+    assert_int_equal(c.agreement.study.seed, 5);
+    checkpoint_release(&c);
+    sweep_whole_release(&w);
+    sweep_release(&s);
+    folder_drop(&f);
+}
+
+/* At infinite epsilon the document's seed is the only one: the simulation's changes nothing. */
+static void a_whole_studys_model_depends_on_its_document_alone(void **state)
+{
+    (void)state;
+    struct hash model[3];
+    for (int i = 0; i < 3; i++) {
+        struct error err = {0};
+        struct folder f;
+        struct sweep s = {0};
+        struct sweep_whole w = {0};
+        open_whole(&f, i == 2 ? 6 : 5, &s);
+        s.seed[0] += (uint64_t)i;
+        assert_int_equal(sweep_whole_run(&s, NULL, &w, &err), RC_OK);
+        assert_int_equal(access(f.model, F_OK), -1);
+        model[i] = w.model;
+        sweep_whole_release(&w);
+        sweep_release(&s);
+        folder_drop(&f);
+    }
+    assert_true(hash_equal(&model[0], &model[1]));
+    assert_false(hash_equal(&model[0], &model[2]));
+}
+
+static void a_whole_study_is_not_varied_nor_tested(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sim, *sentence;
+        bool grid, epsilon;
+    } bad[] = {
+        {whole_sim, "add split: {folds: 5} for a tradeoff", true, false},
+        {whole_sim, "leave --epsilon, --delta and --noise away", false, true},
+        {"name: t\nstudy: study.yaml\ngenerate: {hospitals: 2, patients: 40}\n",
+         "needs a cohort:", false, false},
+        {"name: t\nstudy: nowhere.yaml\ncohort: cohort.yaml\n", "nowhere.yaml", false, false},
+        {"name: t\ncohort: cohort.yaml\n", "missing key 'study'", false, false},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        static struct config_issues issues;
+        const struct sweep_overrides o = {.has_epsilon = bad[i].epsilon, .epsilon = 1.0};
+        struct error err = {0};
+        struct folder f;
+        struct sweep s = {0};
+        folder_make(&f, 1, bad[i].sim);
+        issues = (struct config_issues){0};
+        assert_int_not_equal(sweep_open(f.sim, bad[i].grid, &o, &s, &issues, &err), RC_OK);
+        if (strstr(err.text, bad[i].sentence) == NULL) {
+            print_error("want: %s\ngot:  %s\n", bad[i].sentence, err.text);
+        }
+        assert_non_null(strstr(err.text, bad[i].sentence));
+        folder_drop(&f);
+    }
+}
+
+/* A document named by its path, with folds: the usual run. */
+static void a_study_named_by_its_path_can_be_cross_validated(void **state)
+{
+    (void)state;
+    static struct config_issues issues;
+    const struct sweep_overrides none = {0};
+    struct error err = {0};
+    struct folder f;
+    struct sweep s = {0};
+    struct sweep_results r = {0};
+    folder_make(&f, 1, "name: t\nstudy: study.yaml\ncohort: cohort.yaml\nsplit: {folds: 3}\n");
+    issues = (struct config_issues){0};
+    assert_int_equal(sweep_open(f.sim, false, &none, &s, &issues, &err), RC_OK);
+    assert_false(s.whole);
+    must_run(&s, &r);
+    assert_int_equal(r.row[0].folds, 3);
+    sweep_results_release(&r);
+    sweep_release(&s);
+    folder_drop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -257,6 +436,10 @@ int main(void)
         cmocka_unit_test(what_cannot_be_run_is_refused_with_a_reason),
         cmocka_unit_test(without_a_delta_the_grids_is_taken_and_without_a_grid_none),
         cmocka_unit_test(contradicting_overrides_are_refused),
+        cmocka_unit_test(a_whole_study_trains_everybody_and_leaves_a_model_that_can_be_read),
+        cmocka_unit_test(a_whole_studys_model_depends_on_its_document_alone),
+        cmocka_unit_test(a_whole_study_is_not_varied_nor_tested),
+        cmocka_unit_test(a_study_named_by_its_path_can_be_cross_validated),
     };
     return cmocka_run_group_tests_name("sim/sweep", tests, NULL, NULL);
 }
