@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "sim/app/progress.h"
+#include "sim/hospital/folder.h"
 #include "sim/sweep/sweep.h"
 
 enum { EXIT_WRONG_USE = 2 };
@@ -31,11 +32,13 @@ static const char doc[] =
     "its\n"
     "                           document says; D/model.safetensors is the model\n"
     "  tradeoff CONFIG --out D  the grid of the file: table, results.csv, tradeoff.svg in D\n"
+    "  generate CONFIG --out D  the file's generated hospitals as folders D/NAME with their CSV\n"
     "\n"
     "Examples:\n"
     "  wardround-sim run configs/sim/heart.yaml\n"
     "  wardround-sim run configs/sim/heart.yaml --epsilon 1 --delta 1e-3 --seed 3 --json\n"
     "  wardround-sim tradeoff configs/sim/demo.yaml --out build/demo --jobs 2\n"
+    "  wardround-sim generate configs/sim/rehearsal.yaml --out build/hospitals\n"
     "  wardround-sim run configs/sim/heart_study.yaml --out build/heart_study\n"
     "\n"
     "Data: paths that begin with $WARDROUND_DATA/ are taken from the folder in that variable\n"
@@ -94,8 +97,10 @@ static error_t take_argument(struct words *w, struct argp_state *state, const ch
 {
     if (w->command == NULL) {
         w->command = arg;
-        if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0) {
-            argp_error(state, "no command is named '%.20s'; there are: run, tradeoff", arg);
+        if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0 &&
+            strcmp(arg, "generate") != 0) {
+            argp_error(state, "no command is named '%.20s'; there are: run, tradeoff, generate",
+                       arg);
         }
     } else if (w->config == NULL) {
         w->config = arg;
@@ -149,6 +154,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "say what to do: run CONFIG, or tradeoff CONFIG --out DIR");
         } else if (strcmp(w->command, "tradeoff") == 0 && w->out == NULL) {
             argp_error(state, "tradeoff wants --out DIR for its table and figure");
+        } else if (strcmp(w->command, "generate") == 0 && w->out == NULL) {
+            argp_error(state, "generate wants --out DIR for the hospitals");
         }
         return 0;
     default:
@@ -329,6 +336,31 @@ static enum rc carry_out_whole(const struct words *w, const struct sweep *s, str
     return rc;
 }
 
+/* ---- generated hospitals as folders ----------------------------------------------------------- */
+
+static enum rc generate(const struct words *w, const struct sweep *s, struct error *err)
+{
+    if (s->schema.n_files > 0) {
+        return error_set(err, RC_INVALID,
+                         "'%s' reads a cohort of files; only hospitals that "
+                         "`generate:` makes are written",
+                         w->config);
+    }
+    enum rc rc = make_folder(w->out, err);
+    for (size_t i = 0; rc == RC_OK && i < s->data->n_sites; i++) {
+        char folder[SWEEP_PATH_MAX];
+        if (snprintf(folder, sizeof folder, "%s/%s", w->out, s->data->site_name[i]) >=
+            (int)sizeof folder) {
+            return error_set(err, RC_LIMIT, "the folder's name is too long");
+        }
+        rc = hospital_write_folder(&s->schema, s->data, i, folder, err);
+        if (rc == RC_OK) {
+            (void)printf("%s/patients.csv and cohort.yaml\n", folder);
+        }
+    }
+    return rc;
+}
+
 /* ---- all of it ------------------------------------------------------------------------------- */
 
 static enum rc carry_out(const struct words *w, struct config_issues *issues, bool *wrong_use,
@@ -338,6 +370,11 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, bo
     struct sweep_results r = {0};
     const bool grid = strcmp(w->command, "tradeoff") == 0;
     enum rc rc = sweep_open(w->config, grid, &w->overrides, &s, issues, err);
+    if (rc == RC_OK && strcmp(w->command, "generate") == 0) {
+        rc = generate(w, &s, err);
+        sweep_release(&s);
+        return rc;
+    }
     if (rc == RC_OK && !grid && !s.whole && w->out != NULL) {
         *wrong_use = true;
         rc = error_set(err, RC_INVALID, "run with a split writes no files: leave --out away");

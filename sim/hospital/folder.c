@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -84,13 +85,27 @@ static void write_patients(FILE *f, const struct schema *s, const struct dataset
 
 /* ---- cohort.yaml ----------------------------------------------------------------------------- */
 
+/* As a person would write it, where that is the same number. */
+static void write_number(FILE *f, double x)
+{
+    char text[40];
+    (void)snprintf(text, sizeof text, "%.15g", x);
+    if (strtod(text, NULL) != x) {
+        (void)snprintf(text, sizeof text, "%.17g", x);
+    }
+    (void)fputs(text, f);
+}
+
 static void write_feature(FILE *f, const struct schema_feature *feature)
 {
     static const char *const type[] = {"continuous", "binary", "categorical"};
     (void)fprintf(f, "  - {name: %s, type: %s", feature->name, type[feature->type]);
     if (feature->type == SCHEMA_CONTINUOUS) {
-        (void)fprintf(f, ", unit: \"%s\", range: [%.17g, %.17g]", feature->unit, feature->low,
-                      feature->high);
+        (void)fprintf(f, ", unit: \"%s\", range: [", feature->unit);
+        write_number(f, feature->low);
+        (void)fputs(", ", f);
+        write_number(f, feature->high);
+        (void)fputs("]", f);
     }
     if (feature->type == SCHEMA_CATEGORICAL) {
         (void)fputs(", categories: [", f);
