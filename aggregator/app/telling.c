@@ -84,6 +84,7 @@ void tell_ready(struct coordinator *c, bool resumed)
     hash_hex(coordinator_study(c), hex);
     set_address(c);
     c->terminal = !c->json && isatty(STDOUT_FILENO) == 1;
+    c->live_due = true; /* a study that only waits is to be seen as well */
     log_event(LOG_LEVEL_INFO, "aggregator_ready", "address=%s port=%u study=%s hash=%s resumed=%s",
               c->address, net_server_port(c->server), study_of(c)->name, hex,
               resumed ? "yes" : "no");
