@@ -101,6 +101,8 @@ RC session_sent(struct gateway *g, struct error *err);
 
 /** ROUND or DONE named a model. Nothing is fetched before the trainer asks. */
 void tensor_want_model(struct gateway *g, const struct wire_tensor *tensor);
+/** The study is over and the trainer has what it wanted. */
+void tensor_forget_model(struct gateway *g);
 /** The trainer holds this update; fetched when the session asks to send it. */
 void tensor_new_update(struct gateway *g, uint64_t round, const struct wire_tensor *tensor);
 /** SEND_UPDATE: from the trainer to the spool, then announced until the coordinator asks. */

@@ -229,6 +229,14 @@ static enum rc on_protocol_message(struct gateway *g, const struct wire_message 
     return refuse_message(g, REFUSED_KIND, why);
 }
 
+/* The session is about no study any more; what ended is named by hand. */
+static enum rc goodbye_again(struct gateway *g, struct error *err)
+{
+    bool sent = false;
+    g->out = (struct wire_message){.kind = WIRE_GOODBYE, .study = g->ended};
+    return gateway_say(g, &g->out, NULL, 0, &sent, err);
+}
+
 static enum rc dispatch(struct gateway *g, const struct wire_message *m, const void *raw,
                         size_t raw_n, struct error *err)
 {
@@ -242,7 +250,7 @@ static enum rc dispatch(struct gateway *g, const struct wire_message *m, const v
         return RC_OK;
     }
     if (!is_zero(&g->ended) && hash_equal(&m->study, &g->ended)) {
-        return m->kind == WIRE_DONE ? say(g, WIRE_GOODBYE, "", err) : RC_OK; /* all kept already */
+        return m->kind == WIRE_DONE ? goodbye_again(g, err) : RC_OK; /* all kept already */
     }
     if (!hash_equal(&m->study, &g->study)) {
         if (!takes_up(g, m)) {
@@ -367,6 +375,7 @@ static enum rc on_goodbye(struct gateway *g, struct error *err)
         rc = say(g, WIRE_GOODBYE, "", err);
     }
     const struct hash none = {{0}};
+    tensor_forget_model(g);
     g->ended = g->study;
     begin_study(g, &none);
     g->session.deadline_ms = g->p->once ? SESSION_NEVER : 0;

@@ -1,7 +1,11 @@
 /* Tensors on their way through the gateway. Both directions are the same two machines back to back:
  * what comes in is spooled to a file of the gateway's own, checked as a whole, then served. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <dirent.h>
 
 #include "agent/app/gateway_internal.h"
 #include "common/base/clock.h"
@@ -23,14 +27,36 @@ static void drop_map(const void **map, size_t *n)
     *n = 0;
 }
 
+/* Leftovers of earlier lives: anything of this kind but `keep`. */
+static void sweep_spool(const struct gateway *g, const char *what, const char *keep)
+{
+    char folder[SITE_PATH_MAX];
+    struct error ignored = {0};
+    DIR *d = site_path(g->p->folder, "gateway", folder, &ignored) == RC_OK ? opendir(folder) : NULL;
+    if (d == NULL) {
+        return;
+    }
+    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        const size_t n = strlen(what);
+        if (strncmp(e->d_name, what, n) == 0 && e->d_name[n] == '-' &&
+            strcmp(e->d_name, keep) != 0) {
+            (void)unlinkat(dirfd(d), e->d_name, 0);
+        }
+    }
+    (void)closedir(d);
+}
+
 /* The spool files are named by content: what a restart finds is resumed or is of no use. */
 static enum rc spool_path(const struct gateway *g, const char *what, const struct hash *h,
                           char path[SITE_PATH_MAX], struct error *err)
 {
     char hex[HASH_HEX];
+    char file[48];
     char name[64];
     hash_hex(h, hex);
-    (void)snprintf(name, sizeof name, "gateway/%s-%.16s", what, hex);
+    (void)snprintf(file, sizeof file, "%s-%.16s", what, hex);
+    (void)snprintf(name, sizeof name, "gateway/%s", file);
+    sweep_spool(g, what, file);
     return site_path(g->p->folder, name, path, err);
 }
 
@@ -49,6 +75,12 @@ void tensor_want_model(struct gateway *g, const struct wire_tensor *tensor)
         close_model(g);
     }
     g->model.wanted = *tensor;
+}
+
+void tensor_forget_model(struct gateway *g)
+{
+    close_model(g);
+    g->model.wanted = (struct wire_tensor){0};
 }
 
 enum rc tensor_credit_from_trainer(struct gateway *g, const struct wire_message *m,

@@ -219,6 +219,7 @@ enum process_end trainer_main(const struct process_params *p)
     struct error err = {0};
     struct sandbox_state state = {0};
     char identity[96];
+    char refused[REFUSALS_TEXT];
     if (t == NULL) {
         return PROCESS_AGAIN;
     }
@@ -235,7 +236,7 @@ enum process_end trainer_main(const struct process_params *p)
         rc = one_turn(t, &err);
     }
     log_event(gateway_is_gone(t) ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "trainer_stopped",
-              "reason=\"%s\"", err.text);
+              "reason=\"%s\" refused=\"%s\"", err.text, refusals_text(&t->refusals, refused));
     stop(t);
     free(t);
     log_identity(NULL);

@@ -43,7 +43,7 @@ enum {
     MESSAGES_A_TURN = 64,     /**< then timers and transfers get their turn */
     TURN_MAX_MS = 1000,       /**< the registry is looked at this often also when nobody speaks */
     UPLOADS_AT_ONCE = 16,     /**< each has TRANSFER_WINDOW chunks on their way: 16 MiB in all */
-    CHUNKS_ON_THE_WAY = 64,   /**< of the model, to all sites: 16 MiB in libzmq's queues */
+    CHUNKS_ON_THE_WAY = 128,  /**< of the model, to all sites: 16 MiB in libzmq's queues */
     UPLOAD_FROZEN_MS = 20000, /**< without a chunk, while others queue: its place is given away */
     SITE_STALLED_MS = 60000   /**< a site that is waited for and whose counter stands still */
 };
@@ -239,7 +239,7 @@ RC coordinator_timers(struct coordinator *c, struct error *err);
 
 /* ---- merging.c ------------------------------------------------------------------------------- */
 
-/** The newest model into params and tensor. @param state [merge_state_bytes(S)] NULL: not wanted */
+/** The newest model into params and tensor. @param state [merge_state_bytes] NULL: not wanted */
 RC merging_load(struct coordinator *c, unsigned char *state, struct error *err);
 /** MERGE and what follows from it. */
 RC merging_run(struct coordinator *c, struct error *err);

@@ -32,6 +32,7 @@ static uint64_t size_of_chunk(const struct transfer_in *t, uint64_t index)
 static void restart(struct transfer_in *t)
 {
     t->window = 1;
+    t->last_ms = 0;
     t->resume = true;
 }
 
@@ -200,6 +201,15 @@ static RC write_chunk(const struct transfer_in *t, const unsigned char *data, si
     return RC_OK;
 }
 
+/* Another chunk may be on its way; on a slow link two keep it busy. */
+static void widen(struct transfer_in *t, int64_t now_ms)
+{
+    const bool slow = t->last_ms > 0 && now_ms - t->last_ms >= TRANSFER_SLOW_MS;
+    const uint64_t most = slow ? TRANSFER_SLOW_WINDOW : TRANSFER_WINDOW;
+    t->window = t->window < most ? t->window + 1 : most;
+    t->last_ms = now_ms > 0 ? now_ms : 1;
+}
+
 enum rc transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *data, size_t n,
                           int64_t now_ms, struct error *err)
 {
@@ -226,7 +236,7 @@ enum rc transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *dat
         }
     } else if (rc == RC_OK) {
         t->held++;
-        t->window += t->window < TRANSFER_WINDOW ? 1 : 0;
+        widen(t, now_ms);
         ask_now(t, now_ms);
     }
     if (rc == RC_IO) { /* what follows on the link is not the next one either, until the stall */

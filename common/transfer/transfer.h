@@ -8,7 +8,8 @@
  *   receiver  CREDIT(first = held, until, resume)  ->  sender
  *   sender    CHUNK(index, bytes) for index in [next, until)  ->  receiver
  *
- * Credit grows from 1 to TRANSFER_WINDOW chunks after every (re)start, so that a cut loses little:
+ * Credit grows from 1 to TRANSFER_WINDOW chunks after every (re)start, on a slow link to
+ * TRANSFER_SLOW_WINDOW, so that a cut loses little:
  * on a link cut again and again a chunk is sent at most twice unless two cuts hit the same one.
  */
 #ifndef COMMON_TRANSFER_TRANSFER_H
@@ -22,8 +23,11 @@
 #include "common/base/hash.h"
 
 enum {
-    TRANSFER_CHUNK = 256 << 10,    /**< bytes of every chunk but the last */
-    TRANSFER_WINDOW = 4,           /**< chunks on their way at most */
+    TRANSFER_CHUNK = 128 << 10, /**< bytes of every chunk but the last */
+    TRANSFER_WINDOW = 8,        /**< chunks on their way at most */
+    TRANSFER_SLOW_WINDOW = 2,   /**< … on a link where a chunk takes TRANSFER_SLOW_MS: what is on
+                                      its way when such a link is cut goes again */
+    TRANSFER_SLOW_MS = 60,
     TRANSFER_STALL_MS = 10000,     /**< without a new chunk: ask again */
     TRANSFER_STALL_MAX_MS = 80000, /**< each stall in vain doubles the next up to here: on a link so
                                       slow that a chunk takes longer, asking must not fill it */
@@ -43,6 +47,7 @@ struct transfer_in {
     bool ask;            /**< a credit is to be sent now */
     bool resume;         /**< the next credit starts anew */
     int64_t due_ms;      /**< when to ask again */
+    int64_t last_ms;     /**< when the last chunk came; 0: none since the (re)start */
     int64_t stall_ms;    /**< how long the next silence may be */
     uint64_t refused;    /**< chunks that were not the next one */
     uint64_t wrong;      /**< times that the whole had another hash */

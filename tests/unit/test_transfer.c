@@ -322,9 +322,9 @@ static void credit_grows_from_one_chunk_and_begins_small_after_a_cut(void **stat
     uint64_t until = 9;
     bool resume = false;
 
-    opened(&in, NULL, 12 * CHUNK);
-    static const uint64_t want[] = {1, 3, 5, 7, 8, 9};
-    for (uint64_t i = 0; i < 6; i++) {
+    opened(&in, NULL, 20 * CHUNK);
+    static const uint64_t want[] = {1, 3, 5, 7, 9, 11, 13, 15, 16, 17};
+    for (uint64_t i = 0; i < 10; i++) {
         assert_true(transfer_in_credit(&in, 0, &first, &until, &resume));
         assert_int_equal(first, i);
         assert_int_equal(until, want[i]);
@@ -334,10 +334,60 @@ static void credit_grows_from_one_chunk_and_begins_small_after_a_cut(void **stat
     }
     transfer_in_again(&in, 0);
     assert_true(transfer_in_credit(&in, 0, &first, &until, &resume));
-    assert_int_equal(first, 6);
-    assert_int_equal(until, 7);
+    assert_int_equal(first, 10);
+    assert_int_equal(until, 11);
     assert_true(resume);
     transfer_in_close(&in, false);
+}
+
+static void on_a_slow_link_two_chunks_are_on_their_way(void **state)
+{
+    (void)state;
+    struct transfer_in in;
+    struct error err = {0};
+    uint64_t first = 0;
+    uint64_t until = 0;
+    bool resume = false;
+
+    opened(&in, NULL, 20 * CHUNK);
+    for (uint64_t i = 0; i < 10; i++) { /* a chunk takes as long as a slow link needs */
+        const int64_t now = 1000 + (int64_t)i * TRANSFER_SLOW_MS;
+        assert_true(transfer_in_credit(&in, now, &first, &until, &resume));
+        assert_in_range(until - first, 1, TRANSFER_SLOW_WINDOW);
+        assert_int_equal(transfer_in_chunk(&in, i, tensor + i * CHUNK, CHUNK, now, &err), RC_OK);
+    }
+    assert_true(transfer_in_credit(&in, 10000, &first, &until, &resume));
+    assert_int_equal(until - first, TRANSFER_SLOW_WINDOW);
+    for (uint64_t i = 10; i < 18; i++) { /* it has become fast */
+        assert_int_equal(transfer_in_chunk(&in, i, tensor + i * CHUNK, CHUNK, 10001, &err), RC_OK);
+    }
+    assert_true(transfer_in_credit(&in, 10001, &first, &until, &resume));
+    assert_int_equal(until, 20);
+    assert_true(in.window > TRANSFER_SLOW_WINDOW);
+    transfer_in_close(&in, false);
+}
+
+static void a_sender_knows_how_often_it_repeated_a_chunk(void **state)
+{
+    (void)state;
+    struct transfer_out out;
+    struct error err = {0};
+    const struct hash hash = hash_of(tensor, 20 * CHUNK);
+    /* where the receiver begins again after how many chunks, and the most that one chunk was sent */
+    static const struct {
+        uint64_t first, n, most;
+    } leg[] = {{0, 5, 1}, {3, 4, 2}, {7, 3, 2}, {9, 2, 2}, {9, 2, 3}, {10, 1, 4}};
+
+    transfer_out_init(&out, &hash, 20 * CHUNK);
+    for (size_t i = 0; i < sizeof leg / sizeof leg[0]; i++) {
+        assert_int_equal(
+            transfer_out_credit(&out, leg[i].first, leg[i].first + leg[i].n, true, &err), RC_OK);
+        for (uint64_t k = 0; k < leg[i].n; k++) {
+            transfer_out_sent(&out);
+        }
+        assert_int_equal(out.most, leg[i].most);
+    }
+    assert_int_equal(out.sent, 5 + 4 + 3 + 2 + 2 + 1);
 }
 
 static void silence_is_asked_about_ever_more_seldom(void **state)
@@ -554,7 +604,7 @@ static void a_full_disk_loses_nothing_and_is_waited_out(void **state)
     disk_ends_at(CHUNK + 1000);
     assert_int_equal(transfer_in_chunk(&in, 1, tensor + CHUNK, CHUNK, 50, &err), RC_IO);
     disk_ends_at(RLIM_INFINITY);
-    assert_non_null(strstr(err.text, "make room for 524288 more bytes"));
+    assert_non_null(strstr(err.text, "make room for 262144 more bytes"));
     assert_int_equal(in.held, 1);
     assert_int_equal(give(&in, 2), RC_STATE); /* was on its way */
     assert_false(transfer_in_credit(&in, 50 + TRANSFER_STALL_MS - 1, &first, &until, &resume));
@@ -624,9 +674,9 @@ static void credit_beyond_the_end_or_the_window_is_refused(void **state)
     transfer_out_init(&out, &hash, 10 * CHUNK);
     assert_int_equal(transfer_out_credit(&out, 2, 3, true, &err), RC_OK);
     const struct transfer_out before = out;
-    static const uint64_t bad[][2] = {{0, 5},          {7, 11},         {11, 11},
+    static const uint64_t bad[][2] = {{0, 9},          {7, 11},         {11, 11},
                                       {4, 3},          {0, UINT64_MAX}, {UINT64_MAX, UINT64_MAX},
-                                      {UINT64_MAX, 2}, {10, 14}};
+                                      {UINT64_MAX, 2}, {10, 18}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(transfer_out_credit(&out, bad[i][0], bad[i][1], i % 2 == 0, &err),
                          RC_INVALID);
@@ -665,6 +715,8 @@ int main(void)
         cmocka_unit_test(a_link_that_loses_reorders_and_repeats_delays_only),
         cmocka_unit_test(five_cuts_cost_no_chunk_a_third_sending),
         cmocka_unit_test(credit_grows_from_one_chunk_and_begins_small_after_a_cut),
+        cmocka_unit_test(on_a_slow_link_two_chunks_are_on_their_way),
+        cmocka_unit_test(a_sender_knows_how_often_it_repeated_a_chunk),
         cmocka_unit_test(silence_is_asked_about_ever_more_seldom),
         cmocka_unit_test_setup(chunks_out_of_order_are_refused_and_counted, no_spool),
         cmocka_unit_test_setup(chunks_of_a_wrong_size_are_refused, no_spool),
