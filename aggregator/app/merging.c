@@ -18,7 +18,7 @@ static size_t model_bytes(const struct coordinator *c)
  * much server state) stays with the connection that was asked. */
 enum rc merging_load(struct coordinator *c, unsigned char *state, struct error *err)
 {
-    const size_t want = merge_state_bytes(c->model.table.S);
+    const size_t want = merge_state_bytes(study_of(c), c->model.table.S);
     struct registry *registry = NULL;
     const void *model = NULL;
     const void *stored = NULL;
@@ -76,7 +76,7 @@ static enum rc next_model(struct coordinator *c, unsigned char *state, struct er
     }
     if (rc == RC_OK) {
         rc = merge_finish(sum.merge, c->machine.round, c->params, state,
-                          merge_state_bytes(c->model.table.S), err);
+                          merge_state_bytes(study_of(c), c->model.table.S), err);
     }
     merge_close(&sum.merge);
     return rc;
@@ -90,8 +90,9 @@ static enum rc commit(struct coordinator *c, const unsigned char *state, struct 
         contributed[i] = m->part[i] == ROUND_CONTRIBUTED;
     }
     return registry_commit_round(c->registry, coordinator_study(c), m->round, c->params,
-                                 model_bytes(c), state, merge_state_bytes(c->model.table.S),
-                                 contributed, c->n_sites, c->wall_ms, err);
+                                 model_bytes(c), state,
+                                 merge_state_bytes(study_of(c), c->model.table.S), contributed,
+                                 c->n_sites, c->wall_ms, err);
 }
 
 /* NOT_COMMITTED must be certain: only the arithmetic can say it. Whatever the registry reports may
@@ -130,7 +131,7 @@ enum rc merging_run(struct coordinator *c, struct error *err)
     assert(c->machine.state == ROUND_MERGING);
     struct error fault = {0};
     c->merge_due = false;
-    unsigned char *state = calloc(merge_state_bytes(c->model.table.S) + 1, 1);
+    unsigned char *state = calloc(merge_state_bytes(study_of(c), c->model.table.S) + 1, 1);
     if (state == NULL) {
         return error_set(err, RC_NOMEM, "no memory to merge round %llu",
                          (unsigned long long)c->machine.round);

@@ -8,8 +8,17 @@
 
 #include "common/update/update.h"
 
-/* The server's state as bytes, on one machine: f64 m[S] | f64 v[S] | f64 sum of iterates[S]. */
-enum { PARTS = 3 };
+/* The server's state as bytes, on one machine: f64 m[S] | f64 v[S], with FedAdam; then
+ * f64 sum of iterates[S], where they are averaged. Plain FedAvg remembers nothing. */
+static size_t moments_of(const struct study *s)
+{
+    return s->server.rule == STUDY_FEDADAM ? 2 : 0;
+}
+
+static size_t parts_of(const struct study *s)
+{
+    return moments_of(s) + (s->server.average_iterates ? 1 : 0);
+}
 
 struct merge {
     const struct study *study; /* borrowed */
@@ -18,13 +27,13 @@ struct merge {
     bool *added;   /* [n_sites] */
     uint32_t *sum; /* [S] */
     double *mean;  /* [S] */
-    double *state; /* [PARTS, S] */
+    double *state; /* [parts_of(study), S] */
     real *next;    /* [S] */
 };
 
-size_t merge_state_bytes(size_t S)
+size_t merge_state_bytes(const struct study *study, size_t S)
 {
-    return PARTS * S * sizeof(double);
+    return parts_of(study) * S * sizeof(double);
 }
 
 enum rc merge_open(const struct study *study, size_t S, struct merge **out, struct error *err)
@@ -36,7 +45,7 @@ enum rc merge_open(const struct study *study, size_t S, struct merge **out, stru
                             .added = calloc(study->n_sites, sizeof *m->added),
                             .sum = calloc(S + 1, sizeof *m->sum),
                             .mean = calloc(S + 1, sizeof *m->mean),
-                            .state = calloc(PARTS * S + 1, sizeof *m->state),
+                            .state = calloc(parts_of(study) * S + 1, sizeof *m->state),
                             .next = calloc(S + 1, sizeof *m->next)};
     }
     if (m == NULL || m->added == NULL || m->sum == NULL || m->mean == NULL || m->state == NULL ||
@@ -83,13 +92,16 @@ enum rc merge_add(struct merge *m, size_t site, const void *update, size_t bytes
     return RC_OK;
 }
 
-/* One number under the server's rule: the model's new value. */
-static double rule(const struct study_server_rule *r, double w, double mean, double *m, double *v)
+/* Number i under the server's rule: the model's new value. `state` holds moments with FedAdam only. */
+static double rule(const struct study_server_rule *r, double w, double mean, double *state,
+                   size_t S, size_t i)
 {
     if (r->rule == STUDY_FEDADAM) {
-        *m = r->beta1 * *m + (1.0 - r->beta1) * mean;
-        *v = r->beta2 * *v + (1.0 - r->beta2) * mean * mean;
-        return w + r->rate * *m / (sqrt(*v) + r->epsilon);
+        double *m = state;     /* [S] */
+        double *v = state + S; /* [S] */
+        m[i] = r->beta1 * m[i] + (1.0 - r->beta1) * mean;
+        v[i] = r->beta2 * v[i] + (1.0 - r->beta2) * mean * mean;
+        return w + r->rate * m[i] / (sqrt(v[i]) + r->epsilon);
     }
     return w + r->rate * mean;
 }
@@ -100,26 +112,32 @@ enum rc merge_finish(struct merge *m, uint64_t round, real *model, unsigned char
     assert(m->weight > 0.0);
     const struct study *s = m->study;
     const size_t S = m->S;
-    if (state_bytes != merge_state_bytes(S)) {
+    if (state_bytes != merge_state_bytes(s, S)) {
         return error_set(err, RC_FORMAT, "the stored server state has %zu bytes, want %zu",
-                         state_bytes, merge_state_bytes(S));
+                         state_bytes, merge_state_bytes(s, S));
     }
-    memcpy(m->state, state, state_bytes);
-    double *iterates = m->state + 2 * S; /* [S] */
-    const bool average = s->server.average_iterates && round == s->rounds;
+    if (state_bytes > 0) {
+        memcpy(m->state, state, state_bytes);
+    }
+    double *iterates = m->state + moments_of(s) * S; /* [S], where they are averaged */
+    const bool last = round == s->rounds;
 
     update_decode(m->sum, S, m->weight, s->fraction_bits, m->mean);
     for (size_t i = 0; i < S; i++) {
-        double w = rule(&s->server, (double)model[i], m->mean[i], &m->state[i], &m->state[S + i]);
-        iterates[i] += w;
-        w = average ? iterates[i] / (double)s->rounds : w;
-        if (!isfinite(w)) {
+        double w = rule(&s->server, (double)model[i], m->mean[i], m->state, S, i);
+        if (s->server.average_iterates) {
+            iterates[i] += w;
+            w = last ? iterates[i] / (double)s->rounds : w;
+        }
+        m->next[i] = (real)w;
+        if (!isfinite(w) || !isfinite(m->next[i])) { /* also: too large for the model's numbers */
             return error_set(err, RC_NUMERIC, "round %llu: the new model is not finite",
                              (unsigned long long)round);
         }
-        m->next[i] = (real)w;
     }
     memcpy(model, m->next, S * sizeof *model);
-    memcpy(state, m->state, state_bytes);
+    if (state_bytes > 0) {
+        memcpy(state, m->state, state_bytes);
+    }
     return RC_OK;
 }

@@ -32,8 +32,9 @@ void merge_restart(struct merge *m);
 /** Adds a site's update; each site once. @retval RC_FORMAT wrong length @retval RC_STATE twice */
 RC merge_add(struct merge *m, size_t site, const void *update, size_t bytes, struct error *err);
 
-/** Bytes of the server's own state between rounds (moments, sum of iterates). */
-size_t merge_state_bytes(size_t S);
+/** Bytes of the server's own state between rounds (moments, sum of iterates): 0 for a rule that has
+ *  none. */
+size_t merge_state_bytes(const struct study *study, size_t S);
 
 /**
  * The next model from the present one and the sum. At least one site must have been added.

@@ -13,7 +13,7 @@ static size_t model_bytes(const struct fleet *f)
 
 static size_t state_size(const struct fleet *f)
 {
-    return merge_state_bytes(f->p->model->table.S);
+    return merge_state_bytes(f->p->study, f->p->model->table.S);
 }
 
 /* ---- start, stop ----------------------------------------------------------------------------- */

@@ -224,7 +224,7 @@ static void a_study_is_the_plain_loop_of_training_and_merging(void **state)
     world_init(&w, STUDY_NOISE_NONE);
     const size_t S = w.model.table.S;
     real *model = calloc(w.model.table.P, sizeof *model);
-    unsigned char *server = calloc(1, merge_state_bytes(S));
+    unsigned char *server = calloc(1, merge_state_bytes(&w.study, S) + 1);
     param_init_values(&w.model.table, w.study.seed, model);
     assert_int_equal(merge_open(&w.study, S, &merge, &err), RC_OK);
     for (uint64_t round = 1; round <= ROUNDS; round++) {
@@ -246,8 +246,8 @@ static void a_study_is_the_plain_loop_of_training_and_merging(void **state)
             kept[i] = next;
             assert_int_equal(merge_add(merge, i, next.update, next.update_bytes, &err), RC_OK);
         }
-        assert_int_equal(merge_finish(merge, round, model, server, merge_state_bytes(S), &err),
-                         RC_OK);
+        assert_int_equal(
+            merge_finish(merge, round, model, server, merge_state_bytes(&w.study, S), &err), RC_OK);
     }
     run(&w, NULL, 0, &r);
     assert_memory_equal(r.model, model, S * sizeof *model);
