@@ -157,6 +157,13 @@ static enum rc wait_for_news(struct gateway *g, bool *stop_asked, bool *pair_rea
     return rc;
 }
 
+/* Where the timer of the session only repeats what a coordinator that was away may not have heard. */
+static bool repeats_itself(enum session_state state)
+{
+    return state == SESSION_OFFLINE || state == SESSION_CHECKING || state == SESSION_DECLINED ||
+           state == SESSION_READY || state == SESSION_SEND;
+}
+
 static enum rc look_at_connection(struct gateway *g)
 {
     bool changed = false;
@@ -170,8 +177,8 @@ static enum rc look_at_connection(struct gateway *g)
     }
     if (net_client_connections(g->client) != before) {
         tensor_reconnected(g, now);
-        if (g->session.state == SESSION_OFFLINE) {
-            g->session.deadline_ms = 0; /* as at birth: say HELLO at once */
+        if (repeats_itself(g->session.state)) {
+            g->session.deadline_ms = 0; /* as at birth: at once */
         }
     }
     return RC_OK;

@@ -98,6 +98,17 @@ void fake_open(struct fake_coordinator *c, struct agent *a)
     fake_study(c, "trial", NULL, NULL);
 }
 
+void fake_restart(struct fake_coordinator *c)
+{
+    char address[64];
+    (void)snprintf(address, sizeof address, "tcp://127.0.0.1:%u", net_server_port(c->server));
+    net_server_close(&c->server);
+    must(net_server_open(address, c->keys, &c->server, &err));
+    must(net_server_allow(c->server, 0, &c->site.curve, &err));
+    c->epoch++;
+    c->sequence = 0;
+}
+
 void fake_close(struct fake_coordinator *c)
 {
     net_server_close(&c->server);

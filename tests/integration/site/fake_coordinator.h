@@ -41,6 +41,8 @@ struct fake_coordinator {
 
 /** Listens, and makes a hospital that trusts it. */
 void fake_open(struct fake_coordinator *c, struct agent *a);
+/** Another life of it, at the same address with the same keys. */
+void fake_restart(struct fake_coordinator *c);
 void fake_close(struct fake_coordinator *c);
 
 /** A study of this name on these features (NULL: the hospital's), signed by `keys` (NULL: its own). */

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "tests/integration/site/agent.h"
 #include "tests/integration/site/fake_coordinator.h"
@@ -236,6 +237,29 @@ static void what_the_protocol_does_not_foresee_is_refused(void **state)
     ends_well(3, "study=3 protocol=1");
 }
 
+/* ---- connections ----------------------------------------------------------------------------- */
+
+/* Well before its timer would ring, which is 15 s when it is ready. */
+static void greets_within(int64_t most_ms)
+{
+    fake_restart(&hub);
+    const int64_t born_ms = clock_monotonic_ms();
+    fake_greet(&hub);
+    assert_true(clock_monotonic_ms() - born_ms < most_ms);
+}
+
+static void a_coordinator_that_comes_back_is_greeted_at_once(void **state)
+{
+    (void)state;
+    join();
+    greets_within(8000);
+    join();
+    fake_whole_round(&hub, 1);
+    greets_within(8000);
+    join();
+    ends_well(2, "none");
+}
+
 /* ---- studies --------------------------------------------------------------------------------- */
 
 static void a_study_that_cannot_be_verified_is_refused_and_taken_up_when_it_can(void **state)
@@ -386,6 +410,7 @@ int main(void)
         SENTENCE(bytes_that_are_no_message_are_refused),
         SENTENCE(what_only_sites_say_is_refused),
         SENTENCE(what_the_protocol_does_not_foresee_is_refused),
+        SENTENCE(a_coordinator_that_comes_back_is_greeted_at_once),
         SENTENCE(a_study_that_cannot_be_verified_is_refused_and_taken_up_when_it_can),
         SENTENCE(a_study_on_other_features_waits_and_says_which),
         SENTENCE(chunks_that_are_not_the_next_ones_are_refused),
