@@ -94,7 +94,9 @@ static const struct command {
      "  wardround-agent approve /srv/wardround\n"
      "  wardround-agent approve /srv/wardround heart"},
     {"run", command_run, NO_WORD, TAKES(OPT_ONCE), "run SITE_DIR",
-     "Take part: stay connected to the coordinator, train what is approved.\v"
+     "Take part: stay connected to the coordinator, train what is approved, until SIGTERM or "
+     "SIGINT; then exit 0. With --once also when a study has ended: 0 if it was done, 1 if not; "
+     "stopped before that it dies by the signal.\v"
      "Examples:\n"
      "  wardround-agent run /srv/wardround\n"
      "  wardround-agent run /srv/wardround --once"},
@@ -156,7 +158,9 @@ static const char overview[] =
     "  wardround-agent import configs/sites/example\n"
     "  wardround-agent what-if configs/sites/example configs/studies/example.yaml\n"
     "\n"
-    "Exit: 0 done, 1 failed or refused (the sentence says why), 2 wrong use.";
+    "Exit: 0 done, 1 failed or refused (the sentence says why), 2 wrong use.\n"
+    "`run` that is told to stop has done what was meant: 0; with --once it dies by\n"
+    "that signal (SIGTERM: 143 in a shell).";
 
 struct parsing {
     const struct command *command;

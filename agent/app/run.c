@@ -23,6 +23,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/notify.h"
+#include "common/base/stopped.h"
 
 enum { STOP_PATIENCE_MS = 10000, DELAY_FIRST_MS = 50, DELAY_MAX_MS = 5000, LONG_LIFE_MS = 10000 };
 
@@ -249,58 +250,68 @@ static void tell_manager(struct children *c, bool *told)
     }
 }
 
-/* Waits for a signal to stop (true), or for the end of either child (false). */
-static bool watch(struct children *c, const sigset_t *signals, bool *told)
+static bool asks_to_stop(int signal_number)
+{
+    return signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP;
+}
+
+/* Waits for a signal to stop (which), or for the end of either child (0). */
+static int watch(struct children *c, const sigset_t *signals, bool *told)
 {
     for (;;) {
         const struct timespec second = {.tv_nsec = *told ? 999999999 : 100000000};
         const int signal_number = sigtimedwait(signals, NULL, &second);
         tell_manager(c, told);
-        if (signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP) {
-            return true;
+        if (asks_to_stop(signal_number)) {
+            return signal_number;
         }
         int status = 0;
         const pid_t gone = waitpid(-1, &status, WNOHANG);
         if (gone > 0) {
             note_end(c, gone, status);
-            return false;
+            return 0;
         }
     }
 }
 
-/* Not at once again and again: a disk that is full stays full for a while. */
+/* Not at once again and again: a disk that is full stays full for a while. The children that are
+ * gone have left a SIGCHLD behind, which must not end the pause. */
 static int64_t pause_before_restart(int64_t delay_ms, int64_t lived_ms, const sigset_t *signals,
-                                    bool *stop)
+                                    int *stop)
 {
-    const int64_t next = lived_ms > LONG_LIFE_MS ? DELAY_FIRST_MS : delay_ms;
-    const struct timespec pause = {.tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000};
-    const int signal_number = sigtimedwait(signals, NULL, &pause);
-    *stop = signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP;
-    return next * 2 > DELAY_MAX_MS ? DELAY_MAX_MS : next * 2;
+    const int64_t pause_ms = lived_ms > LONG_LIFE_MS ? DELAY_FIRST_MS : delay_ms;
+    const int64_t until = clock_monotonic_ms() + pause_ms;
+    for (int64_t left = pause_ms; left > 0 && *stop == 0; left = until - clock_monotonic_ms()) {
+        const struct timespec pause = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000};
+        const int signal_number = sigtimedwait(signals, NULL, &pause);
+        *stop = asks_to_stop(signal_number) ? signal_number : 0;
+    }
+    return pause_ms * 2 > DELAY_MAX_MS ? DELAY_MAX_MS : pause_ms * 2;
 }
 
-static enum rc supervise(const struct words *w, const sigset_t *signals, bool *yes,
+/* @param[out] stop the signal that ended it; 0: it ended by itself, and *yes says how */
+static enum rc supervise(const struct words *w, const sigset_t *signals, int *stop, bool *yes,
                          struct error *err)
 {
     int64_t delay_ms = DELAY_FIRST_MS;
     bool told = false;
-    for (bool stop = false; !stop;) {
+    *stop = 0;
+    while (*stop == 0) {
         struct children c;
         const int64_t born_ms = clock_monotonic_ms();
         const enum rc rc = start_both(w, signals, &c, err);
         if (rc != RC_OK) {
             return rc;
         }
-        stop = watch(&c, signals, &told);
+        *stop = watch(&c, signals, &told);
         stop_both(&c);
-        *yes = !w->once; /* stopped by a person: what was meant, unless a study was to be ended */
-        if (!stop && verdict(&c) != PROCESS_AGAIN) {
+        if (*stop == 0 && verdict(&c) != PROCESS_AGAIN) {
             *yes = verdict(&c) == PROCESS_DONE;
             break;
         }
-        if (!stop) {
+        if (*stop == 0) {
             delay_ms =
-                pause_before_restart(delay_ms, clock_monotonic_ms() - born_ms, signals, &stop);
+                pause_before_restart(delay_ms, clock_monotonic_ms() - born_ms, signals, stop);
         }
     }
     struct error ignored = {0};
@@ -312,6 +323,7 @@ enum rc command_run(const struct words *w, bool *yes, struct config_issues *issu
                     struct error *err)
 {
     int lock = -1;
+    int stop = 0;
     sigset_t signals;
     enum rc rc = sandbox_harden(false, err);
     if (rc == RC_OK) {
@@ -332,7 +344,12 @@ enum rc command_run(const struct words *w, bool *yes, struct config_issues *issu
     (void)sigaddset(&signals, SIGHUP);
     (void)sigaddset(&signals, SIGCHLD);
     (void)sigprocmask(SIG_BLOCK, &signals, NULL);
-    rc = supervise(w, &signals, yes, err);
+    rc = supervise(w, &signals, &stop, yes, err);
     close_fd(&lock);
+    if (stop != 0 && w->once) { /* a study was to be ended, else being stopped is what was meant */
+        (void)fprintf(stderr, "wardround-agent: stopped before a study has ended; run the same "
+                              "command again to go on\n");
+        stopped_by(stop);
+    }
     return rc;
 }

@@ -81,7 +81,7 @@ static const struct command {
     {"run", command_run, NO_WORD, TAKES(OPT_STUDY) | TAKES(OPT_JSON), "run DIR --study STUDY.yaml",
      "Carry out a study; started again, it goes on where it was. Ends with 0 only if every round "
      "of the study reached its quorum, and says per round who contributed and why others did "
-     "not.\v"
+     "not. SIGTERM or SIGINT before the end: everything is kept, and it dies by that signal.\v"
      "Examples:\n"
      "  wardround-aggregator run /srv/coordinator --study configs/studies/heart.yaml\n"
      "  wardround-aggregator run /srv/coordinator --study heart.yaml --json"},
@@ -128,7 +128,9 @@ static const char overview[] =
     "  wardround-aggregator enrol /srv/coordinator cleveland.card\n"
     "  wardround-aggregator run /srv/coordinator --study configs/studies/heart.yaml\n"
     "\n"
-    "Exit: 0 done, 1 failed or refused (the sentence says why), 2 wrong use.";
+    "Exit: 0 done, 1 failed or refused (the sentence says why), 2 wrong use.\n"
+    "`run` that is stopped before its study has ended dies by that signal (SIGTERM:\n"
+    "143 in a shell).";
 
 struct parsing {
     const struct command *command;

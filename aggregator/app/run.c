@@ -17,6 +17,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/notify.h"
+#include "common/base/stopped.h"
 
 /* Secret keys and updates must not end up in a core file, nor new files in others' hands. As many
  * open files as the system lets us have: each site may have a connection and a spool file. */
@@ -49,6 +50,14 @@ static enum rc open_signals(int *fd, struct error *err)
     }
     *fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
     return *fd >= 0 ? RC_OK : error_set(err, RC_IO, "no signalfd: %s", strerror(errno));
+}
+
+/* Which of them it was. */
+static int signal_of(int fd)
+{
+    struct signalfd_siginfo info;
+    const bool whole = read(fd, &info, sizeof info) == (ssize_t)sizeof info;
+    return whole ? (int)info.ssi_signo : SIGTERM;
 }
 
 /* Not reaching the service manager is no reason to stop either. */
@@ -89,14 +98,14 @@ static enum rc listen_to_sites(struct coordinator *c, struct error *err)
     return RC_OK;
 }
 
-/* After the end: has everybody who would want to know said that it does? */
+/* After the end: has everybody who would want to know said that it does? A revoked site cannot. */
 static bool everybody_knows(const struct coordinator *c)
 {
     for (size_t i = 0; i < c->n_sites; i++) {
         const enum round_member member = c->machine.member[i];
         const bool wants =
             member == ROUND_ACCEPTED || (c->site[i].heard && member == ROUND_UNKNOWN);
-        if (wants && !c->site[i].goodbye) {
+        if (wants && c->peer[i].allowed && !c->site[i].goodbye) {
             return false;
         }
     }
@@ -151,7 +160,8 @@ static enum rc turn(struct coordinator *c, int64_t *due_ms, struct error *err)
     return rc;
 }
 
-static enum rc run_study(struct coordinator *c, int signals, struct error *err)
+/* @param[out] stopped the signal that ended it before the study had ended; 0: none */
+static enum rc run_study(struct coordinator *c, int signals, int *stopped, struct error *err)
 {
     bool stop = false;
     enum rc rc = RC_OK;
@@ -170,6 +180,7 @@ static enum rc run_study(struct coordinator *c, int signals, struct error *err)
             return RC_OK;
         }
         if (stop) {
+            *stopped = signal_of(signals);
             return error_set(err, RC_STATE,
                              "stopped before the study has ended; run the same command again to "
                              "resume it");
@@ -194,6 +205,7 @@ enum rc command_run(const struct words *w, bool *yes, struct config_issues *issu
     char identity[SEAL_NAME_MAX + 16];
     int lock = -1;
     int signals = -1;
+    int stopped = 0;
     enum rc rc = RC_OK;
 
     if (c == NULL) {
@@ -218,7 +230,7 @@ enum rc command_run(const struct words *w, bool *yes, struct config_issues *issu
     rc = coordinator_open(c, w->study, issues, err);
     if (rc == RC_OK) {
         notify("READY=1");
-        rc = run_study(c, signals, err);
+        rc = run_study(c, signals, &stopped, err);
         notify("STOPPING=1");
         close_study(c);
         *yes = c->machine.state == ROUND_DONE;
@@ -233,5 +245,9 @@ out:
         (void)close(lock);
     }
     free(c);
+    if (stopped != 0) { /* all is closed and kept: the sender learns that it was heeded */
+        (void)fprintf(stderr, "wardround-aggregator: %s\n", err->text);
+        stopped_by(stopped);
+    }
     return rc;
 }

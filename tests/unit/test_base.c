@@ -22,6 +22,7 @@
 #include "common/base/log_internal.h"
 #include "common/base/replay.h"
 #include "common/base/rng.h"
+#include "common/base/stopped.h"
 #include "common/base/text.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -685,6 +686,36 @@ static void an_event_goes_to_stderr_in_one_piece(void **state)
     assert_true(got[10] == 'T' && got[19] == '.' && got[stamp - 1] == 'Z');
 }
 
+/* stopped */
+
+static void a_stopped_program_dies_by_the_signal_that_it_had_caught(void **state)
+{
+    (void)state;
+    int fd[2];
+    char said[8] = "";
+    int status = 0;
+    assert_int_equal(pipe(fd), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        FILE *f = fdopen(fd[1], "w");
+        sigset_t set;
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGTERM);
+        (void)sigprocmask(SIG_BLOCK, &set, NULL);
+        (void)signal(SIGTERM, SIG_IGN);
+        (void)fputs("words", f); /* still in stdio's buffer */
+        stopped_by(SIGTERM);
+    }
+    (void)close(fd[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGTERM);
+    assert_int_equal(read(fd[0], said, sizeof said), 5);
+    assert_string_equal(said, "words");
+    (void)close(fd[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -721,6 +752,7 @@ int main(void)
         cmocka_unit_test(a_logged_value_forges_neither_a_line_nor_a_field),
         cmocka_unit_test(a_log_line_too_long_is_cut_and_says_so),
         cmocka_unit_test(an_event_goes_to_stderr_in_one_piece),
+        cmocka_unit_test(a_stopped_program_dies_by_the_signal_that_it_had_caught),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
