@@ -48,7 +48,7 @@ static enum rc start_study(struct coordinator *c, bool *resumed, struct error *e
                                      c->signed_bytes, c->signed_n, c->wall_ms, err);
     }
     if (rc == RC_OK) {
-        rc = merging_load(c, NULL, err);
+        rc = merging_load(c, err);
     }
     return rc;
 }

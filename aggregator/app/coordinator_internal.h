@@ -239,8 +239,8 @@ RC coordinator_timers(struct coordinator *c, struct error *err);
 
 /* ---- merging.c ------------------------------------------------------------------------------- */
 
-/** The newest model into params and tensor. @param state [merge_state_bytes] NULL: not wanted */
-RC merging_load(struct coordinator *c, unsigned char *state, struct error *err);
+/** The newest model into params and tensor. */
+RC merging_load(struct coordinator *c, struct error *err);
 /** MERGE and what follows from it. */
 RC merging_run(struct coordinator *c, struct error *err);
 

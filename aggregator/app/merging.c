@@ -14,35 +14,25 @@ static size_t model_bytes(const struct coordinator *c)
     return c->model.table.S * sizeof *c->params;
 }
 
-/* A connection of its own, closed at once: what the registry hands out (a model, and six times as
- * much server state) stays with the connection that was asked. */
-enum rc merging_load(struct coordinator *c, unsigned char *state, struct error *err)
+/* A connection of its own, closed at once: what the registry hands out stays with the connection that
+ * was asked. */
+enum rc merging_load(struct coordinator *c, struct error *err)
 {
-    const size_t want = merge_state_bytes(study_of(c), c->model.table.S);
     struct registry *registry = NULL;
     const void *model = NULL;
-    const void *stored = NULL;
     uint64_t round = 0;
     size_t n = 0;
-    size_t stored_n = 0;
 
     enum rc rc = folder_registry(&c->folder, &registry, err);
     if (rc == RC_OK) {
-        rc = registry_model(registry, coordinator_study(c), &round, &model, &n, &stored, &stored_n,
-                            err);
+        rc = registry_model(registry, coordinator_study(c), &round, &model, &n, err);
     }
-    if (rc == RC_OK && (n != model_bytes(c) || (round > 0 && stored_n != want))) {
+    if (rc == RC_OK && n != model_bytes(c)) {
         rc = error_set(err, RC_FORMAT, "the registry is damaged: its model is not of this study");
     }
     if (rc == RC_OK) {
         memcpy(c->params, model, n);
         c->tensor = (struct wire_tensor){.hash = hash_of(c->params, n), .bytes = n};
-    }
-    if (rc == RC_OK && state != NULL) {
-        memset(state, 0, want);
-        if (round > 0) {
-            memcpy(state, stored, want);
-        }
     }
     registry_close(&registry);
     return rc;
@@ -62,27 +52,44 @@ static enum rc add_update(void *ctx, size_t site, const void *update, size_t n, 
     return merge_add(s->merge, site, update, n, err);
 }
 
-/* params becomes the model of the present round, state what goes with it. */
-static enum rc next_model(struct coordinator *c, unsigned char *state, struct error *err)
+/* The server's state, in memory only while a round is being finished. */
+struct state {
+    unsigned char *bytes;
+    size_t n;
+};
+
+static enum rc load_state(struct coordinator *c, struct state *state, struct error *err)
+{
+    const size_t n = merge_state_bytes(study_of(c), c->model.table.S);
+    *state = (struct state){.bytes = malloc(n + 1), .n = n};
+    if (state->bytes == NULL) {
+        return error_set(err, RC_NOMEM, "no memory to merge round %llu",
+                         (unsigned long long)c->machine.round);
+    }
+    return registry_state(c->registry, coordinator_study(c), state->bytes, n, err);
+}
+
+/* params, the newest model, becomes that of the present round, and state what goes with it. The state
+ * comes late: with the sum is one update at a time, with the state none. */
+static enum rc next_model(struct coordinator *c, struct state *state, struct error *err)
 {
     struct sum sum = {.c = c};
-    enum rc rc = merging_load(c, state, err);
-    if (rc == RC_OK) {
-        rc = merge_open(study_of(c), c->model.table.S, &sum.merge, err);
-    }
+    enum rc rc = merge_open(study_of(c), c->model.table.S, &sum.merge, err);
     if (rc == RC_OK) {
         rc = registry_each_update(c->registry, coordinator_study(c), c->machine.round, add_update,
                                   &sum, err);
     }
     if (rc == RC_OK) {
-        rc = merge_finish(sum.merge, c->machine.round, c->params, state,
-                          merge_state_bytes(study_of(c), c->model.table.S), err);
+        rc = load_state(c, state, err);
+    }
+    if (rc == RC_OK) {
+        rc = merge_finish(sum.merge, c->machine.round, c->params, state->bytes, state->n, err);
     }
     merge_close(&sum.merge);
     return rc;
 }
 
-static enum rc commit(struct coordinator *c, const unsigned char *state, struct error *err)
+static enum rc commit(struct coordinator *c, const struct state *state, struct error *err)
 {
     const struct round_machine *m = &c->machine;
     bool contributed[ROUND_SITES_MAX];
@@ -90,9 +97,8 @@ static enum rc commit(struct coordinator *c, const unsigned char *state, struct 
         contributed[i] = m->part[i] == ROUND_CONTRIBUTED;
     }
     return registry_commit_round(c->registry, coordinator_study(c), m->round, c->params,
-                                 model_bytes(c), state,
-                                 merge_state_bytes(study_of(c), c->model.table.S), contributed,
-                                 c->n_sites, c->wall_ms, err);
+                                 model_bytes(c), state->bytes, state->n, contributed, c->n_sites,
+                                 c->wall_ms, err);
 }
 
 /* NOT_COMMITTED must be certain: only the arithmetic can say it. Whatever the registry reports may
@@ -130,16 +136,12 @@ enum rc merging_run(struct coordinator *c, struct error *err)
 {
     assert(c->machine.state == ROUND_MERGING);
     struct error fault = {0};
+    struct state state = {0};
     c->merge_due = false;
-    unsigned char *state = calloc(merge_state_bytes(study_of(c), c->model.table.S) + 1, 1);
-    if (state == NULL) {
-        return error_set(err, RC_NOMEM, "no memory to merge round %llu",
-                         (unsigned long long)c->machine.round);
-    }
-    enum rc rc = next_model(c, state, &fault);
+    enum rc rc = next_model(c, &state, &fault);
     if (rc == RC_OK) {
-        rc = commit(c, state, &fault);
+        rc = commit(c, &state, &fault);
     }
-    free(state);
+    free(state.bytes);
     return merged(c, rc, &fault, err);
 }

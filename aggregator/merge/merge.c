@@ -26,9 +26,6 @@ struct merge {
     double weight; /* of the sites added */
     bool *added;   /* [n_sites] */
     uint32_t *sum; /* [S] */
-    double *mean;  /* [S] */
-    double *state; /* [parts_of(study), S] */
-    real *next;    /* [S] */
 };
 
 size_t merge_state_bytes(const struct study *study, size_t S)
@@ -43,13 +40,9 @@ enum rc merge_open(const struct study *study, size_t S, struct merge **out, stru
         *m = (struct merge){.study = study,
                             .S = S,
                             .added = calloc(study->n_sites, sizeof *m->added),
-                            .sum = calloc(S + 1, sizeof *m->sum),
-                            .mean = calloc(S + 1, sizeof *m->mean),
-                            .state = calloc(parts_of(study) * S + 1, sizeof *m->state),
-                            .next = calloc(S + 1, sizeof *m->next)};
+                            .sum = calloc(S + 1, sizeof *m->sum)};
     }
-    if (m == NULL || m->added == NULL || m->sum == NULL || m->mean == NULL || m->state == NULL ||
-        m->next == NULL) {
+    if (m == NULL || m->added == NULL || m->sum == NULL) {
         merge_close(&m);
         return error_set(err, RC_NOMEM, "no memory to merge %zu parameters", S);
     }
@@ -62,9 +55,6 @@ void merge_close(struct merge **m)
     if (*m != NULL) {
         free((*m)->added);
         free((*m)->sum);
-        free((*m)->mean);
-        free((*m)->state);
-        free((*m)->next);
         free(*m);
         *m = NULL;
     }
@@ -92,18 +82,61 @@ enum rc merge_add(struct merge *m, size_t site, const void *update, size_t bytes
     return RC_OK;
 }
 
-/* Number i under the server's rule: the model's new value. `state` holds moments with FedAdam only. */
-static double rule(const struct study_server_rule *r, double w, double mean, double *state,
-                   size_t S, size_t i)
+/* ---- the server's rule ------------------------------------------------------------------------ */
+
+/* Some neighbouring numbers at a time: with a model of 60 MB the whole in double would be 120. */
+enum { PIECE = 1024 };
+
+struct piece {
+    size_t n;
+    double mean[PIECE];
+    double part[3][PIECE]; /* of the server's state */
+    real next[PIECE];
+};
+
+/* Part k of the state at number i. */
+static size_t offset_of(size_t k, size_t S, size_t i)
+{
+    return (k * S + i) * sizeof(double);
+}
+
+/* One number under the server's rule: the model's new value. */
+static double rule(const struct study_server_rule *r, double w, double mean, double *m, double *v)
 {
     if (r->rule == STUDY_FEDADAM) {
-        double *m = state;     /* [S] */
-        double *v = state + S; /* [S] */
-        m[i] = r->beta1 * m[i] + (1.0 - r->beta1) * mean;
-        v[i] = r->beta2 * v[i] + (1.0 - r->beta2) * mean * mean;
-        return w + r->rate * m[i] / (sqrt(v[i]) + r->epsilon);
+        *m = r->beta1 * *m + (1.0 - r->beta1) * mean;
+        *v = r->beta2 * *v + (1.0 - r->beta2) * mean * mean;
+        return w + r->rate * *m / (sqrt(*v) + r->epsilon);
     }
     return w + r->rate * mean;
+}
+
+/* The numbers from `at` on, into p. @return false: not all are finite */
+static bool next_piece(const struct merge *m, uint64_t round, const real *model,
+                       const unsigned char *state, size_t at, struct piece *p)
+{
+    const struct study *s = m->study;
+    const bool average = s->server.average_iterates;
+    const bool last = round == s->rounds;
+    double *iterates = p->part[moments_of(s)]; /* [n], where they are averaged */
+    bool finite = true;
+
+    p->n = m->S - at < PIECE ? m->S - at : PIECE;
+    for (size_t k = 0; k < parts_of(s); k++) {
+        memcpy(p->part[k], state + offset_of(k, m->S, at), p->n * sizeof(double));
+    }
+    update_decode(m->sum + at, p->n, m->weight, s->fraction_bits, p->mean);
+    for (size_t i = 0; i < p->n; i++) {
+        double w =
+            rule(&s->server, (double)model[at + i], p->mean[i], &p->part[0][i], &p->part[1][i]);
+        if (average) {
+            iterates[i] += w;
+            w = last ? iterates[i] / (double)s->rounds : w;
+        }
+        p->next[i] = (real)w; /* too large for the model's numbers: infinite only here */
+        finite = finite && isfinite(p->next[i]);
+    }
+    return finite;
 }
 
 enum rc merge_finish(struct merge *m, uint64_t round, real *model, unsigned char *state,
@@ -111,33 +144,25 @@ enum rc merge_finish(struct merge *m, uint64_t round, real *model, unsigned char
 {
     assert(m->weight > 0.0);
     const struct study *s = m->study;
-    const size_t S = m->S;
-    if (state_bytes != merge_state_bytes(s, S)) {
+    struct piece p;
+    if (state_bytes != merge_state_bytes(s, m->S)) {
         return error_set(err, RC_FORMAT, "the stored server state has %zu bytes, want %zu",
-                         state_bytes, merge_state_bytes(s, S));
+                         state_bytes, merge_state_bytes(s, m->S));
     }
-    if (state_bytes > 0) {
-        memcpy(m->state, state, state_bytes);
-    }
-    double *iterates = m->state + moments_of(s) * S; /* [S], where they are averaged */
-    const bool last = round == s->rounds;
-
-    update_decode(m->sum, S, m->weight, s->fraction_bits, m->mean);
-    for (size_t i = 0; i < S; i++) {
-        double w = rule(&s->server, (double)model[i], m->mean[i], m->state, S, i);
-        if (s->server.average_iterates) {
-            iterates[i] += w;
-            w = last ? iterates[i] / (double)s->rounds : w;
-        }
-        m->next[i] = (real)w;
-        if (!isfinite(w) || !isfinite(m->next[i])) { /* also: too large for the model's numbers */
+    /* All numbers are looked at before one of them is changed: so that no second model is needed,
+     * they are computed twice. */
+    for (size_t at = 0; at < m->S; at += p.n) {
+        if (!next_piece(m, round, model, state, at, &p)) {
             return error_set(err, RC_NUMERIC, "round %llu: the new model is not finite",
                              (unsigned long long)round);
         }
     }
-    memcpy(model, m->next, S * sizeof *model);
-    if (state_bytes > 0) {
-        memcpy(state, m->state, state_bytes);
+    for (size_t at = 0; at < m->S; at += p.n) {
+        (void)next_piece(m, round, model, state, at, &p);
+        memcpy(model + at, p.next, p.n * sizeof *model);
+        for (size_t k = 0; k < parts_of(s); k++) {
+            memcpy(state + offset_of(k, m->S, at), p.part[k], p.n * sizeof(double));
+        }
     }
     return RC_OK;
 }

@@ -32,15 +32,17 @@ void merge_restart(struct merge *m);
 /** Adds a site's update; each site once. @retval RC_FORMAT wrong length @retval RC_STATE twice */
 RC merge_add(struct merge *m, size_t site, const void *update, size_t bytes, struct error *err);
 
-/** Bytes of the server's own state between rounds (moments, sum of iterates): 0 for a rule that has
- *  none. */
+/** Bytes of the server's own state between rounds, 8 for each number of a part that the study has: two
+ *  moments with FedAdam, the sum of iterates where they are averaged. Plain FedAvg: 0. */
 size_t merge_state_bytes(const struct study *study, size_t S);
 
 /**
  * The next model from the present one and the sum. At least one site must have been added.
  * @param model [S] in: global model of round - 1; out: of `round`. Untouched on failure.
- * @param state in: the bytes of the last call, or all zero before round 1; out: the new ones
- * @retval RC_NUMERIC the new model is not finite  @retval RC_FORMAT the state is not of this model
+ * @param state in: the bytes of the last call, or all zero before round 1; out: the new ones.
+ *              Untouched on failure
+ * @retval RC_NUMERIC the new model is not finite, also where only its `real`s cannot hold a number
+ * @retval RC_FORMAT the state is not of this model
  */
 RC merge_finish(struct merge *m, uint64_t round, real *model, unsigned char *state,
                 size_t state_bytes, struct error *err);

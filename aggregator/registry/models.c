@@ -58,15 +58,12 @@ enum rc registry_checked_blob(struct statement *st, int hash, const char *what, 
 }
 
 enum rc registry_model(struct registry *r, const struct hash *study, uint64_t *round,
-                       const void **model, size_t *n, const void **server_state,
-                       size_t *server_state_bytes, struct error *err)
+                       const void **model, size_t *n, struct error *err)
 {
     struct statement *st = r->st[REGISTRY_MODEL];
     struct registry_standing s = {0};
-    const void *a = NULL;
-    const void *b = NULL;
-    size_t a_n = 0;
-    size_t b_n = 0;
+    const void *bytes = NULL;
+    size_t size = 0;
     bool row = false;
 
     enum rc rc = registry_find(r, study, false, &s, err);
@@ -83,19 +80,14 @@ enum rc registry_model(struct registry *r, const struct hash *study, uint64_t *r
                          s.name);
     }
     r->lent = st;
-    rc = registry_checked_blob(st, 1, "a model", &a, &a_n, err);
-    if (rc == RC_OK) {
-        rc = registry_checked_blob(st, 3, "a server state", &b, &b_n, err);
-    }
+    rc = registry_checked_blob(st, 1, "a model", &bytes, &size, err);
     if (rc != RC_OK) {
         registry_take_back(r);
         return rc;
     }
     *round = (uint64_t)statement_i64(st, 0);
-    *model = a;
-    *n = a_n;
-    *server_state = b;
-    *server_state_bytes = b_n;
+    *model = bytes;
+    *n = size;
     return RC_OK;
 }
 

@@ -91,17 +91,6 @@ static RC add_outcome(struct registry *r, const struct registry_standing *s, uin
     return rc;
 }
 
-static RC set_state(struct registry *r, const struct registry_standing *s, uint64_t round,
-                    const void *state, size_t n, const struct hash *hash, struct error *err)
-{
-    struct statement *st = r->st[REGISTRY_SET_STATE];
-    statement_bind_i64(st, s->id);
-    statement_bind_i64(st, (int64_t)round);
-    statement_bind_blob(st, hash->b, sizeof hash->b);
-    statement_bind_blob(st, state, n);
-    return statement_run(st, err);
-}
-
 enum rc registry_commit_round(struct registry *r, const struct hash *study, uint64_t round,
                               const void *model, size_t n, const void *server_state,
                               size_t server_state_bytes, const bool *contributed, size_t n_sites,
@@ -131,7 +120,7 @@ enum rc registry_commit_round(struct registry *r, const struct hash *study, uint
         rc = registry_add_model(r, s.id, round, model, n, &hash, now_ms, err);
     }
     if (rc == RC_OK) {
-        rc = set_state(r, &s, round, server_state, server_state_bytes, &state_hash, err);
+        rc = registry_set_state(r, s.id, round, server_state, server_state_bytes, &state_hash, err);
     }
     if (rc == RC_OK) {
         rc = registry_drop_models(r, s.id, round, err);
@@ -154,6 +143,9 @@ enum rc registry_commit_round(struct registry *r, const struct hash *study, uint
     }
 out:
     store_rollback(r->store);
+    if (rc == RC_OK) { /* updates, model and state have passed through the log */
+        store_checkpoint(r->store);
+    }
     return rc;
 }
 

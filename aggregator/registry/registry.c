@@ -17,6 +17,7 @@ enum rc registry_open(const char *path, struct registry **out, struct error *err
         return error_set(err, RC_NOMEM, "no memory for the registry");
     }
     r->models_bytes_max = REGISTRY_MODELS_BYTES;
+    r->piece_bytes = REGISTRY_PIECE_BYTES;
     enum rc rc = store_open(path, &registry_store_kind, &r->store, err);
     for (size_t i = 0; rc == RC_OK && i < REGISTRY_SQL_COUNT; i++) {
         rc = store_prepare(r->store, registry_sql[i], &r->st[i], err);

@@ -87,7 +87,8 @@ RC registry_each_update(struct registry *r, const struct hash *study, uint64_t r
 /**
  * One transaction: model version `round`, its outcome (contributors by site index, others with
  * their reasons from registry_keep_part) and the audit entry; the round's updates are dropped.
- * `server_state` (optimiser moments, iterate average) is kept with it, in place of the one before.
+ * `server_state` (optimiser moments, iterate average; 0 bytes: none) is kept with it, in place of the
+ * one before.
  * @retval RC_STATE not the round after the newest model, the study has failed, or `contributed` is
  *                  not exactly the sites whose updates are held
  * @retval RC_IO    not committed
@@ -103,10 +104,15 @@ RC registry_commit_failure(struct registry *r, const struct hash *study, uint64_
                            const bool *contributed, size_t n_sites, const char *reason,
                            int64_t now_ms, struct error *err);
 
-/** Newest model (round 0 is the initial one, without server state). Bytes live until the next call.
+/** Newest model (round 0 is the initial one). Bytes live until the next call.
  *  @retval RC_FORMAT damaged */
 RC registry_model(struct registry *r, const struct hash *study, uint64_t *round, const void **model,
-                  size_t *n, const void **server_state, size_t *server_state_bytes,
+                  size_t *n, struct error *err);
+
+/** The server state of the newest model; all zeros with the initial one.
+ *  @param[out] out [n] changed also on failure
+ *  @retval RC_FORMAT damaged, or it has another size */
+RC registry_state(struct registry *r, const struct hash *study, unsigned char *out, size_t n,
                   struct error *err);
 
 /** Who contributed to a finished round: contributed[n_sites]; *failed and reason if it failed. */

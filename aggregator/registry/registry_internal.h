@@ -1,7 +1,7 @@
 /**
  * @file registry_internal.h
- * What registry.c (the study and its sites), outcome.c (ends of rounds), models.c, studies.c, cards.c
- * and audit.c share.
+ * What registry.c (the study and its sites), outcome.c (ends of rounds), models.c, state.c, studies.c,
+ * cards.c and audit.c share.
  */
 #ifndef AGGREGATOR_REGISTRY_REGISTRY_INTERNAL_H
 #define AGGREGATOR_REGISTRY_REGISTRY_INTERNAL_H
@@ -29,6 +29,10 @@ enum registry_sql {
     REGISTRY_CONTRIBUTORS,
     REGISTRY_ADD_MODEL,
     REGISTRY_SET_STATE,
+    REGISTRY_DROP_PIECES,
+    REGISTRY_ADD_PIECE,
+    REGISTRY_STATE,
+    REGISTRY_PIECES,
     REGISTRY_MODEL,
     REGISTRY_LAST_ENTRY,
     REGISTRY_ADD_ENTRY,
@@ -59,11 +63,15 @@ extern const char *const registry_sql[REGISTRY_SQL_COUNT];
 /** Room for one site's or the coordinator's sentence, as registry_outcome hands it out. */
 enum { REGISTRY_REASON = 240, REGISTRY_DETAIL = 16 * 1024 };
 
+/** Of server state, in one row. */
+enum { REGISTRY_PIECE_BYTES = 1 << 20 };
+
 struct registry {
     struct store *store;
     struct statement *st[REGISTRY_SQL_COUNT];
     struct statement *lent;       /**< on the row whose bytes are with the caller; NULL: none */
-    size_t models_bytes_max;      /**< REGISTRY_MODELS_BYTES; tests make it small */
+    size_t models_bytes_max;      /**< REGISTRY_MODELS_BYTES; tests make these two small */
+    size_t piece_bytes;           /**< REGISTRY_PIECE_BYTES */
     char detail[REGISTRY_DETAIL]; /**< of the audit entry being written */
 };
 
@@ -120,6 +128,12 @@ RC registry_drop_models(struct registry *r, int64_t study, uint64_t newest, stru
  *  a NULL column. @param what for the sentence: "a model" */
 RC registry_checked_blob(struct statement *st, int hash, const char *what, const void **data,
                          size_t *n, struct error *err);
+
+/* ---- state.c --------------------------------------------------------------------------------- */
+
+/** The server state of `round` in place of the one before, in the transaction that is open. */
+RC registry_set_state(struct registry *r, int64_t study, uint64_t round, const void *state,
+                      size_t n, const struct hash *hash, struct error *err);
 
 /* ---- studies.c ------------------------------------------------------------------------------- */
 

@@ -6,7 +6,9 @@
  *   part          a site's answer to a round: an update (its hash), or why it sits out. Stays.
  *   held          the update's bytes until the round has an outcome.
  *   outcome       a finished round, or the failure that ended the study; contributor: its sites.
- *   model         bytes of the newest versions; server_state: of the newest one only.
+ *   model         bytes of the newest versions.
+ *   server_state  its hash, of the newest version only; state_piece: its bytes, cut into pieces, since
+ *                 it may be six models and SQLite copies what it is given.
  *   version       hash and size of every model there was.
  *   agreement     the study as it was signed, and its number of rounds.
  *   abort_request a person wants the study to stop.
@@ -134,6 +136,15 @@ static const char *const migration[] = {
     " revoked_ms INTEGER" /* NULL: not revoked */
     ") STRICT;"
     "CREATE UNIQUE INDEX one_card ON card (name) WHERE revoked_ms IS NULL;",
+
+    "CREATE TABLE state_piece ("
+    " study INTEGER NOT NULL REFERENCES server_state(study),"
+    " piece INTEGER NOT NULL CHECK (piece >= 0),"
+    " bytes BLOB NOT NULL,"
+    " PRIMARY KEY (study, piece)"
+    ") STRICT;"
+    "INSERT INTO state_piece (study, piece, bytes) SELECT study, 0, bytes FROM server_state;"
+    "ALTER TABLE server_state DROP COLUMN bytes;",
 };
 
 const struct store_kind registry_store_kind = {
@@ -186,13 +197,15 @@ const char *const registry_sql[REGISTRY_SQL_COUNT] = {
                           " (SELECT 1 FROM model m WHERE m.study = v.study AND m.round = v.round)"
                           " FROM version v WHERE v.study = ? ORDER BY v.round",
     [REGISTRY_MODEL_OF] = "SELECT hash, bytes FROM model WHERE study = ? AND round = ?",
-    [REGISTRY_SET_STATE] = "INSERT INTO server_state (study, round, hash, bytes)"
-                           " VALUES (?, ?, ?, ?) ON CONFLICT (study) DO UPDATE"
-                           " SET round = excluded.round, hash = excluded.hash,"
-                           " bytes = excluded.bytes",
-    [REGISTRY_MODEL] = "SELECT m.round, m.hash, m.bytes, t.hash, t.bytes FROM model m"
-                       " LEFT JOIN server_state t ON t.study = m.study AND t.round = m.round"
-                       " WHERE m.study = ? ORDER BY m.round DESC LIMIT 1",
+    [REGISTRY_SET_STATE] = "INSERT INTO server_state (study, round, hash)"
+                           " VALUES (?, ?, ?) ON CONFLICT (study) DO UPDATE"
+                           " SET round = excluded.round, hash = excluded.hash",
+    [REGISTRY_DROP_PIECES] = "DELETE FROM state_piece WHERE study = ?",
+    [REGISTRY_ADD_PIECE] = "INSERT INTO state_piece (study, piece, bytes) VALUES (?, ?, ?)",
+    [REGISTRY_STATE] = "SELECT hash FROM server_state WHERE study = ? AND round = ?",
+    [REGISTRY_PIECES] = "SELECT bytes FROM state_piece WHERE study = ? ORDER BY piece",
+    [REGISTRY_MODEL] = "SELECT round, hash, bytes FROM model"
+                       " WHERE study = ? ORDER BY round DESC LIMIT 1",
     [REGISTRY_LAST_ENTRY] = "SELECT sequence, link FROM audit ORDER BY sequence DESC LIMIT 1",
     [REGISTRY_ADD_ENTRY] = "INSERT INTO audit (sequence, study, what, detail, at_ms, link)"
                            " VALUES (?, ?, ?, ?, ?, ?)",

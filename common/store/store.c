@@ -45,10 +45,20 @@ static enum rc kind_of(int answer)
     }
 }
 
+/* A full disk is the one failure of a disk that people mend at once. SQLite says "disk I/O error"
+ * where it was the file for its shared memory that could not grow. */
+static bool disk_is_full(struct store *s)
+{
+    const int answer = sqlite3_extended_errcode(s->db);
+    return (answer & 0xff) == SQLITE_FULL || answer == SQLITE_IOERR_SHMSIZE ||
+           ((answer & 0xff) == SQLITE_IOERR && sqlite3_system_errno(s->db) == ENOSPC);
+}
+
 /* SQLite's messages name tables, columns and checks, never the values refused. */
 static RC refused(struct store *s, int answer, const char *doing, struct error *err)
 {
-    return error_set(err, kind_of(answer), "%s: %s: %s", s->what, doing, sqlite3_errmsg(s->db));
+    return error_set(err, kind_of(answer), "%s: %s: %s%s", s->what, doing, sqlite3_errmsg(s->db),
+                     disk_is_full(s) ? "; make room on its disk" : "");
 }
 
 static RC run_sql(struct store *s, const char *sql, const char *doing, struct error *err)
@@ -224,7 +234,8 @@ enum rc store_open(const char *path, const struct store_kind *kind, struct store
         rc = run_sql(s,
                      "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
                      "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;"
-                     "PRAGMA temp_store = MEMORY", /* never a patient's row in /tmp */
+                     "PRAGMA journal_size_limit = 16777216;" /* once it has gone into the file */
+                     "PRAGMA temp_store = MEMORY",           /* never a patient's row in /tmp */
                      "setting up", err);
     }
     if (rc == RC_OK) {
@@ -463,4 +474,11 @@ void store_rollback(struct store *s)
         /* Fails only where SQLite has rolled back by itself. */
         (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     }
+}
+
+void store_checkpoint(struct store *s)
+{
+    (void)sqlite3_busy_timeout(s->db, 0); /* a reader is not waited for */
+    (void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    (void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
 }

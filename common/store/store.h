@@ -88,4 +88,9 @@ RC store_commit(struct store *s, struct error *err);
 /** Safe to call with no transaction open: for `goto out`. */
 void store_rollback(struct store *s);
 
+/** After a large transaction: its log goes into the file and leaves the disk, unless another process is
+ *  reading. A failure is none of the caller's: what is committed stays so, and SQLite tries again with
+ *  the next commits. */
+void store_checkpoint(struct store *s);
+
 #endif

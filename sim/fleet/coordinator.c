@@ -36,23 +36,16 @@ static enum rc load_model(struct fleet *f, struct error *err)
     struct fleet_coordinator *c = &f->coordinator;
     uint64_t round = 0;
     const void *model = NULL;
-    const void *state = NULL;
     size_t n = 0;
-    size_t state_n = 0;
-    const enum rc rc =
-        registry_model(c->registry, &f->study_hash, &round, &model, &n, &state, &state_n, err);
+    const enum rc rc = registry_model(c->registry, &f->study_hash, &round, &model, &n, err);
     if (rc != RC_OK) {
         return rc;
     }
-    if (n != model_bytes(f) || (round > 0 && state_n != state_size(f))) {
+    if (n != model_bytes(f)) {
         return error_set(err, RC_FORMAT, "the registry's model is not of this study");
     }
     memcpy(c->model, model, n);
-    memset(c->state, 0, state_size(f));
-    if (round > 0) {
-        memcpy(c->state, state, state_n);
-    }
-    return RC_OK;
+    return registry_state(c->registry, &f->study_hash, c->state, state_size(f), err);
 }
 
 static enum rc act(struct fleet *f, unsigned actions, const struct fleet_event *e,

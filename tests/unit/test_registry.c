@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,6 +64,7 @@ static struct registry *opened(const char *where)
     if (registry_open(where, &r, &err) != RC_OK) {
         fail_msg("%s", err.text);
     }
+    r->piece_bytes = 3; /* a state of seven bytes is three pieces */
     return r;
 }
 
@@ -113,7 +115,9 @@ static void sits_out(struct registry *r, uint64_t round, size_t site, const char
 static enum rc commit(struct registry *r, uint64_t round, const char *model,
                       const bool contributed[SITES], struct error *err)
 {
-    return registry_commit_round(r, &heart, round, model, strlen(model), "moments", 7, contributed,
+    char moments[8];
+    (void)snprintf(moments, sizeof moments, "moment%u", (unsigned)round % 10);
+    return registry_commit_round(r, &heart, round, model, strlen(model), moments, 7, contributed,
                                  SITES, 40, err);
 }
 
@@ -127,22 +131,29 @@ static void a_whole_round(struct registry *r, uint64_t round, const char *model)
     ok(commit(r, round, model, who, &err), &err);
 }
 
+static bool has_state(struct registry *r, uint64_t round)
+{
+    struct error err = {0};
+    char want[8] = "";
+    unsigned char state[7] = "xxxxxx";
+    if (round > 0) {
+        (void)snprintf(want, sizeof want, "moment%u", (unsigned)round % 10);
+    }
+    ok(registry_state(r, &heart, state, sizeof state, &err), &err);
+    return memcmp(state, want, sizeof state) == 0;
+}
+
 static void model_is(struct registry *r, uint64_t round, const char *want)
 {
     struct error err = {0};
     uint64_t newest = 99;
     const void *model = NULL;
-    const void *state = NULL;
     size_t n = 0;
-    size_t state_n = 99;
-    ok(registry_model(r, &heart, &newest, &model, &n, &state, &state_n, &err), &err);
+    ok(registry_model(r, &heart, &newest, &model, &n, &err), &err);
     assert_int_equal(newest, round);
     assert_int_equal(n, strlen(want));
     assert_memory_equal(model, want, n);
-    assert_int_equal(state_n, round > 0 ? 7 : 0);
-    if (round > 0) {
-        assert_memory_equal(state, "moments", 7);
-    }
+    assert_true(has_state(r, round));
 }
 
 static struct round_machine restored(struct registry *r)
@@ -243,6 +254,7 @@ static void an_unknown_study_is_refused_by_every_question(void **state)
     char reason[240];
     uint64_t round = 0;
     const void *p = NULL;
+    unsigned char bytes[7];
     size_t n = 0;
     round_init(&m, SITES, QUORUM, ROUNDS, 1, 1, 0);
     assert_int_equal(registry_restore(r, &other, &m, &err), RC_STATE);
@@ -253,7 +265,8 @@ static void an_unknown_study_is_refused_by_every_question(void **state)
     assert_int_equal(registry_commit_round(r, &other, 1, "m", 1, "s", 1, who, SITES, 1, &err),
                      RC_STATE);
     assert_int_equal(registry_commit_failure(r, &other, 0, who, SITES, "", 1, &err), RC_STATE);
-    assert_int_equal(registry_model(r, &other, &round, &p, &n, &p, &n, &err), RC_STATE);
+    assert_int_equal(registry_model(r, &other, &round, &p, &n, &err), RC_STATE);
+    assert_int_equal(registry_state(r, &other, bytes, sizeof bytes, &err), RC_STATE);
     assert_int_equal(registry_outcome(r, &other, 1, &found, contributed, SITES, &failed, reason,
                                       &err),
                      RC_STATE);
@@ -748,6 +761,16 @@ static void bytes_that_changed_are_never_handed_out(void **state)
     const void *p = NULL;
     size_t n = 0;
     struct seen s = {0};
+    unsigned char bytes[7];
+    static const char *const damage[][2] = {
+        {"UPDATE state_piece SET bytes = CAST('mOm' AS BLOB) WHERE piece = 0",
+         "UPDATE state_piece SET bytes = CAST('mom' AS BLOB) WHERE piece = 0"},
+        {"UPDATE state_piece SET bytes = zeroblob(4) WHERE piece = 2", /* more than there may be */
+         "UPDATE state_piece SET bytes = CAST('1' AS BLOB) WHERE piece = 2"},
+        {"UPDATE state_piece SET bytes = x'' WHERE piece = 1",
+         "UPDATE state_piece SET bytes = CAST('ent' AS BLOB) WHERE piece = 1"},
+        {"UPDATE state_piece SET piece = 9 WHERE piece = 0",
+         "UPDATE state_piece SET piece = 0 WHERE piece = 9"}};
     struct registry *r = started(path);
     everybody_accepts(r);
     a_whole_round(r, 1, "model 1");
@@ -763,13 +786,21 @@ static void bytes_that_changed_are_never_handed_out(void **state)
     assert_int_equal(registry_each_update(r, &heart, 2, see, &s, &err), RC_FORMAT);
     model_is(r, 1, "model 1");
     registry_close(&r);
-    edit("UPDATE server_state SET bytes = x'00'");
-    r = opened(path);
-    assert_int_equal(registry_model(r, &heart, &round, &p, &n, &p, &n, &err), RC_FORMAT);
-    registry_close(&r);
+    for (size_t i = 0; i < sizeof damage / sizeof damage[0]; i++) {
+        edit(damage[i][0]);
+        r = opened(path);
+        assert_int_equal(registry_state(r, &heart, bytes, sizeof bytes, &err), RC_FORMAT);
+        assert_non_null(strstr(err.text, "damaged"));
+        registry_close(&r);
+        edit(damage[i][1]);
+        r = opened(path);
+        model_is(r, 1, "model 1");
+        assert_int_equal(registry_state(r, &heart, bytes, 6, &err), RC_FORMAT);
+        registry_close(&r);
+    }
     edit("UPDATE model SET bytes = x'00' WHERE round = 1");
     r = opened(path);
-    assert_int_equal(registry_model(r, &heart, &round, &p, &n, &p, &n, &err), RC_FORMAT);
+    assert_int_equal(registry_model(r, &heart, &round, &p, &n, &err), RC_FORMAT);
     registry_close(&r);
 }
 
@@ -1247,6 +1278,58 @@ static void of_old_models_the_hash_stays_and_of_the_newest_the_bytes(void **stat
     registry_close(&r);
 }
 
+static void a_round_without_server_state_drops_the_one_before(void **state)
+{
+    (void)state;
+    static const bool nobody[SITES] = {false};
+    struct error err = {0};
+    unsigned char none[1] = {7};
+    struct registry *r = started(":memory:");
+    a_whole_round(r, 1, "model 1");
+    ok(registry_commit_round(r, &heart, 2, "model 2", 7, none, 0, nobody, SITES, 40, &err), &err);
+    ok(registry_state(r, &heart, none, 0, &err), &err);
+    assert_int_equal(none[0], 7);
+    assert_int_equal(registry_state(r, &heart, none, 1, &err), RC_FORMAT);
+    registry_close(&r);
+}
+
+static off_t size_of(const char *end)
+{
+    struct stat st = {0};
+    char file[320];
+    (void)snprintf(file, sizeof file, "%s%s", path, end);
+    assert_int_equal(stat(file, &st), 0);
+    return st.st_size;
+}
+
+/* What a round writes and drops makes room for the next one, and does not stay in the log. */
+static void the_file_does_not_grow_with_the_rounds(void **state)
+{
+    (void)state;
+    enum { BYTES = 400000, MANY = 12, EARLY = 3 };
+    static unsigned char bytes[BYTES];
+    static const bool who[SITES] = {true, true, true, true};
+    struct error err = {0};
+    bool resumed = false;
+    off_t early = 0;
+    struct registry *r = opened(path);
+    r->models_bytes_max = 2 * (size_t)BYTES;
+    r->piece_bytes = REGISTRY_PIECE_BYTES / 8;
+    ok(registry_start(r, "heart", &heart, SITES, bytes, BYTES, 1, &resumed, &err), &err);
+    for (uint64_t round = 1; round <= MANY; round++) {
+        memset(bytes, (int)round, BYTES);
+        for (size_t i = 0; i < SITES; i++) {
+            ok(registry_keep_part(r, &heart, round, i, bytes, BYTES, "", 1, &err), &err);
+        }
+        ok(registry_commit_round(r, &heart, round, bytes, BYTES, bytes, BYTES, who, SITES, 1, &err),
+           &err);
+        assert_int_equal(size_of("-wal"), 0);
+        early = round == EARLY ? size_of("") : early;
+    }
+    assert_true(size_of("") <= early + 64 * 1024); /* hashes and audit entries of nine rounds */
+    registry_close(&r);
+}
+
 static void one_model_larger_than_all_room_is_still_kept(void **state)
 {
     (void)state;
@@ -1281,10 +1364,17 @@ static void a_registry_of_the_first_program_opens_with_all_its_models(void **sta
         statement_bind_blob(st, bytes, strlen(bytes));
         ok(statement_run(st, &err), &err);
     }
+    const struct hash moments = hash_of("moment1", 7);
+    ok(store_prepare(s, "INSERT INTO server_state VALUES (1, 1, ?, CAST('moment1' AS BLOB))", &st,
+                     &err),
+       &err);
+    statement_bind_blob(st, moments.b, sizeof moments.b);
+    ok(statement_run(st, &err), &err);
     store_close(&s);
 
     struct registry *r = opened(path);
     ok(registry_each_model(r, &heart, see_version, &v, &err), &err);
+    assert_true(has_state(r, 1)); /* was in one piece, beside its hash */
     assert_int_equal(v.n, 2);
     assert_int_equal(v.row[1].bytes, 5);
     assert_true(v.row[0].stored);
@@ -1415,16 +1505,17 @@ static int written_of(struct registry *r, enum deed deed)
     const struct round_machine m = restored(r);
     switch (deed) {
     case START:
-        return registry_model(r, &other, &round, &p, &size, &p, &size, &err) == RC_OK;
+        return registry_model(r, &other, &round, &p, &size, &err) == RC_OK;
     case ACCEPT:
         return m.member[3] == ROUND_ACCEPTED;
     case PART:
         return (m.part[1] == ROUND_CONTRIBUTED) +
                (held(r, 2).n == 3); /* fails where the part is there without its bytes */
     case ROUND:
-        ok(registry_model(r, &heart, &round, &p, &size, &p, &size, &err), &err);
+        ok(registry_model(r, &heart, &round, &p, &size, &err), &err);
         ok(registry_each_model(r, &heart, see_version, &v, &err), &err);
-        return (round == 2) + has_outcome(r, 2) + (m.round == 3) + (v.n == 3) + !v.row[1].stored;
+        return (round == 2) + has_outcome(r, 2) + (m.round == 3) + (v.n == 3) + !v.row[1].stored +
+               has_state(r, 2);
     case FAILURE:
         return (m.state == ROUND_FAILED) + has_outcome(r, 2);
     case ENROL:
@@ -1459,7 +1550,7 @@ static void killed_at_any_point_a_transaction_is_whole_or_absent(void **state)
     (void)state;
     prepare();
     remember();
-    static const size_t all[DEEDS] = {2, 2, 2, 6, 3, 2, 2, 1, 2};
+    static const size_t all[DEEDS] = {2, 2, 2, 7, 3, 2, 2, 1, 2};
     for (enum deed deed = START; deed < DEEDS; deed++) {
         size_t n_whole = 0;
         for (int point = 0;; point++) {
@@ -1525,6 +1616,8 @@ int main(void)
         ON_DISK(a_request_to_stop_is_seen_by_the_running_one_and_stays),
         cmocka_unit_test(a_study_that_has_ended_cannot_be_stopped),
         ON_DISK(of_old_models_the_hash_stays_and_of_the_newest_the_bytes),
+        cmocka_unit_test(a_round_without_server_state_drops_the_one_before),
+        ON_DISK(the_file_does_not_grow_with_the_rounds),
         cmocka_unit_test(one_model_larger_than_all_room_is_still_kept),
         ON_DISK(a_registry_of_the_first_program_opens_with_all_its_models),
         ON_DISK(killed_at_any_point_a_transaction_is_whole_or_absent),
