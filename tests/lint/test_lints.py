@@ -83,7 +83,7 @@ class Lints(unittest.TestCase):
             self.assertIn(word, said)
 
     def test_a_sound_tree_passes_all_lints(self):
-        for name in ("include_graph", "readmes", "calls"):
+        for name in ("include_graph", "readmes", "calls", "events"):
             code, said = self.run_lint(name)
             self.assertEqual(code, 0, said)
 
@@ -202,6 +202,39 @@ class Lints(unittest.TestCase):
     def test_a_library_that_exits(self):
         self.put("agent/train/train.c", "int f(void)\n{\n    exit(1);\n}\n")
         self.refused("calls", "agent/train/train.c:3: exit in f")
+
+    # events
+
+    CALL = 'int f(void)\n{\n    log_event(LOG_LEVEL_INFO, "%s", "n=%%d", f(1, 2));\n}\n'
+
+    def test_an_event_name_in_two_places(self):
+        self.put("agent/app/a.c", self.CALL % "round_opened")
+        self.put("agent/app/b.c", self.CALL % "round_opened")
+        self.refused("events", "agent/app/b.c:3: event 'round_opened' is also logged at agent/app/a.c:3")
+
+    def test_an_event_name_that_is_not_lower_case(self):
+        for name in ("RoundOpened", "round opened", "round-opened", "_round", ""):
+            self.put("agent/app/a.c", self.CALL % name)
+            self.refused("events", f"agent/app/a.c:3: event '{name}': lower case")
+
+    def test_both_sides_of_a_condition_are_names(self):
+        self.put("agent/app/a.c", self.CALL % "site_lost")
+        self.put("agent/app/b.c", "int f(void)\n{\n    log_event(x ? g(1, 2) : LOG_LEVEL_WARN, /* a, b */\n"
+                                  '              yes ? "site_found" : "site_lost", "%s", "x");\n}\n')
+        self.refused("events", "agent/app/b.c:4: event 'site_lost' is also logged")
+
+    def test_the_rows_of_a_table_are_names(self):
+        self.put("agent/app/a.c", 'static const struct row t[] = {\n    {"a", "refused_a"},\n    {"b", "refused_a"},\n};\n'
+                                  "int f(void)\n{\n    log_event(LOG_LEVEL_INFO, t[kind].event, x);\n}\n")
+        self.refused("events", "agent/app/a.c:3: event 'refused_a' is also logged at agent/app/a.c:2")
+
+    def test_an_event_whose_name_cannot_be_found(self):
+        self.put("agent/app/a.c", "int f(const char *name)\n{\n    log_event(LOG_LEVEL_INFO, name, x);\n}\n")
+        self.refused("events", "agent/app/a.c:3: the name of this event cannot be read here")
+
+    def test_other_texts_of_a_call_are_no_names(self):
+        self.put("agent/app/a.c", self.CALL % "one" + self.CALL % "two")
+        self.assertEqual(self.run_lint("events"), (0, "events: 2 names, no fault\n"))
 
 
 if __name__ == "__main__":
