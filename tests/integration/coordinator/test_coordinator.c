@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/clock.h"
 #include "common/base/hash.h"
 #include "common/checkpoint/checkpoint.h"
 #include "tests/integration/coordinator/aggregator.h"
@@ -515,6 +516,16 @@ static void a_second_run_on_the_folder_is_refused(void **state)
 
 /* ---- stopped and killed ---------------------------------------------------------------------- */
 
+static void a_run_that_was_told_to_stop_dies_by_that_signal(void **state)
+{
+    (void)state;
+    begin(&(struct study_words){0});
+    aggregator_signal(&north, SIGINT);
+    assert_int_equal(aggregator_wait(&north), 128 + SIGINT);
+    assert_true(aggregator_logged(&north, "aggregator_stopped"));
+    assert_true(aggregator_logged(&north, "run the same command again to resume"));
+}
+
 static void a_stopped_run_is_no_success_and_the_next_one_resumes(void **state)
 {
     (void)state;
@@ -524,7 +535,7 @@ static void a_stopped_run_is_no_success_and_the_next_one_resumes(void **state)
     (void)fake_hear(&a, WIRE_ROUND);
     upload(&a, 1, 1);
     aggregator_signal(&north, SIGTERM);
-    assert_int_equal(aggregator_wait(&north), 1);
+    assert_int_equal(aggregator_wait(&north), 128 + SIGTERM);
     assert_true(aggregator_logged(&north, "resume"));
 
     aggregator_run(&north);
@@ -642,12 +653,93 @@ static void the_service_manager_hears_of_ready_and_stopping(void **state)
     assert_int_equal(recv(fd, word, sizeof word - 1, 0), (int)strlen("READY=1"));
     assert_string_equal(word, "READY=1");
     aggregator_signal(&north, SIGTERM);
-    assert_int_equal(aggregator_wait(&north), 1);
+    assert_int_equal(aggregator_wait(&north), 128 + SIGTERM);
     assert_int_equal(recv(fd, word, sizeof word - 1, MSG_DONTWAIT), (int)strlen("STOPPING=1"));
     (void)close(fd);
 }
 
 /* ---- many sites ------------------------------------------------------------------------------ */
+
+enum { MANY = 24 };
+
+/* Listens to them by turns: whoever is not listened to holds a place and sends nothing, and on a
+ * machine slow enough to make that UPLOAD_FROZEN_MS its place would go to one still further behind. */
+static void all_are_acknowledged(struct fake_site *site, size_t n)
+{
+    const int64_t until = clock_monotonic_ms() + FAKE_WAIT_MS;
+    bool known[MANY] = {false};
+    assert_true(n <= MANY);
+    size_t left = n;
+    while (left > 0) {
+        for (size_t i = 0; i < n; i++) {
+            if (!known[i] && !fake_hears_nothing(&site[i], WIRE_ACK, 5)) {
+                known[i] = true;
+                left--;
+            }
+        }
+        if (clock_monotonic_ms() > until) {
+            fail_msg("%zu sites waited in vain for ACK", left);
+        }
+    }
+}
+
+/* Sixteen are fetched at once; others wait in the order of asking. One that does not send what it is
+ * asked for keeps its place for a while, and all others arrive past it. */
+static void updates_of_many_sites_queue_and_all_arrive(void **state)
+{
+    (void)state;
+    enum { SITES = MANY, AT_ONCE = 16 };
+    static struct fake_site site[SITES];
+    static char name[SITES][8];
+    unsigned char *bytes[SITES];
+    char roster[SITES * 8] = "";
+    for (size_t i = 0; i < SITES; i++) {
+        (void)snprintf(name[i], sizeof name[i], "s%zu", i);
+        const size_t used = strlen(roster);
+        (void)snprintf(roster + used, sizeof roster - used, "%s ", name[i]);
+        fake_init(&site[i], name[i]);
+    }
+    aggregator_make(&north, &(struct study_words){.sites = roster, .rounds = 1, .hidden = 400});
+    aggregator_run(&north);
+    for (size_t i = 0; i < SITES; i++) {
+        aggregator_enrol(&north, &site[i].card);
+        fake_connect(&site[i], &north.card, north.port);
+        join(&site[i]);
+    }
+    for (size_t i = 0; i < SITES; i++) {
+        (void)fake_hear(&site[i], WIRE_ROUND);
+        bytes[i] = make_update(&site[i], (unsigned)i);
+        update = NULL; /* each site has its own */
+        assert_true(update_n > 2 * TRANSFER_CHUNK);
+    }
+
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        fake_offer(&site[i], 1, bytes[i], update_n);
+        (void)fake_hear(&site[i], WIRE_CREDIT); /* one chunk goes, more when it is listened to */
+    }
+    for (size_t i = AT_ONCE; i < SITES; i++) {
+        fake_offer(&site[i], 1, bytes[i], update_n);
+        assert_true(fake_hears_nothing(&site[i], WIRE_CREDIT, 100));
+    }
+    (void)fake_hear(&site[1], WIRE_ACK);
+    (void)fake_hear(&site[AT_ONCE], WIRE_CREDIT); /* who has waited longest */
+    assert_true(fake_hears_nothing(&site[AT_ONCE + 1], WIRE_CREDIT, 100));
+    all_are_acknowledged(site + 2, SITES - 2);
+    (void)fake_hear(&site[0], WIRE_ACK);
+
+    for (size_t i = 0; i < SITES; i++) {
+        (void)fake_hear(&site[i], WIRE_DONE);
+        assert_true(site[i].heard.done);
+        assert_int_equal(site[i].heard.contributed[0], 0xff);
+        assert_int_equal(site[i].heard.contributed[2], 0xff);
+        fake_say(&site[i], WIRE_GOODBYE, 0, NULL);
+    }
+    assert_int_equal(aggregator_wait(&north), 0);
+    for (size_t i = 0; i < SITES; i++) {
+        fake_release(&site[i]);
+        free(bytes[i]);
+    }
+}
 
 #if defined(__SANITIZE_ADDRESS__)
 #define MEMORY_IS_REAL 0
@@ -716,11 +808,13 @@ int main(int argc, char **argv)
         TEST(a_site_that_is_revoked_while_connected_is_out_at_its_next_message),
         TEST(an_abort_ends_the_study_with_its_reason),
         TEST(a_second_run_on_the_folder_is_refused),
+        TEST(a_run_that_was_told_to_stop_dies_by_that_signal),
         TEST(a_stopped_run_is_no_success_and_the_next_one_resumes),
         TEST(a_killed_coordinator_fetches_the_rest_of_an_update),
         TEST(a_finished_study_that_is_run_again_tells_the_end_again),
         TEST(live_json_tells_what_run_is_doing),
         TEST(the_service_manager_hears_of_ready_and_stopping),
+        TEST(updates_of_many_sites_queue_and_all_arrive),
         TEST(a_hundred_idle_sites_take_little_memory),
     };
     if (argc > 1) {
