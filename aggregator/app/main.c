@@ -37,8 +37,8 @@ static const struct argp_option all_options[] = {
     {"reason", OPT_REASON, "TEXT", 0, "one sentence for the record", 0},
     {"study", OPT_STUDY, "STUDY.yaml", 0, "the study document", 0},
     {"round", OPT_ROUND, "N", 0, "this version; 0 is the untrained one", 0},
-    {"save", OPT_SAVE, "FILE", 0, "write the version (the newest without --round) as safetensors",
-     0},
+    {"save", OPT_SAVE, "FILE", 0,
+     "write the version (the newest without --round) as safetensors, where no file is yet", 0},
 };
 
 enum third { NO_WORD, MAY_WORD, MUST_WORD };

@@ -147,7 +147,7 @@ static RC save(const struct words *w, struct registry *r, const struct overview 
         rc = copy_params(r, study, round, &model, &params, err);
     }
     if (rc == RC_OK) {
-        rc = checkpoint_write(w->save, &a, &model, round, params, err);
+        rc = checkpoint_write_new(w->save, &a, &model, round, params, err);
     }
     if (rc == RC_OK && w->json) {
         const struct hash hash = hash_of(params, model.table.S * sizeof *params);

@@ -30,10 +30,15 @@ struct checkpoint {
     real *params;   /**< [S] */
 };
 
-/** Writes atomically (temporary file, sync, rename). @param params [model->table.S]
+/** Writes atomically (temporary file, sync, rename), also over an earlier file. @param params [model->table.S]
  *  @retval RC_IO says what to do */
 RC checkpoint_write(const char *path, const struct agreement *agreement, const struct model *model,
                     uint64_t round, const real *params, struct error *err);
+/** The same, at a path that a person named: a file that is there already stays as it is, whoever is
+ *  faster. @retval RC_STATE it is there already; RC_IO says what to do */
+RC checkpoint_write_new(const char *path, const struct agreement *agreement,
+                        const struct model *model, uint64_t round, const real *params,
+                        struct error *err);
 /** Checks sizes, names, shapes and hashes against the study inside. Every text names the path.
  *  @retval RC_IO, RC_FORMAT, RC_INVALID, RC_LIMIT, RC_NOMEM */
 RC checkpoint_read(const char *path, struct checkpoint *out, struct error *err);

@@ -1,7 +1,11 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* renameat2, mkostemp */
+#endif
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -117,12 +121,44 @@ static int sync_folder(const char *folder)
     return why;
 }
 
-static RC replace(const char *path, const void *head, size_t n_head, const void *data, size_t n,
-                  struct error *err)
+static RC not_written(int why, struct error *err)
+{
+    return error_set(err, RC_IO,
+                     "cannot write it: %s; nothing was changed: make room, or name another place",
+                     strerror(why));
+}
+
+/* `fresh` gets the path's own name where no file has it yet, in one step. Some file systems know
+ * only the one call, some only the other. @return errno or 0 */
+static int take_name(const char *fresh, const char *path)
+{
+    if (renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE) == 0) {
+        return 0;
+    }
+    if (errno != EINVAL && errno != ENOSYS) {
+        return errno;
+    }
+    if (link(fresh, path) != 0) {
+        return errno;
+    }
+    (void)unlink(fresh);
+    return 0;
+}
+
+/* Readable by its owner alone, either way: who else may have the model is for people to say. */
+static int open_fresh(char fresh[PATH_ROOM], bool replacing)
+{
+    return replacing ? open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)
+                     : mkostemp(fresh, O_CLOEXEC);
+}
+
+static RC put_in_place(const char *path, bool replacing, const void *head, size_t n_head,
+                       const void *data, size_t n, struct error *err)
 {
     char folder[PATH_ROOM];
     char fresh[PATH_ROOM];
-    const int length = snprintf(fresh, sizeof fresh, "%s.new", path);
+    const int length =
+        snprintf(fresh, sizeof fresh, "%s%s", path, replacing ? ".new" : ".new.XXXXXX");
     if (length < 0 || length >= PATH_ROOM) {
         return error_set(err, RC_LIMIT, "the path is too long");
     }
@@ -130,20 +166,21 @@ static RC replace(const char *path, const void *head, size_t n_head, const void 
     if (rc != RC_OK) {
         return rc;
     }
-    /* Readable by its owner alone: who else may have the model is for people to say. */
-    const int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    const int fd = open_fresh(fresh, replacing);
     int why = fd < 0 ? errno : put(fd, head, n_head, data, n);
-    if (why == 0 && rename(fresh, path) != 0) {
-        why = errno;
+    if (why == 0 && replacing) {
+        why = rename(fresh, path) != 0 ? errno : 0;
+    } else if (why == 0) {
+        why = take_name(fresh, path);
     }
     if (why != 0) {
         if (fd >= 0) {
             (void)unlink(fresh);
         }
-        return error_set(err, RC_IO,
-                         "cannot write it: %s; nothing was changed: make room, or name "
-                         "another place",
-                         strerror(why));
+        return why == EEXIST && !replacing
+                   ? error_set(err, RC_STATE,
+                               "it is there already; name another file, or remove it first")
+                   : not_written(why, err);
     }
     why = sync_folder(folder);
     if (why != 0) {
@@ -152,9 +189,9 @@ static RC replace(const char *path, const void *head, size_t n_head, const void 
     return RC_OK;
 }
 
-enum rc checkpoint_write(const char *path, const struct agreement *agreement,
-                         const struct model *model, uint64_t round, const real *params,
-                         struct error *err)
+static RC write_file(const char *path, bool replacing, const struct agreement *agreement,
+                     const struct model *model, uint64_t round, const real *params,
+                     struct error *err)
 {
     unsigned char *head = NULL;
     size_t n_head = 0;
@@ -163,8 +200,23 @@ enum rc checkpoint_write(const char *path, const struct agreement *agreement,
         rc = render(agreement, model, round, params, &head, &n_head, err);
     }
     if (rc == RC_OK) {
-        rc = replace(path, head, n_head, params, model->table.S * sizeof *params, err);
+        rc = put_in_place(path, replacing, head, n_head, params, model->table.S * sizeof *params,
+                          err);
     }
     free(head);
     return rc == RC_OK ? RC_OK : error_context(err, "model file '%s'", path);
+}
+
+enum rc checkpoint_write(const char *path, const struct agreement *agreement,
+                         const struct model *model, uint64_t round, const real *params,
+                         struct error *err)
+{
+    return write_file(path, true, agreement, model, round, params, err);
+}
+
+enum rc checkpoint_write_new(const char *path, const struct agreement *agreement,
+                             const struct model *model, uint64_t round, const real *params,
+                             struct error *err)
+{
+    return write_file(path, false, agreement, model, round, params, err);
 }

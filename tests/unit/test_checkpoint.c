@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 
 #include "common/checkpoint/checkpoint_internal.h"
 
@@ -311,6 +312,42 @@ static void a_full_disk_leaves_the_old_file_whole(void **state)
         checkpoint_release(&c);
     }
     (void)signal(SIGXFSZ, handler);
+}
+
+static size_t files_in(const char *name)
+{
+    size_t n = 0;
+    DIR *d = opendir(name);
+    assert_non_null(d);
+    for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    }
+    (void)closedir(d);
+    return n;
+}
+
+static void a_new_file_takes_no_name_that_is_taken(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct checkpoint c = {0};
+    struct stat info;
+    (void)unlink(path);
+    assert_int_equal(checkpoint_write_new(path, &agreement, &model, ROUND, params, &err), RC_OK);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    const size_t before = files_in(folder);
+    assert_int_equal(checkpoint_write_new(path, &agreement, &model, 8, params, &err), RC_STATE);
+    assert_non_null(strstr(err.text, path));
+    assert_non_null(strstr(err.text, "name another file"));
+    assert_int_equal(files_in(folder), before);
+    assert_int_equal(checkpoint_read(path, &c, &err), RC_OK);
+    assert_int_equal(c.round, ROUND);
+    checkpoint_release(&c);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("nowhere", path), 0); /* a name, too, though it leads to nothing */
+    assert_int_equal(checkpoint_write_new(path, &agreement, &model, 8, params, &err), RC_STATE);
+    assert_int_equal(unlink(path), 0);
 }
 
 static void a_place_that_cannot_be_written_is_named(void **state)
@@ -629,6 +666,7 @@ int main(void)
         IN_FOLDER(its_owner_alone_may_read_it),
         IN_FOLDER(its_folder_is_made),
         IN_FOLDER(a_full_disk_leaves_the_old_file_whole),
+        IN_FOLDER(a_new_file_takes_no_name_that_is_taken),
         IN_FOLDER(a_place_that_cannot_be_written_is_named),
         IN_FOLDER(a_model_that_diverged_is_not_written),
         IN_FOLDER(a_file_cut_anywhere_is_refused),
