@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "aggregator/app/coordinator_internal.h"
+#include "aggregator/app/report.h"
 #include "common/base/log.h"
 #include "common/checkpoint/checkpoint.h"
 
@@ -92,6 +93,22 @@ static void failure_reason(struct coordinator *c)
     c->why[0] = '\0';
 }
 
+/* A round that fails ends before its deadline gave reasons. That of a revoked site must be kept now: its
+ * card may be another one by the time that somebody asks. */
+static enum rc keep_revoked(struct coordinator *c, struct error *err)
+{
+    const struct round_machine *m = &c->machine;
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && m->round > 0 && i < c->n_sites; i++) {
+        if (m->member[i] == ROUND_ACCEPTED && m->part[i] == ROUND_WAITED_FOR &&
+            absence_is_revoked(c, i)) {
+            rc = registry_keep_part(c->registry, coordinator_study(c), m->round, i, NULL, 0,
+                                    REPORT_REVOKED, c->wall_ms, err);
+        }
+    }
+    return rc;
+}
+
 static enum rc keep(struct coordinator *c, unsigned actions, const struct said *said, bool *dropped,
                     struct error *err)
 {
@@ -106,8 +123,11 @@ static enum rc keep(struct coordinator *c, unsigned actions, const struct said *
         bool contributed[ROUND_SITES_MAX];
         contributed_of(&c->machine, contributed);
         failure_reason(c);
-        rc = registry_commit_failure(c->registry, coordinator_study(c), c->machine.round,
-                                     contributed, c->n_sites, c->failure, c->wall_ms, err);
+        rc = keep_revoked(c, err);
+        if (rc == RC_OK) {
+            rc = registry_commit_failure(c->registry, coordinator_study(c), c->machine.round,
+                                         contributed, c->n_sites, c->failure, c->wall_ms, err);
+        }
     }
     return rc;
 }

@@ -52,26 +52,6 @@ static void say(char *text, size_t room, const char *fmt, ...)
     va_end(args);
 }
 
-enum rc answer_absence(struct coordinator *c, uint64_t round, size_t site, char out[REASON_MAX],
-                       struct error *err)
-{
-    enum round_member answer = ROUND_UNKNOWN;
-    char said[REASON_MAX] = "";
-    enum rc rc = registry_absence(c->registry, coordinator_study(c), round, site, out, err);
-    if (rc == RC_OK) {
-        rc = registry_member(c->registry, coordinator_study(c), site, &answer, said, err);
-    }
-    if (rc == RC_OK && answer == ROUND_UNKNOWN) {
-        (void)snprintf(out, REASON_MAX, "did not answer the study");
-    }
-    /* Who missed the deadline has its reason in the registry. So the round ended before it. */
-    if (rc == RC_OK && c->machine.state == ROUND_FAILED && round == c->machine.round &&
-        answer == ROUND_ACCEPTED && strcmp(out, "did not answer") == 0) {
-        (void)snprintf(out, REASON_MAX, "had not answered yet");
-    }
-    return rc;
-}
-
 enum rc answer_recall_round(struct coordinator *c, uint64_t round, struct error *err)
 {
     struct ending *e = &c->newest;
@@ -99,7 +79,7 @@ enum rc answer_recall_round(struct coordinator *c, uint64_t round, struct error 
         if (e->contributed[i]) {
             continue;
         }
-        rc = answer_absence(c, round, i, reason, err);
+        rc = absence_in_round(c, round, i, reason, err);
         if (rc != RC_OK) {
             return rc;
         }

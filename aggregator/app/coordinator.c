@@ -64,6 +64,16 @@ static enum rc note_kept(void *ctx, size_t site, const void *update, size_t n, s
     return RC_OK;
 }
 
+/* registry_each_study's callback: a study that is over changes no more. */
+static void note_end(void *ctx, const struct registry_study *study)
+{
+    struct coordinator *c = ctx;
+    const bool over = study->state == REGISTRY_FINISHED || study->state == REGISTRY_STUDY_FAILED;
+    if (over && hash_equal(&study->hash, coordinator_study(c))) {
+        c->over_since_ms = study->changed_ms;
+    }
+}
+
 /* What a restart finds: the machine as it was, and which updates it has. */
 static enum rc resume(struct coordinator *c, unsigned *actions, struct error *err)
 {
@@ -72,6 +82,9 @@ static enum rc resume(struct coordinator *c, unsigned *actions, struct error *er
     bool failed = false;
     bool contributed[ROUND_SITES_MAX];
     enum rc rc = registry_restore(c->registry, coordinator_study(c), m, err);
+    if (rc == RC_OK) {
+        rc = registry_each_study(c->registry, note_end, c, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }

@@ -8,7 +8,7 @@
  *   coordinator.c  start and resume
  *   actions.c    the machine's steps and their actions, in the order KEEP, REPLY, CAST, MERGE
  *   timers.c     deadlines, revoked sites, a request to abort
- *   answers.c    actions -> messages
+ *   answers.c    actions -> messages       absences.c   why a site is not among those who answered
  *   uploads.c    updates on their way in     downloads.c  the model on its way out
  *   merging.c    updates -> the next model, one transaction
  *   refusals.c   what was not listened to, counted by kind
@@ -89,6 +89,7 @@ struct peer {
     bool known; /**< a card of this name was seen */
     bool allowed;
     bool told_stranger; /**< the log says already that it is not on the roster */
+    int64_t revoked_ms; /**< wall clock; 0: it is not */
     struct seal_card card;
     struct wire_order order;
 };
@@ -179,6 +180,7 @@ struct coordinator {
     struct refusals refusals;
 
     int64_t now_ms, wall_ms; /**< of this turn */
+    int64_t over_since_ms;   /**< wall clock: it had ended before this life began; 0: it had not */
     int64_t ended_ms;        /**< when DONE was first cast in this life; -1: not yet */
     char model_path[FOLDER_PATH_MAX];
     bool live_due;
@@ -258,9 +260,15 @@ RC answer_cast(struct coordinator *c, enum wire_kind kind, enum audience audienc
 RC answer_probe(struct coordinator *c, size_t peer, struct error *err);
 /** Who contributed to a round that has an outcome, and why others did not: fills c->newest. */
 RC answer_recall_round(struct coordinator *c, uint64_t round, struct error *err);
-/** Why a site did not contribute to a round. */
-RC answer_absence(struct coordinator *c, uint64_t round, size_t site, char out[REASON_MAX],
-                  struct error *err);
+
+/* ---- absences.c ------------------------------------------------------------------------------ */
+
+bool absence_is_revoked(const struct coordinator *c, size_t site);
+/** How far a site had come that is waited for no longer, since the deadline has passed. */
+void absence_at_deadline(const struct coordinator *c, size_t site, char out[REASON_MAX]);
+/** Why a site did not contribute to a round; in round 0, did not accept the study. */
+RC absence_in_round(struct coordinator *c, uint64_t round, size_t site, char out[REASON_MAX],
+                    struct error *err);
 
 /* ---- inbox.c --------------------------------------------------------------------------------- */
 

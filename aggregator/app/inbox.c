@@ -6,8 +6,8 @@
 static void heard(struct coordinator *c, size_t i, const struct wire_message *m)
 {
     struct site *s = &c->site[i];
+    c->live_due = true; /* it tells when each was heard of */
     if (!s->heard) {
-        c->live_due = true;
         log_event(LOG_LEVEL_INFO, "site_connected", "site=%s program=\"%s\"", site_name(c, i),
                   m->kind == WIRE_HELLO ? m->text : "");
     }

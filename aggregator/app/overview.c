@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aggregator/app/report.h"
 #include "common/base/text.h"
 
 static RC no_memory(struct error *err)
@@ -133,7 +134,29 @@ static RC read_settled(struct registry *r, struct overview_study *s, struct erro
     return rc;
 }
 
-static RC read_sites(struct registry *r, const struct seal_card *card, struct overview_study *s,
+bool overview_has_ended(const struct registry_study *study)
+{
+    return study->state == REGISTRY_FINISHED || study->state == REGISTRY_STUDY_FAILED;
+}
+
+/* What the registry has no reason for. */
+static void explain(const struct overview *o, const struct registry_study *study,
+                    struct overview_site *site)
+{
+    const bool ended = overview_has_ended(study);
+    for (size_t i = 0; i < o->n_cards; i++) {
+        const struct overview_card *c = &o->card_of_site[i];
+        if (strcmp(c->card.name, site->name) == 0 && c->revoked_ms != 0) {
+            site->revoked = !ended || c->revoked_ms <= study->changed_ms;
+        }
+    }
+    if (site->member == ROUND_UNKNOWN && site->absence[0] != '\0') {
+        (void)snprintf(site->absence, sizeof site->absence, "%s",
+                       site->revoked ? REPORT_REVOKED : REPORT_NO_ANSWER);
+    }
+}
+
+static RC read_sites(struct registry *r, const struct overview *o, struct overview_study *s,
                      struct error *err)
 {
     assert(s->study.n_sites <= ROUND_SITES_MAX);
@@ -143,7 +166,7 @@ static RC read_sites(struct registry *r, const struct seal_card *card, struct ov
     }
     s->n_sites = s->study.n_sites;
     text_make_printable(s->study.reason);
-    enum rc rc = name_sites(r, card, s, err);
+    enum rc rc = name_sites(r, &o->card, s, err);
     if (rc == RC_OK) {
         rc = read_machine(r, s, err);
     }
@@ -154,6 +177,7 @@ static RC read_sites(struct registry *r, const struct seal_card *card, struct ov
         enum round_member answer = ROUND_UNKNOWN;
         rc = registry_member(r, &s->study.hash, i, &answer, s->site[i].said, err);
         text_make_printable(s->site[i].said);
+        explain(o, &s->study, &s->site[i]);
     }
     return rc;
 }
@@ -177,7 +201,7 @@ enum rc overview_read(const struct folder *f, struct registry *r, struct overvie
         rc = no_memory(err);
     }
     for (size_t i = 0; rc == RC_OK && i < o.n_studies; i++) {
-        rc = read_sites(r, &o.card, &o.study[i], err);
+        rc = read_sites(r, &o, &o.study[i], err);
     }
     if (rc == RC_OK) {
         *out = o;

@@ -28,6 +28,7 @@ struct overview_site {
     enum round_part part; /**< of the open round, if there is one */
     bool contributed;     /**< to the newest finished round, or to the round that failed */
     char absence[240];    /**< why not */
+    bool revoked;         /**< its card; of a study that has ended: it was so at the end */
 };
 
 struct overview_study {
@@ -56,6 +57,7 @@ void overview_release(struct overview *o);
 RC overview_agreement(struct registry *r, const struct seal_card *card, const struct hash *study,
                       struct agreement *out, struct error *err);
 
+bool overview_has_ended(const struct registry_study *study);
 const char *overview_state_name(enum registry_study_state state);
 
 #endif

@@ -42,6 +42,7 @@ static void take_card(void *ctx, const struct seal_card *card, int64_t enrolled_
         return;
     }
     const size_t peer = (size_t)(p - c->peer);
+    p->revoked_ms = revoked_ms;
     const bool fresh = !p->known || !same_keys(&p->card, card);
     if (revoked_ms != 0) {
         if (p->allowed) {

@@ -15,6 +15,15 @@
 
 enum { REPORT_TIME = 32 };
 
+/* Why a site's answer to a study is missing: `run` and `status` say it in the same words. */
+#define REPORT_REVOKED      "its card is revoked"
+#define REPORT_NOT_ENROLLED "not enrolled yet"
+#define REPORT_NEVER_HEARD  "never heard of since this start"
+#define REPORT_NO_ANSWER    "did not answer the study"
+#define REPORT_NOT_ACCEPTED                                                              \
+    "connected, has not accepted the study yet (a person there must approve it, or its " \
+    "policy forbids it)"
+
 /** Prints and frees. @retval RC_NOMEM NULL; RC_IO stdout is gone */
 RC report_print(json_t *object, struct error *err);
 json_t *report_count(uint64_t n);

@@ -7,6 +7,9 @@
 #include "aggregator/app/overview.h"
 #include "aggregator/app/report.h"
 #include "aggregator/app/words.h"
+#include "common/base/clock.h"
+
+enum { PENDING_MAX = 240 };
 
 /* What belongs to the moment rather than to the registry. */
 struct now {
@@ -68,20 +71,48 @@ static const json_t *live_site(const struct now *now, const struct registry_stud
     return NULL;
 }
 
+/* The file is as old as the last thing that happened. */
+static int64_t heard_s(const struct now *now, const json_t *site)
+{
+    const int64_t written_ms = json_integer_value(json_object_get(now->live, "written_ms"));
+    const int64_t age_s = (clock_wall_ms() - written_ms) / 1000;
+    return json_integer_value(json_object_get(site, "heard_s")) + (age_s > 0 ? age_s : 0);
+}
+
+/* Why a site's answer is missing: to the study, or to the round that is open. "" if nothing is. */
+static void pending(const struct now *now, const struct overview_study *s,
+                    const struct overview_site *site, char out[PENDING_MAX])
+{
+    const json_t *live = live_site(now, &s->study, site->name);
+    const bool connected = json_is_true(json_object_get(live, "connected"));
+    const bool unknown = site->member == ROUND_UNKNOWN;
+    const bool waited =
+        s->study.round_open > 0 && site->member == ROUND_ACCEPTED && site->part == ROUND_WAITED_FOR;
+    out[0] = '\0';
+    if (!unknown && (!waited || overview_has_ended(&s->study))) {
+        return;
+    }
+    if (site->revoked) {
+        (void)snprintf(out, PENDING_MAX, "%s", REPORT_REVOKED);
+    } else if (overview_has_ended(&s->study)) {
+        (void)snprintf(out, PENDING_MAX, "%s", REPORT_NO_ANSWER);
+    } else if (live == NULL) {
+        (void)snprintf(out, PENDING_MAX, "%s", unknown ? "no answer yet" : "waited for");
+    } else if (!json_is_true(json_object_get(live, "enrolled"))) {
+        (void)snprintf(out, PENDING_MAX, "%s", REPORT_NOT_ENROLLED);
+    } else if (!connected) {
+        (void)snprintf(out, PENDING_MAX, "%s%s", unknown ? "" : "waited for; ", REPORT_NEVER_HEARD);
+    } else {
+        (void)snprintf(out, PENDING_MAX, "%s; heard of %" PRId64 " s ago",
+                       unknown ? REPORT_NOT_ACCEPTED : "waited for", heard_s(now, live));
+    }
+}
+
 /* ---- for people ------------------------------------------------------------------------------ */
 
-static void say_site_now(const json_t *live)
+static void say_progress(const json_t *live)
 {
-    if (live == NULL) {
-        return;
-    }
     const json_t *steps = json_object_get(live, "steps");
-    if (!json_is_true(json_object_get(live, "connected"))) {
-        (void)printf("; not connected");
-        return;
-    }
-    (void)printf("; heard of %" JSON_INTEGER_FORMAT " s ago",
-                 json_integer_value(json_object_get(live, "heard_s")));
     if (json_integer_value(steps) > 0) {
         (void)printf(", step %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT,
                      json_integer_value(json_object_get(live, "step")), json_integer_value(steps));
@@ -91,11 +122,28 @@ static void say_site_now(const json_t *live)
     }
 }
 
+/* Of a site that has answered all that it was asked. */
+static void say_heard(const struct now *now, const json_t *live)
+{
+    if (json_is_true(json_object_get(live, "connected"))) {
+        (void)printf("; heard of %" PRId64 " s ago", heard_s(now, live));
+        say_progress(live);
+    } else if (live != NULL) {
+        (void)printf("; %s", REPORT_NEVER_HEARD);
+    }
+}
+
 static void say_site(const struct overview_study *s, const struct overview_site *site,
                      const struct now *now)
 {
-    (void)printf("    %-20s %s", site->name,
-                 site->member == ROUND_UNKNOWN ? "no answer yet" : member_name[site->member]);
+    const json_t *live = live_site(now, &s->study, site->name);
+    char why[PENDING_MAX];
+    pending(now, s, site, why);
+    if (site->member == ROUND_UNKNOWN) {
+        (void)printf("    %-20s %s\n", site->name, why);
+        return;
+    }
+    (void)printf("    %-20s %s", site->name, member_name[site->member]);
     if (site->said[0] != '\0') {
         (void)printf(": %s", site->said);
     }
@@ -103,15 +151,21 @@ static void say_site(const struct overview_study *s, const struct overview_site 
         (void)printf("; round %" PRIu64 ": %s", s->round_settled,
                      site->contributed ? "contributed" : site->absence);
     }
-    if (s->study.round_open > 0 && site->member == ROUND_ACCEPTED) {
-        static const char *const words[] = {
-            [ROUND_WAITED_FOR] = "waited for",
-            [ROUND_CONTRIBUTED] = "its update is here",
-            [ROUND_SAT_OUT] = "sits out",
-        };
-        (void)printf("; round %" PRIu64 ": %s", s->study.round_open, words[site->part]);
+    if (why[0] != '\0') {
+        (void)printf("; round %" PRIu64 ": %s", s->study.round_open, why);
+        say_progress(site->revoked ? NULL : live);
+        (void)printf("\n");
+        return;
     }
-    say_site_now(live_site(now, &s->study, site->name));
+    if (s->study.round_open > 0 && site->member == ROUND_ACCEPTED) {
+        (void)printf("; round %" PRIu64 ": %s", s->study.round_open,
+                     site->part == ROUND_CONTRIBUTED ? "its update is here" : "sits out");
+    }
+    if (!site->revoked) {
+        say_heard(now, live);
+    } else if (strcmp(site->absence, REPORT_REVOKED) != 0) {
+        (void)printf("; %s", REPORT_REVOKED);
+    }
     (void)printf("\n");
 }
 
@@ -187,10 +241,14 @@ static json_t *card_json(const struct overview_card *c)
                      c->revoked_ms != 0 ? json_integer((json_int_t)c->revoked_ms) : json_null());
 }
 
-static json_t *site_json(const struct overview_study *s, const struct overview_site *site)
+static json_t *site_json(const struct overview_study *s, const struct overview_site *site,
+                         const struct now *now)
 {
-    json_t *o = json_pack("{s:s, s:s, s:s}", "name", site->name, "member",
-                          member_name[site->member], "reason", site->said);
+    char why[PENDING_MAX];
+    pending(now, s, site, why);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:b, s:s}", "name", site->name, "member",
+                          member_name[site->member], "reason", site->said, "revoked",
+                          (int)site->revoked, "pending", why);
     if (s->round_settled > 0) {
         (void)json_object_set_new(o, "contributed", json_boolean(site->contributed));
         (void)json_object_set_new(o, "absence", json_string(site->absence));
@@ -201,13 +259,13 @@ static json_t *site_json(const struct overview_study *s, const struct overview_s
     return o;
 }
 
-static json_t *study_json(const struct overview_study *s)
+static json_t *study_json(const struct overview_study *s, const struct now *now)
 {
     const struct registry_study *study = &s->study;
     json_t *sites = json_array();
     json_t *o = json_object();
     for (size_t i = 0; i < s->n_sites; i++) {
-        (void)json_array_append_new(sites, site_json(s, &s->site[i]));
+        (void)json_array_append_new(sites, site_json(s, &s->site[i], now));
     }
     (void)json_object_set_new(o, "name", json_string(study->name));
     (void)json_object_set_new(o, "hash", report_hash(&study->hash));
@@ -240,7 +298,7 @@ static RC print_json(const struct folder *f, const struct overview *o, const str
         (void)json_array_append_new(sites, card_json(&o->card_of_site[i]));
     }
     for (size_t i = 0; i < o->n_studies; i++) {
-        (void)json_array_append_new(studies, study_json(&o->study[i]));
+        (void)json_array_append_new(studies, study_json(&o->study[i], now));
     }
     (void)json_object_set_new(all, "name", json_string(f->name));
     (void)json_object_set_new(all, "address", json_string(f->address));

@@ -37,7 +37,7 @@ static void put_json(json_t *object)
 static const char *absence(struct coordinator *c, uint64_t round, size_t site, char out[REASON_MAX])
 {
     struct error err = {0};
-    if (answer_absence(c, round, site, out, &err) != RC_OK) {
+    if (absence_in_round(c, round, site, out, &err) != RC_OK) {
         (void)snprintf(out, REASON_MAX, "unknown: %s", err.text);
     }
     text_make_printable(out);

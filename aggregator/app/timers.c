@@ -2,36 +2,12 @@
 #include <stdio.h>
 
 #include "aggregator/app/coordinator_internal.h"
+#include "aggregator/app/report.h"
 #include "common/base/log.h"
 
 static bool waited_for(const struct coordinator *c, size_t i)
 {
     return c->machine.member[i] == ROUND_ACCEPTED && c->machine.part[i] == ROUND_WAITED_FOR;
-}
-
-/* Beside the machine's verdict, for people: how far a site had come that is now too late. */
-static void absence_of(const struct coordinator *c, size_t i, char out[REASON_MAX])
-{
-    const struct site *s = &c->site[i];
-    int n = snprintf(out, REASON_MAX, "no answer before the deadline; ");
-    const size_t used = n > 0 && n < REASON_MAX ? (size_t)n : 0;
-    if (s->upload.state == UPLOAD_RUNNING) {
-        (void)snprintf(out + used, REASON_MAX - used,
-                       "its update was on its way, %llu of %llu chunks",
-                       (unsigned long long)s->upload.in.held,
-                       (unsigned long long)s->upload.in.chunks);
-    } else if (s->upload.state == UPLOAD_QUEUED) {
-        (void)snprintf(out + used, REASON_MAX - used, "its update waited to be fetched");
-    } else if (s->progress_round == c->machine.round) {
-        (void)snprintf(out + used, REASON_MAX - used,
-                       "last progress: step %llu of %llu, %lld s ago", (unsigned long long)s->step,
-                       (unsigned long long)s->steps, (long long)((c->now_ms - s->moved_ms) / 1000));
-    } else if (s->heard) {
-        (void)snprintf(out + used, REASON_MAX - used, "last heard of %lld s ago",
-                       (long long)((c->now_ms - s->heard_ms) / 1000));
-    } else {
-        (void)snprintf(out + used, REASON_MAX - used, "not heard of since this start");
-    }
 }
 
 /* The reasons become durable just before the machine decides without these sites: if we die between,
@@ -44,7 +20,7 @@ static enum rc time_is_up(struct coordinator *c, struct error *err)
             continue;
         }
         char reason[REASON_MAX];
-        absence_of(c, i, reason);
+        absence_at_deadline(c, i, reason);
         const enum rc rc = registry_keep_part(c->registry, coordinator_study(c), m->round, i, NULL,
                                               0, reason, c->wall_ms, err);
         if (rc != RC_OK) {
@@ -71,10 +47,8 @@ static enum rc skip_revoked(struct coordinator *c, struct error *err)
             left += waited_for(c, k) && k != i;
         }
         if (left >= m->quorum) {
-            const struct said said = {.event = ROUND_GOT_CANNOT,
-                                      .site = i,
-                                      .round = m->round,
-                                      .reason = "its card is revoked"};
+            const struct said said = {
+                .event = ROUND_GOT_CANNOT, .site = i, .round = m->round, .reason = REPORT_REVOKED};
             uploads_drop(c, i, false);
             rc = coordinator_step(c, &said, err);
         }

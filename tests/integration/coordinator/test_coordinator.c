@@ -246,7 +246,7 @@ static void too_few_acceptances_fail_the_study_before_its_first_round(void **sta
     const json_t *absent = json_array_get(json_object_get(event, "absent"), 0);
     assert_string_equal(json_string_value(json_object_get(absent, "site")), "b");
     assert_string_equal(json_string_value(json_object_get(absent, "reason")),
-                        "did not answer the study");
+                        "never heard of since this start");
     (void)fake_hear(&a, WIRE_DONE);
     fake_say(&a, WIRE_GOODBYE, 0, NULL);
     assert_int_equal(aggregator_wait(&north), 1);
@@ -455,6 +455,115 @@ an_enrolled_site_that_is_not_on_the_roster_may_only_ask_whether_we_are_here(void
     finish_study(2);
     (void)aggregator_event(&north, "counts");
     assert_int_equal(count_of("roster"), 2);
+}
+
+/* ---- who is missing -------------------------------------------------------------------------- */
+
+static const char *reason_of(const json_t *event, const char *site)
+{
+    const json_t *absent = json_object_get(event, "absent");
+    for (size_t i = 0; i < json_array_size(absent); i++) {
+        const json_t *one = json_array_get(absent, i);
+        if (strcmp(json_string_value(json_object_get(one, "site")), site) == 0) {
+            return json_string_value(json_object_get(one, "reason"));
+        }
+    }
+    fail_msg("nobody says why '%s' is absent", site);
+    return NULL;
+}
+
+static void revoke_b(void)
+{
+    assert_int_equal(aggregator_command(&north, "revoke", "b", "--reason", "lost", (char *)NULL),
+                     0);
+}
+
+/* As `status` says it to people, perhaps only when live.json is written. */
+static void status_says(const char *text)
+{
+    for (int i = 0; i < 300 && !aggregator_logged(&north, text); i++) {
+        assert_int_equal(aggregator_command(&north, "status", (char *)NULL), 0);
+    }
+    assert_true(aggregator_logged(&north, text));
+}
+
+static void a_site_that_has_not_accepted_is_told_from_one_that_was_never_there(void **state)
+{
+    (void)state;
+    begin(&(struct study_words){.sites = "a b c", .rounds = 1, .quorum = 1, .join_s = 3});
+    fake_hello(&b);
+    join(&a);
+    status_says(
+        " b                    connected, has not accepted the study yet (a person there must "
+        "approve it, or its policy forbids it); heard of ");
+    status_says(" c                    not enrolled yet");
+    (void)fake_hear(&a, WIRE_ROUND);
+    upload(&a, 1, 1);
+    const json_t *event = aggregator_event(&north, "round");
+    const char *reason = reason_of(event, "b");
+    assert_non_null(strstr(reason, "connected, has not accepted the study yet"));
+    assert_non_null(strstr(reason, "; heard of "));
+    assert_string_equal(reason_of(event, "c"), "not enrolled yet");
+}
+
+static void a_revoked_site_that_the_quorum_needs_is_named_so_at_the_deadline(void **state)
+{
+    (void)state;
+    begin(&(struct study_words){.rounds = 1, .round_s = 3});
+    join(&a);
+    join(&b);
+    (void)fake_hear(&b, WIRE_ROUND);
+    revoke_b();
+    (void)fake_hear(&a, WIRE_ROUND);
+    upload(&a, 1, 1);
+    status_says(" b                    accepted; round 1: its card is revoked\n");
+    const json_t *event = aggregator_event(&north, "done");
+    assert_string_equal(reason_of(event, "b"), "its card is revoked");
+}
+
+static void a_revoked_site_is_named_so_when_its_study_is_stopped_and_ever_after(void **state)
+{
+    (void)state;
+    begin(&(struct study_words){.rounds = 1});
+    join(&a);
+    join(&b);
+    (void)fake_hear(&b, WIRE_ROUND);
+    revoke_b();
+    assert_int_equal(aggregator_command(&north, "abort", "trial", (char *)NULL), 0);
+    const json_t *event = aggregator_event(&north, "done");
+    assert_string_equal(reason_of(event, "b"), "its card is revoked");
+    assert_string_equal(reason_of(event, "a"), "had not answered yet");
+    (void)fake_hear(&a, WIRE_DONE);
+    fake_say(&a, WIRE_GOODBYE, 0, NULL);
+    assert_int_equal(aggregator_wait(&north), 1);
+
+    fake_release(&b); /* back with new keys: that changes nothing of what was */
+    fake_init(&b, "b");
+    aggregator_enrol(&north, &b.card);
+    status_says(" b                    accepted; round 1: its card is revoked\n");
+    aggregator_run(&north);
+    event = aggregator_event(&north, "done");
+    assert_string_equal(reason_of(event, "b"), "its card is revoked");
+}
+
+static void a_site_that_is_revoked_before_it_accepted_is_named_so(void **state)
+{
+    (void)state;
+    begin(&(struct study_words){.rounds = 1, .join_s = 2});
+    fake_hello(&b);
+    join(&a);
+    revoke_b();
+    status_says(" b                    its card is revoked\n");
+    const json_t *event = aggregator_event(&north, "done");
+    assert_string_equal(reason_of(event, "b"), "its card is revoked");
+    (void)fake_hear(&a, WIRE_DONE);
+    fake_say(&a, WIRE_GOODBYE, 0, NULL);
+    assert_int_equal(aggregator_wait(&north), 1);
+    assert_int_equal(aggregator_command(&north, "status", "--json", (char *)NULL), 0);
+    assert_true(aggregator_logged(&north, "\"pending\": \"its card is revoked\""));
+    aggregator_run(&north);
+    event = aggregator_event(&north, "done");
+    assert_string_equal(reason_of(event, "b"), "its card is revoked");
 }
 
 /* ---- what people decide ---------------------------------------------------------------------- */
@@ -805,6 +914,10 @@ int main(int argc, char **argv)
         TEST(an_update_again_is_acknowledged_and_another_one_is_refused),
         TEST(an_unknown_key_is_not_let_in),
         TEST(an_enrolled_site_that_is_not_on_the_roster_may_only_ask_whether_we_are_here),
+        TEST(a_site_that_has_not_accepted_is_told_from_one_that_was_never_there),
+        TEST(a_revoked_site_that_the_quorum_needs_is_named_so_at_the_deadline),
+        TEST(a_revoked_site_is_named_so_when_its_study_is_stopped_and_ever_after),
+        TEST(a_site_that_is_revoked_before_it_accepted_is_named_so),
         TEST(a_site_that_is_revoked_while_connected_is_out_at_its_next_message),
         TEST(an_abort_ends_the_study_with_its_reason),
         TEST(a_second_run_on_the_folder_is_refused),
