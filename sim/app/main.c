@@ -28,21 +28,25 @@ static const char doc[] =
     "Runs virtual federations of hospitals and measures what privacy costs.\v"
     "Commands:\n"
     "  run CONFIG               one federated study, cross-validated\n"
-    "  run CONFIG --out D       where the file has no split: the whole study, on all patients, as "
-    "its\n"
-    "                           document says; D/model.safetensors is the model\n"
-    "  tradeoff CONFIG --out D  the grid of the file: table, results.csv, tradeoff.svg in D\n"
-    "  generate CONFIG --out D  the file's generated hospitals as folders D/NAME with their CSV\n"
+    "  run CONFIG --out D       where the file has no split: the whole study, on\n"
+    "                           all patients, as its document says;\n"
+    "                           D/model.safetensors is the model\n"
+    "  tradeoff CONFIG --out D  the grid of the file: a table, and results.csv and\n"
+    "                           tradeoff.svg in D\n"
+    "  generate CONFIG --out D  the file's generated hospitals as folders D/NAME\n"
+    "                           with their CSV\n"
     "\n"
     "Examples:\n"
     "  wardround-sim run configs/sim/heart.yaml\n"
-    "  wardround-sim run configs/sim/heart.yaml --epsilon 1 --delta 1e-3 --seed 3 --json\n"
+    "  wardround-sim run configs/sim/heart.yaml --epsilon 1 --delta 1e-3 \\\n"
+    "      --seed 3 --json\n"
     "  wardround-sim tradeoff configs/sim/demo.yaml --out build/demo --jobs 2\n"
     "  wardround-sim generate configs/sim/rehearsal.yaml --out build/hospitals\n"
     "  wardround-sim run configs/sim/heart_study.yaml --out build/heart_study\n"
     "\n"
-    "Data: paths that begin with $WARDROUND_DATA/ are taken from the folder in that variable\n"
-    "(default ../shared/data). Noise is replayed from the seed: it measures, it protects nobody.\n"
+    "Data: paths that begin with $WARDROUND_DATA/ are taken from the folder in that\n"
+    "variable (default ../shared/data). Noise is replayed from the seed: it\n"
+    "measures, it protects nobody.\n"
     "Exit: 0 done, 1 failed, 2 wrong use.";
 
 static const struct argp_option options[] = {
@@ -406,6 +410,7 @@ int main(int argc, char **argv)
     struct words w = {0};
     struct error err = {0};
     argp_err_exit_status = EXIT_WRONG_USE;
+    argp_program_version = "wardround-sim " WARDROUND_VERSION;
     (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
 
     bool wrong_use = false;
