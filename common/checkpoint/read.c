@@ -23,6 +23,12 @@ static RC read_exactly(FILE *f, void *to, size_t n, struct error *err)
                           : error_set(err, RC_FORMAT, "it ends too early: copy it again");
 }
 
+static RC not_safetensors(struct error *err)
+{
+    return error_set(err, RC_FORMAT,
+                     "it is no safetensors file, or only a piece of one: save or copy it again");
+}
+
 /* ---- the header's text ----------------------------------------------------------------------- */
 
 /*
@@ -71,7 +77,7 @@ static RC read_header(FILE *f, size_t size, json_t **out, size_t *n_header, stru
         n |= (uint64_t)length[i] << (8 * i);
     }
     if (n > size - sizeof length || n < 2) {
-        return error_set(err, RC_FORMAT, "it is no safetensors file");
+        return not_safetensors(err);
     }
     if (n > CHECKPOINT_HEADER_BYTES_MAX) {
         return error_set(err, RC_LIMIT, "its header has more than %d bytes",
@@ -248,7 +254,7 @@ enum rc checkpoint_read_stream(FILE *f, size_t size, struct checkpoint *out, str
         return error_set(err, RC_LIMIT, "it has more than %d bytes", (int)CHECKPOINT_BYTES_MAX);
     }
     if (size < CHECKPOINT_LENGTH_BYTES) {
-        return error_set(err, RC_FORMAT, "it is no safetensors file");
+        return not_safetensors(err);
     }
     rc = read_header(f, size, &header, &n_header, err);
     if (rc != RC_OK) {
