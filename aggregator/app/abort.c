@@ -5,7 +5,7 @@
 #include "aggregator/app/words.h"
 #include "common/base/clock.h"
 
-enum rc command_abort(const struct words *w, bool *yes, struct config_issues *issues,
+enum rc command_abort(const struct words *w, enum verdict *verdict, struct config_issues *issues,
                       struct error *err)
 {
     struct folder f = {0};
@@ -13,7 +13,7 @@ enum rc command_abort(const struct words *w, bool *yes, struct config_issues *is
     bool running = false;
     int64_t pid = 0;
 
-    *yes = true;
+    (void)verdict;
     enum rc rc = folder_open(w->folder, &f, issues, err);
     if (rc == RC_OK) {
         rc = folder_registry(&f, &r, err);

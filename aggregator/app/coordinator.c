@@ -1,5 +1,8 @@
 /* A study from its document, or from what the registry holds of it. */
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "aggregator/app/coordinator_internal.h"
 #include "common/base/clock.h"
@@ -8,6 +11,13 @@
 static enum rc open_study(struct coordinator *c, const char *path, struct config_issues *issues,
                           struct error *err)
 {
+    if (access(path, R_OK) != 0) {
+        return error_set(
+            err, RC_IO,
+            "cannot read the study document '%.120s': %s; --study wants its path, such "
+            "as configs/studies/first.yaml",
+            path, strerror(errno));
+    }
     enum rc rc = agreement_open(path, NULL, &c->agreement, issues, err);
     if (rc == RC_OK) {
         rc = agreement_sign(&c->agreement, c->keys, &c->signed_bytes, &c->signed_n, err);
@@ -135,6 +145,9 @@ enum rc coordinator_open(struct coordinator *c, const char *study_path,
     }
     if (rc == RC_OK) {
         rc = net_server_open(c->folder.bind, c->keys, &c->server, err);
+        if (rc != RC_OK) {
+            rc = error_context(err, "`bind:` in %.80s/aggregator.yaml", c->folder.path);
+        }
     }
     if (rc == RC_OK) {
         rc = peers_load(c, err);

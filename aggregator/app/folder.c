@@ -4,7 +4,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <pwd.h>
 
 /* ---- aggregator.yaml ------------------------------------------------------------------------- */
 
@@ -40,11 +43,45 @@ bool folder_is_endpoint(const char *text)
     return n > 0 && n <= 5 && colon[1 + n] == '\0' && port <= 65535;
 }
 
-bool folder_exists(const char *path)
+/* A file that is there, but not for us. */
+static RC not_ours(const char *path, const char *file, struct error *err)
+{
+    char owner[48] = "";
+    char me[40];
+    struct stat st;
+    const struct passwd *user = getpwuid(geteuid());
+    if (user != NULL) {
+        (void)snprintf(me, sizeof me, "'%.32s'", user->pw_name);
+    } else {
+        (void)snprintf(me, sizeof me, "%u", (unsigned)geteuid());
+    }
+    if (stat(path, &st) == 0) {
+        user = getpwuid(st.st_uid);
+        (void)snprintf(owner, sizeof owner, "%s%.32s%s", user != NULL ? ", '" : "",
+                       user != NULL ? user->pw_name : "", user != NULL ? "'" : "");
+    }
+    return error_set(err, RC_IO,
+                     "'%.80s' may not be read by user %s; run this as the user that owns the "
+                     "folder%s",
+                     file, me, owner);
+}
+
+enum rc folder_look(const char *path, bool *there, struct error *err)
 {
     char file[FOLDER_PATH_MAX];
-    struct error err;
-    return folder_path(path, "aggregator.yaml", file, &err) == RC_OK && access(file, F_OK) == 0;
+    enum rc rc = folder_path(path, "aggregator.yaml", file, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (access(file, R_OK) == 0) {
+        *there = true;
+        return RC_OK;
+    }
+    if (errno == EACCES) {
+        return not_ours(path, file, err);
+    }
+    *there = false;
+    return RC_OK;
 }
 
 static RC read_yaml(const char *file, struct folder *f, struct config_issues *issues,
@@ -72,9 +109,13 @@ enum rc folder_open(const char *path, struct folder *out, struct config_issues *
 {
     char file[FOLDER_PATH_MAX];
     struct folder f = {0};
+    bool there = false;
 
     enum rc rc = folder_path(path, "aggregator.yaml", file, err);
-    if (rc == RC_OK && !folder_exists(path)) {
+    if (rc == RC_OK) {
+        rc = folder_look(path, &there, err);
+    }
+    if (rc == RC_OK && !there) {
         rc = error_set(err, RC_STATE,
                        "'%.80s' is no coordinator's folder: it has no aggregator.yaml; begin with "
                        "`wardround-aggregator init DIR --name NAME --address tcp://HOST:PORT`",
@@ -178,6 +219,9 @@ enum rc folder_registry(const struct folder *f, struct registry **out, struct er
 {
     char path[FOLDER_PATH_MAX];
     enum rc rc = folder_path(f->path, "registry.db", path, err);
+    if (rc == RC_OK && access(path, R_OK) != 0 && errno == EACCES) {
+        return not_ours(f->path, path, err);
+    }
     if (rc == RC_OK && access(path, F_OK) != 0) {
         rc = error_set(err, RC_STATE,
                        "'%.120s' is gone; restore it from a backup (without it nobody is enrolled "

@@ -32,11 +32,11 @@ struct folder {
 };
 
 /** Reads and checks aggregator.yaml. @retval RC_STATE not a coordinator's folder: run init first;
- *  else as config_open */
+ *  RC_IO as folder_look; else as config_open */
 RC folder_open(const char *path, struct folder *out, struct config_issues *issues,
                struct error *err);
-/** Is there an aggregator.yaml at all? */
-bool folder_exists(const char *path);
+/** Is there an aggregator.yaml at all? @retval RC_IO it may not be read: says by whom and what to do */
+RC folder_look(const char *path, bool *there, struct error *err);
 
 /** path/name. @retval RC_LIMIT too long */
 RC folder_path(const char *path, const char *name, char out[FOLDER_PATH_MAX], struct error *err);

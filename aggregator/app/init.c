@@ -34,8 +34,11 @@ static void bind_of(const char *address, char out[FOLDER_BIND_MAX])
     (void)snprintf(out, FOLDER_BIND_MAX, "tcp://*%s", colon != NULL ? colon : "");
 }
 
-static RC from_words(const struct words *w, struct folder *f, struct error *err)
+/* Whatever is wrong here is wrong with the words. */
+static RC from_words(const struct words *w, struct folder *f, enum verdict *verdict,
+                     struct error *err)
 {
+    *verdict = VERDICT_WRONG_USE;
     if (w->name == NULL || w->address == NULL) {
         return error_set(err, RC_INVALID,
                          "a new coordinator needs --name NAME and --address tcp://HOST:PORT, where "
@@ -59,7 +62,31 @@ static RC from_words(const struct words *w, struct folder *f, struct error *err)
     if (w->bind != NULL) {
         (void)snprintf(f->bind, sizeof f->bind, "%s", w->bind);
     }
-    return try_out(f, err);
+    const enum rc rc = try_out(f, err);
+    if (rc != RC_INVALID) {
+        *verdict = VERDICT_YES;
+    }
+    return rc;
+}
+
+/* The two would not stand in each other's way, and nobody would know whose keys are whose. */
+static RC no_hospital(const char *path, struct error *err)
+{
+    static const char *const theirs[] = {"site.yaml", "keys/site.key"};
+    char file[FOLDER_PATH_MAX];
+    for (size_t i = 0; i < sizeof theirs / sizeof theirs[0]; i++) {
+        const enum rc rc = folder_path(path, theirs[i], file, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (access(file, F_OK) == 0) {
+            return error_set(err, RC_STATE,
+                             "'%.80s' is a hospital's folder: it has %s; name another one for the "
+                             "coordinator",
+                             path, theirs[i]);
+        }
+    }
+    return RC_OK;
 }
 
 /* On a folder that is there, words may only say what it says itself. */
@@ -306,22 +333,28 @@ static void say(const struct folder *f, const struct made *made, const struct se
                  f->path);
 }
 
-enum rc command_init(const struct words *w, bool *yes, struct config_issues *issues,
+enum rc command_init(const struct words *w, enum verdict *verdict, struct config_issues *issues,
                      struct error *err)
 {
     struct folder f = {0};
     struct made made = {0};
     struct seal_card card = {0};
-    enum rc rc;
+    bool there = false;
 
-    *yes = true;
-    if (folder_exists(w->folder)) {
+    enum rc rc = folder_look(w->folder, &there, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (there) {
         rc = folder_open(w->folder, &f, issues, err);
         if (rc == RC_OK) {
             rc = agrees(w, &f, err);
         }
     } else {
-        rc = from_words(w, &f, err);
+        rc = no_hospital(w->folder, err);
+        if (rc == RC_OK) {
+            rc = from_words(w, &f, verdict, err);
+        }
         if (rc == RC_OK) {
             rc = make_folder(f.path, err);
         }

@@ -77,13 +77,15 @@ static const struct command {
      "be enrolled.\v"
      "Examples:\n"
      "  wardround-aggregator revoke /srv/coordinator cleveland\n"
-     "  wardround-aggregator revoke /srv/coordinator cleveland --reason \"server stolen\""},
+     "  wardround-aggregator revoke /srv/coordinator cleveland \\\n"
+     "      --reason \"server stolen\""},
     {"run", command_run, NO_WORD, TAKES(OPT_STUDY) | TAKES(OPT_JSON), "run DIR --study STUDY.yaml",
      "Carry out a study; started again, it goes on where it was. Ends with 0 only if every round "
      "of the study reached its quorum, and says per round who contributed and why others did "
      "not. SIGTERM or SIGINT before the end: everything is kept, and it dies by that signal.\v"
      "Examples:\n"
-     "  wardround-aggregator run /srv/coordinator --study configs/studies/heart.yaml\n"
+     "  wardround-aggregator run /srv/coordinator \\\n"
+     "      --study configs/studies/heart.yaml\n"
      "  wardround-aggregator run /srv/coordinator --study heart.yaml --json"},
     {"status", command_status, NO_WORD, TAKES(OPT_JSON), "status DIR",
      "Who is enrolled, where each study is and what its sites said, and what a running aggregator "
@@ -95,7 +97,8 @@ static const struct command {
      "Stop a study for good; the sites are told the reason. What was trained stays.\v"
      "Examples:\n"
      "  wardround-aggregator abort /srv/coordinator heart\n"
-     "  wardround-aggregator abort /srv/coordinator heart --reason \"two sites withdrew\""},
+     "  wardround-aggregator abort /srv/coordinator heart \\\n"
+     "      --reason \"two sites withdrew\""},
     {"models", command_models, MAY_WORD, TAKES(OPT_ROUND) | TAKES(OPT_SAVE) | TAKES(OPT_JSON),
      "models DIR [STUDY]",
      "The model versions of all studies, or of one; with --save one of them as a file that "
@@ -103,7 +106,8 @@ static const struct command {
      "Examples:\n"
      "  wardround-aggregator models /srv/coordinator\n"
      "  wardround-aggregator models /srv/coordinator heart --json\n"
-     "  wardround-aggregator models /srv/coordinator heart --round 3 --save heart_3.safetensors"},
+     "  wardround-aggregator models /srv/coordinator heart --round 3 \\\n"
+     "      --save heart_3.safetensors"},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -126,7 +130,8 @@ static const char overview[] =
     "  wardround-aggregator init /srv/coordinator --name heart-network \\\n"
     "      --address tcp://federation.example.org:7400\n"
     "  wardround-aggregator enrol /srv/coordinator cleveland.card\n"
-    "  wardround-aggregator run /srv/coordinator --study configs/studies/heart.yaml\n"
+    "  wardround-aggregator run /srv/coordinator \\\n"
+    "      --study configs/studies/heart.yaml\n"
     "\n"
     "Exit: 0 done, 1 failed or refused (the sentence says why), 2 wrong use.\n"
     "`run` that is stopped before its study has ended dies by that signal (SIGTERM:\n"
@@ -257,18 +262,35 @@ static void read_words(int argc, char **argv, struct parsing *p)
     (void)argp_parse(&argp, argc, argv, 0, NULL, p);
 }
 
+/* Are all of its words where they were sent? What `run` says goes on its own way: its exit code tells of
+ * the study, and a reader who went away did not undo that. */
+static bool was_heard(void)
+{
+    const bool failed = ferror(stdout) != 0;
+    if (fflush(stdout) == 0 && !failed) {
+        return true;
+    }
+    (void)fprintf(stderr,
+                  "wardround-aggregator: it is done, but not all that it says could be written to "
+                  "stdout%s%s; make room there, or send it elsewhere\n",
+                  failed ? "" : ": ", failed ? "" : strerror(errno));
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     static struct config_issues issues; /* large */
     struct words w = {0};
     struct error err = {0};
-    bool yes = true;
+    enum verdict verdict = VERDICT_YES;
     struct parsing p = {find_command(argc, argv), &w};
+    argp_program_version = "wardround-aggregator " WARDROUND_VERSION;
     read_words(argc, argv, &p);
 
-    const enum rc rc = p.command->run(&w, &yes, &issues, &err);
+    const enum rc rc = p.command->run(&w, &verdict, &issues, &err);
     if (rc == RC_OK) {
-        return yes ? EXIT_SUCCESS : EXIT_FAILURE;
+        const bool heard = was_heard() || p.command->run == command_run;
+        return verdict == VERDICT_YES && heard ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     (void)fflush(stdout); /* what was said before comes before */
     if (issues.n > 0) {
@@ -278,5 +300,5 @@ int main(int argc, char **argv)
     } else {
         (void)fprintf(stderr, "wardround-aggregator: %s\n", err.text);
     }
-    return EXIT_FAILURE;
+    return verdict == VERDICT_WRONG_USE ? EXIT_WRONG_USE : EXIT_FAILURE;
 }

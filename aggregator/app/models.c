@@ -171,7 +171,7 @@ static RC save(const struct words *w, struct registry *r, const struct overview 
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-enum rc command_models(const struct words *w, bool *yes, struct config_issues *issues,
+enum rc command_models(const struct words *w, enum verdict *verdict, struct config_issues *issues,
                        struct error *err)
 {
     struct folder f = {0};
@@ -179,7 +179,7 @@ enum rc command_models(const struct words *w, bool *yes, struct config_issues *i
     struct registry *r = NULL;
     const struct registry_study *study = NULL;
 
-    *yes = true;
+    (void)verdict;
     enum rc rc = folder_open(w->folder, &f, issues, err);
     if (rc == RC_OK) {
         rc = folder_registry(&f, &r, err);

@@ -146,7 +146,10 @@ static bool concerns_us(struct coordinator *c, size_t peer, const struct wire_me
             c->refusals.n[REFUSED_ROSTER]++;
         } else {
             char why[REASON_MAX];
-            (void)snprintf(why, sizeof why, "study '%s' does not name it", study_of(c)->name);
+            (void)snprintf(why, sizeof why,
+                           "study '%s' does not name it; a study that is to have it is a new one, "
+                           "with it in `sites:`",
+                           study_of(c)->name);
             refuse(c, REFUSED_ROSTER, p->card.name, why);
             p->told_stranger = true;
         }

@@ -198,7 +198,7 @@ static void close_study(struct coordinator *c)
               round_state_name(c->machine.state), refusals_total(&c->refusals));
 }
 
-enum rc command_run(const struct words *w, bool *yes, struct config_issues *issues,
+enum rc command_run(const struct words *w, enum verdict *verdict, struct config_issues *issues,
                     struct error *err)
 {
     struct coordinator *c = calloc(1, sizeof *c);
@@ -233,7 +233,7 @@ enum rc command_run(const struct words *w, bool *yes, struct config_issues *issu
         rc = run_study(c, signals, &stopped, err);
         notify("STOPPING=1");
         close_study(c);
-        *yes = c->machine.state == ROUND_DONE;
+        *verdict = c->machine.state == ROUND_DONE ? VERDICT_YES : VERDICT_NO;
     }
     log_identity(NULL);
 out:

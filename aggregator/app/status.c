@@ -315,7 +315,7 @@ static RC print_json(const struct folder *f, const struct overview *o, const str
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-enum rc command_status(const struct words *w, bool *yes, struct config_issues *issues,
+enum rc command_status(const struct words *w, enum verdict *verdict, struct config_issues *issues,
                        struct error *err)
 {
     struct folder f = {0};
@@ -323,7 +323,7 @@ enum rc command_status(const struct words *w, bool *yes, struct config_issues *i
     struct now now = {0};
     struct registry *r = NULL;
 
-    *yes = true;
+    (void)verdict;
     enum rc rc = folder_open(w->folder, &f, issues, err);
     if (rc == RC_OK) {
         rc = folder_registry(&f, &r, err);

@@ -28,12 +28,17 @@ struct words {
     bool json;
 };
 
-/**
- * Every command. *yes = false: carried out, and the answer is no (a study failed): exit 1 without
- * another sentence.
- */
-typedef enum rc aggregator_command(const struct words *w, bool *yes, struct config_issues *issues,
-                                   struct error *err);
+/** What a command came to. A command sets it only where it is not VERDICT_YES. */
+enum verdict {
+    VERDICT_YES,      /**< with RC_OK: exit 0 */
+    VERDICT_NO,       /**< with RC_OK: carried out, and the answer is no (a study failed): exit 1
+                           without another sentence */
+    VERDICT_WRONG_USE /**< with a failure: the words are wrong, and the same ones always will be: 2 */
+};
+
+/** Every command. A failure without VERDICT_WRONG_USE: exit 1. */
+typedef enum rc aggregator_command(const struct words *w, enum verdict *verdict,
+                                   struct config_issues *issues, struct error *err);
 
 aggregator_command command_init, command_enrol, command_revoke, command_status, command_abort,
     command_models, command_run;

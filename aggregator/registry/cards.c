@@ -46,8 +46,9 @@ static RC compare(struct statement *st, const struct seal_card *card, bool *know
     }
     if (!statement_is_null(st, 3)) {
         return error_set(err, RC_STATE,
-                         "these keys were revoked (as '%s') and never come back: the site makes "
-                         "new ones",
+                         "these keys were revoked (as '%s') and never come back: the site moves "
+                         "keys/site.key and its card away, runs `wardround-agent init` again and "
+                         "sends the new card",
                          name);
     }
     if (!same_name || !same_sign || !same_curve) {

@@ -208,7 +208,10 @@ enum rc registry_start(struct registry *r, const char *name, const struct hash *
     rc = statement_step(by_name, &taken, err);
     if (rc == RC_OK && taken) {
         statement_reset(by_name);
-        rc = error_set(err, RC_STATE, "study '%s' is known with another document", name);
+        rc = error_set(err, RC_STATE,
+                       "study '%s' is known with another document; give the changed one a new "
+                       "name (`study:`), since sites have agreed to the old one",
+                       name);
     }
     if (rc != RC_OK) {
         goto out;
