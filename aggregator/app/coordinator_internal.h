@@ -70,7 +70,9 @@ enum refusal {
 struct refusals {
     uint64_t n[REFUSALS];
     uint64_t unlogged[REFUSALS];
-    int64_t logged_ms[REFUSALS]; /**< 0: never */
+    int64_t logged_ms[REFUSALS];     /**< 0: never */
+    uint64_t door_seen, door_logged; /**< handshakes of unknown keys */
+    int64_t door_logged_ms;
     /* no fault of anybody's: the network repeats, and rounds move on */
     uint64_t late_chunks, late_credits;
 };
@@ -80,7 +82,10 @@ struct coordinator;
 /** Counts, and logs unless this kind was logged moments ago. */
 void refuse(struct coordinator *c, enum refusal kind, const char *from, const char *why);
 const char *refusal_name(enum refusal kind);
-uint64_t refusals_total(const struct refusals *r);
+/** In every turn: unknown keys that knocked are logged like other refusals, and shown in live.json. */
+void refusals_at_the_door(struct coordinator *c);
+/** Messages of all kinds, and what was refused at the door. */
+uint64_t refusals_total(const struct coordinator *c);
 
 /* ---- peers.c --------------------------------------------------------------------------------- */
 
@@ -182,6 +187,7 @@ struct coordinator {
     int64_t now_ms, wall_ms; /**< of this turn */
     int64_t over_since_ms;   /**< wall clock: it had ended before this life began; 0: it had not */
     int64_t ended_ms;        /**< when DONE was first cast in this life; -1: not yet */
+    bool told_waiting;       /**< for sites to hear of the end */
     char model_path[FOLDER_PATH_MAX];
     bool live_due;
     int64_t live_ms;
@@ -300,6 +306,8 @@ RC downloads_pump(struct coordinator *c, int64_t *due_ms, struct error *err);
 void tell_ready(struct coordinator *c, bool resumed);
 void tell_joined(struct coordinator *c, size_t site, bool accepted, const char *reason);
 void tell_round(struct coordinator *c);
+/** The study has ended, and so many sites may not know it yet. */
+void tell_waiting(struct coordinator *c, size_t n);
 /** @param yes done; else c->failure says why */
 void tell_end(struct coordinator *c, bool yes);
 /** What was refused, when the program ends. */

@@ -9,7 +9,8 @@
  *            part (waited_for contributed sat_out); heard_s, step, steps, still_s, stalled,
  *            chunks, chunks_of where they are known}]
  *   refused: {kind: count}, late: {chunks, credits},
- *   door: {admitted, refused_key, dropped_revoked, dropped_malformed, unsent_gone, unsent_full}
+ *   door: {admitted, refused_key, dropped_revoked, dropped_malformed, dropped_endless,
+ *          unsent_gone, unsent_full}
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -91,6 +92,7 @@ static json_t *door_of(const struct net_counts *n)
     set_count(o, "refused_key", n->refused_key);
     set_count(o, "dropped_revoked", n->dropped_revoked);
     set_count(o, "dropped_malformed", n->dropped_malformed);
+    set_count(o, "dropped_endless", n->dropped_endless);
     set_count(o, "unsent_gone", n->unsent_gone);
     set_count(o, "unsent_full", n->unsent_full);
     return o;

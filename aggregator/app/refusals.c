@@ -47,11 +47,36 @@ const char *refusal_name(enum refusal kind)
     return refusals[kind].name;
 }
 
-uint64_t refusals_total(const struct refusals *r)
+/* Who is not let in has sent no message: only the door's counter tells of it. An agent tries every two
+ * seconds, so the log is told now and then. */
+void refusals_at_the_door(struct coordinator *c)
 {
-    uint64_t total = 0;
+    struct refusals *r = &c->refusals;
+    const uint64_t n = net_server_counts(c->server)->refused_key;
+    if (n == r->door_seen) {
+        return;
+    }
+    r->door_seen = n;
+    c->live_due = true;
+    if (r->door_logged_ms != 0 && c->now_ms - r->door_logged_ms < LOG_EVERY_MS) {
+        return;
+    }
+    log_event(
+        LOG_LEVEL_WARN, "refused_key",
+        "since_last_line=%llu total=%llu reason=\"a key of no enrolled card; if a site waits, "
+        "enrol its card: wardround-aggregator enrol %s SITE.card\"",
+        (unsigned long long)(n - r->door_logged), (unsigned long long)n, c->folder.path);
+    r->door_logged = n;
+    r->door_logged_ms = c->now_ms > 0 ? c->now_ms : 1;
+}
+
+uint64_t refusals_total(const struct coordinator *c)
+{
+    const struct net_counts *door = net_server_counts(c->server);
+    uint64_t total =
+        door->refused_key + door->dropped_revoked + door->dropped_malformed + door->dropped_endless;
     for (size_t i = 0; i < REFUSALS; i++) {
-        total += r->n[i];
+        total += c->refusals.n[i];
     }
     return total;
 }

@@ -98,18 +98,17 @@ static enum rc listen_to_sites(struct coordinator *c, struct error *err)
     return RC_OK;
 }
 
-/* After the end: has everybody who would want to know said that it does? A revoked site cannot. */
-static bool everybody_knows(const struct coordinator *c)
+/* After the end: how many who would want to know have not said that they do? A revoked site cannot. */
+static size_t unaware(const struct coordinator *c)
 {
+    size_t n = 0;
     for (size_t i = 0; i < c->n_sites; i++) {
         const enum round_member member = c->machine.member[i];
         const bool wants =
             member == ROUND_ACCEPTED || (c->site[i].heard && member == ROUND_UNKNOWN);
-        if (wants && c->peer[i].allowed && !c->site[i].goodbye) {
-            return false;
-        }
+        n += wants && c->peer[i].allowed && !c->site[i].goodbye;
     }
-    return true;
+    return n;
 }
 
 static int64_t linger_until(const struct coordinator *c)
@@ -155,6 +154,7 @@ static enum rc turn(struct coordinator *c, int64_t *due_ms, struct error *err)
     if (c->ended_ms >= 0) {
         *due_ms = sooner(*due_ms, linger_until(c));
     }
+    refusals_at_the_door(c);
     tell_progress(c);
     live_write(c, true);
     return rc;
@@ -168,9 +168,14 @@ static enum rc run_study(struct coordinator *c, int signals, int *stopped, struc
     for (;;) {
         int64_t due_ms = 0;
         rc = turn(c, &due_ms, err);
-        const bool over = c->ended_ms >= 0 && (everybody_knows(c) || c->now_ms >= linger_until(c));
-        if (rc != RC_OK || over) {
+        const bool ended = c->ended_ms >= 0;
+        const size_t waiting = ended ? unaware(c) : 0;
+        if (rc != RC_OK || (ended && (waiting == 0 || c->now_ms >= linger_until(c)))) {
             return rc;
+        }
+        if (ended && !c->told_waiting) {
+            c->told_waiting = true;
+            tell_waiting(c, waiting);
         }
         rc = wait_for_something(c, signals, due_ms, &stop, err);
         if (rc != RC_OK) {
@@ -195,7 +200,7 @@ static void close_study(struct coordinator *c)
     live_write(c, false);
     tell_counts(c);
     log_event(LOG_LEVEL_INFO, "aggregator_stopped", "state=%s refused=%" PRIu64,
-              round_state_name(c->machine.state), refusals_total(&c->refusals));
+              round_state_name(c->machine.state), refusals_total(c));
 }
 
 enum rc command_run(const struct words *w, enum verdict *verdict, struct config_issues *issues,

@@ -215,6 +215,14 @@ static void say(const struct folder *f, const struct overview *o, const struct n
     } else {
         (void)printf("%s\n", now->running ? "running" : "not running");
     }
+    const json_int_t knocked =
+        json_integer_value(json_object_get(json_object_get(now->live, "door"), "refused_key"));
+    if (knocked > 0) {
+        (void)printf("refused at the door: %" JSON_INTEGER_FORMAT " connections with keys of no "
+                     "enrolled card; if a site waits, enrol its card: wardround-aggregator enrol "
+                     "%s SITE.card\n",
+                     knocked, f->path);
+    }
     (void)printf("sites:%s\n", o->n_cards > 0 ? "" : " nobody is enrolled yet");
     for (size_t i = 0; i < o->n_cards; i++) {
         const struct overview_card *c = &o->card_of_site[i];

@@ -18,6 +18,7 @@ static void clear_line(struct coordinator *c)
 {
     if (c->shown[0] != '\0') {
         (void)fputs("\033[K", stdout);
+        (void)fflush(stdout); /* before stderr, which does not wait for it */
         c->shown[0] = '\0';
     }
 }
@@ -55,9 +56,18 @@ static void set_address(struct coordinator *c)
                    net_server_port(c->server));
 }
 
+/* Of the present phase; 0 where nothing is waited for. */
+static int64_t left_s(const struct coordinator *c)
+{
+    const int64_t deadline_ms = c->machine.deadline_ms;
+    return deadline_ms == ROUND_NEVER || deadline_ms < c->now_ms ? 0
+                                                                 : (deadline_ms - c->now_ms) / 1000;
+}
+
 static void say_ready(struct coordinator *c, bool resumed, const char *fingerprint, const char *hex)
 {
     const struct study *s = study_of(c);
+    const struct round_machine *m = &c->machine;
     (void)printf("coordinator %s, fingerprint %s\n", c->card.name, fingerprint);
     (void)printf("listening on %s\n", c->address);
     (void)printf("study %s (%.*s): %zu rounds, quorum %zu of %zu sites", s->name, SHORT_HASH, hex,
@@ -66,6 +76,11 @@ static void say_ready(struct coordinator *c, bool resumed, const char *fingerpri
         (void)printf("; resumed, %" PRIu64 " rounds are finished", round_finished(&c->machine));
     }
     (void)printf("\n");
+    if (resumed && m->state == ROUND_JOINING) {
+        (void)printf("sites have %" PRId64 " s afresh to accept it\n", left_s(c));
+    } else if (resumed && m->state == ROUND_OPEN) {
+        (void)printf("round %" PRIu64 " has %" PRId64 " s afresh\n", m->round, left_s(c));
+    }
     for (size_t i = 0; i < c->n_sites; i++) {
         if (!c->peer[i].allowed) {
             (void)printf("  %s: %s; wardround-aggregator enrol %s %s.card\n", site_name(c, i),
@@ -97,11 +112,11 @@ void tell_ready(struct coordinator *c, bool resumed)
         say_ready(c, resumed, fingerprint, hex);
         return;
     }
-    put_json(json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:b,s:I}", "event", "ready", "coordinator",
+    put_json(json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:b,s:I,s:I}", "event", "ready", "coordinator",
                        c->card.name, "fingerprint", fingerprint, "address", c->address, "port",
                        (int)net_server_port(c->server), "study", study_of(c)->name, "hash", hex,
                        "resumed", (int)resumed, "rounds_finished",
-                       (json_int_t)round_finished(&c->machine)));
+                       (json_int_t)round_finished(&c->machine), "left_s", (json_int_t)left_s(c)));
 }
 
 /* ---- the study ------------------------------------------------------------------------------- */
@@ -230,11 +245,24 @@ void tell_end(struct coordinator *c, bool yes)
     (void)fflush(stdout);
 }
 
+void tell_waiting(struct coordinator *c, size_t n)
+{
+    const int64_t left_s =
+        ((int64_t)(c->folder.linger_s * 1000.0) + c->ended_ms - c->now_ms + 999) / 1000;
+    if (c->json) {
+        put_json(json_pack("{s:s,s:I,s:I}", "event", "waiting", "sites", (json_int_t)n, "seconds",
+                           (json_int_t)left_s));
+        return;
+    }
+    (void)printf("waiting up to %" PRId64 " s for %zu %s to hear of the end\n", left_s, n,
+                 n == 1 ? "site" : "sites");
+    (void)fflush(stdout);
+}
+
 void tell_counts(struct coordinator *c)
 {
     const struct refusals *r = &c->refusals;
     const struct net_counts *door = net_server_counts(c->server);
-    const uint64_t total = refusals_total(r);
     clear_line(c);
     if (c->json) {
         json_t *o =
@@ -247,12 +275,13 @@ void tell_counts(struct coordinator *c)
         put_json(o);
         return;
     }
-    if (total + door->refused_key + door->dropped_revoked + door->dropped_malformed == 0) {
+    if (refusals_total(c) == 0) {
         return;
     }
-    (void)printf("refused: %" PRIu64 " unknown keys, %" PRIu64 " messages of revoked ones, %" PRIu64
-                 " wrong frames",
-                 door->refused_key, door->dropped_revoked, door->dropped_malformed);
+    (void)printf("refused: %" PRIu64 " connections with unknown keys, %" PRIu64
+                 " messages of revoked ones, %" PRIu64 " wrong frames",
+                 door->refused_key, door->dropped_revoked,
+                 door->dropped_malformed + door->dropped_endless);
     for (enum refusal k = 0; k < REFUSALS; k++) {
         if (r->n[k] > 0) {
             (void)printf(", %" PRIu64 " %s", r->n[k], refusal_name(k));

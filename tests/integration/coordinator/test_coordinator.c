@@ -429,9 +429,18 @@ static void an_unknown_key_is_not_let_in(void **state)
         is = net_client_state(stranger.client, i * 20, &changed);
     }
     assert_int_equal(is, NET_REFUSED);
+    for (int i = 0; i < 300 && !aggregator_logged(&north, "refused at the door: "); i++) {
+        assert_int_equal(aggregator_command(&north, "status", (char *)NULL), 0);
+    }
+    assert_true(aggregator_logged(&north, "refused at the door: "));
+    assert_true(aggregator_logged(&north, "refused_key since_last_line=1 total=1 reason=\"a key of "
+                                          "no enrolled card; if a site waits, enrol its card: "));
     finish_study(2);
     (void)aggregator_event(&north, "counts");
     assert_true(count_of("keys") >= 1);
+    assert_int_equal(aggregator_wait(&north), 0);
+    assert_true(aggregator_logged(&north, "aggregator_stopped state=done refused="));
+    assert_false(aggregator_logged(&north, "aggregator_stopped state=done refused=0"));
 }
 
 static void
@@ -649,6 +658,8 @@ static void a_stopped_run_is_no_success_and_the_next_one_resumes(void **state)
 
     aggregator_run(&north);
     assert_true(json_is_true(json_object_get(north.event, "resumed")));
+    const json_int_t left = json_integer_value(json_object_get(north.event, "left_s"));
+    assert_true(left > 55 && left <= 60);
     fake_connect(&a, &north.card, north.port);
     fake_connect(&b, &north.card, north.port);
     fake_hello(&a);
@@ -698,6 +709,9 @@ static void a_finished_study_that_is_run_again_tells_the_end_again(void **state)
     finish_study(1);
     assert_int_equal(aggregator_wait(&north), 0);
     aggregator_run(&north);
+    const json_t *event = aggregator_event(&north, "waiting");
+    assert_int_equal(json_integer_value(json_object_get(event, "sites")), 2);
+    assert_int_equal(json_integer_value(json_object_get(event, "seconds")), 30);
     fake_connect(&a, &north.card, north.port);
     fake_connect(&b, &north.card, north.port);
     fake_say(&a, WIRE_HELLO, 0, "fake site");
