@@ -99,6 +99,9 @@ void tell_ready(struct coordinator *c, bool resumed)
     hash_hex(coordinator_study(c), hex);
     set_address(c);
     c->terminal = !c->json && isatty(STDOUT_FILENO) == 1;
+    if (c->terminal && isatty(STDERR_FILENO) == 1) {
+        log_erases_progress();
+    }
     c->live_due = true; /* a study that only waits is to be seen as well */
     log_event(LOG_LEVEL_INFO, "aggregator_ready", "address=%s port=%u study=%s hash=%s resumed=%s",
               c->address, net_server_port(c->server), study_of(c)->name, hex,
@@ -316,7 +319,7 @@ void tell_progress(struct coordinator *c)
     }
     if (strcmp(line, c->shown) != 0) {
         (void)snprintf(c->shown, sizeof c->shown, "%s", line);
-        /* The carriage return lets a line of the log begin where this one did. */
+        /* Whatever comes next begins where this one did, and erases it. */
         (void)printf("\033[K%s\r", line);
         (void)fflush(stdout);
     }

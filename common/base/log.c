@@ -14,11 +14,18 @@
  * then told from them. */
 enum { OWN_QUOTE = '\x01', FORMAT_MAX = 512 };
 
+static const char erase[] = "\r\033[K";
 static const char *identity_fields;
+static bool erases_progress;
 
 void log_identity(const char *fields)
 {
     identity_fields = fields;
+}
+
+void log_erases_progress(void)
+{
+    erases_progress = true;
 }
 
 static size_t count(const char *text, char c)
@@ -96,12 +103,16 @@ size_t log_line(char out[LOG_LINE_MAX], int64_t wall_ms, enum log_level level, c
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
-    char line[LOG_LINE_MAX];
+    enum { ERASE = sizeof erase - 1 };
+    char line[ERASE + LOG_LINE_MAX];
     va_list fields;
     va_start(fields, fmt);
-    const size_t n = log_line(line, clock_wall_ms(), level, identity_fields, event, fmt, fields);
+    const size_t n =
+        log_line(line + ERASE, clock_wall_ms(), level, identity_fields, event, fmt, fields);
     va_end(fields);
+    memcpy(line, erase, ERASE);
+    const size_t from = erases_progress ? 0 : ERASE;
     /* One call a line. Where stderr is gone there is nobody to tell. */
-    const ssize_t written = write(STDERR_FILENO, line, n);
+    const ssize_t written = write(STDERR_FILENO, line + from, ERASE - from + n);
     (void)written;
 }

@@ -19,6 +19,10 @@ enum log_level { LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 /** Put before every line's event, such as "site=va proc=trainer"; borrowed, NULL for none. */
 void log_identity(const char *fields);
 
+/** Stderr is a terminal, and somebody leaves a line of progress on it (a text and a carriage return):
+ *  each event erases it first, so that the two never stand on one line. */
+void log_erases_progress(void);
+
 /**
  * One write(2), so lines of several processes do not mix; more than 2 KiB are cut with "...".
  * @param event lower_case_name
