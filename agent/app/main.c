@@ -39,7 +39,7 @@ static const struct argp_option all_options[] = {
     {"once", OPT_ONCE, NULL, 0, "end with the first study that ends", 0},
     {"model", OPT_MODEL, "FILE", 0, "a finished model, such as models/heart.safetensors", 0},
     {"input", OPT_INPUT, "CSV", 0, "the new patients", 0},
-    {"output", OPT_OUTPUT, "CSV", 0, "where the scores go; stdout if absent", 0},
+    {"output", OPT_OUTPUT, "CSV", 0, "a new file for the scores; stdout if absent", 0},
 };
 
 enum third { NO_WORD, MAY_WORD, MUST_WORD };

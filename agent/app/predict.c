@@ -81,7 +81,8 @@ static json_t *object(const struct prediction *p)
     return o;
 }
 
-/* The whole text first, so that a file is written whole or not at all. */
+/* The whole text first, so that a file is written whole or not at all; and never over something: the
+ * name may be the ledger's by mistake. */
 static enum rc to_file(const struct words *w, const struct prediction *p, struct error *err)
 {
     char *text = NULL;
@@ -102,7 +103,7 @@ static enum rc to_file(const struct words *w, const struct prediction *p, struct
     failed = ferror(f) != 0 || failed;
     failed = fclose(f) != 0 || failed;
     enum rc rc = failed ? error_set(err, RC_NOMEM, "no memory for %zu scores", p->rows->n)
-                        : whole_file_write(w->output, text, n, err);
+                        : whole_file_create(w->output, text, n, err);
     if (text != NULL) {
         hash_wipe(text, n);
     }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,36 +32,108 @@ static void folder_of(const char *path, char folder[512])
                    slash == NULL ? "." : path);
 }
 
-enum rc whole_file_write(const char *path, const void *bytes, size_t n, struct error *err)
+/* The new file beside `path`, whole and synced. @param flags of open(2): what to do with an old one */
+static enum rc write_beside(const char *path, const char *fresh, int flags, const void *bytes,
+                            size_t n, struct error *err)
 {
     char folder[512];
-    char fresh[512];
-    if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh) {
-        return error_set(err, RC_LIMIT, "the path '%.40s...' is too long", path);
-    }
     folder_of(path, folder);
     if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
         return error_set(err, RC_IO, "cannot make folder '%s': %s", folder, strerror(errno));
     }
-    const int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    const int fd = open(fresh, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
     if (fd < 0) {
         return error_set(err, RC_IO, "cannot write '%s': %s", fresh, strerror(errno));
     }
-    enum rc rc = write_all(fd, bytes, n, fresh, err);
+    const enum rc rc = write_all(fd, bytes, n, fresh, err);
     (void)close(fd);
-    if (rc == RC_OK && rename(fresh, path) != 0) {
-        rc = error_set(err, RC_IO, "cannot rename to '%s': %s", path, strerror(errno));
-    }
     if (rc != RC_OK) {
         (void)unlink(fresh);
-        return rc;
     }
+    return rc;
+}
+
+static void sync_folder(const char *path)
+{
+    char folder[512];
+    folder_of(path, folder);
     const int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (at >= 0) {
         (void)fsync(at);
         (void)close(at);
     }
-    return RC_OK;
+}
+
+static enum rc too_long(const char *path, struct error *err)
+{
+    return error_set(err, RC_LIMIT, "the path '%.40s...' is too long", path);
+}
+
+enum rc whole_file_write(const char *path, const void *bytes, size_t n, struct error *err)
+{
+    char fresh[512];
+    if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh) {
+        return too_long(path, err);
+    }
+    enum rc rc = write_beside(path, fresh, O_TRUNC, bytes, n, err);
+    if (rc == RC_OK && rename(fresh, path) != 0) {
+        rc = error_set(err, RC_IO, "cannot rename to '%s': %s", path, strerror(errno));
+        (void)unlink(fresh);
+    }
+    if (rc == RC_OK) {
+        sync_folder(path);
+    }
+    return rc;
+}
+
+static enum rc name_is_taken(const char *path, struct error *err)
+{
+    return error_set(err, RC_STATE, "'%s' is there already; name another file or remove it", path);
+}
+
+/* link(2) gives the name to a file that is whole, or fails where the name is taken. Some disks have no
+ * links (FAT): there the name is taken first, by an empty file of ours, and renamed over. */
+static enum rc give_name(const char *fresh, const char *path, struct error *err)
+{
+    bool named = link(fresh, path) == 0;
+    if (!named && (errno == EPERM || errno == EOPNOTSUPP)) {
+        const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd >= 0) {
+            (void)close(fd);
+            named = rename(fresh, path) == 0;
+        }
+        if (fd >= 0 && !named) {
+            (void)unlink(path); /* the empty one, which is ours */
+        }
+    }
+    const int why = errno;
+    if (named) {
+        return RC_OK;
+    }
+    return why == EEXIST ? name_is_taken(path, err)
+                         : error_set(err, RC_IO, "cannot make '%s': %s", path, strerror(why));
+}
+
+enum rc whole_file_create(const char *path, const void *bytes, size_t n, struct error *err)
+{
+    char fresh[512];
+    struct stat there;
+    if (snprintf(fresh, sizeof fresh, "%s.%ld.new", path, (long)getpid()) >= (int)sizeof fresh) {
+        return too_long(path, err);
+    }
+    if (lstat(path, &there) == 0) { /* the usual case, before anything is written */
+        return name_is_taken(path, err);
+    }
+    enum rc rc = write_beside(path, fresh, O_EXCL, bytes, n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = give_name(fresh, path, err);
+    (void)unlink(fresh); /* the second name; after a rename there is none */
+    if (rc == RC_OK) {
+        sync_folder(path);
+    }
+    return rc;
 }
 
 enum rc whole_file_read(const char *path, size_t max, unsigned char **out, size_t *n,
