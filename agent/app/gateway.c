@@ -164,6 +164,15 @@ static bool repeats_itself(enum session_state state)
            state == SESSION_READY || state == SESSION_SEND;
 }
 
+/* One that is lost may come back by itself; a refusal is a person's to mend. */
+static enum log_level level_of(enum net_state state)
+{
+    if (state == NET_CONNECTED) {
+        return LOG_LEVEL_INFO;
+    }
+    return state == NET_CONNECTING ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR;
+}
+
 static enum rc look_at_connection(struct gateway *g)
 {
     bool changed = false;
@@ -171,9 +180,7 @@ static enum rc look_at_connection(struct gateway *g)
     const int64_t now = clock_monotonic_ms();
     const enum net_state state = net_client_state(g->client, now, &changed);
     if (changed) {
-        log_event(state == NET_CONNECTED || state == NET_CONNECTING ? LOG_LEVEL_INFO
-                                                                    : LOG_LEVEL_ERROR,
-                  "connection", "state=\"%s\"", net_state_sentence(state));
+        log_event(level_of(state), "connection", "state=\"%s\"", net_state_sentence(state));
     }
     if (net_client_connections(g->client) != before) {
         tensor_reconnected(g, now);

@@ -22,11 +22,14 @@
 #include "common/net/net_internal.h"
 
 enum { STRIKES = 3, SILENCE_MS = 5000 }; /* libzmq's own attempts are at most 2.1 s apart */
+enum { FIRST_NEWS_MS = 5000 };           /* a first connection may take so long without a word */
 
 struct net_client {
     void *context, *dealer, *monitor;
     char endpoint[NET_ENDPOINT_MAX];
     enum net_state state, told; /* told: at the last call */
+    bool watched, told_once;    /* net_client_state was called, from watched_ms on; had news */
+    int64_t watched_ms;
     uint64_t connections, connections_told;
     bool shaking; /* hands: TCP stands since tcp_ms */
     int64_t tcp_ms;
@@ -177,7 +180,13 @@ enum net_state net_client_state(struct net_client *c, int64_t now_ms, bool *chan
         (void)zmq_disconnect(c->dealer, c->endpoint); /* it may have ended by itself */
         (void)zmq_connect(c->dealer, c->endpoint);    /* it was good once */
     }
-    *changed = c->state != c->told || c->connections != c->connections_told;
+    if (!c->watched) {
+        c->watched = true;
+        c->watched_ms = now_ms;
+    }
+    *changed = c->state != c->told || c->connections != c->connections_told ||
+               (!c->told_once && now_ms - c->watched_ms >= FIRST_NEWS_MS);
+    c->told_once = c->told_once || *changed;
     c->told = c->state;
     c->connections_told = c->connections;
     return c->state;

@@ -106,7 +106,8 @@ void net_client_close(struct net_client **c);
 
 /** Reads the monitor, and connects again when it is time: call it in every turn of the loop.
  *  *changed if the state is another one than at the last call, or a connection was lost and made
- *  again between. @param now_ms monotonic */
+ *  again between, or (once) if there has been no news for the first five seconds: NET_CONNECTING is
+ *  where it begins, and must be said where it stays. @param now_ms monotonic */
 enum net_state net_client_state(struct net_client *c, int64_t now_ms, bool *changed);
 /** One sentence for the operator: what is wrong and what to do; "connected" if nothing is. */
 const char *net_state_sentence(enum net_state state);

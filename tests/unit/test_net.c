@@ -924,6 +924,26 @@ static void a_lost_and_new_connection_is_reported_even_if_both_fell_between_two_
     assert_false(changed);
 }
 
+static void a_client_that_never_connects_says_so_once(void **state)
+{
+    (void)state;
+    bool changed = true;
+    const unsigned port = net_server_port(hall.server);
+    net_server_close(&hall.server);
+    join(0, &coordinator, port);
+    struct net_client *c = hall.client[0];
+    assert_int_equal(net_client_state(c, 70000, &changed), NET_CONNECTING);
+    assert_false(changed);
+    (void)net_client_state(c, 74999, &changed);
+    assert_false(changed);
+    assert_int_equal(net_client_state(c, 75000, &changed), NET_CONNECTING);
+    assert_true(changed);
+    (void)net_client_state(c, 75001, &changed);
+    assert_false(changed);
+    (void)net_client_state(c, 200000, &changed);
+    assert_false(changed);
+}
+
 /* The child that will be frozen: connects, says one thing, and never reads. */
 static void frozen_life(int port_from)
 {
@@ -1210,6 +1230,7 @@ int main(void)
         in_hall(rubbish_without_end_does_not_hold_the_server),
         in_hall(a_client_finds_a_restarted_server_by_itself),
         in_hall(a_lost_and_new_connection_is_reported_even_if_both_fell_between_two_looks),
+        in_hall(a_client_that_never_connects_says_so_once),
         in_hall(both_ends_of_a_connection_watch_for_a_dead_link),
         in_hall(both_families_of_addresses_are_served),
         in_hall(what_is_no_address_is_refused_with_a_sentence),
