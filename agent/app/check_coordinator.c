@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/app/check_internal.h"
+#include "agent/app/connection.h"
 #include "common/base/clock.h"
 #include "common/base/entropy.h"
 #include "common/net/net.h"
@@ -156,6 +157,36 @@ static void say_reached(struct checks *c, const struct probe *p)
     }
 }
 
+/* What its gateway has written, since it must not be asked past it. */
+static void say_kept(struct checks *c, const struct probe *p)
+{
+    struct error err = {0};
+    struct connection now = {0};
+    const int64_t now_ms = clock_wall_ms();
+    if (connection_read(c->folder, &now, &err) != RC_OK || connection_is_stale(&now, now_ms)) {
+        check_line(c, "reach", false,
+                   "ask again if it was started just now; else look into its log, or stop it and "
+                   "start it again",
+                   "an agent holds this folder and does not keep the connection: its gateway has "
+                   "not said for %d s how it is",
+                   CONNECTION_STALE_MS / 1000);
+    } else if (now.state != NET_CONNECTED) {
+        check_line(c, "reach", false, NULL, "the agent is running, at %s: %s", p->address,
+                   net_state_sentence(now.state));
+    } else if (now.heard_ms == 0) {
+        check_line(c, "reach", true, NULL,
+                   "the agent is running and connected to '%s' at %s, which has not sent it a "
+                   "message yet",
+                   p->card.name, p->address);
+    } else {
+        const int64_t ago = now_ms - now.heard_ms;
+        check_line(c, "reach", true, NULL,
+                   "the agent is running and connected to '%s' at %s, which it has heard of %lld s "
+                   "ago",
+                   p->card.name, p->address, (long long)((ago > 0 ? ago : 0) / 1000));
+    }
+}
+
 /* A second connection under the same key would take the running agent's answers from it. */
 static bool agent_runs(const char *folder)
 {
@@ -186,8 +217,7 @@ void check_coordinator(struct checks *c, const struct site *site)
     p.address = site->address[0] != '\0' ? site->address : p.card.address;
     check_line(c, "coordinator", true, NULL, "'%s', fingerprint %s", p.card.name, fingerprint);
     if (agent_runs(c->folder)) {
-        check_line(c, "reach", true, NULL,
-                   "the agent is running and keeps the connection: its log says how it is");
+        say_kept(c, &p);
         return;
     }
     rc = site_keys(c->folder, &p.keys, &err);

@@ -173,6 +173,16 @@ static enum log_level level_of(enum net_state state)
     return state == NET_CONNECTING ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR;
 }
 
+/* For `check`. A disk that does not take it makes it stale, which says the same. */
+static void say_connection(struct gateway *g, enum net_state state, int64_t now_ms)
+{
+    struct error ignored = {0};
+    g->connection.state = state;
+    g->connection.written_ms = clock_wall_ms();
+    g->connection_due_ms = now_ms + CONNECTION_EVERY_MS;
+    error_ignore(connection_write(g->p->folder, &g->connection, &ignored));
+}
+
 static enum rc look_at_connection(struct gateway *g)
 {
     bool changed = false;
@@ -181,6 +191,9 @@ static enum rc look_at_connection(struct gateway *g)
     const enum net_state state = net_client_state(g->client, now, &changed);
     if (changed) {
         log_event(level_of(state), "connection", "state=\"%s\"", net_state_sentence(state));
+    }
+    if (changed || now >= g->connection_due_ms) {
+        say_connection(g, state, now);
     }
     if (net_client_connections(g->client) != before) {
         tensor_reconnected(g, now);

@@ -6,6 +6,7 @@
 #ifndef AGENT_APP_GATEWAY_INTERNAL_H
 #define AGENT_APP_GATEWAY_INTERNAL_H
 
+#include "agent/app/connection.h"
 #include "agent/app/process.h"
 #include "agent/app/refusals.h"
 #include "agent/app/site.h"
@@ -71,6 +72,8 @@ struct gateway {
     struct gateway_model model;
     struct gateway_update update;
     struct gateway_counts counts;
+    struct connection connection; /**< as last written for `check` */
+    int64_t connection_due_ms;    /**< when it is written again, changed or not */
     struct refusals refusals;
     struct wire_message in, out; /**< one of each at a time: large */
     unsigned char frame[WIRE_HEADER_MAX];

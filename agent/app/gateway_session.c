@@ -294,6 +294,7 @@ enum rc session_from_coordinator(struct gateway *g, const struct net_frames *fra
     if (wire_order_take(&g->order, m, &fault) != RC_OK) {
         return refuse_message(g, REFUSED_REPLAY, fault.text);
     }
+    g->connection.heard_ms = clock_wall_ms();
     return dispatch(g, m, frames->raw, frames->raw_n, err);
 }
 

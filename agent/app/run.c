@@ -15,6 +15,7 @@
 
 #include <poll.h>
 
+#include "agent/app/connection.h"
 #include "agent/app/process.h"
 #include "agent/app/site.h"
 #include "agent/app/words.h"
@@ -78,14 +79,21 @@ static enum rc look(const struct words *w, struct config_issues *issues, struct 
     return rc;
 }
 
-static enum rc forget_finish(const char *folder, struct error *err)
+/* What an earlier run has said of itself. */
+static enum rc forget_last_run(const char *folder, struct error *err)
 {
+    static const char *const files[] = {GATEWAY_FINISHED, CONNECTION_FILE};
     char path[SITE_PATH_MAX];
-    const enum rc rc = site_path(folder, GATEWAY_FINISHED, path, err);
-    if (rc == RC_OK && unlink(path) != 0 && errno != ENOENT) {
-        return error_set(err, RC_IO, "cannot remove '%s': %s", path, strerror(errno));
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        const enum rc rc = site_path(folder, files[i], path, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (unlink(path) != 0 && errno != ENOENT) {
+            return error_set(err, RC_IO, "cannot remove '%s': %s", path, strerror(errno));
+        }
     }
-    return rc;
+    return RC_OK;
 }
 
 /* ---- children -------------------------------------------------------------------------------- */
@@ -333,7 +341,7 @@ enum rc command_run(const struct words *w, bool *yes, struct config_issues *issu
         rc = site_lock(w->folder, &lock, err);
     }
     if (rc == RC_OK) {
-        rc = forget_finish(w->folder, err);
+        rc = forget_last_run(w->folder, err);
     }
     if (rc != RC_OK) {
         return rc;

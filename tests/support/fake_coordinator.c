@@ -7,7 +7,8 @@
  *   fake_coordinator offer SITE_DIR KEY STUDY.yaml   as if the study had arrived at the site; prints
  *                                                    its hash
  *   fake_coordinator answer KEY NAME CARD SKEW_MS    admits CARD's site ("-": nobody), answers its
- *                                                    PROBEs; prints its port first; until stdin ends
+ *                                                    PROBEs; prints its port first, then "probed" for
+ *                                                    each; until stdin ends
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -132,6 +133,8 @@ static RC answer_one(struct net_server *server, const struct seal_keys *keys, co
     if (rc != RC_OK || m.kind != WIRE_PROBE) {
         return rc;
     }
+    (void)puts("probed");
+    (void)fflush(stdout);
     m = (struct wire_message){.kind = WIRE_PROBED,
                               .epoch = 1,
                               .sequence = ++sequence,

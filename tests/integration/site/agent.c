@@ -184,17 +184,29 @@ void agent_remove(struct agent *a)
 
 /* ---- what it says ---------------------------------------------------------------------------- */
 
-size_t agent_logged(const struct agent *a, const char *text, const char *also)
+static size_t lines_with(const char *path, const char *text, const char *also)
 {
     char line[4096];
     size_t n = 0;
-    FILE *f = fopen(a->log, "r");
+    FILE *f = fopen(path, "r");
     assert_non_null(f);
     while (fgets(line, sizeof line, f) != NULL) {
         n += strstr(line, text) != NULL && strstr(line, also) != NULL;
     }
     (void)fclose(f);
     return n;
+}
+
+size_t agent_logged(const struct agent *a, const char *text, const char *also)
+{
+    return lines_with(a->log, text, also);
+}
+
+bool agent_said(const struct agent *a, const char *text)
+{
+    char path[128];
+    (void)snprintf(path, sizeof path, "%s/out", a->root);
+    return lines_with(path, text, "") > 0;
 }
 
 json_t *agent_spent(const struct agent *a)

@@ -34,6 +34,8 @@ void agent_remove(struct agent *a);
 void agent_file(const struct agent *a, const char *name, const char *text);
 /** Runs `wardround-agent WORD FOLDER ...` to its end. @return its exit code */
 int agent_command(const struct agent *a, const char *word, ...); /* ends with (char *)NULL */
+/** Did the last command write this to stdout? */
+bool agent_said(const struct agent *a, const char *text);
 void agent_run(struct agent *a);
 /** SIGTERM. @return the exit code of `run`, or 128 + signal */
 int agent_stop(struct agent *a);

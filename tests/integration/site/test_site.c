@@ -260,6 +260,20 @@ static void a_coordinator_that_comes_back_is_greeted_at_once(void **state)
     ends_well(2, "none");
 }
 
+static void check_beside_a_running_agent_says_when_the_coordinator_was_heard_of(void **state)
+{
+    (void)state;
+    join();
+    const int64_t until = clock_monotonic_ms() + FAKE_WAIT_MS;
+    do { /* its gateway says so within a few seconds */
+        (void)agent_command(&north, "check", (char *)NULL);
+        assert_true(clock_monotonic_ms() < until);
+    } while (!agent_said(&north, "which it has heard of 0 s ago") &&
+             !agent_said(&north, "which it has heard of 1 s ago") &&
+             !agent_said(&north, "which it has heard of 2 s ago"));
+    ends_well(1, "none");
+}
+
 /* ---- studies --------------------------------------------------------------------------------- */
 
 static void a_study_that_cannot_be_verified_is_refused_and_taken_up_when_it_can(void **state)
@@ -411,6 +425,7 @@ int main(void)
         SENTENCE(what_only_sites_say_is_refused),
         SENTENCE(what_the_protocol_does_not_foresee_is_refused),
         SENTENCE(a_coordinator_that_comes_back_is_greeted_at_once),
+        SENTENCE(check_beside_a_running_agent_says_when_the_coordinator_was_heard_of),
         SENTENCE(a_study_that_cannot_be_verified_is_refused_and_taken_up_when_it_can),
         SENTENCE(a_study_on_other_features_waits_and_says_which),
         SENTENCE(chunks_that_are_not_the_next_ones_are_refused),
