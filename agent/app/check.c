@@ -224,7 +224,7 @@ enum rc command_check(const struct words *w, bool *yes, struct config_issues *is
     if (read) {
         check_keys(&c, &site);
     }
-    check_modes(&c);
+    check_modes(&c, read ? &site : NULL);
     if (read) {
         check_cohort(&c, &site);
         check_ledger(&c, &site);

@@ -24,8 +24,9 @@ struct checks {
 void check_line(struct checks *c, const char *name, bool pass, const char *mend, const char *fmt,
                 ...) PRINTF_LIKE(5, 6);
 
-/** Keys, databases and folders: open to nobody else. */
-void check_modes(struct checks *c);
+/** Keys, databases, folders and the files that patients are imported from: open to nobody else.
+ *  @param site NULL: site.yaml or cohort.yaml cannot be read, so that no patients' file is known */
+void check_modes(struct checks *c, const struct site *site);
 
 /** A PROBE to the trusted coordinator: reached, the right one, knows us, and the same time. */
 void check_coordinator(struct checks *c, const struct site *site);

@@ -1,4 +1,5 @@
-/* Secret and patients' files, one by one: the owner's, and open to nobody else. */
+/* Secret and patients' files, one by one: the owner's, and open to nobody else. The patients' own files
+ * are where the cohort is described. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,11 +66,53 @@ static bool look(struct checks *c, const struct place *p)
     return true;
 }
 
-void check_modes(struct checks *c)
+/* A file of patients that the cohort is imported from. It may belong to whoever exports it, and reach
+ * the agent through a group; and it may be a link into another folder. */
+static bool look_at_source(struct checks *c, const char *path)
 {
+    char mend[SITE_PATH_MAX + 32];
+    struct stat st;
+    if (stat(path, &st) != 0) {
+        return true; /* the import says what is wrong with it */
+    }
+    const bool ours = st.st_uid == geteuid();
+    const mode_t open_to = st.st_mode & (ours ? 0077 : 0027);
+    if (open_to == 0) {
+        return true;
+    }
+    (void)snprintf(mend, sizeof mend, "chmod %s %s", ours ? "go=" : "g-w,o=", path);
+    check_line(c, "permissions", false, mend,
+               "the patients' file '%s' can be %s by others (mode %04o)", path,
+               (open_to & 0022) != 0 ? "changed" : "read", (unsigned)(st.st_mode & 07777));
+    return false;
+}
+
+static bool look_at_sources(struct checks *c, const struct site *site)
+{
+    char path[SCHEMA_FULL_PATH_MAX];
+    struct error ignored = {0};
     bool well = true;
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+    for (size_t i = 0; i < site->schema.n_files; i++) {
+        if (schema_file_path(&site->schema, i, path, &ignored) == RC_OK) {
+            well = look_at_source(c, path) && well;
+        }
+    }
+    return well;
+}
+
+void check_modes(struct checks *c, const struct site *site)
+{
+    struct stat folder;
+    if (stat(c->folder, &folder) != 0) {
+        return; /* there is nothing to look at, which "config" says */
+    }
+    bool well = look(c, &places[0]); /* of somebody else, all in it will be: said once */
+    for (size_t i = 1; (well || folder.st_uid == geteuid()) && i < sizeof places / sizeof places[0];
+         i++) {
         well = look(c, &places[i]) && well;
+    }
+    if (site != NULL) {
+        well = look_at_sources(c, site) && well;
     }
     if (well) {
         check_line(c, "permissions", true, NULL,
