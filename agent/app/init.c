@@ -81,9 +81,13 @@ static enum rc name_of_folder(const char *folder, char name[SEAL_NAME_MAX], stru
     char path[SITE_PATH_MAX];
     struct config_doc *doc = NULL;
     const char *text = NULL;
+    bool there = false;
     enum rc rc = site_path(folder, "site.yaml", path, err);
     name[0] = '\0';
-    if (rc != RC_OK || access(path, F_OK) != 0) {
+    if (rc == RC_OK) {
+        rc = site_look(path, &there, err);
+    }
+    if (rc != RC_OK || !there) {
         return rc;
     }
     rc = config_open(path, &doc, err);

@@ -11,6 +11,7 @@
 
 #include <poll.h>
 
+#include "agent/app/people.h"
 #include "common/base/clock.h"
 #include "common/store/store.h"
 
@@ -93,14 +94,38 @@ enum rc site_path(const char *folder, const char *name, char path[SITE_PATH_MAX]
     return RC_OK;
 }
 
+enum rc site_look(const char *path, bool *there, struct error *err)
+{
+    char name[128];
+    if (access(path, R_OK) == 0) {
+        *there = true;
+        return RC_OK;
+    }
+    if (errno == ENOENT || errno == ENOTDIR) {
+        *there = false;
+        return RC_OK;
+    }
+    if (errno != EACCES) {
+        return error_set(err, RC_IO, "cannot look at '%s': %s", path, strerror(errno));
+    }
+    people_name(name, sizeof name);
+    return error_set(err, RC_AUTH,
+                     "'%s' may not be read by user %s; run this as the user that owns the folder",
+                     path, name);
+}
+
 enum rc site_open(const char *folder, struct site *out, struct config_issues *issues,
                   struct error *err)
 {
     char path[SITE_PATH_MAX];
     struct site s = {0};
+    bool there = false;
 
     enum rc rc = site_path(folder, "site.yaml", path, err);
-    if (rc == RC_OK && access(path, F_OK) != 0) {
+    if (rc == RC_OK) {
+        rc = site_look(path, &there, err);
+    }
+    if (rc == RC_OK && !there) {
         rc = error_set(err, RC_IO,
                        "'%s' is no site folder: it has no site.yaml; begin with `wardround-agent "
                        "init %s --name NAME`",
@@ -190,9 +215,13 @@ enum rc site_dataset(const struct site *s, struct dataset **out, struct error *e
     char path[SITE_PATH_MAX];
     struct store *store = NULL;
     struct dataset *data = NULL;
+    bool there = false;
 
     enum rc rc = site_path(s->folder, "site.db", path, err);
-    if (rc == RC_OK && access(path, F_OK) != 0) {
+    if (rc == RC_OK) {
+        rc = site_look(path, &there, err);
+    }
+    if (rc == RC_OK && !there) {
         return error_set(err, RC_STATE,
                          "no cohort was imported; run `wardround-agent import %s` first",
                          s->folder);
@@ -227,11 +256,19 @@ enum rc site_dataset(const struct site *s, struct dataset **out, struct error *e
 static enum rc must_have_ledger(const char *folder, const char *path, struct error *err)
 {
     char cohort[SITE_PATH_MAX];
-    const enum rc rc = site_path(folder, "site.db", cohort, err);
-    if (rc != RC_OK || access(path, F_OK) == 0) {
+    bool there = false;
+    enum rc rc = site_path(folder, "site.db", cohort, err);
+    if (rc == RC_OK) {
+        rc = site_look(path, &there, err);
+    }
+    if (rc != RC_OK || there) {
         return rc;
     }
-    if (access(cohort, F_OK) == 0) {
+    rc = site_look(cohort, &there, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (there) {
         return error_set(err, RC_STATE,
                          "the ledger '%s' is gone; restore it from a backup (to begin anew knowing "
                          "that, move site.db away and import)",
@@ -258,11 +295,15 @@ enum rc site_ledger_first(const struct site *s, struct ledger **out, struct erro
 {
     char path[SITE_PATH_MAX];
     char cohort[SITE_PATH_MAX];
+    bool imported = false;
     enum rc rc = site_path(s->folder, "ledger.db", path, err);
     if (rc == RC_OK) {
         rc = site_path(s->folder, "site.db", cohort, err);
     }
-    if (rc == RC_OK && access(cohort, F_OK) == 0) {
+    if (rc == RC_OK) {
+        rc = site_look(cohort, &imported, err);
+    }
+    if (rc == RC_OK && imported) {
         rc = must_have_ledger(s->folder, path, err);
     }
     if (rc == RC_OK) {
@@ -282,9 +323,13 @@ enum rc site_coordinator(const char *folder, struct seal_card *out, struct error
 {
     char path[SITE_PATH_MAX];
     struct seal_card card;
+    bool there = false;
 
     enum rc rc = site_path(folder, "keys/coordinator.card", path, err);
-    if (rc == RC_OK && access(path, F_OK) != 0) {
+    if (rc == RC_OK) {
+        rc = site_look(path, &there, err);
+    }
+    if (rc == RC_OK && !there) {
         return error_set(err, RC_STATE,
                          "no coordinator is trusted yet; run `wardround-agent trust %s CARD` with "
                          "the coordinator's card",
@@ -308,8 +353,12 @@ enum rc site_coordinator(const char *folder, struct seal_card *out, struct error
 enum rc site_keys(const char *folder, struct seal_keys **out, struct error *err)
 {
     char path[SITE_PATH_MAX];
-    const enum rc rc = site_path(folder, "keys/site.key", path, err);
-    if (rc == RC_OK && access(path, F_OK) != 0) {
+    bool there = false;
+    enum rc rc = site_path(folder, "keys/site.key", path, err);
+    if (rc == RC_OK) {
+        rc = site_look(path, &there, err);
+    }
+    if (rc == RC_OK && !there) {
         return error_set(err, RC_STATE,
                          "this site has no keys yet; run `wardround-agent init %s` first", folder);
     }

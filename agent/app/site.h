@@ -13,6 +13,7 @@
 #ifndef AGENT_APP_SITE_H
 #define AGENT_APP_SITE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent/consent/consent.h"
@@ -50,6 +51,10 @@ void site_release(struct site *s);
 
 /** folder/name. @retval RC_LIMIT too long */
 RC site_path(const char *folder, const char *name, char path[SITE_PATH_MAX], struct error *err);
+
+/** Is a file there? One that this user may not read is a failure of its own, and not an absent one.
+ *  @retval RC_AUTH it, or a folder above it, may not be read; says by whom */
+RC site_look(const char *path, bool *there, struct error *err);
 
 /** One agent a folder. *fd is held until the process ends. @retval RC_STATE another one runs (its
  *  process number) */

@@ -4,7 +4,6 @@
  * so a withdrawal that was cut off is finished by the next.
  */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "agent/app/people.h"
 #include "agent/app/report.h"
@@ -19,11 +18,19 @@ static enum rc end_in_ledger(const struct words *w, const struct hash *study,
     struct ledger *ledger = NULL;
     char path[SITE_PATH_MAX];
     char cohort[SITE_PATH_MAX];
+    bool has_ledger = true;
+    bool has_cohort = true;
     enum rc rc = site_path(w->folder, "ledger.db", path, err);
     if (rc == RC_OK) {
         rc = site_path(w->folder, "site.db", cohort, err);
     }
-    if (rc == RC_OK && access(path, F_OK) != 0 && access(cohort, F_OK) != 0) {
+    if (rc == RC_OK) {
+        rc = site_look(path, &has_ledger, err);
+    }
+    if (rc == RC_OK) {
+        rc = site_look(cohort, &has_cohort, err);
+    }
+    if (rc == RC_OK && !has_ledger && !has_cohort) {
         return RC_OK; /* nothing was ever imported, hence nothing joined */
     }
     if (rc == RC_OK) {
@@ -82,6 +89,7 @@ enum rc command_withdraw(const struct words *w, bool *yes, struct config_issues 
     struct hash study;
     char by[CONSENT_BY_MAX];
     char path[SITE_PATH_MAX];
+    bool there = false;
 
     *yes = true;
     people_name(by, sizeof by);
@@ -90,7 +98,10 @@ enum rc command_withdraw(const struct words *w, bool *yes, struct config_issues 
     if (rc == RC_OK) {
         rc = site_path(w->folder, "consent.db", path, err);
     }
-    if (rc == RC_OK && access(path, F_OK) != 0) {
+    if (rc == RC_OK) {
+        rc = site_look(path, &there, err);
+    }
+    if (rc == RC_OK && !there) {
         rc = error_set(err, RC_INVALID,
                        "no study was ever offered to '%s': nothing to withdraw from", w->folder);
     }
