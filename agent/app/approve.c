@@ -28,13 +28,21 @@ static void list_row(void *ctx, const struct consent_row *row)
     struct listing *l = ctx;
     char hex[HASH_HEX];
     char day[PEOPLE_DAY];
+    const bool ended = row->ended_ms != 0;
+    const char *state = !ended ? consent_state_name(row->state) : row->done ? "finished" : "failed";
     hash_hex(&row->study, hex);
-    people_day(row->state == CONSENT_OFFERED ? row->offered_ms : row->decided_ms, day);
+    people_day(ended                           ? row->ended_ms
+               : row->state == CONSENT_OFFERED ? row->offered_ms
+                                               : row->decided_ms,
+               day);
     l->n++;
-    l->n_waiting += row->state == CONSENT_OFFERED;
+    l->n_waiting += row->state == CONSENT_OFFERED && !ended;
     if (l->rows == NULL) {
-        (void)printf("%-20s %.12s  of %s  %s since %s%s%s\n", row->name, hex, row->coordinator,
-                     consent_state_name(row->state), day, row->by[0] != '\0' ? " by " : "",
+        (void)printf("%-20s %.12s  of %s  %s %s %s%s%s\n", row->name, hex, row->coordinator, state,
+                     ended ? "on" : "since", day,
+                     row->by[0] == '\0' ? ""
+                     : ended            ? ", approved by "
+                                        : " by ",
                      row->by);
         return;
     }
@@ -42,11 +50,12 @@ static void list_row(void *ctx, const struct consent_row *row)
     (void)json_object_set_new(o, "study", json_string(row->name));
     (void)json_object_set_new(o, "hash", json_string(hex));
     (void)json_object_set_new(o, "coordinator", json_string(row->coordinator));
-    (void)json_object_set_new(o, "state", json_string(consent_state_name(row->state)));
+    (void)json_object_set_new(o, "state", json_string(state));
     (void)json_object_set_new(o, "by", json_string(row->by));
     (void)json_object_set_new(o, "reason", json_string(row->reason));
     (void)json_object_set_new(o, "offered_ms", json_integer((json_int_t)row->offered_ms));
     (void)json_object_set_new(o, "decided_ms", json_integer((json_int_t)row->decided_ms));
+    (void)json_object_set_new(o, "ended_ms", json_integer((json_int_t)row->ended_ms));
     (void)json_array_append_new(l->rows, o);
 }
 
@@ -79,7 +88,7 @@ struct wanted {
     const char *word;
     size_t n;
     struct hash study;
-    enum consent_state state;
+    bool over; /* withdrawn or ended */
 };
 
 /* As consent_decide will find it: the name, or the first digits of the hash. */
@@ -92,7 +101,7 @@ static void find_row(void *ctx, const struct consent_row *row)
     if (strcmp(row->name, x->word) == 0 || (n >= 8 && strncmp(hex, x->word, n) == 0)) {
         x->n++;
         x->study = row->study;
-        x->state = row->state;
+        x->over = row->state == CONSENT_WITHDRAWN || row->ended_ms != 0;
     }
 }
 
@@ -263,9 +272,9 @@ enum rc command_approve(const struct words *w, bool *yes, struct config_issues *
     if (rc == RC_OK) {
         rc = consent_each(consent, find_row, &x, err);
     }
-    if (rc == RC_OK && x.n == 1 && x.state != CONSENT_WITHDRAWN) {
+    if (rc == RC_OK && x.n == 1 && !x.over) {
         rc = approve(w, &site, consent, &x.study, yes, err);
-    } else if (rc == RC_OK) { /* has the sentence for none, for several, and for withdrawn */
+    } else if (rc == RC_OK) { /* has the sentence for none, for several, for withdrawn and ended */
         rc = consent_decide(consent, w->arg, CONSENT_APPROVED, "nobody", 0, &study, err);
     }
 out:

@@ -136,7 +136,7 @@ static void check_ledger(struct checks *c, const struct site *site)
 static void count_waiting(void *ctx, const struct consent_row *row)
 {
     size_t *n = ctx;
-    *n += row->state == CONSENT_OFFERED;
+    *n += row->state == CONSENT_OFFERED && row->ended_ms == 0;
 }
 
 static void check_consent(struct checks *c, const struct site *site)

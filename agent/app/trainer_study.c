@@ -350,6 +350,10 @@ enum rc study_ended(struct trainer *t, const struct wire_message *m, struct erro
     if (rc != RC_OK && rc != RC_STATE) {
         return error_set(err, rc, "%s", why.text);
     }
+    rc = consent_end(t->consent, &m->study, m->done, clock_wall_ms(), err);
+    if (rc != RC_OK) {
+        return rc;
+    }
     round_release(t);
     if (!t->study.known || !hash_equal(&m->study, &t->study.agreement.study_hash)) {
         rc = load_agreement(t, &m->study, &why);

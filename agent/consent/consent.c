@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/store/store.h"
 
@@ -37,6 +38,9 @@ static const char *const migration[] = {
     " BEGIN SELECT RAISE(ABORT, 'withdrawn is final'); END;"
     "CREATE TRIGGER nothing_is_forgotten BEFORE DELETE ON study"
     " BEGIN SELECT RAISE(ABORT, 'a study is not forgotten'); END;",
+    /* How it ended, if it did: 0 is not yet. */
+    "ALTER TABLE study ADD COLUMN ended_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE study ADD COLUMN done INTEGER NOT NULL DEFAULT 0 CHECK (done IN (0, 1));",
 };
 static_assert(CONSENT_OFFERED == 1 && CONSENT_APPROVED == 2 && CONSENT_WITHDRAWN == 3,
               "numbers in the file");
@@ -48,18 +52,20 @@ const struct store_kind consent_store_kind = {
     .migration = migration,
 };
 
-enum { SQL_ADD, SQL_BY_HASH, SQL_BY_NAME, SQL_DECIDE, SQL_ALL, SQL_COUNT };
+enum { SQL_ADD, SQL_BY_HASH, SQL_BY_NAME, SQL_DECIDE, SQL_END, SQL_ALL, SQL_COUNT };
 
 static const char *const sql[SQL_COUNT] = {
     [SQL_ADD] = "INSERT INTO study (hash, name, coordinator, document, offered_ms, state,"
                 " decided_by, decided_ms, reason) VALUES (?, ?, ?, ?, ?, 1, '', 0, '')",
-    [SQL_BY_HASH] = "SELECT state, name, reason FROM study WHERE hash = ?",
+    [SQL_BY_HASH] = "SELECT state, name, reason, ended_ms FROM study WHERE hash = ?",
     [SQL_BY_NAME] = "SELECT state, hash FROM study"
                     " WHERE name = ? OR (length(?) >= 8 AND instr(lower(hex(hash)), lower(?)) = 1)",
     [SQL_DECIDE] = "UPDATE study SET state = ?, decided_by = ?, decided_ms = ?, reason = ?"
                    " WHERE hash = ?",
+    [SQL_END] = "UPDATE study SET ended_ms = ?, done = ?"
+                " WHERE hash = ? AND state <> 3 AND ended_ms = 0",
     [SQL_ALL] = "SELECT hash, name, coordinator, document, offered_ms, state, decided_by,"
-                " decided_ms, reason FROM study ORDER BY arrival",
+                " decided_ms, reason, ended_ms, done FROM study ORDER BY arrival",
 };
 
 struct consent {
@@ -141,6 +147,7 @@ static RC find(struct consent *c, const struct hash *study, struct consent_row *
         rc = state_at(st, 0, &r.state, err);
         copy_text(r.name, sizeof r.name, statement_text(st, 1));
         copy_text(r.reason, sizeof r.reason, statement_text(st, 2));
+        r.ended_ms = statement_i64(st, 3);
         statement_reset(st);
     }
     if (rc == RC_OK) {
@@ -184,6 +191,8 @@ static RC row_at(struct statement *st, struct consent_row *r, struct error *err)
     copy_text(r->by, sizeof r->by, statement_text(st, 6));
     r->decided_ms = statement_i64(st, 7);
     copy_text(r->reason, sizeof r->reason, statement_text(st, 8));
+    r->ended_ms = statement_i64(st, 9);
+    r->done = statement_i64(st, 10) != 0;
     return rc;
 }
 
@@ -204,6 +213,31 @@ enum rc consent_each(struct consent *c, void (*each)(void *ctx, const struct con
         rc = statement_step(st, &row, err);
     }
     return rc;
+}
+
+/* ---- ending ---------------------------------------------------------------------------------- */
+
+enum rc consent_end(struct consent *c, const struct hash *study, bool done, int64_t now_ms,
+                    struct error *err)
+{
+    struct statement *st = c->st[SQL_END];
+    statement_bind_i64(st, now_ms);
+    statement_bind_i64(st, done);
+    statement_bind_blob(st, study->b, sizeof study->b);
+    return statement_run(st, err);
+}
+
+/* @param left what a person wanted of it */
+static RC say_ended(const struct consent_row *r, const char *left, struct error *err)
+{
+    char day[32] = "";
+    const time_t at = (time_t)(r->ended_ms / 1000);
+    struct tm tm = {0};
+    if (gmtime_r(&at, &tm) == NULL || strftime(day, sizeof day, "%Y-%m-%d", &tm) == 0) {
+        day[0] = '\0';
+    }
+    return error_set(err, RC_STATE, "study '%s' has ended here on %s; nothing is left %s", r->name,
+                     day, left);
 }
 
 /* ---- deciding -------------------------------------------------------------------------------- */
@@ -256,6 +290,8 @@ enum rc consent_offer(struct consent *c, const struct hash *study, const char *n
         if (strcmp(known.name, name) != 0) {
             rc = error_set(err, RC_STATE, "this study is known here as '%s', not as '%.63s'",
                            known.name, name);
+        } else if (known.ended_ms != 0) {
+            rc = say_ended(&known, "to take part in", err);
         }
         goto out;
     }
@@ -279,7 +315,7 @@ struct waiting {
 static void note_waiting(void *ctx, const struct consent_row *row)
 {
     struct waiting *w = ctx;
-    if (row->state != CONSENT_OFFERED) {
+    if (row->state != CONSENT_OFFERED || row->ended_ms != 0) {
         return;
     }
     w->n++;
@@ -361,10 +397,18 @@ static RC decide(struct consent *c, const char *name, enum consent_state decisio
 
     enum consent_state state = CONSENT_UNKNOWN;
     struct hash found = {{0}};
+    struct consent_row known = {0};
 
     enum rc rc = store_begin(c->store, err);
     if (rc == RC_OK) {
         rc = find_by_name(c, name, &state, &found, err);
+    }
+    if (rc == RC_OK) {
+        rc = find(c, &found, &known, err);
+    }
+    if (rc == RC_OK && known.ended_ms != 0) {
+        rc = say_ended(&known, decision == CONSENT_APPROVED ? "to approve" : "to withdraw from",
+                       err);
     }
     if (rc == RC_OK && state == CONSENT_WITHDRAWN && decision == CONSENT_APPROVED) {
         rc = error_set(err, RC_STATE,

@@ -207,6 +207,53 @@ static void who_decided_first_stands(void **state)
     consent_close(&c);
 }
 
+static void listed_ended(void *ctx, const struct consent_row *row)
+{
+    char *to = ctx;
+    const size_t used = strlen(to);
+    (void)snprintf(to + used, 512 - used, "%s %lld %d;", row->name, (long long)row->ended_ms,
+                   row->done);
+}
+
+static void a_study_that_has_ended_is_not_decided_about_any_more(void **state)
+{
+    (void)state;
+    struct consent *c = opened();
+    struct error err = {0};
+    const struct hash done = hash(0xab, 1);
+    const struct hash failed = hash(0xcd, 1);
+    const struct hash left = hash(0xef, 1);
+    const struct hash never = hash(0x11, 1);
+    const int64_t end_ms = INT64_C(1764201234567); /* 2025-11-26 */
+    char all[512] = "";
+    assert_int_equal(offer(c, &done, "done", &err), RC_OK);
+    assert_int_equal(offer(c, &failed, "failed", &err), RC_OK);
+    assert_int_equal(offer(c, &left, "left", &err), RC_OK);
+    assert_int_equal(decide(c, "done", CONSENT_APPROVED, &err), RC_OK);
+    assert_int_equal(decide(c, "left", CONSENT_WITHDRAWN, &err), RC_OK);
+    assert_int_equal(consent_end(c, &done, true, end_ms, &err), RC_OK);
+    assert_int_equal(consent_end(c, &done, false, end_ms + 1, &err), RC_OK); /* again */
+    assert_int_equal(consent_end(c, &failed, false, end_ms, &err), RC_OK);
+    assert_int_equal(consent_end(c, &left, true, end_ms, &err), RC_OK);
+    assert_int_equal(consent_end(c, &never, true, end_ms, &err), RC_OK);
+    assert_int_equal(consent_each(c, listed_ended, all, &err), RC_OK);
+    assert_string_equal(all, "done 1764201234567 1;failed 1764201234567 0;left 0 0;");
+
+    assert_int_equal(decide(c, "done", CONSENT_APPROVED, &err), RC_STATE);
+    assert_string_equal(err.text,
+                        "study 'done' has ended here on 2025-11-26; nothing is left to approve");
+    assert_int_equal(decide(c, "failed", CONSENT_WITHDRAWN, &err), RC_STATE);
+    assert_string_equal(
+        err.text, "study 'failed' has ended here on 2025-11-26; nothing is left to withdraw from");
+    assert_int_equal(offer(c, &done, "done", &err), RC_STATE);
+    assert_int_equal(state_of(c, &done), CONSENT_APPROVED);
+    assert_int_equal(state_of(c, &failed), CONSENT_OFFERED);
+    assert_int_equal(decide(c, "left", CONSENT_WITHDRAWN, &err), RC_OK); /* said before */
+    assert_int_equal(decide(c, "nobody", CONSENT_APPROVED, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "none waits"));
+    consent_close(&c);
+}
+
 static void a_reason_is_kept_for_the_coordinator(void **state)
 {
     (void)state;
@@ -367,6 +414,7 @@ int main(void)
         WITH_FOLDER(a_name_belongs_to_one_document),
         WITH_FOLDER(withdrawn_is_final),
         WITH_FOLDER(who_decided_first_stands),
+        WITH_FOLDER(a_study_that_has_ended_is_not_decided_about_any_more),
         WITH_FOLDER(a_reason_is_kept_for_the_coordinator),
         WITH_FOLDER(a_hash_may_be_shortened_while_it_fits_one_study),
         WITH_FOLDER(a_name_made_of_another_studys_digits_fits_two),

@@ -323,6 +323,27 @@ static void a_study_on_other_features_waits_and_says_which(void **state)
     ends_well(1, "none");
 }
 
+static void a_study_that_has_ended_is_neither_approved_nor_withdrawn_from(void **state)
+{
+    (void)state;
+    join();
+    fake_whole_round(&hub, 1);
+    fake_say(&hub, WIRE_DONE, 0, "stopped by its people");
+    (void)fake_hear(&hub, WIRE_GOODBYE);
+    assert_int_equal(agent_command(&north, "approve", "trial", (char *)NULL), 1);
+    assert_int_equal(agent_logged(&north, "study 'trial' has ended here on ",
+                                  "; nothing is left to approve"),
+                     1);
+    assert_int_equal(agent_command(&north, "withdraw", "trial", (char *)NULL), 1);
+    assert_int_equal(agent_logged(&north, "study 'trial' has ended here on ",
+                                  "; nothing is left to withdraw from"),
+                     1);
+    assert_int_equal(agent_command(&north, "approve", (char *)NULL), 0);
+    assert_true(agent_said(&north, " failed on "));
+    it_has_refused("none");
+    assert_int_equal(agent_logged(&north, "study_withdrawn", ""), 0);
+}
+
 /* ---- tensors --------------------------------------------------------------------------------- */
 
 static void chunks_that_are_not_the_next_ones_are_refused(void **state)
@@ -428,6 +449,7 @@ int main(void)
         SENTENCE(check_beside_a_running_agent_says_when_the_coordinator_was_heard_of),
         SENTENCE(a_study_that_cannot_be_verified_is_refused_and_taken_up_when_it_can),
         SENTENCE(a_study_on_other_features_waits_and_says_which),
+        SENTENCE(a_study_that_has_ended_is_neither_approved_nor_withdrawn_from),
         SENTENCE(chunks_that_are_not_the_next_ones_are_refused),
         SENTENCE(a_model_with_other_bytes_is_fetched_again),
         SENTENCE(a_model_of_another_size_is_not_even_fetched),
