@@ -263,7 +263,7 @@ enum rc command_approve(const struct words *w, bool *yes, struct config_issues *
     *yes = true;
     enum rc rc = site_open(w->folder, &site, issues, err);
     if (rc == RC_OK) {
-        rc = site_consent(&site, &consent, err);
+        rc = site_consent(site.folder, &consent, err);
     }
     if (rc == RC_OK && w->arg == NULL) {
         rc = list(w, consent, err);

@@ -144,17 +144,19 @@ static void check_consent(struct checks *c, const struct site *site)
     struct error err = {0};
     struct consent *consent = NULL;
     size_t waiting = 0;
-    enum rc rc = site_consent(site, &consent, &err);
+    enum rc rc = site_consent(site->folder, &consent, &err);
     if (rc == RC_OK) {
         rc = consent_each(consent, count_waiting, &waiting, &err);
     }
     consent_close(&consent);
     if (rc != RC_OK) {
-        check_line(c, "consent", false, "restore it from a backup", "%s", err.text);
+        check_line(c, "consent", false, rc == RC_FORMAT ? "restore it from a backup" : NULL, "%s",
+                   err.text);
     } else {
         check_line(c, "consent", true,
                    waiting > 0 ? "`wardround-agent approve` shows what waits" : NULL,
-                   "%zu studies wait for approval", waiting);
+                   waiting == 1 ? "%zu study waits for approval" : "%zu studies wait for approval",
+                   waiting);
     }
 }
 

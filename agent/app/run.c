@@ -55,6 +55,7 @@ static enum rc look(const struct words *w, struct config_issues *issues, struct 
     struct seal_keys *keys = NULL;
     struct dataset *data = NULL;
     struct ledger *ledger = NULL;
+    struct consent *consent = NULL;
     enum rc rc = site_open(w->folder, &site, issues, err);
     if (rc == RC_OK) {
         rc = site_keys(w->folder, &keys, err);
@@ -71,6 +72,10 @@ static enum rc look(const struct words *w, struct config_issues *issues, struct 
         rc = site_ledger(&site, &ledger, err);
     }
     ledger_close(&ledger);
+    if (rc == RC_OK) {
+        rc = site_consent(w->folder, &consent, err);
+    }
+    consent_close(&consent);
     site_release(&site);
     static const char *const folders[] = {"gateway", "models", "studies"};
     for (size_t i = 0; rc == RC_OK && i < sizeof folders / sizeof folders[0]; i++) {

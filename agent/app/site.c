@@ -312,10 +312,50 @@ enum rc site_ledger_first(const struct site *s, struct ledger **out, struct erro
     return rc;
 }
 
-enum rc site_consent(const struct site *s, struct consent **out, struct error *err)
+/*
+ * The consent file is made when it is first asked for. Once a study was joined, a folder without it has
+ * lost it: an empty new one would forget who withdrew from what.
+ */
+enum rc site_may_lack_consent(const char *folder, struct error *err)
+{
+    /* The policy is not asked: a broken site.yaml must not keep a hospital in a study. */
+    static const struct ledger_policy any = {.max_delta_per_study = 1e-3};
+    char ledger_path[SITE_PATH_MAX];
+    struct ledger *ledger = NULL;
+    size_t n = 0;
+    bool there = false;
+    enum rc rc = site_path(folder, "ledger.db", ledger_path, err);
+    if (rc == RC_OK) {
+        rc = site_look(ledger_path, &there, err);
+    }
+    if (rc != RC_OK || !there) {
+        return rc;
+    }
+    rc = ledger_open(ledger_path, &any, &ledger, err);
+    if (rc == RC_OK) {
+        rc = ledger_joined(ledger, &n, err);
+    }
+    ledger_close(&ledger);
+    if (rc == RC_OK && n > 0) {
+        rc = error_set(err, RC_STATE,
+                       "'%s/consent.db' is gone, and the ledger has joined studies: who approved "
+                       "them, and who withdrew, is forgotten without it; restore it from a backup",
+                       folder);
+    }
+    return rc;
+}
+
+enum rc site_consent(const char *folder, struct consent **out, struct error *err)
 {
     char path[SITE_PATH_MAX];
-    const enum rc rc = site_path(s->folder, "consent.db", path, err);
+    bool there = false;
+    enum rc rc = site_path(folder, "consent.db", path, err);
+    if (rc == RC_OK) {
+        rc = site_look(path, &there, err);
+    }
+    if (rc == RC_OK && !there) {
+        rc = site_may_lack_consent(folder, err);
+    }
     return rc == RC_OK ? consent_open(path, out, err) : rc;
 }
 

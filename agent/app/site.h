@@ -66,7 +66,10 @@ RC site_dataset(const struct site *s, struct dataset **out, struct error *err);
 RC site_ledger(const struct site *s, struct ledger **out, struct error *err);
 /** For the first import alone: makes the ledger where neither it nor a cohort is there yet. */
 RC site_ledger_first(const struct site *s, struct ledger **out, struct error *err);
-RC site_consent(const struct site *s, struct consent **out, struct error *err);
+/** For a folder without consent.db. @retval RC_STATE studies were joined: it was there, and is lost */
+RC site_may_lack_consent(const char *folder, struct error *err);
+/** Who approved what; made where it is missing and nothing was joined yet. @retval RC_STATE gone */
+RC site_consent(const char *folder, struct consent **out, struct error *err);
 /** The trusted coordinator's card. @retval RC_STATE none: run trust first */
 RC site_coordinator(const char *folder, struct seal_card *out, struct error *err);
 /** Our own keys and card. @retval RC_STATE none: run init first; RC_AUTH as seal_keys_open */

@@ -43,7 +43,7 @@ enum rc trainer_reopen(struct trainer *t, struct error *err)
         rc = site_ledger(&fresh.site, &fresh.ledger, err);
     }
     if (rc == RC_OK) {
-        rc = site_consent(&fresh.site, &fresh.consent, err);
+        rc = site_consent(t->folder, &fresh.consent, err);
     }
     if (rc != RC_OK) {
         close_all(&fresh);

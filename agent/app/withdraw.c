@@ -84,7 +84,6 @@ static enum rc check_reason(const char *reason, struct error *err)
 enum rc command_withdraw(const struct words *w, bool *yes, struct config_issues *issues,
                          struct error *err)
 {
-    struct site folder = {0};
     struct consent *consent = NULL;
     struct hash study;
     char by[CONSENT_BY_MAX];
@@ -102,12 +101,15 @@ enum rc command_withdraw(const struct words *w, bool *yes, struct config_issues 
         rc = site_look(path, &there, err);
     }
     if (rc == RC_OK && !there) {
-        rc = error_set(err, RC_INVALID,
-                       "no study was ever offered to '%s': nothing to withdraw from", w->folder);
+        rc = site_may_lack_consent(w->folder, err);
+        if (rc == RC_OK) {
+            rc =
+                error_set(err, RC_INVALID,
+                          "no study was ever offered to '%s': nothing to withdraw from", w->folder);
+        }
     }
     if (rc == RC_OK) { /* a broken site.yaml must not keep a hospital in a study */
-        (void)snprintf(folder.folder, sizeof folder.folder, "%s", w->folder);
-        rc = site_consent(&folder, &consent, err);
+        rc = site_consent(w->folder, &consent, err);
     }
     if (rc == RC_OK) {
         rc = consent_withdraw(consent, w->arg, by, reason, clock_wall_ms(), &study, err);

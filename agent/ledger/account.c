@@ -93,28 +93,39 @@ static struct mechanism account_at(struct statement *st, enum ledger_share share
     return m;
 }
 
-enum rc ledger_compose(struct ledger *l, const struct ledger_plan *self, enum ledger_share share,
-                       double delta, double *out, struct error *err)
+enum rc ledger_joined(struct ledger *l, size_t *n, struct error *err)
 {
     struct statement *st = l->st[LEDGER_COUNT_STUDIES];
-    struct mechanism *m;
-    size_t n = 0;
-    size_t room;
     bool row = false;
-
-    enum rc rc = statement_step(st, &row, err);
+    const enum rc rc = statement_step(st, &row, err);
     if (rc != RC_OK) {
         return rc;
     }
     assert(row);
-    room = (size_t)statement_i64(st, 0) + 1;
+    *n = (size_t)statement_i64(st, 0);
     statement_reset(st);
+    return RC_OK;
+}
+
+enum rc ledger_compose(struct ledger *l, const struct ledger_plan *self, enum ledger_share share,
+                       double delta, double *out, struct error *err)
+{
+    struct statement *st = l->st[LEDGER_ACCOUNTS];
+    struct mechanism *m;
+    size_t n = 0;
+    size_t room = 0;
+    bool row = false;
+
+    enum rc rc = ledger_joined(l, &room, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    room++;
     rc = ledger_room(&l->accounts, arena_cost(room, sizeof *m), err);
     if (rc != RC_OK) {
         return rc;
     }
     m = arena_take(&l->accounts, room, sizeof *m);
-    st = l->st[LEDGER_ACCOUNTS];
     for (;;) {
         rc = statement_step(st, &row, err);
         if (rc != RC_OK || !row) {

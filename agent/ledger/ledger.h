@@ -142,6 +142,9 @@ RC ledger_stored(struct ledger *l, const struct hash *study, uint64_t round, boo
 RC ledger_site_state(struct ledger *l, const struct hash *study, uint64_t *round,
                      const void **state, size_t *n, struct error *err);
 
+/** How many studies were ever joined. */
+RC ledger_joined(struct ledger *l, size_t *n, struct error *err);
+
 /** Epsilon at delta of everything spent, or of one study (study != NULL; 0 if never joined).
  *  @retval RC_INVALID delta not in (0, 1) */
 RC ledger_epsilon(struct ledger *l, const struct hash *study, double delta, double *out,

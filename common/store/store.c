@@ -54,11 +54,23 @@ static bool disk_is_full(struct store *s)
            ((answer & 0xff) == SQLITE_IOERR && sqlite3_system_errno(s->db) == ENOSPC);
 }
 
+/* What people can mend, behind SQLite's own words. */
+static const char *mend_of(struct store *s, int answer)
+{
+    if (disk_is_full(s)) {
+        return "; make room on its disk";
+    }
+    const int primary = answer & 0xff;
+    return primary == SQLITE_READONLY || primary == SQLITE_CANTOPEN
+               ? "; its folder and disk must be writable: run this as the user that owns the folder"
+               : "";
+}
+
 /* SQLite's messages name tables, columns and checks, never the values refused. */
 static RC refused(struct store *s, int answer, const char *doing, struct error *err)
 {
     return error_set(err, kind_of(answer), "%s: %s: %s%s", s->what, doing, sqlite3_errmsg(s->db),
-                     disk_is_full(s) ? "; make room on its disk" : "");
+                     mend_of(s, answer));
 }
 
 static RC run_sql(struct store *s, const char *sql, const char *doing, struct error *err)
@@ -163,7 +175,11 @@ static RC touch(const char *path, struct error *err)
 {
     const int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 && (errno != EEXIST || access(path, R_OK | W_OK) != 0)) {
-        return error_set(err, RC_IO, "cannot open '%s': %s", path, strerror(errno));
+        const bool closed = errno == EACCES || errno == EPERM || errno == EROFS;
+        return error_set(err, RC_IO, "cannot open '%s': %s%s", path, strerror(errno),
+                         closed ? "; it and its folder must be writable: run this as the user that "
+                                  "owns the folder"
+                                : "");
     }
     if (fd >= 0) {
         (void)close(fd);
