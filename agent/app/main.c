@@ -10,6 +10,7 @@
 
 #include <argp.h>
 
+#include "agent/app/site.h"
 #include "agent/app/words.h"
 
 enum { EXIT_WRONG_USE = 2 };
@@ -51,10 +52,12 @@ static const struct command {
     agent_command *run;
     enum third third;
     unsigned options;
+    unsigned needs; /* of them */
     const char *usage;
     const char *doc;
 } commands[] = {
-    {"init", command_init, NO_WORD, TAKES(OPT_NAME) | TAKES(OPT_JSON), "init SITE_DIR --name NAME",
+    {"init", command_init, NO_WORD, TAKES(OPT_NAME) | TAKES(OPT_JSON), 0,
+     "init SITE_DIR --name NAME",
      "Make the folder, this hospital's keys and its card, and site.yaml and cohort.yaml to fill in "
      "where they are absent. Repeated, it says what is there and changes nothing.\v"
      "Examples:\n"
@@ -63,7 +66,7 @@ static const struct command {
      "\n"
      "Then send NAME.card to the coordinator and tell its fingerprint by telephone."},
     {"trust", command_trust, MUST_WORD, TAKES(OPT_FINGERPRINT) | TAKES(OPT_PEER) | TAKES(OPT_JSON),
-     "trust SITE_DIR CARD",
+     0, "trust SITE_DIR CARD",
      "Trust the coordinator with this card, or with --peer another hospital. The fingerprint comes "
      "from its owner by telephone; without --fingerprint you are asked for it.\v"
      "Examples:\n"
@@ -71,7 +74,7 @@ static const struct command {
      "  wardround-agent trust /srv/wardround coordinator.card \\\n"
      "      --fingerprint 12345-67890-12345-67890-12345-67890-12345-67890\n"
      "  wardround-agent trust /srv/wardround basel.card --peer"},
-    {"check", command_check, NO_WORD, TAKES(OPT_JSON), "check SITE_DIR",
+    {"check", command_check, NO_WORD, TAKES(OPT_JSON), 0, "check SITE_DIR",
      "Before the agent runs: configuration, keys and permissions, cohort, ledger, disk, sandbox, "
      "and whether the coordinator answers and is the one that is trusted. Each line is PASS or "
      "FAIL "
@@ -79,12 +82,12 @@ static const struct command {
      "Examples:\n"
      "  wardround-agent check /srv/wardround\n"
      "  wardround-agent check /srv/wardround --json"},
-    {"import", command_import, NO_WORD, TAKES(OPT_JSON), "import SITE_DIR",
+    {"import", command_import, NO_WORD, TAKES(OPT_JSON), 0, "import SITE_DIR",
      "Check every cell of the cohort; all of it, or nothing, goes into site.db.\v"
      "Examples:\n"
      "  wardround-agent import configs/sites/example\n"
      "  wardround-agent import configs/sites/example --json"},
-    {"approve", command_approve, MAY_WORD, TAKES(OPT_JSON), "approve SITE_DIR [STUDY]",
+    {"approve", command_approve, MAY_WORD, TAKES(OPT_JSON), 0, "approve SITE_DIR [STUDY]",
      "Consent to a study that the coordinator has offered, by its name or the first 8 digits of "
      "its "
      "hash. Without STUDY: what waits for approval. Approved or not, the policy in site.yaml has "
@@ -93,42 +96,45 @@ static const struct command {
      "Examples:\n"
      "  wardround-agent approve /srv/wardround\n"
      "  wardround-agent approve /srv/wardround heart"},
-    {"run", command_run, NO_WORD, TAKES(OPT_ONCE), "run SITE_DIR",
+    {"run", command_run, NO_WORD, TAKES(OPT_ONCE), 0, "run SITE_DIR",
      "Take part: stay connected to the coordinator, train what is approved, until SIGTERM or "
      "SIGINT; then exit 0. With --once also when a study has ended: 0 if it was done, 1 if not; "
      "stopped before that it dies by the signal.\v"
      "Examples:\n"
      "  wardround-agent run /srv/wardround\n"
      "  wardround-agent run /srv/wardround --once"},
-    {"withdraw", command_withdraw, MUST_WORD, TAKES(OPT_REASON) | TAKES(OPT_JSON),
+    {"withdraw", command_withdraw, MUST_WORD, TAKES(OPT_REASON) | TAKES(OPT_JSON), 0,
      "withdraw SITE_DIR STUDY",
      "Take back the consent to a study, for good: nothing more is trained or sent for it, whether "
      "the agent runs or not. What was sent before stays sent and spent.\v"
      "Examples:\n"
      "  wardround-agent withdraw /srv/wardround heart\n"
-     "  wardround-agent withdraw /srv/wardround heart --reason \"the ethics board has asked us "
-     "to\""},
-    {"ledger", command_ledger, NO_WORD, TAKES(OPT_WHAT_IF) | TAKES(OPT_JSON), "ledger SITE_DIR",
+     "  wardround-agent withdraw /srv/wardround heart \\\n"
+     "      --reason \"the ethics board has asked us to\""},
+    {"ledger", command_ledger, NO_WORD, TAKES(OPT_WHAT_IF) | TAKES(OPT_JSON), 0, "ledger SITE_DIR",
      "What has been spent, and what is left.\v"
      "Examples:\n"
      "  wardround-agent ledger configs/sites/example --json\n"
-     "  wardround-agent ledger configs/sites/example --what-if configs/studies/example.yaml"},
-    {"what-if", command_what_if, MUST_WORD, TAKES(OPT_JSON), "what-if SITE_DIR STUDY.yaml",
+     "  wardround-agent ledger configs/sites/example \\\n"
+     "      --what-if configs/studies/example.yaml"},
+    {"what-if", command_what_if, MUST_WORD, TAKES(OPT_JSON), 0, "what-if SITE_DIR STUDY.yaml",
      "What a study would cost, and whether the policy allows it.\v"
      "Examples:\n"
      "  wardround-agent what-if configs/sites/example configs/studies/example.yaml"},
-    {"evaluate", command_evaluate, NO_WORD, TAKES(OPT_MODEL) | TAKES(OPT_JSON),
+    {"evaluate", command_evaluate, NO_WORD, TAKES(OPT_MODEL) | TAKES(OPT_JSON), TAKES(OPT_MODEL),
      "evaluate SITE_DIR --model FILE",
      "How good a finished model is on this hospital's own cohort: AUROC with its interval, AUPRC, "
      "calibration, sensitivity. The numbers stay here.\v"
      "Examples:\n"
-     "  wardround-agent evaluate /srv/wardround --model /srv/wardround/models/heart.safetensors"},
+     "  wardround-agent evaluate /srv/wardround \\\n"
+     "      --model /srv/wardround/models/heart.safetensors"},
     {"predict", command_predict, NO_WORD,
      TAKES(OPT_MODEL) | TAKES(OPT_INPUT) | TAKES(OPT_OUTPUT) | TAKES(OPT_JSON),
-     "predict SITE_DIR --model FILE --input CSV",
+     TAKES(OPT_MODEL) | TAKES(OPT_INPUT), "predict SITE_DIR --model FILE --input CSV",
      "Scores for new patients; values may be missing.\v"
      "Examples:\n"
-     "  wardround-agent predict /srv/wardround --model /srv/wardround/models/heart.safetensors \\\n"
+     "  wardround-agent predict /srv/wardround \\\n"
+     "      --model /srv/wardround/models/heart.safetensors \\\n"
      "      --input new.csv --output scores.csv"},
 };
 
@@ -165,6 +171,7 @@ static const char overview[] =
 struct parsing {
     const struct command *command;
     struct words *words;
+    unsigned given; /* options */
 };
 
 static error_t take_word(struct parsing *p, struct argp_state *state, char *word)
@@ -186,6 +193,31 @@ static error_t take_word(struct parsing *p, struct argp_state *state, char *word
     return 0;
 }
 
+/* A folder that does not say yet which hospital it is must be told. */
+static bool lacks_name(const struct words *w)
+{
+    char path[SITE_PATH_MAX];
+    struct error ignored = {0};
+    bool there = false;
+    return w->name == NULL && site_path(w->folder, "site.yaml", path, &ignored) == RC_OK &&
+           site_look(path, &there, &ignored) == RC_OK && !there;
+}
+
+static void check_options(const struct parsing *p, const struct argp_state *state)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const struct argp_option *o = &all_options[i];
+        if ((p->command->needs & TAKES(o->key) & ~p->given) != 0) {
+            argp_error(state, "%s needs --%s %s: %s", p->command->name, o->name,
+                       o->arg != NULL ? o->arg : "", o->doc);
+        }
+    }
+    if (p->command->run == command_init && lacks_name(p->words)) {
+        argp_error(state, "say this hospital's name: wardround-agent init %s --name NAME",
+                   p->words->folder);
+    }
+}
+
 static void check_words(const struct parsing *p, const struct argp_state *state)
 {
     const struct words *w = p->words;
@@ -193,12 +225,17 @@ static void check_words(const struct parsing *p, const struct argp_state *state)
         argp_error(state, "say what to do, such as: import SITE_DIR");
     } else if (w->folder == NULL || (w->arg == NULL && p->command->third == MUST_WORD)) {
         argp_error(state, "%s wants: %s", w->command, p->command->usage);
+    } else {
+        check_options(p, state);
     }
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct parsing *p = state->input;
+    if (key >= OPT_JSON && key < OPT_END) {
+        p->given |= TAKES(key);
+    }
     switch (key) {
     case OPT_JSON:
         p->words->json = true;
@@ -271,8 +308,21 @@ static void read_words(int argc, char **argv, struct parsing *p)
                               NULL,
                               NULL,
                               NULL};
+    argp_program_version = "wardround-agent " WARDROUND_VERSION;
     argp_err_exit_status = EXIT_WRONG_USE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, p);
+}
+
+/* An answer that was lost on its way (a full disk, a closed pipe) is no answer. */
+static RC flush_answer(struct error *err)
+{
+    const bool failed = ferror(stdout) != 0;
+    if (fflush(stdout) == 0 && !failed) {
+        return RC_OK;
+    }
+    return error_set(err, RC_IO,
+                     "the answer could not be written to stdout (%s): it is not complete",
+                     strerror(errno));
 }
 
 int main(int argc, char **argv)
@@ -281,11 +331,14 @@ int main(int argc, char **argv)
     struct words w = {0};
     struct error err = {0};
     bool yes = true;
-    struct parsing p = {find_command(argc, argv), &w};
+    struct parsing p = {.command = find_command(argc, argv), .words = &w};
     read_words(argc, argv, &p);
 
     assert(p.command != NULL); /* argp ends the program where there is none */
-    const enum rc rc = p.command->run(&w, &yes, &issues, &err);
+    enum rc rc = p.command->run(&w, &yes, &issues, &err);
+    if (rc == RC_OK) {
+        rc = flush_answer(&err);
+    }
     if (rc == RC_OK) {
         return yes ? EXIT_SUCCESS : EXIT_FAILURE;
     }

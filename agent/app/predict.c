@@ -149,14 +149,8 @@ enum rc command_predict(const struct words *w, bool *yes, struct config_issues *
                         struct error *err)
 {
     static struct prediction p; /* large: its warnings */
-    enum rc rc = RC_OK;
-
     *yes = true;
-    if (w->input == NULL) {
-        return error_set(err, RC_INVALID,
-                         "say which patients: --input CSV, a file written like the cohort's own");
-    }
-    rc = scorer_open(w->folder, w->model, &p.scorer, issues, err);
+    enum rc rc = scorer_open(w->folder, w->model, &p.scorer, issues, err);
     if (rc == RC_OK) {
         rc = cohort_read_rows(&p.scorer.site.schema, w->input, &p.rows, &p.found, issues, err);
     }

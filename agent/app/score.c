@@ -51,11 +51,6 @@ enum rc scorer_open(const char *folder, const char *model, struct scorer *out,
 {
     struct scorer s = {0};
 
-    if (model == NULL) {
-        return error_set(err, RC_INVALID,
-                         "say which model: --model FILE, such as '%.150s/models/STUDY.safetensors'",
-                         folder);
-    }
     enum rc rc = site_open(folder, &s.site, issues, err);
     if (rc == RC_OK) {
         rc = checkpoint_read(model, &s.model, err);

@@ -32,7 +32,6 @@ struct scorer {
 /**
  * Opens the folder and the model file, checks that the model reads what this site has, and asks the
  * ledger for this site's own part. Warnings go to stderr.
- * @param model NULL: wrong use, said so
  * @retval RC_INVALID the model does not fit, and why; others as site_open, checkpoint_read
  */
 RC scorer_open(const char *folder, const char *model, struct scorer *out,

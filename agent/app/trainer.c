@@ -235,8 +235,11 @@ enum process_end trainer_main(const struct process_params *p)
     while (rc == RC_OK) {
         rc = one_turn(t, &err);
     }
-    log_event(gateway_is_gone(t) ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "trainer_stopped",
-              "reason=\"%s\" refused=\"%s\"", err.text, refusals_text(&t->refusals, refused));
+    if (!gateway_is_gone(t)) {
+        log_event(LOG_LEVEL_ERROR, "trainer_failed", "reason=\"%s\"", err.text);
+    }
+    log_event(LOG_LEVEL_INFO, "trainer_stopped", "refused=\"%s\"",
+              refusals_text(&t->refusals, refused));
     stop(t);
     free(t);
     log_identity(NULL);
