@@ -151,36 +151,45 @@ enum rc ledger_compose(struct ledger *l, const struct ledger_plan *self, enum le
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-/* What the policy objects to first. */
-enum objection { NONE, ENDED, COHORT, SITES, COLLUDING, DELTA, PER_STUDY, TOTAL };
+/* What the policy objects to, as bits: a person mends all of it in one go. */
+enum objection {
+    ENDED = 1 << 0,
+    COHORT = 1 << 1,
+    SITES = 1 << 2,
+    COLLUDING = 1 << 3,
+    DELTA = 1 << 4,
+    PER_STUDY = 1 << 5,
+    TOTAL = 1 << 6
+};
 
-static enum objection object(const struct ledger_policy *may, const struct ledger_plan *p,
-                             bool cohort_too_small, const struct ledger_forecast *f)
+static unsigned object(const struct ledger_policy *may, const struct ledger_plan *p,
+                       bool cohort_too_small, const struct ledger_forecast *f)
 {
+    unsigned all = 0;
     if (p->ended) {
-        return ENDED;
+        return ENDED; /* nothing mends that */
     }
     if (cohort_too_small) {
-        return COHORT;
+        all |= COHORT;
     }
     if (p->min_sites < may->min_sites) {
-        return SITES;
+        all |= SITES;
     }
     if (p->max_colluding < may->max_colluding) {
-        return COLLUDING;
+        all |= COLLUDING;
     }
     /* Without noise delta means nothing: epsilon is infinite and is what must be allowed. */
     if (p->round.sigma > 0.0 && p->delta > may->max_delta_per_study) {
-        return DELTA;
+        all |= DELTA;
     }
     /* The sum of what was spent and is promised is the study's whole plan, less skipped rounds. */
     if (!(f->epsilon_study <= may->max_epsilon_per_study)) {
-        return PER_STUDY;
+        all |= PER_STUDY;
     }
     if (!(f->epsilon_after <= may->max_epsilon_total)) {
-        return TOTAL;
+        all |= TOTAL;
     }
-    return NONE;
+    return all;
 }
 
 struct figure {
@@ -204,67 +213,76 @@ static struct figure figure(double x, double beside)
 }
 
 struct sentence {
-    char text[240];
+    char text[240]; /* as in an error and a forecast */
+    size_t n;
 };
 
-static struct sentence say(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* One more piece, whole or not at all: what does not fit beside a very long name is left out. */
+static void add(struct sentence *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-static struct sentence say(const char *fmt, ...)
+static void add(struct sentence *s, const char *fmt, ...)
 {
-    struct sentence s;
+    char piece[sizeof s->text];
     va_list ap;
     va_start(ap, fmt);
-    (void)vsnprintf(s.text, sizeof s.text, fmt, ap);
+    const int n = vsnprintf(piece, sizeof piece, fmt, ap);
     va_end(ap);
-    return s;
+    if (n > 0 && s->n + (size_t)n < sizeof s->text) {
+        memcpy(s->text + s->n, piece, (size_t)n + 1);
+        s->n += (size_t)n;
+    }
 }
 
-static struct sentence say_left(const struct ledger_policy *may, double left)
-{
-    const double most = may->max_epsilon_total;
-    return isinf(most)
-               ? say("there is no limit in total")
-               : say("%s of %s is left in total", figure(left, left).text, figure(most, most).text);
-}
-
-static struct sentence say_why(enum objection why, const struct ledger_policy *may,
+/* Nobody outside learns how small the cohort is, nor which floor it missed. */
+static struct sentence say_why(unsigned why, const struct ledger_policy *may,
                                const struct ledger_plan *p, const struct ledger_forecast *f)
 {
-    const struct sentence left = say_left(may, f->epsilon_left);
-    const struct figure asked = figure(f->epsilon_study, may->max_epsilon_per_study);
-
-    switch (why) {
-    case NONE:
-        break;
-    case ENDED:
-        return say("study '%s' has ended at this site", p->name);
-    case COHORT: /* nobody outside learns how small */
-        return say("study '%s' asks epsilon %s, the cohort is smaller than the policy's "
-                   "min_patients; %s",
-                   p->name, asked.text, left.text);
-    case SITES:
-        return say("study '%s' promises min_sites %zu, the policy wants at least %zu; epsilon %s",
-                   p->name, p->min_sites, may->min_sites, left.text);
-    case COLLUDING:
-        return say("study '%s' withstands max_colluding %zu, the policy wants at least %zu; "
-                   "epsilon %s",
-                   p->name, p->max_colluding, may->max_colluding, left.text);
-    case DELTA:
-        return say("study '%s' asks delta %.9g, the policy allows %.9g per study; epsilon %s",
-                   p->name, p->delta, may->max_delta_per_study, left.text);
-    case PER_STUDY:
-        return say("study '%s' asks epsilon %s, the policy allows %s per study; %s", p->name,
-                   asked.text, figure(may->max_epsilon_per_study, f->epsilon_study).text,
-                   left.text);
-    case TOTAL: /* both deltas: the sum is taken at the policy's, where a study may cost less */
-        return say(
-            "study '%s' asks epsilon %s at delta %.4g, which with the other studies makes %s "
-            "at delta %.4g, the policy allows %s in total; %s",
-            p->name, asked.text, p->delta, figure(f->epsilon_after, may->max_epsilon_total).text,
-            may->max_delta_per_study, figure(may->max_epsilon_total, f->epsilon_after).text,
-            left.text);
+    struct sentence s = {.text = ""};
+    const double most = may->max_epsilon_total;
+    if (why == 0) {
+        return s;
     }
-    return say("%s", "");
+    if (why == ENDED) {
+        add(&s, "study '%s' has ended at this site", p->name);
+        return s;
+    }
+    add(&s, "site.yaml, section policy, refuses study '%s'", p->name);
+    const char *sign = ": ";
+    const size_t before = s.n;
+    if (why & PER_STUDY) {
+        add(&s, "%sepsilon %s (at most %s)", sign,
+            figure(f->epsilon_study, may->max_epsilon_per_study).text,
+            figure(may->max_epsilon_per_study, f->epsilon_study).text);
+        sign = s.n > before ? ", " : sign;
+    }
+    if (why & TOTAL) { /* with its delta: a study may cost less at its own */
+        add(&s, "%sin total %s at delta %.4g (at most %s)", sign,
+            figure(f->epsilon_after, most).text, may->max_delta_per_study,
+            figure(most, f->epsilon_after).text);
+        sign = s.n > before ? ", " : sign;
+    }
+    if (why & DELTA) {
+        add(&s, "%sdelta %.9g (at most %.9g)", sign, p->delta, may->max_delta_per_study);
+        sign = s.n > before ? ", " : sign;
+    }
+    if (why & SITES) {
+        add(&s, "%smin_sites %zu (at least %zu)", sign, p->min_sites, may->min_sites);
+        sign = s.n > before ? ", " : sign;
+    }
+    if (why & COLLUDING) {
+        add(&s, "%smax_colluding %zu (at least %zu)", sign, p->max_colluding, may->max_colluding);
+        sign = s.n > before ? ", " : sign;
+    }
+    if (why & COHORT) {
+        add(&s, "%sa cohort below min_patients", sign);
+    }
+    if (isinf(most)) {
+        add(&s, "; no limit in total");
+    } else {
+        add(&s, "; epsilon %s of %s is left", figure(f->epsilon_left, f->epsilon_left).text,
+            figure(most, most).text);
+    }
+    return s;
 }
 
 enum rc ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool cohort_too_small,
@@ -279,8 +297,8 @@ enum rc ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool coho
     if (rc != RC_OK) {
         return rc;
     }
-    const enum objection why = object(may, plan, cohort_too_small, &f);
-    f.allowed = why == NONE;
+    const unsigned why = object(may, plan, cohort_too_small, &f);
+    f.allowed = why == 0;
     if (full || !f.allowed) {
         rc = ledger_compose(l, plan, LEDGER_SPENT, delta, &f.epsilon_spent, err);
         if (rc == RC_OK) {

@@ -74,7 +74,8 @@ struct ledger_forecast {
     double epsilon_left;     /**< max_epsilon_total - epsilon_promised, not below 0. A figure for
                                   people: epsilons add up to less than their sum. */
     bool allowed;
-    char reason[240]; /**< one sentence: policy, asked and left; "" if allowed. May go to the
+    char reason[240]; /**< one sentence: all objections, asked and allowed, and what is left; ""
+                           if allowed. May go to the
                            coordinator: it does not hold the size of the cohort. */
 };
 

@@ -349,7 +349,7 @@ static void a_study_solved_for_the_policys_epsilon_is_allowed_without_slack(void
     struct ledger *l = opened(":memory:", &exact);
     assert_true(asked(l, &s, PATIENTS).allowed);
     s.privacy.noise_multiplier -= 1e-5;
-    declined(l, &s, PATIENTS, "the policy allows 2.00");
+    declined(l, &s, PATIENTS, "(at most 2.00");
     ledger_close(&l);
 }
 
@@ -411,31 +411,66 @@ static void a_study_beyond_policy_is_declined_with_policy_asked_and_left(void **
     for (uint64_t r = 1; r <= earlier.rounds; r++) {
         spend(l, &earlier, r, "bytes");
     }
+    const struct mechanism dear[] = {{0.25, 1.9, 21}, {0.3, 1.1, 21}};
     (void)snprintf(want, sizeof want,
-                   "study 'heart' asks epsilon %.2f, the policy allows 5.60 per study; "
-                   "%.2f of 5.00 is left in total",
-                   asks, 5.0 - spent);
+                   "site.yaml, section policy, refuses study 'heart': epsilon %.2f (at most 5.60), "
+                   "in total %.2f at delta 0.001 (at most 5.00); epsilon %.2f of 5.00 is "
+                   "left",
+                   asks, accountant_epsilon(dear, 2, 1e-3), 5.0 - spent);
     declined(l, &s, PATIENTS, want);
 
     s.privacy.noise_multiplier = 1.4; /* fits alone, not with the earlier one */
     const struct mechanism both[] = {{0.25, 1.9, 21}, {0.3, 1.4, 21}};
     (void)snprintf(want, sizeof want,
-                   "study 'heart' asks epsilon %.2f at delta 0.0001, which with the other studies "
-                   "makes %.2f at delta 0.001, the policy allows 5.00 in total; "
-                   "%.2f of 5.00 is left in total",
-                   cost_of(0.3, 1.4, 21, 1e-4), accountant_epsilon(both, 2, 1e-3), 5.0 - spent);
+                   "study 'heart': in total %.2f at delta 0.001 (at most 5.00); epsilon "
+                   "%.2f of 5.00 is left",
+                   accountant_epsilon(both, 2, 1e-3), 5.0 - spent);
     declined(l, &s, PATIENTS, want);
 
     s.privacy.noise_multiplier = 20.0;
     s.privacy.delta = 2e-3;
-    declined(l, &s, PATIENTS, "asks delta 0.002, the policy allows 0.001 per study; epsilon ");
+    declined(l, &s, PATIENTS, "'heart': delta 0.002 (at most 0.001); epsilon ");
     s.privacy.delta = 1e-3;
     assert_true(asked(l, &s, PATIENTS).allowed);
     s.min_sites = 1;
-    declined(l, &s, PATIENTS, "promises min_sites 1, the policy wants at least 2; epsilon ");
+    declined(l, &s, PATIENTS, "'heart': min_sites 1 (at least 2); epsilon ");
     s.min_sites = 2;
     s.max_colluding = 0;
-    declined(l, &s, PATIENTS, "withstands max_colluding 0, the policy wants at least 1; epsilon ");
+    declined(l, &s, PATIENTS, "'heart': max_colluding 0 (at least 1); epsilon ");
+    ledger_close(&l);
+}
+
+static void all_objections_are_said_at_once(void **state)
+{
+    (void)state;
+    struct study s = a_study("heart", 0.3, 1.1);
+    struct ledger_policy p = generous;
+    p.max_epsilon_per_study = 5.6;
+    p.max_epsilon_total = 5.0;
+    p.max_delta_per_study = 1e-5;
+    p.min_sites = 3;
+    p.max_colluding = 1;
+    p.min_patients = 118;
+    s.min_sites = 1;
+    s.max_colluding = 0;
+    struct ledger *l = opened(":memory:", &p);
+    const struct ledger_forecast f = asked(l, &s, 117);
+    static const char *const says[] = {
+        ": epsilon ", "(at most 5.60), in total ", "(at most 5.00), delta 0.0001 (at most 1e-05), ",
+        "min_sites 1 (at least 3), max_colluding 0 (at least 1), a cohort below min_patients"};
+    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++) {
+        declined(l, &s, 117, says[i]);
+    }
+    assert_null(strstr(f.reason, "117"));
+    assert_null(strstr(f.reason, "118"));
+    /* Beside the longest name whole objections are left out, never halves. */
+    memset(s.name, 'x', sizeof s.name - 1);
+    s.name[sizeof s.name - 1] = '\0';
+    declined(l, &s, 117, "xxx': epsilon ");
+    const struct ledger_forecast cut = asked(l, &s, 117);
+    const char *end = strchr(cut.reason, '\0');
+    assert_true(end[-1] == ')' || strcmp(end - 12, "min_patients") == 0 ||
+                strcmp(end - 7, "is left") == 0);
     ledger_close(&l);
 }
 
@@ -447,8 +482,7 @@ static void a_small_cohort_is_declined_without_saying_how_small(void **state)
     const struct study s = a_study("heart", 0.25, 1.9);
     struct ledger *l = opened(":memory:", &p);
     assert_true(asked(l, &s, 118).allowed);
-    declined(l, &s, 117,
-             "the cohort is smaller than the policy's min_patients; 1000.00 of 1000.00");
+    declined(l, &s, 117, "a cohort below min_patients; epsilon 1000.00 of 1000.00 is left");
     const struct ledger_forecast f = asked(l, &s, 117);
     assert_null(strstr(f.reason, "117"));
     assert_null(strstr(f.reason, "118"));
@@ -466,7 +500,10 @@ static void figures_that_differ_are_never_printed_alike(void **state)
     double a = 0.0;
     double b = 0.0;
     assert_int_equal(
-        sscanf(f.reason, "study 'heart' asks epsilon %lf, the policy allows %lf", &a, &b), 2);
+        sscanf(f.reason,
+               "site.yaml, section policy, refuses study 'heart': epsilon %lf (at most %lf", &a,
+               &b),
+        2);
     assert_true(a > b);
     ledger_close(&l);
 }
@@ -501,7 +538,7 @@ static void what_another_study_was_promised_is_not_given_twice(void **state)
         spend(l, &b, r, "bytes");
     }
     same_bits(total(l, p.max_delta_per_study), p.max_epsilon_total);
-    declined(l, &c, PATIENTS, "in total; 0.00 of ");
+    declined(l, &c, PATIENTS, "; epsilon 0.00 of ");
     ledger_close(&l);
     remove_files();
 
@@ -538,16 +575,16 @@ static void without_noise_only_an_infinite_policy_allows_and_says_so(void **stat
     s.privacy.delta = 0.0;
     struct ledger_policy p = generous;
     struct ledger *l = opened(":memory:", &p);
-    declined(l, &s, PATIENTS, "asks epsilon inf, the policy allows 100.00 per study");
+    declined(l, &s, PATIENTS, "epsilon inf (at most 100.00)");
     ledger_close(&l);
     p.max_epsilon_per_study = HUGE_VAL;
     l = opened(":memory:", &p);
-    declined(l, &s, PATIENTS, "which with the other studies makes inf at delta 0.001");
+    declined(l, &s, PATIENTS, "in total inf at delta 0.001");
     ledger_close(&l);
     p.max_epsilon_per_study = 5.0;
     p.max_epsilon_total = HUGE_VAL;
     l = opened(":memory:", &p);
-    declined(l, &s, PATIENTS, "per study; there is no limit in total");
+    declined(l, &s, PATIENTS, "; no limit in total");
     ledger_close(&l);
 
     p.max_epsilon_per_study = HUGE_VAL;
@@ -565,7 +602,7 @@ static void without_noise_only_an_infinite_policy_allows_and_says_so(void **stat
     ledger_close(&l);
     l = opened(path, &generous); /* and bind a stricter policy */
     const struct study noised = a_study("noised", 0.25, 1.9);
-    declined(l, &noised, PATIENTS, "makes inf at delta 0.001");
+    declined(l, &noised, PATIENTS, "in total inf at delta 0.001");
     ledger_close(&l);
 }
 
@@ -1145,6 +1182,7 @@ int main(void)
         cmocka_unit_test(asking_writes_nothing),
         ON_DISK(joining_again_is_the_same_answer_and_another_document_of_that_name_is_refused),
         cmocka_unit_test(a_study_beyond_policy_is_declined_with_policy_asked_and_left),
+        cmocka_unit_test(all_objections_are_said_at_once),
         cmocka_unit_test(a_small_cohort_is_declined_without_saying_how_small),
         cmocka_unit_test(figures_that_differ_are_never_printed_alike),
         ON_DISK(what_another_study_was_promised_is_not_given_twice),
