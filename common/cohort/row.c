@@ -148,7 +148,8 @@ static size_t header_column(const struct scan_row *header, const char *name,
     }
     const size_t at = find_column(header, name);
     if (at == READER_NOWHERE) {
-        ISSUE_AT(issues, header->line, 1, "no column '%s'", name);
+        ISSUE_AT(issues, header->line, 1,
+                 "no column '%s'; rename the file's, or name it as it is in cohort.yaml", name);
     }
     return at;
 }
@@ -200,11 +201,37 @@ static void report_doubles(const struct scan_row *header, struct config_issues *
     }
 }
 
+/* A header read with another separator is one long cell: all columns would be missing, and none is. */
+static bool any_column(const struct schema *s, const struct scan_row *header)
+{
+    const char *const named[] = {s->patient_column, s->site_column, s->label_column};
+    bool any = false;
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
+        any = any || (named[i][0] != '\0' && find_column(header, named[i]) != READER_NOWHERE);
+    }
+    for (size_t i = 0; i < s->n_features; i++) {
+        any = any || find_column(header, s->feature[i].column) != READER_NOWHERE;
+    }
+    return any;
+}
+
 void reader_place_header(struct reader *r, const struct scan_row *header,
                          struct config_issues *issues)
 {
     const struct schema *s = r->s;
     r->n_columns = header->n_cells;
+    if (!any_column(s, header)) {
+        ISSUE_AT(issues, header->line, 1,
+                 "none of the columns that cohort.yaml names is in this header; is its `separator` "
+                 "the one of this file?");
+        r->patient_at = READER_NOWHERE;
+        r->site_at = READER_NOWHERE;
+        r->label_at = READER_NOWHERE;
+        for (size_t i = 0; i < s->n_features; i++) {
+            r->feature_at[i] = READER_NOWHERE;
+        }
+        return;
+    }
     report_doubles(header, issues);
     r->patient_at = header_column(header, s->patient_column, issues);
     r->site_at = READER_NOWHERE;
@@ -318,7 +345,11 @@ static bool read_feature(struct reader *r, const struct scan_row *row, size_t i,
     r->value[i] = (double)NAN;
     if (holds(&r->missing, &w) || holds(&r->own_missing[i], &w)) {
         if (!f->may_miss) {
-            ISSUE_AT(issues, row->line, field, "'%s' is missing", f->name);
+            ISSUE_AT(issues, row->line, field, "'%s' is missing, which cohort.yaml requires%s",
+                     f->name,
+                     r->purpose == READER_SCORE
+                         ? " (required: true): without it there is no score, leave the row out"
+                         : "");
         }
         return f->may_miss;
     }
