@@ -4,15 +4,11 @@
  * refuses is not approved: the agent would have to decline it, and a decline is final.
  */
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "agent/app/offer.h"
 #include "agent/app/people.h"
 #include "agent/app/report.h"
-#include "agent/app/site.h"
-#include "agent/app/whole_file.h"
 #include "agent/app/words.h"
-#include "common/agreement/agreement.h"
 #include "common/base/clock.h"
 
 /* ---- the list -------------------------------------------------------------------------------- */
@@ -83,56 +79,6 @@ static enum rc list(const struct words *w, struct consent *consent, struct error
 }
 
 /* ---- one study ------------------------------------------------------------------------------- */
-
-struct wanted {
-    const char *word;
-    size_t n;
-    struct hash study;
-    bool over; /* withdrawn or ended */
-};
-
-/* As consent_decide will find it: the name, or the first digits of the hash. */
-static void find_row(void *ctx, const struct consent_row *row)
-{
-    struct wanted *x = ctx;
-    char hex[HASH_HEX];
-    hash_hex(&row->study, hex);
-    const size_t n = strlen(x->word);
-    if (strcmp(row->name, x->word) == 0 || (n >= 8 && strncmp(hex, x->word, n) == 0)) {
-        x->n++;
-        x->study = row->study;
-        x->over = row->state == CONSENT_WITHDRAWN || row->ended_ms != 0;
-    }
-}
-
-static enum rc open_offer(const struct site *site, const struct hash *study, struct agreement *out,
-                          struct error *err)
-{
-    char hex[HASH_HEX];
-    char file[HASH_HEX + 32];
-    char path[SITE_PATH_MAX];
-    struct seal_card coordinator;
-    unsigned char *bytes = NULL;
-    size_t n = 0;
-    hash_hex(study, hex);
-    (void)snprintf(file, sizeof file, "studies/%s.agreement", hex);
-    enum rc rc = site_coordinator(site->folder, &coordinator, err);
-    if (rc == RC_OK) {
-        rc = site_path(site->folder, file, path, err);
-    }
-    if (rc == RC_OK) {
-        rc = whole_file_read(path, AGREEMENT_BYTES_MAX, &bytes, &n, err);
-    }
-    if (rc == RC_OK) {
-        rc = agreement_verify(bytes, n, &coordinator.sign, out, err);
-    }
-    free(bytes);
-    if (rc == RC_OK && !hash_equal(&out->study_hash, study)) {
-        agreement_release(out);
-        rc = error_set(err, RC_FORMAT, "'%s' holds another study than its name says", path);
-    }
-    return rc;
-}
 
 /* What the policy, the cohort or the roster says; `why` is "" where nothing stands in the way. */
 static enum rc foretell(const struct site *site, const struct agreement *a,
@@ -223,7 +169,7 @@ static enum rc approve(const struct words *w, const struct site *site, struct co
     char hex[HASH_HEX];
     struct hash same;
 
-    enum rc rc = open_offer(site, study, &a, err);
+    enum rc rc = offer_open(site, study, &a, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -257,7 +203,7 @@ enum rc command_approve(const struct words *w, bool *yes, struct config_issues *
 {
     struct site site = {0};
     struct consent *consent = NULL;
-    struct wanted x = {.word = w->arg};
+    struct offer x = {0};
     struct hash study;
 
     *yes = true;
@@ -270,7 +216,7 @@ enum rc command_approve(const struct words *w, bool *yes, struct config_issues *
         goto out;
     }
     if (rc == RC_OK) {
-        rc = consent_each(consent, find_row, &x, err);
+        rc = offer_find(consent, w->arg, &x, err);
     }
     if (rc == RC_OK && x.n == 1 && !x.over) {
         rc = approve(w, &site, consent, &x.study, yes, err);

@@ -31,7 +31,8 @@ enum {
 
 static const struct argp_option all_options[] = {
     {"json", OPT_JSON, NULL, 0, "one JSON object on stdout; infinite epsilons are null", 0},
-    {"what-if", OPT_WHAT_IF, "STUDY.yaml", 0, "foretell this study", 0},
+    {"what-if", OPT_WHAT_IF, "STUDY", 0,
+     "foretell this study: a file, or the name of one that was offered", 0},
     {"name", OPT_NAME, "NAME", 0, "this hospital's name, as studies' rosters will say it", 0},
     {"fingerprint", OPT_FINGERPRINT, "DIGITS", 0,
      "the fingerprint that the card's owner told you, not the one in the same mail", 0},
@@ -117,10 +118,12 @@ static const struct command {
      "  wardround-agent ledger configs/sites/example --json\n"
      "  wardround-agent ledger configs/sites/example \\\n"
      "      --what-if configs/studies/example.yaml"},
-    {"what-if", command_what_if, MUST_WORD, TAKES(OPT_JSON), 0, "what-if SITE_DIR STUDY.yaml",
-     "What a study would cost, and whether the policy allows it.\v"
+    {"what-if", command_what_if, MUST_WORD, TAKES(OPT_JSON), 0, "what-if SITE_DIR STUDY",
+     "What a study would cost, and whether the policy allows it. STUDY is a file (with a '/' or "
+     ".yaml in its name), or a study that was offered.\v"
      "Examples:\n"
-     "  wardround-agent what-if configs/sites/example configs/studies/example.yaml"},
+     "  wardround-agent what-if configs/sites/example configs/studies/example.yaml\n"
+     "  wardround-agent what-if /srv/wardround heart"},
     {"evaluate", command_evaluate, NO_WORD, TAKES(OPT_MODEL) | TAKES(OPT_JSON), TAKES(OPT_MODEL),
      "evaluate SITE_DIR --model FILE",
      "How good a finished model is on this hospital's own cohort: AUROC with its interval, AUPRC, "
@@ -152,9 +155,9 @@ static const char overview[] =
     "  run SITE_DIR                  take part\n"
     "  approve SITE_DIR [STUDY]      consent to a study; without STUDY: what waits\n"
     "  withdraw SITE_DIR STUDY       take consent back, for good\n"
-    "  ledger SITE_DIR [--what-if STUDY.yaml]\n"
+    "  ledger SITE_DIR [--what-if STUDY]\n"
     "                                what has been spent, and what is left\n"
-    "  what-if SITE_DIR STUDY.yaml   what a study would cost; allowed or not\n"
+    "  what-if SITE_DIR STUDY        what a study would cost; allowed or not\n"
     "  evaluate SITE_DIR --model M   how good a finished model is on this cohort\n"
     "  predict SITE_DIR --model M --input CSV\n"
     "                                scores for new patients\n"

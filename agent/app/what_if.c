@@ -1,8 +1,9 @@
 /* what-if, and ledger --what-if: what a study would cost, and whether the policy allows it. */
 #include <stdio.h>
+#include <string.h>
 
+#include "agent/app/offer.h"
 #include "agent/app/report.h"
-#include "agent/app/site.h"
 #include "agent/app/words.h"
 #include "common/study/study.h"
 
@@ -62,40 +63,88 @@ static enum rc say(const struct words *w, const struct site *site, const struct 
     return RC_OK;
 }
 
+/* A path is a file; any other word is the name of a study that was offered. */
+static bool is_path(const char *word)
+{
+    const char *dot = strrchr(word, '.');
+    return strchr(word, '/') != NULL || (dot != NULL && strcmp(dot, ".yaml") == 0);
+}
+
+static enum rc from_file(const char *path, const struct site *site, struct agreement *out,
+                         struct config_issues *issues, struct error *err)
+{
+    bool there = false;
+    enum rc rc = site_look(path, &there, err);
+    if (rc == RC_OK && !there) {
+        rc = error_set(err, RC_IO,
+                       "there is no study file '%.120s'; name the document that the coordinator "
+                       "sent, or a study that `wardround-agent approve %.60s` lists",
+                       path, site->folder);
+    }
+    if (rc == RC_OK) {
+        rc = study_open(path, &out->study, issues, err);
+    }
+    if (rc == RC_OK) {
+        const struct hash schema = schema_hash(&site->schema);
+        out->study_hash = study_hash(&out->study, &schema);
+    }
+    return rc;
+}
+
+static enum rc from_offer(const char *word, const struct site *site, struct agreement *out,
+                          struct error *err)
+{
+    struct consent *consent = NULL;
+    struct offer found = {0};
+    enum rc rc = site_consent(site->folder, &consent, err);
+    if (rc == RC_OK) {
+        rc = offer_find(consent, word, &found, err);
+    }
+    consent_close(&consent);
+    if (rc == RC_OK && found.n != 1) {
+        rc = error_set(
+            err, RC_INVALID,
+            "%s study '%.60s' was offered here; `wardround-agent approve %.60s` lists them "
+            "(a file is named with a '/' or .yaml)",
+            found.n == 0 ? "no" : "more than one", word, site->folder);
+    }
+    return rc == RC_OK ? offer_open(site, &found.study, out, err) : rc;
+}
+
 enum rc command_what_if(const struct words *w, bool *yes, struct config_issues *issues,
                         struct error *err)
 {
     struct site site = {0};
-    struct study study = {0};
+    struct agreement a = {0}; /* of a file only the study and its hash */
     struct ledger *ledger = NULL;
     struct dataset *data = NULL;
     struct ledger_forecast f = {0};
+    const char *word = w->what_if != NULL ? w->what_if : w->arg;
 
     enum rc rc = site_open(w->folder, &site, issues, err);
     if (rc == RC_OK) {
         rc = site_ledger(&site, &ledger, err);
     }
     if (rc == RC_OK) {
-        rc = study_open(w->what_if != NULL ? w->what_if : w->arg, &study, issues, err);
+        rc = is_path(word) ? from_file(word, &site, &a, issues, err)
+                           : from_offer(word, &site, &a, err);
     }
     if (rc == RC_OK) {
         rc = site_dataset(&site, &data, err);
     }
     if (rc == RC_OK) {
-        rc = check_roster(&study, &site, data->n_patients, err);
+        rc = check_roster(&a.study, &site, data->n_patients, err);
     }
     if (rc == RC_OK) {
-        const struct hash schema = schema_hash(&site.schema);
-        const struct hash h = study_hash(&study, &schema);
-        rc = ledger_what_if(ledger, &study, &h, data->n_patients, &f, err);
+        rc = ledger_what_if(ledger, &a.study, &a.study_hash, data->n_patients, &f, err);
     }
     if (rc == RC_OK) {
-        rc = say(w, &site, &study, &f, err);
+        rc = say(w, &site, &a.study, &f, err);
         *yes = f.allowed;
     }
     dataset_close(&data);
     ledger_close(&ledger);
-    study_release(&study);
+    agreement_release(&a);
     site_release(&site);
     return rc;
 }

@@ -14,10 +14,10 @@
 
 struct words {
     const char *command, *folder;
-    const char *arg;         /**< the third word: STUDY, STUDY.yaml, CARD; NULL if none */
-    const char *what_if;     /**< ledger --what-if STUDY.yaml */
-    const char *name;        /**< init --name */
-    const char *fingerprint; /**< trust --fingerprint */
+    const char *arg;                    /**< the third word: STUDY, CARD; NULL if none */
+    const char *what_if;                /**< ledger --what-if STUDY */
+    const char *name;                   /**< init --name */
+    const char *fingerprint;            /**< trust --fingerprint */
     const char *model, *input, *output; /**< predict, evaluate */
     const char *reason;                 /**< withdraw --reason */
     bool peer;                          /**< trust --peer: another site's card */
