@@ -149,8 +149,18 @@ enum rc command_predict(const struct words *w, bool *yes, struct config_issues *
                         struct error *err)
 {
     static struct prediction p; /* large: its warnings */
+    bool there = false;
     *yes = true;
     enum rc rc = scorer_open(w->folder, w->model, &p.scorer, issues, err);
+    if (rc == RC_OK) {
+        rc = site_look(w->input, &there, err);
+    }
+    if (rc == RC_OK && !there) {
+        rc = error_set(err, RC_IO,
+                       "there is no file '%.150s' of new patients; --input wants a CSV that is "
+                       "written like the cohort's own",
+                       w->input);
+    }
     if (rc == RC_OK) {
         rc = cohort_read_rows(&p.scorer.site.schema, w->input, &p.rows, &p.found, issues, err);
     }

@@ -50,13 +50,27 @@ enum rc scorer_open(const char *folder, const char *model, struct scorer *out,
                     struct config_issues *issues, struct error *err)
 {
     struct scorer s = {0};
+    bool there = false;
 
     enum rc rc = site_open(folder, &s.site, issues, err);
+    if (rc == RC_OK) {
+        rc = site_look(model, &there, err);
+    }
+    if (rc == RC_OK && !there) {
+        rc = error_set(err, RC_IO,
+                       "there is no model file '%.120s'; finished models are in '%.90s/models'",
+                       model, folder);
+    }
     if (rc == RC_OK) {
         rc = checkpoint_read(model, &s.model, err);
     }
     if (rc == RC_OK) {
         rc = agreement_fits(&s.model.agreement, &s.site.schema, err);
+        if (rc != RC_OK) {
+            rc = error_context(err,
+                               "this model is of another study, '%.63s', than cohort.yaml is for",
+                               s.model.agreement.study.name);
+        }
     }
     if (rc == RC_OK) {
         s.params = calloc(s.model.model.table.P + 1, sizeof *s.params);

@@ -19,6 +19,33 @@ static const char *owner(const struct words *w)
     return w->peer ? "the other hospital" : "the coordinator";
 }
 
+/* A card that was changed keeps the sentence that says so. */
+static enum rc read_card(const struct words *w, struct seal_card *card, struct error *err)
+{
+    const enum rc rc = seal_card_read(w->arg, card, err);
+    if (rc == RC_OK || rc == RC_AUTH || rc == RC_NOMEM) {
+        return rc;
+    }
+    return error_set(err, rc, "'%.120s' %s; ask %s for its NAME.card", w->arg,
+                     access(w->arg, R_OK) == 0   ? "is no card"
+                     : access(w->arg, F_OK) == 0 ? "may not be read by this user"
+                                                 : "is not there",
+                     owner(w));
+}
+
+/* Forty digits, whatever stands between them. */
+static bool is_fingerprint(const char *typed)
+{
+    size_t n = 0;
+    for (; *typed != '\0'; typed++) {
+        n += *typed >= '0' && *typed <= '9';
+        if (strchr("0123456789 -.:/", *typed) == NULL) {
+            return false;
+        }
+    }
+    return n == 40;
+}
+
 static enum rc check_role(const struct words *w, const struct seal_card *card, struct error *err)
 {
     const enum seal_role want = w->peer ? SEAL_SITE : SEAL_COORDINATOR;
@@ -112,6 +139,12 @@ static enum rc confirm(const struct words *w, const struct seal_card *card, enum
         }
         fingerprint = typed;
     }
+    if (!is_fingerprint(fingerprint)) {
+        return error_set(err, RC_INVALID,
+                         "a fingerprint is 40 digits in groups of five, as %s reads it to you; "
+                         "nothing is trusted yet",
+                         owner(w));
+    }
     if (seal_fingerprint_matches(card, fingerprint) == 0) {
         return error_set(err, RC_AUTH,
                          "that is not this card's fingerprint: the card may have been exchanged on "
@@ -161,7 +194,7 @@ enum rc command_trust(const struct words *w, bool *yes, struct config_issues *is
     struct seal_card there = {0};
     enum standing standing = NEW;
 
-    enum rc rc = seal_card_read(w->arg, &card, err);
+    enum rc rc = read_card(w, &card, err);
     if (rc == RC_OK) {
         rc = check_role(w, &card, err);
     }
