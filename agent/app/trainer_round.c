@@ -316,6 +316,8 @@ static enum rc save_final(struct trainer *t, struct error *err)
     if (rc == RC_OK) {
         log_event(LOG_LEVEL_INFO, "model_saved", "file=\"%s\" round=%llu", path,
                   (unsigned long long)t->final.round);
+        (void)printf("its model is %s\n", path); /* follows "study ended: done" */
+        (void)fflush(stdout);
     } else {
         log_event(LOG_LEVEL_ERROR, "model_not_saved", "reason=\"%s\"", why.text);
     }
