@@ -2,9 +2,11 @@
  * What was spent, what is promised, and whether the policy allows more.
  *
  * A study is one mechanism (q and sigma are fixed by its plan), so an account is one line per
- * study: steps spent and steps still to come. Everything is composed by adding Rényi curves: a
- * filter with a fixed bound stays valid although each study is chosen after the others were seen
- * (Feldman, Zrnic 2021, "Individual Privacy Accounting via a Rényi Filter").
+ * study: steps spent and steps still to come. One study by itself costs what its privacy-loss
+ * distribution says, because its plan is fixed before its first step. Studies are chosen after
+ * earlier ones were seen, and no distribution is known to hold for that; a Rényi filter does
+ * (Feldman, Zrnic 2021, "Individual Privacy Accounting via a Rényi Filter"): the policy's total is
+ * kept at one order that follows from the policy alone. docs/PRIVACY.md has the argument.
  */
 #include <assert.h>
 #include <math.h>
@@ -13,6 +15,8 @@
 #include <string.h>
 
 #include "agent/ledger/ledger_internal.h"
+#include "common/accountant/accountant.h"
+#include "common/accountant/rdp.h"
 
 /* Up to here a double counts steps exactly. */
 #define STEPS_MOST ((uint64_t)1 << 53)
@@ -42,11 +46,34 @@ const char *ledger_plan_fault(const struct ledger_plan *p)
 
 /* ---- composing ------------------------------------------------------------------------------- */
 
-static double composed(struct ledger *l, const struct mechanism *m, size_t n, double delta)
+enum how {
+    PLANNED, /* one plan, fixed beforehand: tight */
+    SUMMED,  /* curves, at the best order: what it would be had all been planned beforehand */
+    FILTERED /* curves, at the order of the policy's total: what holds however they were chosen */
+};
+
+static double computed(const struct ledger_policy *may, enum how how, const struct mechanism *m,
+                       size_t n, double delta, double limit)
+{
+    struct rdp_curve curve = {{0.0}};
+    if (how == PLANNED) {
+        return accountant_epsilon_against(m, n, delta, limit);
+    }
+    rdp_compose(m, n, &curve);
+    if (how == SUMMED) {
+        return rdp_epsilon(&curve, delta, NULL);
+    }
+    return rdp_epsilon_at(&curve, rdp_filter_order(may->max_epsilon_total, delta), delta);
+}
+
+static double composed(struct ledger *l, enum how how, const struct mechanism *m, size_t n,
+                       double delta, double limit)
 {
     struct hasher h;
     hasher_init(&h);
+    hasher_u64(&h, (uint64_t)how);
     hasher_f64(&h, delta);
+    hasher_f64(&h, limit);
     for (size_t i = 0; i < n; i++) {
         hasher_f64(&h, m[i].q);
         hasher_f64(&h, m[i].sigma);
@@ -58,7 +85,7 @@ static double composed(struct ledger *l, const struct mechanism *m, size_t n, do
             return l->memo[i].epsilon;
         }
     }
-    const double epsilon = accountant_epsilon(m, n, delta);
+    const double epsilon = computed(&l->policy, how, m, n, delta, limit);
     l->memo[l->memo_next] = (struct ledger_memo){.asked = asked, .epsilon = epsilon, .used = true};
     l->memo_next = (l->memo_next + 1) % LEDGER_MEMO;
     return epsilon;
@@ -70,7 +97,7 @@ double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t st
     if (m.sigma == 0.0 && steps > 0) {
         return HUGE_VAL; /* its delta may be 0, which the accountant does not take */
     }
-    return steps > 0 ? composed(l, &m, 1, delta) : 0.0;
+    return steps > 0 ? composed(l, PLANNED, &m, 1, delta, l->policy.max_epsilon_per_study) : 0.0;
 }
 
 /* Steps of a study that count. `own`: it is the one that the question is about. */
@@ -80,8 +107,8 @@ static uint64_t counted(enum ledger_share share, bool own, uint64_t spent, uint6
     return spent + (with_promised ? promised : 0);
 }
 
-/* One LEDGER_ACCOUNTS row as the steps it counts for. */
-static struct mechanism account_at(struct statement *st, enum ledger_share share)
+/* One LEDGER_ACCOUNTS row as the steps it counts for, and all that it was joined for. */
+static struct mechanism account_at(struct statement *st, enum ledger_share share, uint64_t *whole)
 {
     struct mechanism m = {.q = statement_real(st, 1), .sigma = statement_real(st, 2)};
     const uint64_t steps = (uint64_t)statement_i64(st, 3);
@@ -90,7 +117,39 @@ static struct mechanism account_at(struct statement *st, enum ledger_share share
     const uint64_t newest = (uint64_t)statement_i64(st, 6);
     m.steps = counted(share, false, (uint64_t)statement_i64(st, 7),
                       ended ? 0 : (rounds - newest) * steps);
+    *whole = rounds * steps;
     return m;
+}
+
+/* Studies that count, in l->accounts. */
+struct accounts {
+    struct mechanism *m;
+    size_t n;
+    bool alone; /* one of the others was allowed only because nothing stood beside it */
+};
+
+static RC others(struct ledger *l, const struct ledger_plan *self, enum ledger_share share,
+                 double delta, struct accounts *a, struct error *err)
+{
+    struct statement *st = l->st[LEDGER_ACCOUNTS];
+    const double most = l->policy.max_epsilon_total;
+    for (;;) {
+        uint64_t whole = 0;
+        bool row = false;
+        const enum rc rc = statement_step(st, &row, err);
+        if (rc != RC_OK || !row) {
+            return rc;
+        }
+        if (self != NULL && statement_i64(st, 0) == self->id) {
+            continue;
+        }
+        struct mechanism m = account_at(st, share, &whole);
+        if (m.steps > 0) {
+            a->m[a->n++] = m;
+            m.steps = whole;
+            a->alone = a->alone || composed(l, FILTERED, &m, 1, delta, most) > most;
+        }
+    }
 }
 
 enum rc ledger_joined(struct ledger *l, size_t *n, struct error *err)
@@ -108,44 +167,38 @@ enum rc ledger_joined(struct ledger *l, size_t *n, struct error *err)
 }
 
 enum rc ledger_compose(struct ledger *l, const struct ledger_plan *self, enum ledger_share share,
-                       double delta, double *out, struct error *err)
+                       double delta, double *sum, double *filter, struct error *err)
 {
-    struct statement *st = l->st[LEDGER_ACCOUNTS];
-    struct mechanism *m;
-    size_t n = 0;
+    const double most = l->policy.max_epsilon_total;
+    struct accounts a = {0};
     size_t room = 0;
-    bool row = false;
 
     enum rc rc = ledger_joined(l, &room, err);
     if (rc != RC_OK) {
         return rc;
     }
     room++;
-    rc = ledger_room(&l->accounts, arena_cost(room, sizeof *m), err);
+    rc = ledger_room(&l->accounts, arena_cost(room, sizeof *a.m), err);
     if (rc != RC_OK) {
         return rc;
     }
-    m = arena_take(&l->accounts, room, sizeof *m);
-    for (;;) {
-        rc = statement_step(st, &row, err);
-        if (rc != RC_OK || !row) {
-            break;
-        }
-        if (self == NULL || statement_i64(st, 0) != self->id) {
-            m[n] = account_at(st, share);
-            n += m[n].steps > 0;
-            assert(n < room); /* both questions are of one transaction */
-        }
-    }
+    a.m = arena_take(&l->accounts, room, sizeof *a.m);
+    rc = others(l, self, share, delta, &a, err);
     if (rc != RC_OK) {
         return rc;
     }
     if (self != NULL) {
-        m[n] = self->round;
-        m[n].steps = counted(share, true, self->spent_steps, self->promised_steps);
-        n += m[n].steps > 0;
+        a.m[a.n] = self->round;
+        a.m[a.n].steps = counted(share, true, self->spent_steps, self->promised_steps);
+        a.n += a.m[a.n].steps > 0;
     }
-    *out = composed(l, m, n, delta);
+    assert(a.n <= room); /* both questions are of one transaction */
+    *sum = composed(l, a.n == 1 ? PLANNED : SUMMED, a.m, a.n, delta, most);
+    if (filter != NULL && a.alone && a.n > 1) {
+        *filter = HUGE_VAL;
+    } else if (filter != NULL) {
+        *filter = a.n == 1 ? *sum : composed(l, FILTERED, a.m, a.n, delta, most);
+    }
     return RC_OK;
 }
 
@@ -186,7 +239,7 @@ static unsigned object(const struct ledger_policy *may, const struct ledger_plan
     if (!(f->epsilon_study <= may->max_epsilon_per_study)) {
         all |= PER_STUDY;
     }
-    if (!(f->epsilon_after <= may->max_epsilon_total)) {
+    if (!(f->epsilon_filter <= may->max_epsilon_total)) {
         all |= TOTAL;
     }
     return all;
@@ -257,8 +310,8 @@ static struct sentence say_why(unsigned why, const struct ledger_policy *may,
     }
     if (why & TOTAL) { /* with its delta: a study may cost less at its own */
         add(&s, "%sin total %s at delta %.4g (at most %s)", sign,
-            figure(f->epsilon_after, most).text, may->max_delta_per_study,
-            figure(most, f->epsilon_after).text);
+            figure(f->epsilon_filter, most).text, may->max_delta_per_study,
+            figure(most, f->epsilon_filter).text);
         sign = s.n > before ? ", " : sign;
     }
     if (why & DELTA) {
@@ -293,16 +346,17 @@ enum rc ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool coho
     struct ledger_forecast f = {0};
 
     f.epsilon_study = ledger_cost(l, plan, plan->spent_steps + plan->promised_steps, plan->delta);
-    enum rc rc = ledger_compose(l, plan, LEDGER_AFTER, delta, &f.epsilon_after, err);
+    enum rc rc =
+        ledger_compose(l, plan, LEDGER_AFTER, delta, &f.epsilon_after, &f.epsilon_filter, err);
     if (rc != RC_OK) {
         return rc;
     }
     const unsigned why = object(may, plan, cohort_too_small, &f);
     f.allowed = why == 0;
     if (full || !f.allowed) {
-        rc = ledger_compose(l, plan, LEDGER_SPENT, delta, &f.epsilon_spent, err);
+        rc = ledger_compose(l, plan, LEDGER_SPENT, delta, &f.epsilon_spent, NULL, err);
         if (rc == RC_OK) {
-            rc = ledger_compose(l, plan, LEDGER_PROMISED, delta, &f.epsilon_promised, err);
+            rc = ledger_compose(l, plan, LEDGER_PROMISED, delta, &f.epsilon_promised, NULL, err);
         }
         if (rc != RC_OK) {
             return rc;

@@ -5,7 +5,8 @@
  * A round's mechanism and its finished update are committed in ONE transaction before the update is
  * handed to anybody; the site's adapters and optimiser state commit with them. A restart finds the
  * stored bytes and sends them again. (study, round) is unique for ever. The ledger stores
- * mechanisms, not epsilons, and composes them over rounds, restarts and studies at each question.
+ * mechanisms, not epsilons, and composes them over rounds, restarts and studies at each question:
+ * a study by itself tightly, several by a Rényi filter, since they are chosen one after another.
  *
  * Joining a study promises it its remaining rounds: what is promised counts as spent when the next
  * study asks, so that no joined study runs dry midway. ledger_end_study gives an unused promise
@@ -71,6 +72,8 @@ struct ledger_forecast {
     double epsilon_promised; /**< of that and what other joined studies may still spend */
     double epsilon_after;    /**< of that and this study's remaining rounds. To the bit what
                                   ledger_epsilon says once every promised round was spent. */
+    double epsilon_filter;   /**< of the same by the Rényi filter of the policy's total: what is
+                                  compared with it. For a first study epsilon_after */
     double epsilon_left;     /**< max_epsilon_total - epsilon_promised, not below 0. A figure for
                                   people: epsilons add up to less than their sum. */
     bool allowed;

@@ -48,10 +48,10 @@ struct ledger_plan {
 
 /* A composition costs milliseconds and is asked again at each spend with the same answer: what is
  * spent and promised together changes only when a study joins, ends or skips. */
-enum { LEDGER_MEMO = 8 };
+enum { LEDGER_MEMO = 32 };
 
 struct ledger_memo {
-    struct hash asked; /**< of mechanisms and delta */
+    struct hash asked; /**< of mechanisms and question */
     double epsilon;
     bool used;
 };
@@ -90,9 +90,15 @@ enum ledger_share {
 /** Why a plan makes no mechanism, or NULL. */
 const char *ledger_plan_fault(const struct ledger_plan *plan);
 
-/** Epsilon of all studies at delta; `self` may be NULL, or a plan that is not in the file yet. */
+/**
+ * Epsilon of all studies at delta; `self` may be NULL, or a plan that is not in the file yet.
+ * @param[out] sum as if all had been planned beforehand: of one study tight, of several Rényi's sum
+ * @param[out] filter what holds of them however they were chosen, to be compared with the policy's
+ *             total: of one study the same, of several the Rényi filter's. Infinite if one of several is
+ *             beyond the filter by itself and was allowed as the only one. NULL: not asked
+ */
 RC ledger_compose(struct ledger *l, const struct ledger_plan *self, enum ledger_share share,
-                  double delta, double *out, struct error *err);
+                  double delta, double *sum, double *filter, struct error *err);
 
 /** Epsilon of one mechanism at delta; INFINITY without noise, whatever delta. */
 double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t steps, double delta);

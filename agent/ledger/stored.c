@@ -89,7 +89,7 @@ enum rc ledger_epsilon(struct ledger *l, const struct hash *study, double delta,
     }
     enum rc rc = store_begin(l->store, err);
     if (rc == RC_OK && study == NULL) {
-        rc = ledger_compose(l, NULL, LEDGER_SPENT, delta, out, err);
+        rc = ledger_compose(l, NULL, LEDGER_SPENT, delta, out, NULL, err);
     } else if (rc == RC_OK) {
         rc = ledger_find_plan(l, study, &plan, err);
         if (rc == RC_OK) {

@@ -2,318 +2,228 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdbool.h>
 
-/* 1.1 … 10.9 by 0.1 · 11 … 63 by 1 · 64, 80, 96, 128, 192, 256, 512, 1024 */
-static const double orders[] = {
-    1.1,  1.2,  1.3,  1.4,  1.5,  1.6,   1.7,   1.8,   1.9,   2.0,    2.1,  2.2,  2.3,  2.4,  2.5,
-    2.6,  2.7,  2.8,  2.9,  3.0,  3.1,   3.2,   3.3,   3.4,   3.5,    3.6,  3.7,  3.8,  3.9,  4.0,
-    4.1,  4.2,  4.3,  4.4,  4.5,  4.6,   4.7,   4.8,   4.9,   5.0,    5.1,  5.2,  5.3,  5.4,  5.5,
-    5.6,  5.7,  5.8,  5.9,  6.0,  6.1,   6.2,   6.3,   6.4,   6.5,    6.6,  6.7,  6.8,  6.9,  7.0,
-    7.1,  7.2,  7.3,  7.4,  7.5,  7.6,   7.7,   7.8,   7.9,   8.0,    8.1,  8.2,  8.3,  8.4,  8.5,
-    8.6,  8.7,  8.8,  8.9,  9.0,  9.1,   9.2,   9.3,   9.4,   9.5,    9.6,  9.7,  9.8,  9.9,  10.0,
-    10.1, 10.2, 10.3, 10.4, 10.5, 10.6,  10.7,  10.8,  10.9,  11.0,   12.0, 13.0, 14.0, 15.0, 16.0,
-    17.0, 18.0, 19.0, 20.0, 21.0, 22.0,  23.0,  24.0,  25.0,  26.0,   27.0, 28.0, 29.0, 30.0, 31.0,
-    32.0, 33.0, 34.0, 35.0, 36.0, 37.0,  38.0,  39.0,  40.0,  41.0,   42.0, 43.0, 44.0, 45.0, 46.0,
-    47.0, 48.0, 49.0, 50.0, 51.0, 52.0,  53.0,  54.0,  55.0,  56.0,   57.0, 58.0, 59.0, 60.0, 61.0,
-    62.0, 63.0, 64.0, 80.0, 96.0, 128.0, 192.0, 256.0, 512.0, 1024.0,
-};
-static_assert(sizeof orders / sizeof *orders == ACCOUNTANT_ORDERS,
-              "the grid of the header and the table are one");
+#include "common/accountant/pld.h"
+#include "common/accountant/rdp.h"
 
-/* A fractional order beyond this would overflow the term table of log_a_fractional. */
-enum { FRACTIONAL_ORDER_MAX = 64 };
-/* Terms of the alternating tail: its error is below 2 / (3 + sqrt 8)^22 = 3e-17 of its first term. */
-enum { TAIL_TERMS = 22 };
+/* ---- epsilon --------------------------------------------------------------------------------- */
 
-size_t accountant_orders(const double **order)
+/* How closely one looks: first at few points, then at twice as many, as long as it pays. */
+enum { POINTS_FIRST = 1 << 13 };
+#define PAYS_RELATIVE 5e-4
+#define PAYS_ABSOLUTE 5e-5
+
+/* Everybody in every step: all of them are one Gaussian, of mu = sqrt(sum steps / sigma^2). */
+static bool is_gaussian(const struct mechanism *m, size_t n, double *mu)
 {
-    *order = orders;
-    return ACCOUNTANT_ORDERS;
-}
-
-/* log(exp a + exp b) */
-static double log_add(double a, double b)
-{
-    double high = fmax(a, b);
-    double low = fmin(a, b);
-    return low == -HUGE_VAL ? high : high + log1p(exp(low - high));
-}
-
-/* log(exp x - 1), x >= 0. */
-static double log_expm1(double x)
-{
-    return x > 40.0 ? x : log(expm1(x)); /* exp(-40) is below half an ulp of 40 */
-}
-
-/*
- * log of E_Q[(P/Q)^a], integer a: Mironov, Talwar, Zhang 2019, section 3.3,
- *     A = sum_k C(a,k) (1-q)^(a-k) q^k exp((k^2-k) / 2 sigma^2).
- * The binomial weights sum to 1 and the exponent vanishes at k = 0 and 1, hence
- *     A - 1 = sum_{k>=2} C(a,k) (1-q)^(a-k) q^k (exp((k^2-k) / 2 sigma^2) - 1):
- * positive terms only, so a tiny divergence keeps its digits.
- */
-static double log_a_integer(double q, double sigma, size_t a)
-{
-    const double log_q = log(q);
-    const double log_p = log1p(-q);
-    const double rate = 0.5 / (sigma * sigma);
-    double log_binomial = log((double)a);
-    double log_rest = -HUGE_VAL; /* log(A - 1) */
-
-    for (size_t k = 2; k <= a; k++) {
-        log_binomial += log((double)(a - k + 1) / (double)k);
-        double kd = (double)k;
-        double term =
-            log_binomial + kd * log_q + (double)(a - k) * log_p + log_expm1((kd * kd - kd) * rate);
-        log_rest = log_add(log_rest, term);
-    }
-    return log_add(0.0, log_rest);
-}
-
-/* log of exp(x^2) erfc(x), without overflow on either side. */
-static double log_erfcx(double x)
-{
-    if (x < 4.0) {
-        return log(erfc(x)) + x * x;
-    }
-    /* Laplace's continued fraction: sqrt(pi) erfcx(x) = 1/(x + (1/2)/(x + (2/2)/(x + (3/2)/...))) */
-    double t = x;
-    for (int k = 20; k >= 1; k--) {
-        t = x + 0.5 * (double)k / t;
-    }
-    return -log(t) - 0.5 * log(acos(-1.0));
-}
-
-/* What stays the same along the series of one fractional order. */
-struct series {
-    double order, sigma;
-    double log_q, log_p; /* q and 1 - q */
-    double z0;           /* where the two densities (1-q) Q and q P cross */
-    double log_far;      /* (1-q)^order exp(-z0^2 / 2 sigma^2) / 2 */
-};
-
-/*
- * log of one half of a term without its binomial coefficient:
- *     q^e (1-q)^(order-e) exp((e^2-e) / 2 sigma^2) erfc(x) / 2,  x = +-(e - z0) / sqrt2 sigma.
- * Past the crossing erfc underflows while exp overflows. There, with erfc(x) = exp(-x^2) erfcx(x) and
- * z0 = sigma^2 log((1-q)/q) + 1/2, everything that depends on e cancels except erfcx.
- */
-static double log_half_term(const struct series *s, double e, double x)
-{
-    if (x > 0.0) {
-        return s->log_far + log_erfcx(x);
-    }
-    return e * s->log_q + (s->order - e) * s->log_p + (e * e - e) / (2.0 * s->sigma * s->sigma) +
-           log(0.5 * erfc(x));
-}
-
-/* log of the two halves together, at index i. */
-static double log_term(const struct series *s, double i)
-{
-    const double width = sqrt(2.0) * s->sigma;
-    double j = s->order - i;
-    return log_add(log_half_term(s, i, (i - s->z0) / width),
-                   log_half_term(s, j, (s->z0 - j) / width));
-}
-
-/*
- * sum_k (-1)^k term[k], k = 0 … infinity, from the first TAIL_TERMS terms:
- * Cohen, Rodriguez Villegas, Zagier 2000, "Convergence acceleration of alternating series", Alg. 1.
- */
-static double alternating_sum(const double term[TAIL_TERMS])
-{
-    const double n = (double)TAIL_TERMS;
-    double d = pow(3.0 + sqrt(8.0), n);
-    double b = -1.0;
-    double sum = 0.0;
-
-    d = 0.5 * (d + 1.0 / d);
-    double c = -d;
-    for (int k = 0; k < TAIL_TERMS; k++) {
-        double kd = (double)k;
-        c = b - c;
-        sum += c * term[k];
-        b *= (kd + n) * (kd - n) / ((kd + 0.5) * (kd + 1.0));
-    }
-    return sum / d;
-}
-
-/*
- * The same for a fractional order: Mironov, Talwar, Zhang 2019, section 3.3,
- *     A = sum_i C(a,i) (half term at i + half term at a - i),   i = 0 … infinity.
- * C(a,i) is positive up to i = floor(a) + 1 and alternates from there. From there on |C(a,i)| and
- * both erfcx are moments of positive measures on [0, 1] (a Beta integral, a Laplace transform), which
- * is the condition under which the accelerated sum has its proven error bound; term by term the tail
- * falls like i^-(a+2) and would need ten thousand terms near a = 1.
- */
-static double log_a_fractional(double q, double sigma, double order)
-{
-    assert(order < FRACTIONAL_ORDER_MAX);
-    const size_t first = (size_t)order + 1; /* of the alternating tail */
-    const size_t n = first + TAIL_TERMS;
-    double log_of[FRACTIONAL_ORDER_MAX + TAIL_TERMS] = {0.0};
-    double tail[TAIL_TERMS];
-    double log_binomial = 0.0;
-    double high = -HUGE_VAL;
-
-    struct series s = {.order = order, .sigma = sigma, .log_q = log(q), .log_p = log1p(-q)};
-    s.z0 = sigma * sigma * (s.log_p - s.log_q) + 0.5;
-    s.log_far = order * s.log_p - s.z0 * s.z0 / (2.0 * sigma * sigma) + log(0.5);
-
+    double square = 0.0;
     for (size_t i = 0; i < n; i++) {
-        if (i > 0) {
-            log_binomial += log(fabs(order - (double)i + 1.0) / (double)i);
+        if (m[i].steps > 0 && m[i].q > 0.0) {
+            if (m[i].q < 1.0) {
+                return false;
+            }
+            square += (double)m[i].steps / (m[i].sigma * m[i].sigma);
         }
-        log_of[i] = log_binomial + log_term(&s, (double)i);
-        high = fmax(high, log_of[i]);
     }
-    double sum = 0.0;
-    for (size_t i = 0; i < first; i++) {
-        sum += exp(log_of[i] - high);
-    }
-    for (size_t k = 0; k < TAIL_TERMS; k++) {
-        tail[k] = exp(log_of[first + k] - high);
-    }
-    sum += alternating_sum(tail);
-    /* Here A comes out whole: what is near 1 has lost digits. A bound is rounded up. */
-    return fmax(0.0, high + log(sum)) + 1e-14;
+    *mu = sqrt(square);
+    return square > 0.0 && isfinite(square);
 }
 
-double rdp_step(double q, double sigma, double order)
+/* log of the upper tail of a standard Gaussian, also where it underflows. */
+static double log_tail(double z)
 {
-    assert(q >= 0.0 && q <= 1.0);
-    assert(sigma >= 0.0);
-    assert(order > 1.0);
-    if (q == 0.0) {
+    if (z < 30.0) {
+        return log(0.5 * erfc(z * sqrt(0.5)));
+    }
+    return -0.5 * z * z - log(z) - 0.5 * log(2.0 * acos(-1.0)); /* from above: Mills' ratio < 1/z */
+}
+
+/* Balle, Wang 2018, Theorem 8: delta(eps) = Phi(mu/2 - eps/mu) - exp(eps) Phi(-mu/2 - eps/mu). */
+static double gaussian_delta(double mu, double epsilon)
+{
+    const double first = log_tail(epsilon / mu - 0.5 * mu);
+    const double second = epsilon + log_tail(epsilon / mu + 0.5 * mu);
+    return second < first ? -exp(first) * expm1(second - first) : 0.0;
+}
+
+static double gaussian_epsilon(double mu, double delta)
+{
+    double high = 1.0;
+    double low = 0.0;
+    if (gaussian_delta(mu, 0.0) <= delta) {
         return 0.0;
     }
-    if (sigma == 0.0) {
-        return HUGE_VAL;
+    while (gaussian_delta(mu, high) > delta) {
+        low = high;
+        high *= 2.0;
     }
-    double gaussian = order / (2.0 * sigma * sigma); /* Mironov 2017, Prop. 7 */
-    if (q == 1.0 || gaussian > 1e300 || gaussian < 1e-300) {
-        return gaussian; /* everybody, or noise at the edge of double: never less than the truth */
-    }
-    double log_a = order == floor(order) ? log_a_integer(q, sigma, (size_t)order)
-                                         : log_a_fractional(q, sigma, order);
-    /* Sampling never costs more than taking everybody (quasi-convexity). */
-    return fmin(log_a / (order - 1.0), gaussian);
-}
-
-void rdp_add(struct rdp_curve *curve, const struct mechanism *m)
-{
-    if (m->steps == 0) {
-        return; /* 0 x infinity is nothing */
-    }
-    for (size_t i = 0; i < ACCOUNTANT_ORDERS; i++) {
-        curve->at[i] += (double)m->steps * rdp_step(m->q, m->sigma, orders[i]);
-    }
-}
-
-/* Canonne, Kamath, Steinke 2020, Prop. 12. */
-static double converted(double rdp, double order, double delta)
-{
-    double epsilon = rdp + log1p(-1.0 / order) - (log(delta) + log(order)) / (order - 1.0);
-    return fmax(0.0, epsilon);
-}
-
-double rdp_epsilon(const struct rdp_curve *curve, double delta, double *best_order)
-{
-    assert(delta > 0.0 && delta < 1.0);
-    bool spent = false;
-    double epsilon = HUGE_VAL;
-    double best = 0.0;
-
-    for (size_t i = 0; i < ACCOUNTANT_ORDERS; i++) {
-        assert(curve->at[i] >= 0.0);
-        double e = converted(curve->at[i], orders[i], delta);
-        spent = spent || curve->at[i] > 0.0;
-        if (e < epsilon) {
-            epsilon = e;
-            best = orders[i];
+    while (high - low > 1e-14 * high) {
+        const double middle = 0.5 * (low + high);
+        if (middle <= low || middle >= high) {
+            break;
+        }
+        if (gaussian_delta(mu, middle) > delta) {
+            low = middle;
+        } else {
+            high = middle;
         }
     }
-    if (!spent) {
-        epsilon = 0.0;
-        best = 0.0;
+    return high;
+}
+
+static double rdp_of(const struct mechanism *m, size_t n, double delta)
+{
+    struct rdp_curve curve = {{0.0}};
+    rdp_compose(m, n, &curve);
+    return rdp_epsilon(&curve, delta, NULL);
+}
+
+static double on_grid(const struct mechanism *m, size_t n, double delta, size_t points)
+{
+    struct pld *p = NULL;
+    struct error ignored = {0};
+    if (pld_open(m, n, delta, points, &p, &ignored) != RC_OK) {
+        return HUGE_VAL;
     }
-    if (best_order != NULL) {
-        *best_order = best;
-    }
+    const double epsilon = pld_epsilon(p, delta);
+    pld_close(&p);
     return epsilon;
 }
 
-/* By sampling rate, then by noise. */
-static bool before(const struct mechanism *a, const struct mechanism *b)
+/* On a grid of so many points, or better where that is known without one. */
+static double cost(const struct mechanism *m, size_t n, double delta, size_t points)
 {
-    return a->q < b->q || (a->q == b->q && a->sigma < b->sigma);
+    double mu = 0.0;
+    if (is_gaussian(m, n, &mu)) {
+        return gaussian_epsilon(mu, delta);
+    }
+    const double by_curve = rdp_of(m, n, delta);
+    if (by_curve <= 0.0 || isinf(by_curve)) {
+        return by_curve;
+    }
+    return fmin(by_curve, on_grid(m, n, delta, points));
 }
 
-/* The next kind of mechanism after `last` (NULL: the first), with all its steps; false at the end. */
-static bool next_group(const struct mechanism *m, size_t n, const struct mechanism *last,
-                       struct mechanism *group)
+/* Looks closer until that pays no more. @param[out] points with which it was seen */
+static double look(const struct mechanism *m, size_t n, double delta, size_t *points)
 {
-    const struct mechanism *least = NULL;
-    uint64_t steps = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        if ((last == NULL || before(last, &m[i])) && (least == NULL || before(&m[i], least))) {
-            least = &m[i];
-        }
+    double best = cost(m, n, delta, POINTS_FIRST);
+    double before = HUGE_VAL;
+    *points = POINTS_FIRST;
+    while (best > 0.0 && *points < PLD_POINTS_MAX &&
+           !(before - best <= PAYS_RELATIVE * best + PAYS_ABSOLUTE)) {
+        before = best;
+        *points *= 2;
+        best = fmin(best, cost(m, n, delta, *points));
     }
-    if (least == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (!before(&m[i], least) && !before(least, &m[i])) {
-            steps = m[i].steps > UINT64_MAX - steps ? UINT64_MAX : steps + m[i].steps;
-        }
-    }
-    *group = (struct mechanism){.q = least->q, .sigma = least->sigma, .steps = steps};
-    return true;
+    return best;
 }
 
 double accountant_epsilon(const struct mechanism *m, size_t n, double delta)
 {
-    struct rdp_curve curve = {{0.0}};
-    struct mechanism group;
-    struct mechanism last;
-    bool begun = false;
-
-    while (next_group(m, n, begun ? &last : NULL, &group)) {
-        rdp_add(&curve, &group);
-        last = group;
-        begun = true;
-    }
-    return rdp_epsilon(&curve, delta, NULL);
+    size_t points = 0;
+    assert(delta > 0.0 && delta < 1.0);
+    return look(m, n, delta, &points);
 }
 
-/* Is epsilon within the target at sigma = millionths / 1e6? Any order will do. */
-static bool reaches(const struct mechanism *plan, uint64_t millionths, double epsilon, double delta)
+double accountant_epsilon_against(const struct mechanism *m, size_t n, double delta, double limit)
 {
-    const double sigma = (double)millionths / 1e6;
-
-    for (size_t i = ACCOUNTANT_ORDERS; i-- > 0;) {
-        if (converted(0.0, orders[i], delta) > epsilon) {
-            continue; /* the conversion alone costs more */
-        }
-        double rdp = (double)plan->steps * rdp_step(plan->q, sigma, orders[i]);
-        if (converted(rdp, orders[i], delta) <= epsilon) {
-            return true;
-        }
+    size_t points = 0;
+    assert(delta > 0.0 && delta < 1.0);
+    double best = look(m, n, delta, &points);
+    /* What looking closer may still give is less than it gave last. */
+    const double near = limit + PAYS_RELATIVE * limit + PAYS_ABSOLUTE;
+    while (best > limit && best <= near && points < PLD_POINTS_MAX) {
+        points *= 2;
+        best = fmin(best, cost(m, n, delta, points));
     }
-    return false;
+    return best;
 }
 
-enum rc accountant_sigma(double epsilon, double delta, double q, uint64_t steps, double *sigma,
-                         struct error *err)
-{
-    const uint64_t most = 1000000000000u; /* millionths: sigma = 1e6 */
-    const struct mechanism plan = {.q = q, .steps = steps};
-    uint64_t high = 1000000;
-    uint64_t low = 0;
+/* ---- noise and steps ------------------------------------------------------------------------- */
 
+struct target {
+    double epsilon, delta, q;
+    uint64_t steps;
+    size_t points;
+};
+
+#define SIGMA_MOST  1e6
+#define SIGMA_LEAST 1e-6
+
+static double cost_at(const struct target *t, double sigma)
+{
+    const struct mechanism m = {.q = t->q, .sigma = sigma, .steps = t->steps};
+    return cost(&m, 1, t->delta, t->points);
+}
+
+/* An interval of noise; low costs more than the target, high does not. */
+struct bracket {
+    double low, high;
+    double cost_low, cost_high;
+};
+
+static bool find_bracket(const struct target *t, struct bracket *b)
+{
+    b->high = 1.0;
+    b->cost_high = cost_at(t, b->high);
+    while (b->cost_high > t->epsilon) {
+        if (b->high >= SIGMA_MOST) {
+            return false;
+        }
+        b->low = b->high;
+        b->cost_low = b->cost_high;
+        b->high = fmin(2.0 * b->high, SIGMA_MOST);
+        b->cost_high = cost_at(t, b->high);
+    }
+    while (!(b->low > 0.0)) {
+        const double lower = 0.5 * b->high;
+        const double there = cost_at(t, lower);
+        if (there > t->epsilon || lower < SIGMA_LEAST) {
+            b->low = lower;
+            b->cost_low = there;
+        } else {
+            b->high = lower;
+            b->cost_high = there;
+        }
+    }
+    return true;
+}
+
+/* False position on logarithms, where cost is nearly a straight line; an end that stays is given less
+ * weight each time (the Illinois rule). */
+static void narrow(const struct target *t, struct bracket *b, double width)
+{
+    double weight_low = 1.0;
+    double weight_high = 1.0;
+    while (b->high > b->low * (1.0 + width)) {
+        const double goal = log(t->epsilon);
+        const double above = weight_low * (log(b->cost_low) - goal);
+        const double below = weight_high * (goal - log(b->cost_high));
+        double share = above / (above + below); /* of the way from low to high */
+        if (!(share > 0.0 && share < 1.0)) {    /* a cost is 0 or infinite */
+            share = 0.5;
+        }
+        const double middle = b->low * pow(b->high / b->low, share) * (1.0 + 0.4 * width);
+        const double sigma =
+            fmin(fmax(middle, b->low * (1.0 + 0.3 * width)), b->high * (1.0 - 0.3 * width));
+        const double there = cost_at(t, sigma);
+        if (there > t->epsilon) {
+            b->low = sigma;
+            b->cost_low = there;
+            weight_low = 1.0;
+            weight_high *= 0.5;
+        } else {
+            b->high = sigma;
+            b->cost_high = there;
+            weight_high = 1.0;
+            weight_low *= 0.5;
+        }
+    }
+}
+
+static RC target_fault(double epsilon, double delta, double q, uint64_t steps, struct error *err)
+{
     if (!(epsilon > 0.0 && isfinite(epsilon))) {
         return error_set(err, RC_INVALID, "epsilon must be a positive number");
     }
@@ -326,22 +236,89 @@ enum rc accountant_sigma(double epsilon, double delta, double q, uint64_t steps,
     if (steps == 0) {
         return error_set(err, RC_INVALID, "there must be at least one step");
     }
-    while (!reaches(&plan, high, epsilon, delta)) {
-        if (high == most) {
-            return error_set(err, RC_LIMIT, "no noise multiplier up to 1e6 reaches epsilon %g",
-                             epsilon);
-        }
-        low = high;
-        high = high > most / 2 ? most : 2 * high;
+    return RC_OK;
+}
+
+enum rc accountant_sigma(double epsilon, double delta, double q, uint64_t steps, double *sigma,
+                         struct error *err)
+{
+    /* What is found just within on this processor must not be just beyond on another. */
+    struct target t = {.epsilon = epsilon * (1.0 - 1e-9),
+                       .delta = delta,
+                       .q = q,
+                       .steps = steps,
+                       .points = POINTS_FIRST};
+    struct bracket b = {0};
+
+    const enum rc rc = target_fault(epsilon, delta, q, steps, err);
+    if (rc != RC_OK) {
+        return rc;
     }
-    while (high - low > 1) {
-        uint64_t middle = low + (high - low) / 2;
-        if (reaches(&plan, middle, epsilon, delta)) {
-            high = middle;
+    if (!find_bracket(&t, &b)) {
+        return error_set(err, RC_LIMIT, "no noise multiplier up to 1e6 reaches epsilon %g",
+                         epsilon);
+    }
+    narrow(&t, &b, 0.02); /* then on a grid that is fine enough at that noise */
+    const struct mechanism near = {.q = q, .sigma = b.high, .steps = steps};
+    (void)look(&near, 1, delta, &t.points);
+    b = (struct bracket){.low = 0.9 * b.low, .high = b.high};
+    b.cost_low = cost_at(&t, b.low);
+    b.cost_high = cost_at(&t, b.high);
+    while (b.cost_low <= t.epsilon && b.low > SIGMA_LEAST) {
+        b.high = b.low;
+        b.cost_high = b.cost_low;
+        b.low *= 0.9;
+        b.cost_low = cost_at(&t, b.low);
+    }
+    narrow(&t, &b, 2e-7);
+    *sigma = ceil(b.high * 1e6) / 1e6;
+    while (accountant_epsilon(&(struct mechanism){q, *sigma, steps}, 1, delta) > t.epsilon) {
+        *sigma = ceil(*sigma * (1.0 + 1e-4) * 1e6) / 1e6; /* it is content with fewer points */
+    }
+    return RC_OK;
+}
+
+uint64_t accountant_steps(double epsilon, double delta, double q, double sigma, uint64_t most)
+{
+    struct mechanism m = {.q = q, .sigma = sigma, .steps = 1};
+    uint64_t within = 0;
+    uint64_t beyond = most + 1;
+    assert(most > 0 && most < UINT64_MAX);
+    while (beyond - within > 1) { /* doubling at first: many steps take longer to account */
+        const uint64_t middle = within + (beyond - within) / 2;
+        m.steps = within == 0 ? m.steps : middle < 2 * within ? middle : 2 * within;
+        if (accountant_epsilon(&m, 1, delta) <= epsilon) {
+            within = m.steps;
         } else {
-            low = middle;
+            beyond = m.steps;
         }
     }
-    *sigma = (double)high / 1e6;
+    return within;
+}
+
+/* ---- attacks --------------------------------------------------------------------------------- */
+
+enum rc accountant_tpr(const struct mechanism *m, size_t n, double fpr, double *tpr,
+                       struct error *err)
+{
+    double before = 2.0;
+    double now = 1.0;
+    if (!(fpr > 0.0 && fpr < 1.0)) {
+        return error_set(err, RC_INVALID, "the false-positive rate must lie between 0 and 1");
+    }
+    for (size_t points = POINTS_FIRST; points <= PLD_POINTS_MAX; points *= 2) {
+        struct pld *p = NULL;
+        const enum rc rc = pld_open(m, n, 1e-3 * fpr, points, &p, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        now = fmin(now, pld_tpr(p, fpr));
+        pld_close(&p);
+        if (before - now <= 5e-4 * now) {
+            break;
+        }
+        before = now;
+    }
+    *tpr = now;
     return RC_OK;
 }

@@ -60,7 +60,7 @@ enum rc study_take_sigma(struct study *s, double sigma, struct error *err)
                          sigma);
     }
     const struct mechanism all = {.q = p->sample_rate, .sigma = sigma, .steps = study_steps(s)};
-    const double epsilon = accountant_epsilon(&all, 1, p->delta);
+    const double epsilon = accountant_epsilon_against(&all, 1, p->delta, p->epsilon);
     if (!(epsilon <= p->epsilon)) {
         return error_set(
             err, RC_INVALID,

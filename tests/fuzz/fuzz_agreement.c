@@ -63,7 +63,7 @@ static void check_plan(const struct study *s)
     const struct mechanism m = {.q = p->sample_rate,
                                 .sigma = p->noise_multiplier,
                                 .steps = study_steps(s)};
-    assert(accountant_epsilon(&m, 1, p->delta) <= p->epsilon);
+    assert(accountant_epsilon_against(&m, 1, p->delta, p->epsilon) <= p->epsilon);
 }
 
 static void check_taken(struct agreement *a, const uint8_t *body, size_t n)

@@ -3,14 +3,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include "common/accountant/accountant.h"
+#include "common/accountant/planning.h"
+#include "common/accountant/rdp.h"
 #include "common/base/error.h"
+#include "tests/support/reference.h"
 
 static double epsilon_of(double q, double sigma, uint64_t steps, double delta)
 {
@@ -18,302 +20,132 @@ static double epsilon_of(double q, double sigma, uint64_t steps, double delta)
     return accountant_epsilon(&m, 1, delta);
 }
 
-static int same_bits(double a, double b)
-{
-    return memcmp(&a, &b, sizeof a) == 0;
-}
+/* ---- epsilon --------------------------------------------------------------------------------- */
 
-/* (1+x)^order - 1 - order x, without cancellation near 0. */
-static double bernoulli_gap(double x, double order)
-{
-    if (fabs(x) > 1e-2) {
-        return expm1(order * log1p(x)) - order * x;
-    }
-    double term = order * x;
-    double sum = 0.0;
-    for (int k = 2; k < 14; k++) {
-        term *= (order - (double)k + 1.0) / (double)k * x;
-        sum += term;
-    }
-    return sum;
-}
-
-/*
- * The definition, by another road: E_{z ~ N(0, sigma^2)} [(1 - q + q exp((2z-1) / 2 sigma^2))^order],
- * by the trapezoidal rule, which converges geometrically here. E[u] = 0 lets the linear part go.
- */
-static double rdp_by_quadrature(double q, double sigma, double order)
-{
-    const double variance = sigma * sigma;
-    const double step = fmin(sigma, 3.0 * variance) / 24.0;
-    const double end = order + 16.0 * sigma;
-    double sum = 0.0;
-
-    for (double z = -16.0 * sigma; z < end; z += step) {
-        double x = q * expm1((2.0 * z - 1.0) / (2.0 * variance));
-        double log_density = -z * z / (2.0 * variance);
-        double log_power = order * log1p(x);
-        sum += log_power > 40.0 ? exp(log_power + log_density)
-                                : exp(log_density) * bernoulli_gap(x, order);
-    }
-    return log1p(sum * step / (sigma * sqrt(2.0 * acos(-1.0)))) / (order - 1.0);
-}
-
-static void the_grid_is_the_documented_one(void **state)
-{
-    (void)state;
-    const double *order = NULL;
-    assert_int_equal(accountant_orders(&order), ACCOUNTANT_ORDERS);
-    size_t at = 0;
-    for (int tenth = 11; tenth <= 109; tenth++) {
-        assert_true(order[at++] == (double)tenth / 10.0);
-    }
-    for (int whole = 11; whole <= 63; whole++) {
-        assert_true(order[at++] == (double)whole);
-    }
-    const double last[] = {64.0, 80.0, 96.0, 128.0, 192.0, 256.0, 512.0, 1024.0};
-    for (size_t i = 0; i < sizeof last / sizeof *last; i++) {
-        assert_true(order[at++] == last[i]);
-    }
-    assert_int_equal(at, ACCOUNTANT_ORDERS);
-}
-
-static void both_formulas_agree_with_the_integral_they_stand_for(void **state)
-{
-    (void)state;
-    const double qs[] = {1e-4, 0.01, 0.1, 0.5, 0.9, 0.999};
-    const double sigmas[] = {0.5, 0.9, 4.0, 20.0};
-    const double some[] = {1.1, 1.5, 2.0, 2.3, 3.9, 5.0, 7.7, 10.9, 13.0};
-    for (size_t i = 0; i < sizeof qs / sizeof *qs; i++) {
-        for (size_t j = 0; j < sizeof sigmas / sizeof *sigmas; j++) {
-            for (size_t k = 0; k < sizeof some / sizeof *some; k++) {
-                double got = rdp_step(qs[i], sigmas[j], some[k]);
-                double want = rdp_by_quadrature(qs[i], sigmas[j], some[k]);
-                /* 1e-14 / (order - 1) is the stated rounding up of the fractional series */
-                double slack = 2e-14 / (some[k] - 1.0);
-                if (!(got >= want * (1.0 - 1e-12) && got <= want * (1.0 + 1e-12) + slack)) {
-                    fail_msg("q %g sigma %g order %g: %.17g, integral %.17g", qs[i], sigmas[j],
-                             some[k], got, want);
-                }
-            }
-        }
-    }
-}
-
-static void order_two_has_its_closed_form(void **state)
-{
-    (void)state;
-    /* A = 1 + q^2 (exp(1/sigma^2) - 1) */
-    for (double sigma = 0.3; sigma < 40.0; sigma *= 1.7) {
-        double want = log1p(0.03 * 0.03 * expm1(1.0 / (sigma * sigma)));
-        assert_true(fabs(rdp_step(0.03, sigma, 2.0) / want - 1.0) < 1e-13);
-    }
-}
-
-static void taking_everybody_is_the_gaussian_mechanism(void **state)
-{
-    (void)state;
-    assert_true(rdp_step(1.0, 2.0, 5.0) == 5.0 / 8.0);
-    assert_true(rdp_step(1.0, 0.5, 1.5) == 3.0);
-    /* and the sampled formulas lead there */
-    assert_true(fabs(rdp_step(1.0 - 1e-12, 2.0, 5.0) / 0.625 - 1.0) < 1e-10);
-    assert_true(fabs(rdp_step(1.0 - 1e-12, 0.5, 1.5) / 3.0 - 1.0) < 1e-10);
-}
-
-static void nothing_taken_or_no_step_costs_nothing(void **state)
+static void nothing_costs_nothing_and_no_noise_everything(void **state)
 {
     (void)state;
     const struct mechanism idle[] = {{.q = 0.0, .sigma = 0.0, .steps = 9},
-                                     {.q = 0.5, .sigma = 0.0, .steps = 0},
-                                     {.q = 0.0, .sigma = 1.0, .steps = 3}};
-    double best = -1.0;
-    struct rdp_curve curve = {{0.0}};
-    assert_true(rdp_step(0.0, 1.0, 2.0) == 0.0);
-    assert_true(accountant_epsilon(idle, 3, 1e-5) == 0.0);
+                                     {.q = 0.5, .sigma = 0.0, .steps = 0}};
+    assert_true(accountant_epsilon(idle, 2, 1e-5) == 0.0);
     assert_true(accountant_epsilon(NULL, 0, 1e-5) == 0.0);
-    assert_true(rdp_epsilon(&curve, 1e-5, &best) == 0.0);
-    assert_true(best == 0.0);
+    assert_true(isinf(epsilon_of(0.1, 0.0, 1, 1e-5)));
 }
 
-static void without_noise_epsilon_is_infinite(void **state)
+static void epsilon_grows_with_steps_and_rate_and_falls_with_noise_and_delta(void **state)
 {
     (void)state;
-    const struct mechanism m[] = {{.q = 0.1, .sigma = 3.0, .steps = 4},
-                                  {.q = 0.1, .sigma = 0.0, .steps = 1}};
-    double best = -1.0;
-    struct rdp_curve curve = {{0.0}};
-    assert_true(isinf(rdp_step(1e-9, 0.0, 1.1)));
-    assert_true(isinf(accountant_epsilon(m, 2, 1e-5)));
-    rdp_add(&curve, &m[1]);
-    assert_true(isinf(rdp_epsilon(&curve, 1e-5, &best)));
-    assert_true(best == 0.0);
+    double before = 0.0;
+    for (uint64_t steps = 1; steps < 500000; steps += steps / 2 + 1) {
+        const double now = epsilon_of(0.02, 1.1, steps, 1e-5);
+        assert_true(now > before);
+        before = now;
+    }
+    before = 0.0;
+    for (double q = 1e-4; q <= 1.0; q *= 1.3) {
+        const double now = epsilon_of(q, 0.9, 100, 1e-5);
+        assert_true(now > before);
+        before = now;
+    }
+    before = HUGE_VAL;
+    for (double sigma = 0.05; sigma < 200.0; sigma *= 1.2) {
+        const double now = epsilon_of(0.05, sigma, 300, 1e-5);
+        assert_true(now < before || now == 0.0);
+        before = now;
+    }
+    before = 0.0;
+    for (double delta = 1e-2; delta > 1e-12; delta *= 0.1) {
+        const double now = epsilon_of(0.02, 1.1, 100, delta);
+        assert_true(now > before);
+        before = now;
+    }
 }
 
-static void more_noise_costs_less(void **state)
+/* Balle, Wang 2018, Theorem 8, for moderate epsilon. */
+static double gaussian_delta(double mu, double epsilon)
+{
+    const double a = (epsilon / mu - 0.5 * mu) / sqrt(2.0);
+    const double b = (epsilon / mu + 0.5 * mu) / sqrt(2.0);
+    return 0.5 * erfc(a) - exp(epsilon) * 0.5 * erfc(b);
+}
+
+static void taking_everybody_is_the_gaussian_mechanism_exactly(void **state)
 {
     (void)state;
-    const double qs[] = {1e-3, 0.05, 0.6, 1.0};
-    for (size_t i = 0; i < sizeof qs / sizeof *qs; i++) {
-        double before = HUGE_VAL;
-        for (double sigma = 0.05; sigma < 200.0; sigma *= 1.07) {
-            double now = epsilon_of(qs[i], sigma, 300, 1e-5);
-            assert_true(now < before);
-            before = now;
+    for (double mu = 0.05; mu < 4.0; mu *= 1.5) {
+        for (double delta = 1e-2; delta > 1e-8; delta *= 0.1) {
+            const struct mechanism m[] = {{.q = 1.0, .sigma = 5.0 / mu, .steps = 16},
+                                          {.q = 1.0, .sigma = 5.0 / (3.0 * mu), .steps = 1}};
+            const double epsilon = accountant_epsilon(m, 2, delta); /* 16 + 9 = 25 parts of mu^2 */
+            if (epsilon > 0.0) {
+                assert_true(fabs(gaussian_delta(mu, epsilon) / delta - 1.0) < 1e-6);
+            } else {
+                assert_true(gaussian_delta(mu, 0.0) <= delta);
+            }
         }
     }
+    assert_true(epsilon_of(1.0, 0.01, 1, 1e-5) >
+                5000.0); /* also where nothing is left of privacy */
 }
 
-static void more_steps_cost_more(void **state)
+static void epsilon_is_never_above_renyi_s(void **state)
 {
     (void)state;
-    double before = 0.0;
-    for (uint64_t steps = 1; steps < 5000000; steps += steps / 3 + 1) {
-        double now = epsilon_of(0.02, 1.1, steps, 1e-5);
-        assert_true(now > before);
-        before = now;
-    }
-}
-
-static void a_larger_sampling_rate_costs_more(void **state)
-{
-    (void)state;
-    double before = 0.0;
-    for (double q = 1e-5; q < 1.0; q *= 1.1) {
-        double now = epsilon_of(q, 0.9, 100, 1e-5);
-        assert_true(now > before);
-        before = now;
-    }
-    assert_true(epsilon_of(1.0, 0.9, 100, 1e-5) > before);
-}
-
-static void a_smaller_delta_costs_more(void **state)
-{
-    (void)state;
-    double before = 0.0;
-    for (double delta = 1e-2; delta > 1e-12; delta *= 0.3) {
-        double now = epsilon_of(0.02, 1.1, 100, delta);
-        assert_true(now > before);
-        before = now;
-    }
-}
-
-/* Balle, Wang 2018, Theorem 8: the exact delta of a Gaussian mechanism of sensitivity 1. */
-static double gaussian_delta(double sigma, double epsilon)
-{
-    double a = 0.5 / sigma - epsilon * sigma;
-    double b = -0.5 / sigma - epsilon * sigma;
-    return 0.5 * erfc(-a / sqrt(2.0)) - exp(epsilon) * 0.5 * erfc(-b / sqrt(2.0));
-}
-
-static void epsilon_is_never_below_the_exact_gaussian(void **state)
-{
-    (void)state;
-    const uint64_t steps[] = {1, 7, 60};
+    const double qs[] = {1e-3, 0.05, 0.7};
+    const double sigmas[] = {0.01, 0.1, 0.6, 3.0, 100.0};
     for (size_t i = 0; i < 3; i++) {
-        for (double sigma = 0.5; sigma < 60.0; sigma *= 1.3) {
-            for (double delta = 1e-3; delta > 1e-9; delta *= 0.1) {
-                double epsilon = epsilon_of(1.0, sigma, steps[i], delta);
-                double one = sigma / sqrt((double)steps[i]); /* composed, it is one Gaussian */
-                assert_true(gaussian_delta(one, epsilon) <= delta);
-                if (epsilon > 0.1 && epsilon < 100.0) { /* and not far above it */
-                    assert_true(gaussian_delta(one, epsilon / 1.3) > delta);
-                }
-            }
+        for (size_t j = 0; j < 5; j++) {
+            const struct mechanism m[] = {{.q = qs[i], .sigma = sigmas[j], .steps = 500},
+                                          {.q = 0.01, .sigma = 2.0, .steps = 80}};
+            struct rdp_curve curve = {{0.0}};
+            rdp_compose(m, 2, &curve);
+            const double epsilon = accountant_epsilon(m, 2, 1e-5);
+            assert_true(epsilon > 0.0 && epsilon <= rdp_epsilon(&curve, 1e-5, NULL));
         }
     }
 }
 
-static void sixty_rounds_cost_what_sixty_steps_cost_to_the_bit(void **state)
+static void a_limit_is_looked_at_as_closely_as_it_takes(void **state)
 {
     (void)state;
-    struct mechanism rounds[60];
-    for (size_t i = 0; i < 60; i++) {
-        rounds[i] = (struct mechanism){.q = 0.037, .sigma = 1.3, .steps = 1};
-    }
-    double apart = accountant_epsilon(rounds, 60, 1e-6);
-    assert_true(same_bits(apart, epsilon_of(0.037, 1.3, 60, 1e-6)));
-
-    struct rdp_curve once = {{0.0}};
-    rdp_add(&once, &(struct mechanism){.q = 0.037, .sigma = 1.3, .steps = 60});
-    assert_true(same_bits(apart, rdp_epsilon(&once, 1e-6, NULL)));
+    const struct mechanism m = {.q = 0.01, .sigma = 0.7, .steps = 1000};
+    const double once = accountant_epsilon(&m, 1, 1e-5);
+    const double truth = accountant_epsilon_against(&m, 1, 1e-5, once * (1.0 - 4e-4));
+    assert_true(truth < once); /* closer */
+    const double between = 0.5 * (truth + once);
+    assert_true(accountant_epsilon_against(&m, 1, 1e-5, between) <= between);
+    assert_true(accountant_epsilon_against(&m, 1, 1e-5, once) == once);
+    assert_true(accountant_epsilon_against(&m, 1, 1e-5, 0.5 * once) == once); /* hopeless */
 }
 
-static void order_and_splitting_do_not_change_a_bit(void **state)
-{
-    (void)state;
-    const struct mechanism whole[] = {{.q = 0.01, .sigma = 1.0, .steps = 700},
-                                      {.q = 0.01, .sigma = 2.0, .steps = 31},
-                                      {.q = 0.3, .sigma = 1.0, .steps = 3},
-                                      {.q = 1.0, .sigma = 9.0, .steps = 5}};
-    const struct mechanism parts[] = {
-        {.q = 1.0, .sigma = 9.0, .steps = 5},    {.q = 0.01, .sigma = 2.0, .steps = 30},
-        {.q = 0.01, .sigma = 1.0, .steps = 1},   {.q = 0.3, .sigma = 1.0, .steps = 3},
-        {.q = 0.01, .sigma = 1.0, .steps = 699}, {.q = 0.01, .sigma = 2.0, .steps = 1}};
-    double sum = accountant_epsilon(whole, 4, 1e-5);
-    assert_true(same_bits(sum, accountant_epsilon(parts, 6, 1e-5)));
-    for (size_t i = 0; i < 4; i++) { /* and each of them counts */
-        struct mechanism less[4];
-        memcpy(less, whole, sizeof less);
-        less[i].steps--;
-        assert_true(accountant_epsilon(less, 4, 1e-5) < sum);
-    }
-}
+/* ---- noise and steps ------------------------------------------------------------------------- */
 
-static void a_sum_of_steps_does_not_wrap(void **state)
-{
-    (void)state;
-    const struct mechanism m[] = {{.q = 0.5, .sigma = 1.0, .steps = UINT64_MAX},
-                                  {.q = 0.5, .sigma = 1.0, .steps = 5}};
-    assert_true(accountant_epsilon(m, 2, 1e-5) > 1e15);
-}
+static const struct {
+    double epsilon, q;
+    uint64_t steps;
+} plans[] = {{0.5, 0.01, 1000}, {1.0, 1.0, 1},    {3.0, 1.0, 100},    {2.0, 0.05, 500},
+             {8.0, 0.3, 60},    {30.0, 0.2, 9},   {0.05, 0.02, 77},   {1000.0, 0.9, 40},
+             {0.002, 0.5, 3},   {1e-3, 1.0, 100}, {4.0, 0.99999, 20}, {1.0, 1e-3, 1}};
 
-static void the_best_order_is_the_one_that_gives_epsilon(void **state)
+static void sigma_reaches_the_target_and_a_thousandth_less_does_not(void **state)
 {
     (void)state;
-    struct rdp_curve curve = {{0.0}};
-    double best = 0.0;
-    rdp_add(&curve, &(struct mechanism){.q = 0.05, .sigma = 2.0, .steps = 500});
-    double epsilon = rdp_epsilon(&curve, 1e-5, &best);
-    double again = 500.0 * rdp_step(0.05, 2.0, best) + log1p(-1.0 / best) -
-                   (log(1e-5) + log(best)) / (best - 1.0);
-    assert_true(best > 1.1 && best < 1024.0);
-    assert_true(same_bits(epsilon, again));
-}
-
-static void the_edges_of_double_give_numbers(void **state)
-{
-    (void)state;
-    const double qs[] = {1e-300, 1e-20, 0.5, 1.0 - 1e-16};
-    const double sigmas[] = {1e-200, 1e-80, 1e-6, 1e-3, 1e3, 1e6, 1e80, 1e200, HUGE_VAL};
-    const double *order = NULL;
-    size_t n = accountant_orders(&order);
-    for (size_t i = 0; i < sizeof qs / sizeof *qs; i++) {
-        for (size_t j = 0; j < sizeof sigmas / sizeof *sigmas; j++) {
-            for (size_t k = 0; k < n; k++) {
-                double rdp = rdp_step(qs[i], sigmas[j], order[k]);
-                assert_true(rdp >= 0.0); /* not NaN; infinite only without noise to speak of */
-                assert_true(rdp <= order[k] / (2.0 * sigmas[j] * sigmas[j]));
-            }
-        }
-    }
-}
-
-static void sigma_is_the_least_multiple_that_reaches_the_target(void **state)
-{
-    (void)state;
-    const struct {
-        double epsilon, q;
-        uint64_t steps;
-    } ask[] = {{0.5, 0.01, 1000}, {1.0, 1.0, 1},  {3.0, 1.0, 100},  {2.0, 0.05, 500},
-               {8.0, 0.3, 60},    {30.0, 0.2, 9}, {0.05, 0.02, 77}, {1000.0, 0.9, 40}};
-    for (size_t i = 0; i < sizeof ask / sizeof *ask; i++) {
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
         struct error err = {0};
         double sigma = 0.0;
-        assert_int_equal(
-            accountant_sigma(ask[i].epsilon, 1e-5, ask[i].q, ask[i].steps, &sigma, &err), RC_OK);
+        assert_int_equal(accountant_sigma(plans[i].epsilon, 1e-5, plans[i].q, plans[i].steps,
+                                          &sigma, &err),
+                         RC_OK);
+        const struct mechanism m = {.q = plans[i].q, .sigma = sigma, .steps = plans[i].steps};
+        const struct mechanism less = {.q = plans[i].q,
+                                       .sigma = 0.999 * sigma - 1e-6,
+                                       .steps = plans[i].steps};
         assert_true(sigma == round(sigma * 1e6) / 1e6);
-        assert_true(epsilon_of(ask[i].q, sigma, ask[i].steps, 1e-5) <= ask[i].epsilon);
-        assert_true(epsilon_of(ask[i].q, sigma - 1e-6, ask[i].steps, 1e-5) > ask[i].epsilon);
+        assert_true(accountant_epsilon(&m, 1, 1e-5) <= plans[i].epsilon);
+        if (accountant_epsilon_against(&less, 1, 1e-5, plans[i].epsilon) <= plans[i].epsilon) {
+            fail_msg("epsilon %g, q %g, %llu steps: %g is more than it takes", plans[i].epsilon,
+                     plans[i].q, (unsigned long long)plans[i].steps, sigma);
+        }
     }
 }
 
@@ -325,19 +157,13 @@ static void an_impossible_plan_is_refused(void **state)
         uint64_t steps;
         enum rc rc;
     } ask[] = {
-        {0.0, 1e-5, 0.1, 10, RC_INVALID},
-        {-1.0, 1e-5, 0.1, 10, RC_INVALID},
-        {(double)NAN, 1e-5, 0.1, 10, RC_INVALID},
-        {HUGE_VAL, 1e-5, 0.1, 10, RC_INVALID},
-        {1.0, 0.0, 0.1, 10, RC_INVALID},
-        {1.0, 1.0, 0.1, 10, RC_INVALID},
-        {1.0, (double)NAN, 0.1, 10, RC_INVALID},
-        {1.0, 1e-5, 0.0, 10, RC_INVALID},
-        {1.0, 1e-5, 1.01, 10, RC_INVALID},
-        {1.0, 1e-5, (double)NAN, 10, RC_INVALID},
-        {1.0, 1e-5, 0.1, 0, RC_INVALID},
-        {1e-4, 1e-5, 0.1, 10, RC_LIMIT}, /* the grid ends */
-        {0.01, 1e-5, 1.0, UINT64_MAX, RC_LIMIT},
+        {0.0, 1e-5, 0.1, 10, RC_INVALID},         {-1.0, 1e-5, 0.1, 10, RC_INVALID},
+        {(double)NAN, 1e-5, 0.1, 10, RC_INVALID}, {HUGE_VAL, 1e-5, 0.1, 10, RC_INVALID},
+        {1.0, 0.0, 0.1, 10, RC_INVALID},          {1.0, 1.0, 0.1, 10, RC_INVALID},
+        {1.0, (double)NAN, 0.1, 10, RC_INVALID},  {1.0, 1e-5, 0.0, 10, RC_INVALID},
+        {1.0, 1e-5, 1.01, 10, RC_INVALID},        {1.0, 1e-5, (double)NAN, 10, RC_INVALID},
+        {1.0, 1e-5, 0.1, 0, RC_INVALID},          {0.01, 1e-5, 1.0, UINT64_MAX, RC_LIMIT},
+        {0.01, 1e-5, 0.5, UINT64_MAX, RC_LIMIT},
     };
     for (size_t i = 0; i < sizeof ask / sizeof *ask; i++) {
         struct error err = {0};
@@ -351,115 +177,207 @@ static void an_impossible_plan_is_refused(void **state)
     }
 }
 
-/* Reference numbers live outside the repository. A table of them: numbers by column name. */
-enum { TABLE_LINE = 2048, TABLE_COLUMNS = 64 };
-
-struct table {
-    FILE *file;
-    char head[TABLE_LINE];
-    char line[TABLE_LINE];
-};
-
-static void table_open(struct table *t, const char *name)
-{
-    const char *folder = getenv("WARDROUND_REFERENCE");
-    char path[1024];
-    (void)snprintf(path, sizeof path, "%s/%s", folder != NULL ? folder : "../shared/reference",
-                   name);
-    t->file = fopen(path, "rbe");
-    if (t->file == NULL) {
-        print_message("no %s (WARDROUND_REFERENCE names its folder): not compared\n", name);
-        skip();
-    }
-    assert_non_null(fgets(t->head, sizeof t->head, t->file));
-}
-
-/* NaN where a cell is empty; the column must exist. */
-static double table_number(const struct table *t, const char *column)
-{
-    const char *head = t->head;
-    const char *cell = t->line;
-    size_t length = strlen(column);
-    while (strncmp(head, column, length) != 0 || strchr(",\r\n", head[length]) == NULL) {
-        head = strchr(head, ',');
-        cell = strchr(cell, ',');
-        assert_non_null(head);
-        assert_non_null(cell);
-        head++;
-        cell++;
-    }
-    char *end = NULL;
-    double x = strtod(cell, &end);
-    return end == cell ? (double)NAN : x;
-}
-
-static void epsilon_stands_beside_the_reference_libraries(void **state)
+static void steps_are_as_many_as_the_budget_has(void **state)
 {
     (void)state;
-    struct table t;
+    const struct {
+        double epsilon, q, sigma;
+        uint64_t most, want;
+    } edge[] = {{1.0, 0.1, 0.01, 1000, 0}, /* not one */
+                {0.3, 0.01, 5.0, 40, 40},  /* all that were asked for */
+                {1e-9, 1.0, 1.0, 1, 0}};
+    for (size_t i = 0; i < sizeof edge / sizeof *edge; i++) {
+        assert_int_equal(accountant_steps(edge[i].epsilon, 1e-5, edge[i].q, edge[i].sigma,
+                                          edge[i].most),
+                         edge[i].want);
+    }
+    const uint64_t n = accountant_steps(2.0, 1e-5, 0.05, 2.0, 1000000);
+    assert_true(n > 1 && n < 1000000);
+    assert_true(epsilon_of(0.05, 2.0, n, 1e-5) <= 2.0);
+    assert_true(epsilon_of(0.05, 2.0, n + 1, 1e-5) > 2.0);
+}
+
+/* ---- planning -------------------------------------------------------------------------------- */
+
+static void a_plan_takes_the_largest_rate_that_may_be_computed(void **state)
+{
+    (void)state;
+    struct planning_choice c[PLANNING_CHOICES];
+    struct error err = {0};
+    size_t n = 0;
+    size_t best = 99;
+    const struct planning_wish wish = {
+        .epsilon = 5.0, .delta = 1e-5, .passes = 5.0, .steps_least = 20, .steps_most = 700};
+    assert_int_equal(planning_choose(&wish, c, &n, &best, &err), RC_OK);
+    assert_int_equal(n, 6); /* 20, 40, … 640 */
+    assert_int_equal(best, 0);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(c[i].steps, 20u << i);
+        assert_true(c[i].q * (double)c[i].steps <= 5.0 * (1.0 + 1e-12));
+        assert_true(epsilon_of(c[i].q, c[i].sigma, c[i].steps, 1e-5) <= 5.0);
+        assert_true(fabs(c[i].signal - c[i].q * sqrt((double)c[i].steps) / c[i].sigma) < 1e-12);
+        assert_true(c[i].signal <= c[0].signal);
+    }
+}
+
+/* Everybody in every step: the signal does not depend on how many there are, and few are preferred. */
+static void with_room_to_compute_a_plan_takes_everybody_in_few_steps(void **state)
+{
+    (void)state;
+    struct planning_choice c[PLANNING_CHOICES];
+    struct error err = {0};
+    size_t n = 0;
+    size_t best = 99;
+    const struct planning_wish wish = {
+        .epsilon = 1.0, .delta = 1e-5, .passes = 1e6, .steps_least = 7, .steps_most = UINT64_MAX};
+    assert_int_equal(planning_choose(&wish, c, &n, &best, &err), RC_OK);
+    assert_int_equal(n, PLANNING_CHOICES);
+    assert_int_equal(best, 0);
+    assert_true(c[0].q == 1.0 && c[0].steps == 7);
+    assert_true(fabs(c[5].signal / c[0].signal - 1.0) < 1e-5);
+}
+
+static void a_wish_out_of_range_is_refused(void **state)
+{
+    (void)state;
+    const struct planning_wish good = {
+        .epsilon = 1.0, .delta = 1e-5, .passes = 3.0, .steps_least = 2, .steps_most = 4};
+    struct planning_wish wish[6] = {good, good, good, good, good, good};
+    wish[0].epsilon = 0.0;
+    wish[1].delta = 1.0;
+    wish[2].passes = 0.0;
+    wish[3].passes = (double)NAN;
+    wish[4].steps_least = 0;
+    wish[5].steps_most = 1;
+    for (size_t i = 0; i < 6; i++) {
+        struct planning_choice c[PLANNING_CHOICES];
+        struct error err = {0};
+        size_t n = 77;
+        size_t best = 77;
+        assert_int_equal(planning_choose(&wish[i], c, &n, &best, &err), RC_INVALID);
+        assert_true(n == 77 && best == 77 && err.text[0] != '\0');
+    }
+}
+
+/* ---- attacks --------------------------------------------------------------------------------- */
+
+static void an_attacker_s_bound_has_its_edges(void **state)
+{
+    (void)state;
+    const struct mechanism m = {.q = 0.1, .sigma = 1.0, .steps = 10};
+    const struct mechanism bare = {.q = 0.1, .sigma = 0.0, .steps = 1};
+    struct error err = {0};
+    double tpr = -7.0;
+    assert_int_equal(accountant_tpr(&m, 1, 0.0, &tpr, &err), RC_INVALID);
+    assert_int_equal(accountant_tpr(&m, 1, 1.0, &tpr, &err), RC_INVALID);
+    assert_int_equal(accountant_tpr(&m, 1, (double)NAN, &tpr, &err), RC_INVALID);
+    assert_int_equal(accountant_tpr(&bare, 1, 0.1, &tpr, &err), RC_LIMIT);
+    assert_true(tpr == -7.0);
+    double before = 0.0;
+    for (double fpr = 1e-6; fpr < 1.0; fpr *= 3.0) {
+        assert_int_equal(accountant_tpr(&m, 1, fpr, &tpr, &err), RC_OK);
+        assert_true(tpr > fpr && tpr > before && tpr <= 1.0);
+        before = tpr;
+    }
+}
+
+/* ---- other people's numbers ------------------------------------------------------------------ */
+
+static void epsilon_lies_within_the_reference_s_bracket(void **state)
+{
+    (void)state;
+    struct reference t;
     size_t rows = 0;
-    table_open(&t, "accounting_reference.csv");
-    while (fgets(t.line, sizeof t.line, t.file) != NULL) {
-        double sigma = table_number(&t, "sigma");
-        double got = epsilon_of(table_number(&t, "q"), sigma, (uint64_t)table_number(&t, "T"),
-                                table_number(&t, "delta"));
-        double other = fmin(table_number(&t, "google_rdp"), table_number(&t, "opacus_rdp"));
-        /* Their grids are parts of ours, so we may be below; they print 8 digits. */
-        if (!(got >= table_number(&t, "best_lower") && got <= other * (1.0 + 1e-7) &&
-              got > other * 0.98)) {
-            fail_msg("row %zu: %.9g, others %.9g", rows + 1, got, other);
+    reference_open(&t, "accounting_reference.csv");
+    while (reference_next(&t)) {
+        const double got =
+            epsilon_of(reference_number(&t, "q"), reference_number(&t, "sigma"),
+                       (uint64_t)reference_number(&t, "T"), reference_number(&t, "delta"));
+        const double low = reference_number(&t, "best_lower") * (1.0 - 1e-6);
+        const double high = 1.001 * reference_number(&t, "best_upper") + 1e-4;
+        if (!(got >= low && got <= high)) {
+            fail_msg("row %zu: %.9g is not in [%.9g, %.9g]", rows + 1, got, low, high);
         }
         rows++;
     }
-    (void)fclose(t.file);
-    assert_true(rows >= 40);
+    reference_close(&t);
+    assert_true(rows >= 44);
 }
 
-static void calibration_stands_beside_the_reference_libraries(void **state)
+static void noise_is_the_reference_s(void **state)
 {
     (void)state;
-    struct table t;
+    struct reference t;
     size_t rows = 0;
-    table_open(&t, "calibration_reference.csv");
-    while (fgets(t.line, sizeof t.line, t.file) != NULL) {
+    reference_open(&t, "calibration_reference.csv");
+    while (reference_next(&t)) {
         struct error err = {0};
         double sigma = 0.0;
-        assert_int_equal(accountant_sigma(table_number(&t, "target_eps"), table_number(&t, "delta"),
-                                          table_number(&t, "q"), (uint64_t)table_number(&t, "T"),
-                                          &sigma, &err),
+        assert_int_equal(accountant_sigma(reference_number(&t, "target_eps"),
+                                          reference_number(&t, "delta"), reference_number(&t, "q"),
+                                          (uint64_t)reference_number(&t, "T"), &sigma, &err),
                          RC_OK);
-        assert_true(sigma >= table_number(&t, "sigma_pld"));
-        assert_true(fabs(sigma / table_number(&t, "sigma_google_rdp") - 1.0) < 0.01);
-        assert_true(fabs(sigma - table_number(&t, "sigma_opacus_rdp")) < 3e-6);
+        const double ratio = sigma / reference_number(&t, "sigma_pld");
+        if (!(ratio > 1.0 - 1e-6 && ratio < 1.0002)) {
+            fail_msg("row %zu: %.9g times the reference's", rows + 1, ratio);
+        }
         rows++;
     }
-    (void)fclose(t.file);
-    assert_true(rows >= 20);
+    reference_close(&t);
+    assert_true(rows >= 21);
+}
+
+static void an_attacker_s_bound_is_the_reference_s(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *column;
+        double fpr;
+    } at[] = {{"tpr_at_fpr_0.0001", 1e-4}, {"tpr_at_fpr_0.001", 1e-3}, {"tpr_at_fpr_0.01", 1e-2},
+              {"tpr_at_fpr_0.05", 0.05},   {"tpr_at_fpr_0.1", 0.1},    {"tpr_at_fpr_0.5", 0.5}};
+    struct reference t;
+    size_t rows = 0;
+    reference_open(&t, "tpr_bounds.csv");
+    while (reference_next(&t)) {
+        if (strstr(t.line, "(remove)") == NULL) {
+            continue;
+        }
+        const struct mechanism m = {.q = reference_number(&t, "q"),
+                                    .sigma = reference_number(&t, "sigma"),
+                                    .steps = (uint64_t)reference_number(&t, "T")};
+        for (size_t i = 0; i < sizeof at / sizeof *at; i++) {
+            struct error err = {0};
+            double tpr = 0.0;
+            assert_int_equal(accountant_tpr(&m, 1, at[i].fpr, &tpr, &err), RC_OK);
+            const double ratio = tpr / reference_number(&t, at[i].column);
+            if (!(ratio > 0.9999 && ratio < 1.001)) {
+                fail_msg("row %zu, FPR %g: %.9g times the reference's", rows + 1, at[i].fpr, ratio);
+            }
+        }
+        rows++;
+    }
+    reference_close(&t);
+    assert_true(rows >= 15);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_grid_is_the_documented_one),
-        cmocka_unit_test(both_formulas_agree_with_the_integral_they_stand_for),
-        cmocka_unit_test(order_two_has_its_closed_form),
-        cmocka_unit_test(taking_everybody_is_the_gaussian_mechanism),
-        cmocka_unit_test(nothing_taken_or_no_step_costs_nothing),
-        cmocka_unit_test(without_noise_epsilon_is_infinite),
-        cmocka_unit_test(more_noise_costs_less),
-        cmocka_unit_test(more_steps_cost_more),
-        cmocka_unit_test(a_larger_sampling_rate_costs_more),
-        cmocka_unit_test(a_smaller_delta_costs_more),
-        cmocka_unit_test(epsilon_is_never_below_the_exact_gaussian),
-        cmocka_unit_test(sixty_rounds_cost_what_sixty_steps_cost_to_the_bit),
-        cmocka_unit_test(order_and_splitting_do_not_change_a_bit),
-        cmocka_unit_test(a_sum_of_steps_does_not_wrap),
-        cmocka_unit_test(the_best_order_is_the_one_that_gives_epsilon),
-        cmocka_unit_test(the_edges_of_double_give_numbers),
-        cmocka_unit_test(sigma_is_the_least_multiple_that_reaches_the_target),
+        cmocka_unit_test(nothing_costs_nothing_and_no_noise_everything),
+        cmocka_unit_test(epsilon_grows_with_steps_and_rate_and_falls_with_noise_and_delta),
+        cmocka_unit_test(taking_everybody_is_the_gaussian_mechanism_exactly),
+        cmocka_unit_test(epsilon_is_never_above_renyi_s),
+        cmocka_unit_test(a_limit_is_looked_at_as_closely_as_it_takes),
+        cmocka_unit_test(sigma_reaches_the_target_and_a_thousandth_less_does_not),
         cmocka_unit_test(an_impossible_plan_is_refused),
-        cmocka_unit_test(epsilon_stands_beside_the_reference_libraries),
-        cmocka_unit_test(calibration_stands_beside_the_reference_libraries),
+        cmocka_unit_test(steps_are_as_many_as_the_budget_has),
+        cmocka_unit_test(a_plan_takes_the_largest_rate_that_may_be_computed),
+        cmocka_unit_test(with_room_to_compute_a_plan_takes_everybody_in_few_steps),
+        cmocka_unit_test(a_wish_out_of_range_is_refused),
+        cmocka_unit_test(an_attacker_s_bound_has_its_edges),
+        cmocka_unit_test(epsilon_lies_within_the_reference_s_bracket),
+        cmocka_unit_test(noise_is_the_reference_s),
+        cmocka_unit_test(an_attacker_s_bound_is_the_reference_s),
     };
     return cmocka_run_group_tests_name("accountant", tests, NULL, NULL);
 }

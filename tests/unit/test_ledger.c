@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #include "agent/ledger/ledger.h"
+#include "common/accountant/accountant.h"
+#include "common/accountant/rdp.h"
 #include "common/store/store.h"
 #include "tests/support/mortal_store.h"
 
@@ -89,6 +91,37 @@ static double cost_of(double q, double sigma, uint64_t steps, double delta)
 {
     const struct mechanism m = {q, sigma, steps};
     return accountant_epsilon(&m, 1, delta);
+}
+
+/* Of several studies, as if planned beforehand; by the filter of this total; and the least total whose
+ * filter has room for them. */
+static double sum_of(const struct mechanism *m, size_t n, double delta)
+{
+    struct rdp_curve curve = {{0.0}};
+    rdp_compose(m, n, &curve);
+    return rdp_epsilon(&curve, delta, NULL);
+}
+
+static double filter_of(const struct mechanism *m, size_t n, double delta, double total)
+{
+    struct rdp_curve curve = {{0.0}};
+    rdp_compose(m, n, &curve);
+    return rdp_epsilon_at(&curve, rdp_filter_order(total, delta), delta);
+}
+
+static double room_for(const struct mechanism *m, size_t n, double delta)
+{
+    struct rdp_curve curve = {{0.0}};
+    rdp_compose(m, n, &curve);
+    for (size_t i = 0; i < RDP_ORDERS; i++) { /* a total that chooses the order that it came from */
+        const double total = rdp_epsilon_at(&curve, i, delta);
+        if (rdp_filter_order(total, delta) == i &&
+            rdp_filter_order(nextafter(total, 0.0), delta) == i) {
+            return total;
+        }
+    }
+    fail_msg("no total is just enough for these");
+    return 0.0;
 }
 
 static struct ledger *opened(const char *where, const struct ledger_policy *policy)
@@ -333,7 +366,7 @@ static void what_was_foretold_is_to_the_bit_what_the_ledger_says_afterwards(void
                                            s[i]->privacy.noise_multiplier, 3 * s[i]->rounds, 1e-4));
     }
     const struct mechanism all[] = {{0.25, 1.9, 21}, {0.1, 1.3, 15}, {0.25, 1.9, 21}};
-    same_bits(total(l, 1e-3), accountant_epsilon(all, 3, 1e-3));
+    same_bits(total(l, 1e-3), sum_of(all, 3, 1e-3));
     ledger_close(&l);
 }
 
@@ -348,7 +381,7 @@ static void a_study_solved_for_the_policys_epsilon_is_allowed_without_slack(void
     const struct ledger_policy exact = {2.0, 2.0, 1e-3, 1, 1, 0};
     struct ledger *l = opened(":memory:", &exact);
     assert_true(asked(l, &s, PATIENTS).allowed);
-    s.privacy.noise_multiplier -= 1e-5;
+    s.privacy.noise_multiplier *= 0.999;
     declined(l, &s, PATIENTS, "(at most 2.00");
     ledger_close(&l);
 }
@@ -416,7 +449,7 @@ static void a_study_beyond_policy_is_declined_with_policy_asked_and_left(void **
                    "site.yaml, section policy, refuses study 'heart': epsilon %.2f (at most 5.60), "
                    "in total %.2f at delta 0.001 (at most 5.00); epsilon %.2f of 5.00 is "
                    "left",
-                   asks, accountant_epsilon(dear, 2, 1e-3), 5.0 - spent);
+                   asks, filter_of(dear, 2, 1e-3, 5.0), 5.0 - spent);
     declined(l, &s, PATIENTS, want);
 
     s.privacy.noise_multiplier = 1.4; /* fits alone, not with the earlier one */
@@ -424,7 +457,7 @@ static void a_study_beyond_policy_is_declined_with_policy_asked_and_left(void **
     (void)snprintf(want, sizeof want,
                    "study 'heart': in total %.2f at delta 0.001 (at most 5.00); epsilon "
                    "%.2f of 5.00 is left",
-                   accountant_epsilon(both, 2, 1e-3), 5.0 - spent);
+                   filter_of(both, 2, 1e-3, 5.0), 5.0 - spent);
     declined(l, &s, PATIENTS, want);
 
     s.privacy.noise_multiplier = 20.0;
@@ -494,7 +527,9 @@ static void figures_that_differ_are_never_printed_alike(void **state)
     (void)state;
     struct ledger_policy p = generous;
     const struct study s = a_study("heart", 0.25, 1.9);
-    p.max_epsilon_per_study = nextafter(cost_of(0.25, 1.9, 21, 1e-4), 0.0) - 1e-7;
+    const struct mechanism m = {0.25, 1.9, 21};
+    const double about = cost_of(0.25, 1.9, 21, 1e-4);
+    p.max_epsilon_per_study = accountant_epsilon_against(&m, 1, 1e-4, 0.9997 * about) - 1e-7;
     struct ledger *l = opened(":memory:", &p);
     const struct ledger_forecast f = asked(l, &s, PATIENTS);
     double a = 0.0;
@@ -512,13 +547,13 @@ static void what_another_study_was_promised_is_not_given_twice(void **state)
 {
     (void)state;
     struct error err = {0};
-    const struct study a = a_study("a", 0.25, 1.9);
-    const struct study b = a_study("b", 0.25, 1.9);
-    const struct study c = a_study("c", 0.2, 1.7);
+    const struct study a = a_study("a", 0.25, 2.0);
+    const struct study b = a_study("b", 0.25, 2.0);
+    const struct study c = a_study("c", 0.2, 1.85);
     const struct hash hash_a = hash_of_name(&a);
     struct ledger_policy p = generous;
-    const struct mechanism both = {0.25, 1.9, 42};
-    p.max_epsilon_total = accountant_epsilon(&both, 1, p.max_delta_per_study);
+    const struct mechanism both = {0.25, 2.0, 42};
+    p.max_epsilon_total = room_for(&both, 1, p.max_delta_per_study);
 
     struct ledger_policy less = p;
     less.max_epsilon_total = nextafter(p.max_epsilon_total, 0.0);
@@ -531,14 +566,14 @@ static void what_another_study_was_promised_is_not_given_twice(void **state)
     join(l, &a);
     join(l, &b); /* fits to the bit */
     same_bits(total(l, p.max_delta_per_study), 0.0);
-    same_bits(asked(l, &b, PATIENTS).epsilon_promised, cost_of(0.25, 1.9, 21, 1e-3));
+    same_bits(asked(l, &b, PATIENTS).epsilon_promised, cost_of(0.25, 2.0, 21, 1e-3));
     declined(l, &c, PATIENTS, "in total");
     for (uint64_t r = 1; r <= 7; r++) { /* none runs dry, in any order */
         spend(l, &a, r, "bytes");
         spend(l, &b, r, "bytes");
     }
-    same_bits(total(l, p.max_delta_per_study), p.max_epsilon_total);
-    declined(l, &c, PATIENTS, "; epsilon 0.00 of ");
+    same_bits(total(l, p.max_delta_per_study), sum_of(&both, 1, p.max_delta_per_study));
+    declined(l, &c, PATIENTS, "; epsilon 0.0");
     ledger_close(&l);
     remove_files();
 
@@ -559,10 +594,59 @@ static void what_another_study_was_promised_is_not_given_twice(void **state)
     const struct ledger_forecast over = asked(l, &a, PATIENTS);
     assert_false(over.allowed);
     same_bits(over.epsilon_after, over.epsilon_promised);
-    same_bits(over.epsilon_study, cost_of(0.25, 1.9, 3, 1e-4));
-    same_bits(of_study(l, &a, 1e-3), cost_of(0.25, 1.9, 3, 1e-3)); /* spent stays spent */
-    same_bits(total(l, 1e-3), cost_of(0.25, 1.9, 3, 1e-3));        /* in the total as well */
+    same_bits(over.epsilon_study, cost_of(0.25, 2.0, 3, 1e-4));
+    same_bits(of_study(l, &a, 1e-3), cost_of(0.25, 2.0, 3, 1e-3)); /* spent stays spent */
+    same_bits(total(l, 1e-3), cost_of(0.25, 2.0, 3, 1e-3));        /* in the total as well */
     assert_true(has_stored(l, &a, 1, "bytes"));
+    ledger_close(&l);
+}
+
+/* Its plan is fixed beforehand, so it may have what its privacy-loss distribution says; but then what
+ * comes after it could depend on it, and only the filter would hold. */
+static void a_first_study_may_have_all_and_then_it_stays_the_only_one(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct study a = a_study("a", 0.25, 1.9);
+    struct study tiny = a_study("tiny", 0.01, 50.0);
+    const struct hash hash_a = hash_of_name(&a);
+    const struct mechanism all = {0.25, 1.9, 21};
+    struct ledger_policy p = generous;
+    p.max_epsilon_total = cost_of(0.25, 1.9, 21, p.max_delta_per_study);
+    assert_true(filter_of(&all, 1, p.max_delta_per_study, p.max_epsilon_total) >
+                1.02 * p.max_epsilon_total);
+    struct ledger *l = opened(":memory:", &p);
+    join(l, &a);
+    declined(l, &tiny, PATIENTS, "in total");
+    spend(l, &a, 1, "bytes");
+    assert_int_equal(ledger_end_study(l, &hash_a, 7, &err),
+                     RC_OK); /* early, perhaps for its result */
+    declined(l, &tiny, PATIENTS, "in total");
+    ledger_close(&l);
+
+    p.max_epsilon_total *= 0.999; /* nor is there slack */
+    l = opened(":memory:", &p);
+    declined(l, &a, PATIENTS, "in total");
+    join(l, &tiny);
+    ledger_close(&l);
+}
+
+static void what_joined_under_the_filter_leaves_room_when_it_ends_early(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct study a = a_study("a", 0.25, 1.9);
+    const struct study b = a_study("b", 0.25, 1.9);
+    const struct hash hash_a = hash_of_name(&a);
+    const struct mechanism some[] = {{0.25, 1.9, 24}};
+    struct ledger_policy p = generous;
+    p.max_epsilon_total = room_for(some, 1, p.max_delta_per_study);
+    struct ledger *l = opened(":memory:", &p);
+    join(l, &a);
+    declined(l, &b, PATIENTS, "in total");
+    spend(l, &a, 1, "bytes");
+    assert_int_equal(ledger_end_study(l, &hash_a, 7, &err), RC_OK);
+    join(l, &b); /* three steps and twenty-one, to the bit */
     ledger_close(&l);
 }
 
@@ -1186,6 +1270,8 @@ int main(void)
         cmocka_unit_test(a_small_cohort_is_declined_without_saying_how_small),
         cmocka_unit_test(figures_that_differ_are_never_printed_alike),
         ON_DISK(what_another_study_was_promised_is_not_given_twice),
+        cmocka_unit_test(a_first_study_may_have_all_and_then_it_stays_the_only_one),
+        cmocka_unit_test(what_joined_under_the_filter_leaves_room_when_it_ends_early),
         ON_DISK(without_noise_only_an_infinite_policy_allows_and_says_so),
         cmocka_unit_test(numbers_that_make_no_mechanism_are_refused),
         ON_DISK(a_spend_keeps_the_bytes_and_the_site_state_over_a_restart),
