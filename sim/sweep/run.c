@@ -17,7 +17,7 @@ struct pool {
     size_t *part;       /* [n_seeds, n_patients] */
     double *score;      /* [rows, n_patients] */
     double *epsilon;    /* [rows, folds, n_sites] */
-    double *multiplier; /* [rows, folds] */
+    double *multiplier; /* [n_epsilons] */
     double *seconds;    /* [rows, folds] */
     pthread_mutex_t lock;
     size_t next, done;
@@ -57,13 +57,13 @@ static enum rc one_world(struct pool *pool, size_t world, struct error *err)
         .s = s,
         .cell = sweep_cell_at(s, row),
         .fold = world % folds,
+        .noise_multiplier = pool->multiplier[row / s->n_seeds % s->n_epsilons],
         .part = pool->part + row % s->n_seeds * n,
         .score = pool->score + row * n,
         .epsilon = pool->epsilon + world * s->data->n_sites,
     };
     const int64_t begun = clock_monotonic_ms();
     const enum rc rc = sweep_world_run(&w, err);
-    pool->multiplier[world] = w.noise_multiplier;
     pool->seconds[world] = (double)(clock_monotonic_ms() - begun) / 1000.0;
     return rc;
 }
@@ -134,7 +134,7 @@ static enum rc make_row(const struct pool *pool, size_t i, struct report_row *ro
     row->rounds = s->study.rounds;
     row->folds = folds;
     row->n_sites = s->data->n_sites;
-    row->noise_multiplier = pool->multiplier[i * folds];
+    row->noise_multiplier = pool->multiplier[i / s->n_seeds % s->n_epsilons];
     for (size_t k = 0; k < folds; k++) {
         row->seconds += pool->seconds[i * folds + k];
         for (size_t site = 0; site < row->n_sites; site++) {
@@ -156,7 +156,7 @@ static enum rc reserve(struct pool *pool, struct sweep_results *r, size_t **scra
     pool->part = calloc(s->n_seeds * n + 1, sizeof *pool->part);
     pool->score = calloc(rows * n + 1, sizeof *pool->score);
     pool->epsilon = calloc(worlds * s->data->n_sites + 1, sizeof *pool->epsilon);
-    pool->multiplier = calloc(worlds + 1, sizeof *pool->multiplier);
+    pool->multiplier = calloc(s->n_epsilons + 1, sizeof *pool->multiplier);
     pool->seconds = calloc(worlds + 1, sizeof *pool->seconds);
     r->row = calloc(rows + 1, sizeof *r->row);
     r->site = calloc(rows * s->data->n_sites + 1, sizeof *r->site);
@@ -167,6 +167,24 @@ static enum rc reserve(struct pool *pool, struct sweep_results *r, size_t **scra
     return RC_OK;
 }
 
+/* The noise of each epsilon, once: it is the same in every world, and takes longer than many a world. */
+static enum rc solve_noise(struct pool *pool, struct error *err)
+{
+    const struct sweep *s = pool->s;
+    struct study study = {0};
+    enum rc rc = study_copy(&s->study, &study, err);
+    for (size_t i = 0; rc == RC_OK && i < s->n_epsilons; i++) {
+        const struct sweep_cell cell = sweep_cell_at(s, i * s->n_seeds);
+        study.privacy.noise = cell.noise;
+        study.privacy.epsilon = cell.epsilon;
+        study.privacy.delta = cell.delta;
+        rc = study_plan(&study, err);
+        pool->multiplier[i] = study.privacy.noise_multiplier;
+    }
+    study_release(&study);
+    return rc;
+}
+
 enum rc sweep_run(const struct sweep *s, const struct sweep_progress *progress,
                   struct sweep_results *out, struct error *err)
 {
@@ -175,6 +193,9 @@ enum rc sweep_run(const struct sweep *s, const struct sweep_progress *progress,
     size_t *scratch = NULL;
     (void)pthread_mutex_init(&pool.lock, NULL);
     enum rc rc = reserve(&pool, &r, &scratch, err);
+    if (rc == RC_OK) {
+        rc = solve_noise(&pool, err);
+    }
     if (rc != RC_OK) {
         goto out;
     }

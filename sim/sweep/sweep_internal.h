@@ -34,11 +34,11 @@ bool sweep_trains(const struct sweep *s, const size_t *part, size_t p, size_t fo
 struct sweep_world {
     const struct sweep *s;
     struct sweep_cell cell;
+    double noise_multiplier; /**< solved for the cell */
     size_t fold;
     const size_t *part; /**< [n_patients] */
     double *score;      /**< [n_patients], written for tested patients only */
     double *epsilon;    /**< [n_sites] raised to what each ledger spent; begins at 0 */
-    double noise_multiplier;
 };
 RC sweep_world_run(struct sweep_world *w, struct error *err);
 

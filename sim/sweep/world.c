@@ -29,6 +29,7 @@ static enum rc derive(const struct sweep_world *w, size_t only, const char *name
     out->privacy.noise = w->cell.noise;
     out->privacy.epsilon = w->cell.epsilon;
     out->privacy.delta = w->cell.delta;
+    out->privacy.noise_multiplier = w->noise_multiplier;
     if (only != SIZE_MAX) {
         out->n_sites = 1;
         out->quorum = 1;
@@ -37,7 +38,7 @@ static enum rc derive(const struct sweep_world *w, size_t only, const char *name
         (void)snprintf(out->site[0].name, sizeof out->site[0].name, "%s", name);
         out->site[0].nominal = nominal;
     }
-    return study_plan(out, err);
+    return RC_OK;
 }
 
 /* Training patients of one site of the dataset (or of all: site = SIZE_MAX). */
@@ -159,7 +160,6 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
         rc = sweep_failed(study, &r, err);
         goto out;
     }
-    w->noise_multiplier = study->privacy.noise_multiplier;
     for (size_t i = 0; i < study->n_sites; i++) {
         rc = train_parameters(model, study, r.model, r.site[i].state, r.site[i].state_bytes, params,
                               err);
