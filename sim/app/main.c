@@ -10,6 +10,7 @@
 #include <argp.h>
 #include <jansson.h>
 
+#include "sim/app/privacy.h"
 #include "sim/app/progress.h"
 #include "sim/hospital/folder.h"
 #include "sim/sweep/sweep.h"
@@ -35,6 +36,8 @@ static const char doc[] =
     "                           tradeoff.svg in D\n"
     "  generate CONFIG --out D  the file's generated hospitals as folders D/NAME\n"
     "                           with their CSV\n"
+    "  privacy QUESTION         what steps cost, what a budget allows, what an\n"
+    "                           attacker can reach: wardround-sim privacy --help\n"
     "\n"
     "Examples:\n"
     "  wardround-sim run configs/sim/heart.yaml\n"
@@ -103,7 +106,9 @@ static error_t take_argument(struct words *w, struct argp_state *state, const ch
         w->command = arg;
         if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0 &&
             strcmp(arg, "generate") != 0) {
-            argp_error(state, "no command is named '%.20s'; there are: run, tradeoff, generate",
+            argp_error(state,
+                       "no command is named '%.20s'; there are: run, tradeoff, generate, "
+                       "privacy",
                        arg);
         }
     } else if (w->config == NULL) {
@@ -411,6 +416,9 @@ int main(int argc, char **argv)
     struct error err = {0};
     argp_err_exit_status = EXIT_WRONG_USE;
     argp_program_version = "wardround-sim " WARDROUND_VERSION;
+    if (argc > 1 && strcmp(argv[1], "privacy") == 0) {
+        return privacy_main(argc - 1, argv + 1);
+    }
     (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
 
     bool wrong_use = false;
