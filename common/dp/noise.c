@@ -3,6 +3,9 @@
 #include <assert.h>
 #include <math.h>
 
+#include "common/base/hash.h"
+#include "common/dp/normal.h"
+
 double noise_grid(double C)
 {
     return ldexp(C, -20);
@@ -13,17 +16,15 @@ double noise_deviation(double C, double sigma, size_t P)
     return sigma * (C + noise_grid(C) * sqrt((double)P));
 }
 
-void noise_normal(struct entropy *entropy, double *z, size_t n)
+/* mean[i] = (round(S[i] / gamma) + N[i]) gamma / divisor. Adding and taking away 1.5 2^52 rounds to a whole
+ * number, several at a time. */
+static void add_and_scale(double *restrict mean, const double *restrict S, const double *restrict N,
+                          size_t n, double gamma, double divisor)
 {
-    const double two_pi = 6.283185307179586;
-    for (size_t i = 0; i < n; i += 2) {
-        const double u = (double)((entropy_u64(entropy) >> 11) + 1) * 0x1p-53; /* (0, 1] */
-        const double v = (double)(entropy_u64(entropy) >> 11) * 0x1p-53;       /* [0, 1) */
-        const double r = sqrt(-2.0 * log(u));
-        z[i] = r * cos(two_pi * v);
-        if (i + 1 < n) {
-            z[i + 1] = r * sin(two_pi * v);
-        }
+    const double whole = 0x1.8p52;
+    for (size_t i = 0; i < n; i++) {
+        const double R = (S[i] / gamma + whole) - whole;
+        mean[i] = (R + N[i]) * gamma / divisor;
     }
 }
 
@@ -35,26 +36,21 @@ enum rc noise_release(const double *S, size_t P, double C, double sigma, double 
     assert(divisor > 0.0);
     const double gamma = noise_grid(C);
     const double spread = noise_deviation(C, sigma, P) / gamma;
-    const double room =
-        0x1p52; /* integers that double and int64 both hold exactly, with headroom */
+    const double room = 0x1p50; /* sums of whole numbers below are exact in a double */
     for (size_t i = 0; i < P; i++) {
         if (!(fabs(S[i]) / gamma + 16.0 * spread < room)) {
             return error_set(err, RC_NUMERIC,
                              "number %zu of %zu of the clipped sum leaves the grid", i, P);
         }
     }
-    enum { AT_ONCE = 64 };
-    double z[AT_ONCE] = {0};
-    for (size_t at = 0; at < P; at += AT_ONCE) {
-        const size_t n = P - at < AT_ONCE ? P - at : AT_ONCE;
+    double N[NORMAL_AT_ONCE] = {0};
+    for (size_t at = 0; at < P; at += NORMAL_AT_ONCE) {
+        const size_t n = P - at < NORMAL_AT_ONCE ? P - at : NORMAL_AT_ONCE;
         if (sigma > 0.0) {
-            noise_normal(entropy, z, n);
+            normal_rounded(entropy, spread, N, n);
         }
-        for (size_t i = 0; i < n; i++) {
-            const int64_t R = llround(S[at + i] / gamma);
-            const int64_t N = llround(spread * z[i]);
-            mean[at + i] = (double)(R + N) * gamma / divisor;
-        }
+        add_and_scale(mean + at, S + at, N, n, gamma, divisor);
     }
+    hash_wipe(N, sizeof N);
     return RC_OK;
 }

@@ -33,7 +33,4 @@ double noise_deviation(double C, double sigma, size_t P);
 RC noise_release(const double *S, size_t P, double C, double sigma, double divisor,
                  struct entropy *entropy, double *mean, struct error *err);
 
-/** Standard normals by Box and Muller (1958), 53-bit uniforms: tails to 8.5 deviations. */
-void noise_normal(struct entropy *entropy, double *z, size_t n);
-
 #endif
