@@ -46,12 +46,20 @@ enum rc ledger_open(const char *path, const struct ledger_policy *policy, struct
         return error_set(err, RC_NOMEM, "no memory for the ledger");
     }
     l->policy = *policy;
+    if (strcmp(path, ":memory:") != 0 &&
+        snprintf(l->mark, sizeof l->mark, "%s.mark", path) >= (int)sizeof l->mark) {
+        rc = error_set(err, RC_LIMIT, "the path '%.40s...' is too long", path);
+        goto out;
+    }
     rc = store_open(path, &ledger_store_kind, &l->store, err);
     for (size_t i = 0; rc == RC_OK && i < LEDGER_SQL_COUNT; i++) {
         rc = store_prepare(l->store, ledger_sql[i], &l->st[i], err);
     }
     if (rc == RC_OK) {
         rc = ledger_chain_check(l, err);
+    }
+    if (rc == RC_OK) {
+        rc = ledger_mark(l, err);
     }
     if (rc != RC_OK) {
         goto out;
@@ -272,6 +280,9 @@ enum rc ledger_join(struct ledger *l, const struct study *study, const struct ha
         rc = add_study(l, &plan, now_ms, err);
         if (rc == RC_OK) {
             rc = store_commit(l->store, err);
+        }
+        if (rc == RC_OK) {
+            rc = ledger_mark(l, err);
         }
     }
 out:

@@ -49,13 +49,14 @@ struct store_kind;
 extern const struct store_kind ledger_store_kind; /**< for repair tools and tests */
 
 /**
- * Opens or creates, and checks the hash chain over every row. Several processes may have the same
+ * Opens or creates, checks the hash chain over every row, and compares it with the high-water mark
+ * beside it (PATH.mark): a ledger that was cut or put back from an old copy is refused. Several processes may have the same
  * file open (the trainer, and a person asking what-if): each question and each spend is one
  * transaction, and the file itself refuses a second spend of a round.
  * @param path a file or ":memory:"
  * @retval RC_INVALID a policy with a number out of range
  * @retval RC_FORMAT  not a ledger, or a damaged or edited one
- * @retval RC_STATE   written by a newer program; otherwise see store_open
+ * @retval RC_STATE   older than its own mark, or written by a newer program; otherwise see store_open
  */
 RC ledger_open(const char *path, const struct ledger_policy *policy, struct ledger **out,
                struct error *err);
@@ -132,7 +133,7 @@ struct ledger_spend {
  *                   one there or beyond the plan, the study is not joined or has ended, or the
  *                   mechanism differs from the plan
  * @retval RC_LIMIT  beyond policy; nothing written
- * @retval RC_IO     not committed: nothing may leave
+ * @retval RC_IO     nothing may leave; whether it was committed the next ledger_open tells
  */
 RC ledger_spend(struct ledger *l, const struct ledger_spend *spend, struct error *err);
 

@@ -7,6 +7,7 @@
 
 #include "agent/ledger/ledger.h"
 #include "common/base/arena.h"
+#include "common/base/file.h"
 #include "common/store/store.h"
 
 enum ledger_sql {
@@ -23,6 +24,8 @@ enum ledger_sql {
     LEDGER_SET_SITE_STATE,
     LEDGER_RELEASE,
     LEDGER_SITE_STATE,
+    LEDGER_STUDY_LINK,
+    LEDGER_SPEND_LINK,
     LEDGER_ALL_STUDIES,
     LEDGER_ALL_SPENDS,
     LEDGER_SQL_COUNT
@@ -59,6 +62,7 @@ struct ledger_memo {
 struct ledger {
     struct store *store;
     struct statement *st[LEDGER_SQL_COUNT];
+    char mark[FILE_PATH_MAX]; /**< path of the high-water mark; "": in memory, none */
     struct ledger_policy policy;
     struct arena accounts; /**< scratch of one composition */
     struct arena bytes;    /**< what the last question handed out */
@@ -109,6 +113,15 @@ double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t st
  */
 RC ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool cohort_too_small, bool full,
                 struct ledger_forecast *out, struct error *err);
+
+/* ---- mark.c ---------------------------------------------------------------------------------- */
+
+/**
+ * Compares the ledger with its high-water mark and brings the mark up to date.
+ * @retval RC_STATE  the ledger lacks what the mark names
+ * @retval RC_FORMAT the mark is none @retval RC_IO it cannot be read or written
+ */
+RC ledger_mark(struct ledger *l, struct error *err);
 
 /* ---- chain.c --------------------------------------------------------------------------------- */
 

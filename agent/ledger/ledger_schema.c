@@ -106,6 +106,8 @@ const char *const ledger_sql[LEDGER_SQL_COUNT] = {
                        " WHERE s.hash = ? AND p.round = ?",
     [LEDGER_SITE_STATE] = "SELECT t.hash, t.bytes, t.round FROM site_state t"
                           " JOIN study s ON s.id = t.study WHERE s.hash = ?",
+    [LEDGER_STUDY_LINK] = "SELECT link FROM study WHERE id = ?",
+    [LEDGER_SPEND_LINK] = "SELECT link FROM spend WHERE sequence = ?",
     [LEDGER_ALL_STUDIES] = "SELECT " PLAN_COLUMNS " FROM study s ORDER BY s.id",
     [LEDGER_ALL_SPENDS] = "SELECT p.sequence, p.round, p.q, p.sigma, p.steps, p.clip, p.cohort,"
                           " p.model, p.released, p.at_ms, p.link, s.name, s.hash, s.q, s.sigma,"

@@ -97,6 +97,9 @@ enum rc ledger_spend(struct ledger *l, const struct ledger_spend *spend, struct 
     if (rc == RC_OK) {
         rc = store_commit(l->store, err);
     }
+    if (rc == RC_OK) {
+        rc = ledger_mark(l, err);
+    }
 out:
     store_rollback(l->store);
     return rc;
