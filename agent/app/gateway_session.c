@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/app/gateway_internal.h"
+#include "agent/app/screen.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
@@ -121,9 +122,8 @@ static enum rc end_study(struct gateway *g, const struct wire_message *done, str
 {
     g->ending = true;
     g->end_done = done->done;
-    (void)printf("study ended: %s%s%s\n", done->done ? "done" : "failed",
-                 done->text[0] != '\0' ? "; " : "", done->text);
-    (void)fflush(stdout);
+    screen_say("study ended: %s%s%s", done->done ? "done" : "failed",
+               done->text[0] != '\0' ? "; " : "", done->text);
     if (done->round > 0 && done->tensor.bytes > 0) {
         tensor_want_model(g, &done->tensor);
     }
@@ -146,8 +146,7 @@ static enum rc act(struct gateway *g, unsigned actions, const struct wire_messag
         return refuse_message(g, REFUSED_PROTOCOL, why);
     }
     if (actions & SESSION_KEEP_OUTCOME) {
-        (void)printf("round %" PRIu64 ": %s\n", m->round, m->text);
-        (void)fflush(stdout);
+        screen_say("round %" PRIu64 ": %s", m->round, m->text);
         log_event(LOG_LEVEL_INFO, "round_outcome", "round=%" PRIu64 " text=\"%s\"", m->round,
                   m->text);
     }
@@ -309,14 +308,12 @@ static enum rc on_policy(struct gateway *g, const struct wire_message *m, struct
 {
     g->policy_due = false;
     if (m->policy == WIRE_POLICY_PENDING) {
-        (void)printf("a study waits: %s\n", m->text);
-        (void)fflush(stdout);
+        screen_say("a study waits: %s", m->text);
         return RC_OK;
     }
     if (m->policy == WIRE_POLICY_NO) {
         keep_reason(g, m);
-        (void)printf("declined: %s\n", m->text);
-        (void)fflush(stdout);
+        screen_say("declined: %s", m->text);
     }
     const struct session_input in = {.event = m->policy == WIRE_POLICY_YES ? SESSION_POLICY_YES
                                                                            : SESSION_POLICY_NO};

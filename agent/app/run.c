@@ -17,6 +17,7 @@
 
 #include "agent/app/connection.h"
 #include "agent/app/process.h"
+#include "agent/app/screen.h"
 #include "agent/app/site.h"
 #include "agent/app/words.h"
 #include "agent/pair/pair.h"
@@ -357,6 +358,7 @@ enum rc command_run(const struct words *w, bool *yes, struct config_issues *issu
     (void)sigaddset(&signals, SIGHUP);
     (void)sigaddset(&signals, SIGCHLD);
     (void)sigprocmask(SIG_BLOCK, &signals, NULL);
+    screen_open();
     rc = supervise(w, &signals, &stop, yes, err);
     close_fd(&lock);
     if (stop != 0 && w->once) { /* a study was to be ended, else being stopped is what was meant */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/app/screen.h"
 #include "agent/app/trainer_internal.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -161,6 +162,9 @@ static bool go_on(void *ctx, size_t step, size_t steps)
                                  .step = step,
                                  .steps = steps};
         rc = trainer_say(t, &m, NULL, 0, &t->round.fault);
+        screen_progress("study %s: round %llu of %zu, step %zu of %zu",
+                        t->study.agreement.study.name, (unsigned long long)t->round.running,
+                        t->study.agreement.study.rounds, step, steps);
         t->round.cancelled = t->round.cancelled || study_is_withdrawn(t);
     }
     return rc == RC_OK && !t->round.cancelled;
@@ -316,8 +320,7 @@ static enum rc save_final(struct trainer *t, struct error *err)
     if (rc == RC_OK) {
         log_event(LOG_LEVEL_INFO, "model_saved", "file=\"%s\" round=%llu", path,
                   (unsigned long long)t->final.round);
-        (void)printf("its model is %s\n", path); /* follows "study ended: done" */
-        (void)fflush(stdout);
+        screen_say("its model is %s", path); /* follows "study ended: done" */
     } else {
         log_event(LOG_LEVEL_ERROR, "model_not_saved", "reason=\"%s\"", why.text);
     }

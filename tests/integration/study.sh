@@ -92,8 +92,12 @@ start_aggregator() { # DIR STUDY
   pid_of[aggregator]=$!
 }
 
+watched= # the site whose people sit before a terminal
 start_agent() { # DIR SITE
-  "$bin/wardround-agent" run "$1/$2" --once >>"$1/$2/out" 2>>"$1/$2/log" &
+  local before=()
+  [ "$2" != "$watched" ] ||
+    before=(python3 -c 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))')
+  "${before[@]}" "$bin/wardround-agent" run "$1/$2" --once >>"$1/$2/out" 2>>"$1/$2/log" </dev/null &
   pid_of[$2]=$!
 }
 
