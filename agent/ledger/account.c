@@ -48,6 +48,7 @@ const char *ledger_plan_fault(const struct ledger_plan *p)
 
 enum how {
     PLANNED, /* one plan, fixed beforehand: tight */
+    BOUNDED, /* the same, or something larger that is within the limit: enough to say yes, and soon */
     SUMMED,  /* curves, at the best order: what it would be had all been planned beforehand */
     FILTERED /* curves, at the order of the policy's total: what holds however they were chosen */
 };
@@ -60,6 +61,10 @@ static double computed(const struct ledger_policy *may, enum how how, const stru
         return accountant_epsilon_against(m, n, delta, limit);
     }
     rdp_compose(m, n, &curve);
+    if (how == BOUNDED) {
+        const double bound = rdp_epsilon(&curve, delta, NULL);
+        return bound <= limit ? bound : accountant_epsilon_against(m, n, delta, limit);
+    }
     if (how == SUMMED) {
         return rdp_epsilon(&curve, delta, NULL);
     }
@@ -91,13 +96,15 @@ static double composed(struct ledger *l, enum how how, const struct mechanism *m
     return epsilon;
 }
 
-double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t steps, double delta)
+double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t steps, double delta,
+                   bool tight)
 {
     const struct mechanism m = {plan->round.q, plan->round.sigma, steps};
     if (m.sigma == 0.0 && steps > 0) {
         return HUGE_VAL; /* its delta may be 0, which the accountant does not take */
     }
-    return steps > 0 ? composed(l, PLANNED, &m, 1, delta, l->policy.max_epsilon_per_study) : 0.0;
+    const enum how how = tight ? PLANNED : BOUNDED;
+    return steps > 0 ? composed(l, how, &m, 1, delta, l->policy.max_epsilon_per_study) : 0.0;
 }
 
 /* Steps of a study that count. `own`: it is the one that the question is about. */
@@ -167,7 +174,7 @@ enum rc ledger_joined(struct ledger *l, size_t *n, struct error *err)
 }
 
 enum rc ledger_compose(struct ledger *l, const struct ledger_plan *self, enum ledger_share share,
-                       double delta, double *sum, double *filter, struct error *err)
+                       double delta, bool tight, double *sum, double *filter, struct error *err)
 {
     const double most = l->policy.max_epsilon_total;
     struct accounts a = {0};
@@ -193,7 +200,8 @@ enum rc ledger_compose(struct ledger *l, const struct ledger_plan *self, enum le
         a.n += a.m[a.n].steps > 0;
     }
     assert(a.n <= room); /* both questions are of one transaction */
-    *sum = composed(l, a.n == 1 ? PLANNED : SUMMED, a.m, a.n, delta, most);
+    const enum how alone = tight ? PLANNED : BOUNDED;
+    *sum = composed(l, a.n == 1 ? alone : SUMMED, a.m, a.n, delta, most);
     if (filter != NULL && a.alone && a.n > 1) {
         *filter = HUGE_VAL;
     } else if (filter != NULL) {
@@ -345,18 +353,20 @@ enum rc ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool coho
     const double delta = may->max_delta_per_study;
     struct ledger_forecast f = {0};
 
-    f.epsilon_study = ledger_cost(l, plan, plan->spent_steps + plan->promised_steps, plan->delta);
-    enum rc rc =
-        ledger_compose(l, plan, LEDGER_AFTER, delta, &f.epsilon_after, &f.epsilon_filter, err);
+    f.epsilon_study =
+        ledger_cost(l, plan, plan->spent_steps + plan->promised_steps, plan->delta, full);
+    enum rc rc = ledger_compose(l, plan, LEDGER_AFTER, delta, full, &f.epsilon_after,
+                                &f.epsilon_filter, err);
     if (rc != RC_OK) {
         return rc;
     }
     const unsigned why = object(may, plan, cohort_too_small, &f);
     f.allowed = why == 0;
     if (full || !f.allowed) {
-        rc = ledger_compose(l, plan, LEDGER_SPENT, delta, &f.epsilon_spent, NULL, err);
+        rc = ledger_compose(l, plan, LEDGER_SPENT, delta, true, &f.epsilon_spent, NULL, err);
         if (rc == RC_OK) {
-            rc = ledger_compose(l, plan, LEDGER_PROMISED, delta, &f.epsilon_promised, NULL, err);
+            rc = ledger_compose(l, plan, LEDGER_PROMISED, delta, true, &f.epsilon_promised, NULL,
+                                err);
         }
         if (rc != RC_OK) {
             return rc;

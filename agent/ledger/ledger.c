@@ -167,8 +167,8 @@ static RC name_is_taken(struct ledger *l, const char *name, bool *taken, struct 
 /* Within a transaction. `plan` is the joined one, or with id 0 the one that would be. `state` is
  * why it cannot be joined whatever the policy says, or NULL. */
 static RC examine(struct ledger *l, const struct study *study, const struct hash *hash,
-                  size_t n_patients, struct ledger_plan *plan, struct ledger_forecast *out,
-                  const char **state, struct error *err)
+                  size_t n_patients, bool full, struct ledger_plan *plan,
+                  struct ledger_forecast *out, const char **state, struct error *err)
 {
     struct ledger_plan p = plan_of(study, hash);
     struct ledger_plan joined = {0};
@@ -189,7 +189,7 @@ static RC examine(struct ledger *l, const struct study *study, const struct hash
         rc = name_is_taken(l, p.name, &taken, err);
     }
     if (rc == RC_OK) {
-        rc = ledger_judge(l, &p, n_patients < l->policy.min_patients, true, out, err);
+        rc = ledger_judge(l, &p, n_patients < l->policy.min_patients, full, out, err);
     }
     if (rc != RC_OK) {
         return rc;
@@ -212,7 +212,7 @@ enum rc ledger_what_if(struct ledger *l, const struct study *study, const struct
 
     enum rc rc = store_begin(l->store, err); /* one view of all studies; nothing is written */
     if (rc == RC_OK) {
-        rc = examine(l, study, study_hash, n_patients, &plan, &f, &state, err);
+        rc = examine(l, study, study_hash, n_patients, true, &plan, &f, &state, err);
     }
     store_rollback(l->store);
     if (rc != RC_OK) {
@@ -263,7 +263,7 @@ enum rc ledger_join(struct ledger *l, const struct study *study, const struct ha
 
     enum rc rc = store_begin(l->store, err);
     if (rc == RC_OK) {
-        rc = examine(l, study, study_hash, n_patients, &plan, &f, &state, err);
+        rc = examine(l, study, study_hash, n_patients, false, &plan, &f, &state, err);
     }
     if (rc != RC_OK) {
         goto out;

@@ -96,20 +96,24 @@ const char *ledger_plan_fault(const struct ledger_plan *plan);
 
 /**
  * Epsilon of all studies at delta; `self` may be NULL, or a plan that is not in the file yet.
+ * @param tight false: of one study a larger figure will do, if it is within the policy's total
  * @param[out] sum as if all had been planned beforehand: of one study tight, of several Rényi's sum
  * @param[out] filter what holds of them however they were chosen, to be compared with the policy's
  *             total: of one study the same, of several the Rényi filter's. Infinite if one of several is
  *             beyond the filter by itself and was allowed as the only one. NULL: not asked
  */
 RC ledger_compose(struct ledger *l, const struct ledger_plan *self, enum ledger_share share,
-                  double delta, double *sum, double *filter, struct error *err);
+                  double delta, bool tight, double *sum, double *filter, struct error *err);
 
-/** Epsilon of one mechanism at delta; INFINITY without noise, whatever delta. */
-double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t steps, double delta);
+/** Epsilon of one mechanism at delta; INFINITY without noise, whatever delta.
+ *  @param tight false: a larger figure will do, if it is within the policy's limit for a study */
+double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t steps, double delta,
+                   bool tight);
 
 /**
- * The gate: is the plan, with its step counts as they would be, within the policy? `out` is filled
- * whole if `full` or if the answer is no; else only epsilon_study, epsilon_after and allowed.
+ * The gate: is the plan, with its step counts as they would be, within the policy? With `full` all
+ * of `out` is filled, and tight. Else only what the answer needs: `allowed`, and if it is no, the reason
+ * and the figures in it.
  */
 RC ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool cohort_too_small, bool full,
                 struct ledger_forecast *out, struct error *err);

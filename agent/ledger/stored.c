@@ -89,11 +89,11 @@ enum rc ledger_epsilon(struct ledger *l, const struct hash *study, double delta,
     }
     enum rc rc = store_begin(l->store, err);
     if (rc == RC_OK && study == NULL) {
-        rc = ledger_compose(l, NULL, LEDGER_SPENT, delta, out, NULL, err);
+        rc = ledger_compose(l, NULL, LEDGER_SPENT, delta, true, out, NULL, err);
     } else if (rc == RC_OK) {
         rc = ledger_find_plan(l, study, &plan, err);
         if (rc == RC_OK) {
-            *out = ledger_cost(l, &plan, plan.spent_steps, delta); /* not joined: no steps */
+            *out = ledger_cost(l, &plan, plan.spent_steps, delta, true); /* not joined: no steps */
         }
     }
     store_rollback(l->store);

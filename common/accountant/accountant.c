@@ -71,71 +71,77 @@ static double gaussian_epsilon(double mu, double delta)
     return high;
 }
 
-static double rdp_of(const struct mechanism *m, size_t n, double delta)
-{
-    struct rdp_curve curve = {{0.0}};
-    rdp_compose(m, n, &curve);
-    return rdp_epsilon(&curve, delta, NULL);
-}
+/* A plan, and what every look at it needs. */
+struct question {
+    const struct mechanism *m;
+    size_t n;
+    double delta;
+    bool gaussian;
+    double mu;              /* if it is */
+    struct rdp_curve curve; /* if it is not */
+};
 
-static double on_grid(const struct mechanism *m, size_t n, double delta, size_t points)
+static struct question question_of(const struct mechanism *m, size_t n, double delta)
 {
-    struct pld *p = NULL;
-    struct error ignored = {0};
-    if (pld_open(m, n, delta, points, &p, &ignored) != RC_OK) {
-        return HUGE_VAL;
+    struct question q = {.m = m, .n = n, .delta = delta};
+    assert(delta > 0.0 && delta < 1.0);
+    q.gaussian = is_gaussian(m, n, &q.mu);
+    if (!q.gaussian) {
+        rdp_compose(m, n, &q.curve);
     }
-    const double epsilon = pld_epsilon(p, delta);
-    pld_close(&p);
-    return epsilon;
+    return q;
 }
 
 /* On a grid of so many points, or better where that is known without one. */
-static double cost(const struct mechanism *m, size_t n, double delta, size_t points)
+static double cost(const struct question *q, size_t points)
 {
-    double mu = 0.0;
-    if (is_gaussian(m, n, &mu)) {
-        return gaussian_epsilon(mu, delta);
+    struct pld *p = NULL;
+    struct error ignored = {0};
+    if (q->gaussian) {
+        return gaussian_epsilon(q->mu, q->delta);
     }
-    const double by_curve = rdp_of(m, n, delta);
-    if (by_curve <= 0.0 || isinf(by_curve)) {
+    const double by_curve = rdp_epsilon(&q->curve, q->delta, NULL);
+    if (by_curve <= 0.0 || isinf(by_curve) ||
+        pld_open(q->m, q->n, &q->curve, q->delta, points, &p, &ignored) != RC_OK) {
         return by_curve;
     }
-    return fmin(by_curve, on_grid(m, n, delta, points));
+    const double on_grid = pld_epsilon(p, q->delta);
+    pld_close(&p);
+    return fmin(by_curve, on_grid);
 }
 
 /* Looks closer until that pays no more. @param[out] points with which it was seen */
-static double look(const struct mechanism *m, size_t n, double delta, size_t *points)
+static double look(const struct question *q, size_t *points)
 {
-    double best = cost(m, n, delta, POINTS_FIRST);
+    double best = cost(q, POINTS_FIRST);
     double before = HUGE_VAL;
     *points = POINTS_FIRST;
     while (best > 0.0 && *points < PLD_POINTS_MAX &&
            !(before - best <= PAYS_RELATIVE * best + PAYS_ABSOLUTE)) {
         before = best;
         *points *= 2;
-        best = fmin(best, cost(m, n, delta, *points));
+        best = fmin(best, cost(q, *points));
     }
     return best;
 }
 
 double accountant_epsilon(const struct mechanism *m, size_t n, double delta)
 {
+    const struct question q = question_of(m, n, delta);
     size_t points = 0;
-    assert(delta > 0.0 && delta < 1.0);
-    return look(m, n, delta, &points);
+    return look(&q, &points);
 }
 
 double accountant_epsilon_against(const struct mechanism *m, size_t n, double delta, double limit)
 {
+    const struct question q = question_of(m, n, delta);
     size_t points = 0;
-    assert(delta > 0.0 && delta < 1.0);
-    double best = look(m, n, delta, &points);
+    double best = look(&q, &points);
     /* What looking closer may still give is less than it gave last. */
     const double near = limit + PAYS_RELATIVE * limit + PAYS_ABSOLUTE;
     while (best > limit && best <= near && points < PLD_POINTS_MAX) {
         points *= 2;
-        best = fmin(best, cost(m, n, delta, points));
+        best = fmin(best, cost(&q, points));
     }
     return best;
 }
@@ -154,7 +160,8 @@ struct target {
 static double cost_at(const struct target *t, double sigma)
 {
     const struct mechanism m = {.q = t->q, .sigma = sigma, .steps = t->steps};
-    return cost(&m, 1, t->delta, t->points);
+    const struct question q = question_of(&m, 1, t->delta);
+    return cost(&q, t->points);
 }
 
 /* An interval of noise; low costs more than the target, high does not. */
@@ -260,7 +267,8 @@ enum rc accountant_sigma(double epsilon, double delta, double q, uint64_t steps,
     }
     narrow(&t, &b, 0.02); /* then on a grid that is fine enough at that noise */
     const struct mechanism near = {.q = q, .sigma = b.high, .steps = steps};
-    (void)look(&near, 1, delta, &t.points);
+    const struct question there = question_of(&near, 1, delta);
+    (void)look(&there, &t.points);
     b = (struct bracket){.low = 0.9 * b.low, .high = b.high};
     b.cost_low = cost_at(&t, b.low);
     b.cost_high = cost_at(&t, b.high);
@@ -301,14 +309,16 @@ uint64_t accountant_steps(double epsilon, double delta, double q, double sigma, 
 enum rc accountant_tpr(const struct mechanism *m, size_t n, double fpr, double *tpr,
                        struct error *err)
 {
+    struct rdp_curve curve = {{0.0}};
     double before = 2.0;
     double now = 1.0;
     if (!(fpr > 0.0 && fpr < 1.0)) {
         return error_set(err, RC_INVALID, "the false-positive rate must lie between 0 and 1");
     }
+    rdp_compose(m, n, &curve);
     for (size_t points = POINTS_FIRST; points <= PLD_POINTS_MAX; points *= 2) {
         struct pld *p = NULL;
-        const enum rc rc = pld_open(m, n, 1e-3 * fpr, points, &p, err);
+        const enum rc rc = pld_open(m, n, &curve, 1e-3 * fpr, points, &p, err);
         if (rc != RC_OK) {
             return rc;
         }

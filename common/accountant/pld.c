@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "common/accountant/pld_internal.h"
-#include "common/accountant/rdp.h"
 
 /* Of the smallest probability that is asked for: what may be left out at an end of the grid, and of
  * the steps before they are composed. */
@@ -36,18 +35,16 @@ struct window {
     double order;     /* the one that gave `high` */
 };
 
-static struct window window_of(const struct mechanism *m, size_t n, double left_out)
+static struct window window_of(const struct rdp_curve *curve, double left_out)
 {
     struct window w = {.low = HUGE_VAL, .high = HUGE_VAL};
-    struct rdp_curve curve = {{0.0}};
     const double *order = NULL;
     const size_t orders = rdp_orders(&order);
     const double nats = -log(left_out);
 
-    rdp_compose(m, n, &curve);
     for (size_t i = 0; i < orders; i++) {
-        const double high = curve.at[i] + nats / (order[i] - 1.0);
-        const double low = ((order[i] - 1.0) * curve.at[i] + nats) / order[i];
+        const double high = curve->at[i] + nats / (order[i] - 1.0);
+        const double low = ((order[i] - 1.0) * curve->at[i] + nats) / order[i];
         if (high < w.high) {
             w.high = high;
             w.order = order[i];
@@ -213,8 +210,8 @@ static void take_masses(struct pld *p, struct bench *b)
     }
 }
 
-enum rc pld_open(const struct mechanism *m, size_t n, double smallest, size_t points,
-                 struct pld **out, struct error *err)
+enum rc pld_open(const struct mechanism *m, size_t n, const struct rdp_curve *curve,
+                 double smallest, size_t points, struct pld **out, struct error *err)
 {
     struct pld *p = NULL;
     struct bench b = {0};
@@ -225,7 +222,7 @@ enum rc pld_open(const struct mechanism *m, size_t n, double smallest, size_t po
     if (!(steps_of(m, n) > 0.0)) {
         return error_set(err, RC_INVALID, "there is no step to account for");
     }
-    const struct window w = window_of(m, n, WINDOW_SHARE * smallest);
+    const struct window w = window_of(curve, WINDOW_SHARE * smallest);
     if (!(w.high < LOSS_MOST && w.low < LOSS_MOST)) {
         return error_set(err, RC_LIMIT, "losses beyond %g do not fit a grid", LOSS_MOST);
     }

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "common/accountant/mechanism.h"
+#include "common/accountant/rdp.h"
 #include "common/base/error.h"
 
 enum { PLD_POINTS_MIN = 1 << 12, PLD_POINTS_MAX = 1 << 20 };
@@ -28,6 +29,7 @@ struct pld; /* opaque: composed, both directions; immutable */
 
 /**
  * Composes all steps on a grid fitted to them. 50 bytes of memory a point while it works, 16 after.
+ * @param curve of the same mechanisms (rdp_compose): how far the losses can reach
  * @param smallest the smallest probability that will be asked for (a delta, an FPR): what is left out at
  *                 the ends of the grid is far below it, and counted as infinite loss
  * @param points of the grid: a power of two from PLD_POINTS_MIN to PLD_POINTS_MAX. Twice as many give
@@ -36,8 +38,8 @@ struct pld; /* opaque: composed, both directions; immutable */
  * @retval RC_LIMIT no grid can hold it: no noise, or losses beyond 500
  * @retval RC_NOMEM
  */
-RC pld_open(const struct mechanism *m, size_t n, double smallest, size_t points, struct pld **out,
-            struct error *err);
+RC pld_open(const struct mechanism *m, size_t n, const struct rdp_curve *curve, double smallest,
+            size_t points, struct pld **out, struct error *err);
 void pld_close(struct pld **p);
 
 /** Least epsilon >= 0 at delta, the larger of both directions; INFINITY if the grid cannot say. */

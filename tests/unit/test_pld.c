@@ -79,9 +79,11 @@ static double gaussian_delta(double mu, double epsilon)
 
 static struct pld *opened(const struct mechanism *m, size_t n, double smallest, size_t points)
 {
+    struct rdp_curve curve = {{0.0}};
     struct pld *p = NULL;
     struct error err = {0};
-    if (pld_open(m, n, smallest, points, &p, &err) != RC_OK) {
+    rdp_compose(m, n, &curve);
+    if (pld_open(m, n, &curve, smallest, points, &p, &err) != RC_OK) {
         fail_msg("%s", err.text);
     }
     return p;
@@ -268,15 +270,18 @@ static void what_no_grid_can_hold_is_refused(void **state)
                                     {.q = 0.1, .sigma = 0.01, .steps = 1},
                                     {.q = 0.9, .sigma = 0.5, .steps = 100000}};
     for (size_t i = 0; i < sizeof ask / sizeof *ask; i++) {
+        struct rdp_curve curve = {{0.0}};
         struct pld *p = NULL;
         struct error err = {0};
-        assert_int_equal(pld_open(&ask[i], 1, 1e-5, 1 << 13, &p, &err), RC_LIMIT);
+        rdp_compose(&ask[i], 1, &curve);
+        assert_int_equal(pld_open(&ask[i], 1, &curve, 1e-5, 1 << 13, &p, &err), RC_LIMIT);
         assert_null(p);
     }
     const struct mechanism idle = {.q = 0.0, .sigma = 1.0, .steps = 5};
+    const struct rdp_curve nothing = {{0.0}};
     struct pld *p = NULL;
     struct error err = {0};
-    assert_int_equal(pld_open(&idle, 1, 1e-5, 1 << 13, &p, &err), RC_INVALID);
+    assert_int_equal(pld_open(&idle, 1, &nothing, 1e-5, 1 << 13, &p, &err), RC_INVALID);
 }
 
 int main(void)
