@@ -103,7 +103,8 @@ static enum rc foretell(const struct site *site, const struct agreement *a,
     if (agreement_fits(a, &site->schema, &misfit) != RC_OK) {
         (void)snprintf(why, 240, "%s", misfit.text);
     } else if (study_find_site(&a->study, site->name) == a->study.n_sites) {
-        (void)snprintf(why, 240, "the study's roster has no site '%s'", site->name);
+        (void)snprintf(why, 240, "the study's roster has no site '%s'; its coordinator can add it",
+                       site->name);
     } else if (!f->allowed) {
         (void)snprintf(why, 240, "%s", f->reason);
     }

@@ -132,7 +132,8 @@ static enum rc obstacle(struct trainer *t, char why[240], struct error *err)
     }
     t->study.index = study_find_site(&a->study, t->site.name);
     if (t->study.index == a->study.n_sites) {
-        (void)snprintf(why, 240, "the study's roster has no site '%s'", t->site.name);
+        (void)snprintf(why, 240, "the study's roster has no site '%s'; its coordinator can add it",
+                       t->site.name);
         return RC_OK;
     }
     const enum rc rc =

@@ -13,8 +13,9 @@ static enum rc check_roster(const struct study *study, const struct site *site, 
 {
     const size_t at = study_find_site(study, site->name);
     if (at == study->n_sites) {
-        return error_set(err, RC_INVALID, "study '%s' has no site '%s' on its roster", study->name,
-                         site->name);
+        return error_set(err, RC_INVALID,
+                         "study '%s' has no site '%s' on its roster; its coordinator can add it",
+                         study->name, site->name);
     }
     const double ratio = (double)n / (double)study->site[at].nominal;
     if (ratio > 2.0 || ratio < 0.5) {

@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
+
 static enum rc write_all(int fd, const unsigned char *bytes, size_t n, const char *path,
                          struct error *err)
 {
@@ -32,16 +34,19 @@ static void folder_of(const char *path, char folder[512])
                    slash == NULL ? "." : path);
 }
 
-/* The new file beside `path`, whole and synced. @param flags of open(2): what to do with an old one */
-static enum rc write_beside(const char *path, const char *fresh, int flags, const void *bytes,
-                            size_t n, struct error *err)
+static enum rc make_folder_of(const char *path, struct error *err)
 {
     char folder[512];
     folder_of(path, folder);
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
-        return error_set(err, RC_IO, "cannot make folder '%s': %s", folder, strerror(errno));
-    }
-    const int fd = open(fresh, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0600);
+    return mkdir(folder, 0700) == 0 || errno == EEXIST
+               ? RC_OK
+               : error_set(err, RC_IO, "cannot make folder '%s': %s", folder, strerror(errno));
+}
+
+/* A new file, whole and synced. */
+static enum rc write_new(const char *fresh, const void *bytes, size_t n, struct error *err)
+{
+    const int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         return error_set(err, RC_IO, "cannot write '%s': %s", fresh, strerror(errno));
     }
@@ -64,26 +69,10 @@ static void sync_folder(const char *path)
     }
 }
 
-static enum rc too_long(const char *path, struct error *err)
-{
-    return error_set(err, RC_LIMIT, "the path '%.40s...' is too long", path);
-}
-
 enum rc whole_file_write(const char *path, const void *bytes, size_t n, struct error *err)
 {
-    char fresh[512];
-    if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh) {
-        return too_long(path, err);
-    }
-    enum rc rc = write_beside(path, fresh, O_TRUNC, bytes, n, err);
-    if (rc == RC_OK && rename(fresh, path) != 0) {
-        rc = error_set(err, RC_IO, "cannot rename to '%s': %s", path, strerror(errno));
-        (void)unlink(fresh);
-    }
-    if (rc == RC_OK) {
-        sync_folder(path);
-    }
-    return rc;
+    const enum rc rc = make_folder_of(path, err);
+    return rc == RC_OK ? file_replace(path, bytes, n, err) : rc;
 }
 
 static enum rc name_is_taken(const char *path, struct error *err)
@@ -119,12 +108,15 @@ enum rc whole_file_create(const char *path, const void *bytes, size_t n, struct 
     char fresh[512];
     struct stat there;
     if (snprintf(fresh, sizeof fresh, "%s.%ld.new", path, (long)getpid()) >= (int)sizeof fresh) {
-        return too_long(path, err);
+        return error_set(err, RC_LIMIT, "the path '%.40s...' is too long", path);
     }
     if (lstat(path, &there) == 0) { /* the usual case, before anything is written */
         return name_is_taken(path, err);
     }
-    enum rc rc = write_beside(path, fresh, O_EXCL, bytes, n, err);
+    enum rc rc = make_folder_of(path, err);
+    if (rc == RC_OK) {
+        rc = write_new(fresh, bytes, n, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
