@@ -1,4 +1,4 @@
-/* ledger: what has been spent, and what is left. */
+/* ledger: what has been spent, and what is left; whether it is sound; a copy of it. */
 #include <stdio.h>
 #include <time.h>
 
@@ -80,6 +80,42 @@ static enum rc show(const struct words *w, const struct site *site, struct ledge
     return rc;
 }
 
+static enum rc verify(const struct words *w, const struct site *site, struct ledger *ledger,
+                      struct error *err)
+{
+    struct ledger_verified v = {0};
+    const enum rc rc = ledger_verify(ledger, &v, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (w->json) {
+        return report_print(json_pack("{s:s, s:b, s:I, s:I, s:I, s:I}", "site", site->name, "sound",
+                                      1, "studies", (json_int_t)v.studies, "spends",
+                                      (json_int_t)v.spends, "updates", (json_int_t)v.updates,
+                                      "site_states", (json_int_t)v.site_states),
+                            err);
+    }
+    (void)printf("sound: every row is chained as it was written, up to the mark (studies %zu, "
+                 "spends %zu); stored bytes have their hashes (updates %zu, site states %zu)\n",
+                 v.studies, v.spends, v.updates, v.site_states);
+    return RC_OK;
+}
+
+static enum rc backup(const struct words *w, struct ledger *ledger, struct error *err)
+{
+    const enum rc rc = ledger_backup(ledger, w->backup, err);
+    if (rc == RC_OK && w->json) {
+        return report_print(json_pack("{s:s}", "file", w->backup), err);
+    }
+    if (rc == RC_OK) {
+        (void)printf(
+            "copied to %s. What is spent from now on is not in it: put it back only if the "
+            "ledger is lost, and the agent will say so if it is too old\n",
+            w->backup);
+    }
+    return rc;
+}
+
 enum rc command_ledger(const struct words *w, bool *yes, struct config_issues *issues,
                        struct error *err)
 {
@@ -92,8 +128,10 @@ enum rc command_ledger(const struct words *w, bool *yes, struct config_issues *i
     if (rc == RC_OK) {
         rc = site_ledger(&site, &ledger, err);
     }
-    if (rc == RC_OK) {
-        rc = show(w, &site, ledger, err);
+    if (rc == RC_OK && w->backup != NULL) {
+        rc = backup(w, ledger, err);
+    } else if (rc == RC_OK) {
+        rc = w->verify ? verify(w, &site, ledger, err) : show(w, &site, ledger, err);
     }
     *yes = true;
     ledger_close(&ledger);

@@ -18,6 +18,8 @@ enum { EXIT_WRONG_USE = 2 };
 enum {
     OPT_JSON = 256,
     OPT_WHAT_IF,
+    OPT_VERIFY,
+    OPT_BACKUP,
     OPT_NAME,
     OPT_FINGERPRINT,
     OPT_PEER,
@@ -33,6 +35,8 @@ static const struct argp_option all_options[] = {
     {"json", OPT_JSON, NULL, 0, "one JSON object on stdout; infinite epsilons are null", 0},
     {"what-if", OPT_WHAT_IF, "STUDY", 0,
      "foretell this study: a file, or the name of one that was offered", 0},
+    {"verify", OPT_VERIFY, NULL, 0, "check every row and every stored update anew", 0},
+    {"backup", OPT_BACKUP, "FILE", 0, "a copy of the ledger, also while the agent runs", 0},
     {"name", OPT_NAME, "NAME", 0, "this hospital's name, as studies' rosters will say it", 0},
     {"fingerprint", OPT_FINGERPRINT, "DIGITS", 0,
      "the fingerprint that the card's owner told you, not the one in the same mail", 0},
@@ -112,9 +116,17 @@ static const struct command {
      "  wardround-agent withdraw /srv/wardround heart\n"
      "  wardround-agent withdraw /srv/wardround heart \\\n"
      "      --reason \"the ethics board has asked us to\""},
-    {"ledger", command_ledger, NO_WORD, TAKES(OPT_WHAT_IF) | TAKES(OPT_JSON), 0, "ledger SITE_DIR",
-     "What has been spent, and what is left.\v"
+    {"ledger", command_ledger, NO_WORD,
+     TAKES(OPT_WHAT_IF) | TAKES(OPT_VERIFY) | TAKES(OPT_BACKUP) | TAKES(OPT_JSON), 0,
+     "ledger SITE_DIR",
+     "What has been spent, and what is left. --verify finds a row that was edited, exchanged, "
+     "inserted or removed, stored bytes that changed, an end that was cut off, and an old copy "
+     "that "
+     "was put back; not an old copy of ledger and mark together, nor a chain that was computed "
+     "anew.\v"
      "Examples:\n"
+     "  wardround-agent ledger /srv/wardround --verify\n"
+     "  wardround-agent ledger /srv/wardround --backup /backup/ledger.db\n"
      "  wardround-agent ledger configs/sites/example --json\n"
      "  wardround-agent ledger configs/sites/example \\\n"
      "      --what-if configs/studies/example.yaml"},
@@ -155,7 +167,7 @@ static const char overview[] =
     "  run SITE_DIR                  take part\n"
     "  approve SITE_DIR [STUDY]      consent to a study; without STUDY: what waits\n"
     "  withdraw SITE_DIR STUDY       take consent back, for good\n"
-    "  ledger SITE_DIR [--what-if STUDY]\n"
+    "  ledger SITE_DIR [--what-if STUDY | --verify | --backup FILE]\n"
     "                                what has been spent, and what is left\n"
     "  what-if SITE_DIR STUDY        what a study would cost; allowed or not\n"
     "  evaluate SITE_DIR --model M   how good a finished model is on this cohort\n"
@@ -245,6 +257,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_WHAT_IF:
         p->words->what_if = arg;
+        return 0;
+    case OPT_VERIFY:
+        p->words->verify = true;
+        return 0;
+    case OPT_BACKUP:
+        p->words->backup = arg;
         return 0;
     case OPT_NAME:
         p->words->name = arg;

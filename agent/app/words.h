@@ -16,11 +16,13 @@ struct words {
     const char *command, *folder;
     const char *arg;                    /**< the third word: STUDY, CARD; NULL if none */
     const char *what_if;                /**< ledger --what-if STUDY */
+    const char *backup;                 /**< ledger --backup FILE */
     const char *name;                   /**< init --name */
     const char *fingerprint;            /**< trust --fingerprint */
     const char *model, *input, *output; /**< predict, evaluate */
     const char *reason;                 /**< withdraw --reason */
     bool peer;                          /**< trust --peer: another site's card */
+    bool verify;                        /**< ledger --verify */
     bool once;                          /**< run --once: until the first study has ended */
     bool json;
 };

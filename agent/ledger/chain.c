@@ -184,9 +184,10 @@ static RC check_spend(struct statement *st, struct ledger_end *end, struct error
 
 static RC walk(struct statement *st,
                enum rc (*check)(struct statement *st, struct ledger_end *end, struct error *err),
-               struct error *err)
+               size_t *rows, struct error *err)
 {
     struct ledger_end end = {0};
+    *rows = 0;
     for (;;) {
         bool row = false;
         enum rc rc = statement_step(st, &row, err);
@@ -198,18 +199,15 @@ static RC walk(struct statement *st,
             statement_reset(st);
             return rc;
         }
+        ++*rows;
     }
 }
 
-enum rc ledger_chain_check(struct ledger *l, struct error *err)
+enum rc ledger_chain_check(struct ledger *l, size_t *studies, size_t *spends, struct error *err)
 {
-    enum rc rc = store_begin(l->store, err); /* one view of both tables */
+    enum rc rc = walk(l->st[LEDGER_ALL_STUDIES], check_study, studies, err);
     if (rc == RC_OK) {
-        rc = walk(l->st[LEDGER_ALL_STUDIES], check_study, err);
+        rc = walk(l->st[LEDGER_ALL_SPENDS], check_spend, spends, err);
     }
-    if (rc == RC_OK) {
-        rc = walk(l->st[LEDGER_ALL_SPENDS], check_spend, err);
-    }
-    store_rollback(l->store);
     return rc;
 }

@@ -32,6 +32,22 @@ static RC check_policy(const struct ledger_policy *p, struct error *err)
     return RC_OK;
 }
 
+/* One view of both tables, and of the mark. */
+static RC look_through(struct ledger *l, struct error *err)
+{
+    size_t studies = 0;
+    size_t spends = 0;
+    enum rc rc = store_begin(l->store, err);
+    if (rc == RC_OK) {
+        rc = ledger_chain_check(l, &studies, &spends, err);
+    }
+    if (rc == RC_OK) {
+        rc = ledger_mark_within(l, err);
+    }
+    store_rollback(l->store);
+    return rc;
+}
+
 enum rc ledger_open(const char *path, const struct ledger_policy *policy, struct ledger **out,
                     struct error *err)
 {
@@ -56,10 +72,7 @@ enum rc ledger_open(const char *path, const struct ledger_policy *policy, struct
         rc = store_prepare(l->store, ledger_sql[i], &l->st[i], err);
     }
     if (rc == RC_OK) {
-        rc = ledger_chain_check(l, err);
-    }
-    if (rc == RC_OK) {
-        rc = ledger_mark(l, err);
+        rc = look_through(l, err);
     }
     if (rc != RC_OK) {
         goto out;

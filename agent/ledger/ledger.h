@@ -155,6 +155,22 @@ RC ledger_joined(struct ledger *l, size_t *n, struct error *err);
 RC ledger_epsilon(struct ledger *l, const struct hash *study, double delta, double *out,
                   struct error *err);
 
+/** What ledger_verify has looked at. */
+struct ledger_verified {
+    size_t studies, spends, updates, site_states;
+};
+
+/**
+ * Everything anew, in one view: both chains, the mark, and the stored bytes of every update and site
+ * state against their hashes. What it cannot find: ledger and mark put back together, and a chain that
+ * was computed anew from the first edit on.
+ * @retval RC_FORMAT damaged or edited; says what  @retval RC_STATE older than its mark
+ */
+RC ledger_verify(struct ledger *l, struct ledger_verified *out, struct error *err);
+
+/** A copy of the ledger as it stands, also while the agent runs. @retval RC_STATE, RC_IO store_backup */
+RC ledger_backup(struct ledger *l, const char *path, struct error *err);
+
 /** One row for people: `ledger_rows` calls `each` in order of commitment. `each` must not call the
  *  ledger. */
 struct ledger_row {

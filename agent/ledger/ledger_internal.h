@@ -25,6 +25,8 @@ enum ledger_sql {
     LEDGER_RELEASE,
     LEDGER_SITE_STATE,
     LEDGER_STUDY_LINK,
+    LEDGER_ALL_RELEASES,
+    LEDGER_ALL_SITE_STATES,
     LEDGER_SPEND_LINK,
     LEDGER_ALL_STUDIES,
     LEDGER_ALL_SPENDS,
@@ -126,6 +128,8 @@ RC ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool cohort_to
  * @retval RC_FORMAT the mark is none @retval RC_IO it cannot be read or written
  */
 RC ledger_mark(struct ledger *l, struct error *err);
+/** The same in a transaction that is open. */
+RC ledger_mark_within(struct ledger *l, struct error *err);
 
 /* ---- chain.c --------------------------------------------------------------------------------- */
 
@@ -145,8 +149,9 @@ struct hash ledger_study_link(const struct ledger_end *end, const struct ledger_
 struct hash ledger_spend_link(const struct ledger_end *end, const struct ledger_spend *spend,
                               const struct hash *released);
 
-/** Walks and checks all rows. @retval RC_FORMAT a row was changed or is missing */
-RC ledger_chain_check(struct ledger *l, struct error *err);
+/** Walks and checks all rows, in the transaction that is open; counts them.
+ *  @retval RC_FORMAT a row was changed or is missing */
+RC ledger_chain_check(struct ledger *l, size_t *studies, size_t *spends, struct error *err);
 
 /** The first columns of a PLAN_COLUMNS row; counts are left 0. @retval RC_FORMAT damaged */
 RC ledger_plan_at(struct statement *st, struct ledger_plan *out, struct error *err);

@@ -108,6 +108,10 @@ const char *const ledger_sql[LEDGER_SQL_COUNT] = {
                           " JOIN study s ON s.id = t.study WHERE s.hash = ?",
     [LEDGER_STUDY_LINK] = "SELECT link FROM study WHERE id = ?",
     [LEDGER_SPEND_LINK] = "SELECT link FROM spend WHERE sequence = ?",
+    [LEDGER_ALL_RELEASES] = "SELECT p.released, r.bytes, p.sequence FROM spend p"
+                            " LEFT JOIN released r ON r.sequence = p.sequence"
+                            " ORDER BY p.sequence",
+    [LEDGER_ALL_SITE_STATES] = "SELECT hash, bytes, study FROM site_state ORDER BY study",
     [LEDGER_ALL_STUDIES] = "SELECT " PLAN_COLUMNS " FROM study s ORDER BY s.id",
     [LEDGER_ALL_SPENDS] = "SELECT p.sequence, p.round, p.q, p.sigma, p.steps, p.clip, p.cohort,"
                           " p.model, p.released, p.at_ms, p.link, s.name, s.hash, s.q, s.sigma,"

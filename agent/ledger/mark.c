@@ -117,8 +117,11 @@ static RC has_row(struct ledger *l, enum ledger_sql sql, const struct ledger_end
 }
 
 /* In a transaction, so that two programs never write the mark at once, nor an older one over a newer. */
-static RC check_and_set(struct ledger *l, struct error *err)
+enum rc ledger_mark_within(struct ledger *l, struct error *err)
 {
+    if (l->mark[0] == '\0') {
+        return RC_OK;
+    }
     struct mark marked = {0};
     struct mark now = {0};
     bool there = false;
@@ -139,12 +142,9 @@ static RC check_and_set(struct ledger *l, struct error *err)
 
 enum rc ledger_mark(struct ledger *l, struct error *err)
 {
-    if (l->mark[0] == '\0') {
-        return RC_OK;
-    }
     enum rc rc = store_begin(l->store, err);
     if (rc == RC_OK) {
-        rc = check_and_set(l, err);
+        rc = ledger_mark_within(l, err);
     }
     store_rollback(l->store);
     return rc;

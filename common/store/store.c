@@ -498,3 +498,46 @@ void store_checkpoint(struct store *s)
     (void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     (void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
 }
+
+/* The name is taken first, by an empty file of ours: SQLite itself would write into any that is there. */
+static RC take_name(const char *path, struct error *err)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EEXIST) {
+        return error_set(err, RC_STATE, "'%s' is there already; name another file or remove it",
+                         path);
+    }
+    if (fd < 0) {
+        return error_set(err, RC_IO, "cannot make '%s': %s", path, strerror(errno));
+    }
+    (void)close(fd);
+    return RC_OK;
+}
+
+enum rc store_backup(struct store *s, const char *path, struct error *err)
+{
+    sqlite3 *to = NULL;
+    enum rc rc = take_name(path, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    int answer = sqlite3_open_v2(path, &to, SQLITE_OPEN_READWRITE, NULL);
+    sqlite3_backup *backup =
+        answer == SQLITE_OK ? sqlite3_backup_init(to, "main", s->db, "main") : NULL;
+    if (backup != NULL) {
+        (void)sqlite3_backup_step(backup, -1); /* page by page it would never end under writes */
+        (void)sqlite3_backup_finish(backup);
+    }
+    answer = to != NULL ? sqlite3_errcode(to) : SQLITE_NOMEM;
+    if (answer != SQLITE_OK) {
+        rc = error_set(err, RC_IO, "%s: copying to '%s': %s; make room, or name another place",
+                       s->what, path, sqlite3_errstr(answer));
+    }
+    if (sqlite3_close(to) != SQLITE_OK && rc == RC_OK) {
+        rc = error_set(err, RC_IO, "%s: copying to '%s': not closed", s->what, path);
+    }
+    if (rc != RC_OK) {
+        (void)unlink(path);
+    }
+    return rc;
+}

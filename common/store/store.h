@@ -88,6 +88,13 @@ RC store_commit(struct store *s, struct error *err);
 /** Safe to call with no transaction open: for `goto out`. */
 void store_rollback(struct store *s);
 
+/**
+ * A copy of the whole file as it stands, in one piece, also while others write: all of it, or no file.
+ * @retval RC_STATE the name is taken: nothing is written over
+ * @retval RC_IO    not there; what there was of it is gone
+ */
+RC store_backup(struct store *s, const char *path, struct error *err);
+
 /** After a large transaction: its log goes into the file and leaves the disk, unless another process is
  *  reading. A failure is none of the caller's: what is committed stays so, and SQLite tries again with
  *  the next commits. */

@@ -1214,6 +1214,66 @@ static void without_a_mark_that_can_be_written_nothing_may_leave(void **state)
     ledger_close(&l);
 }
 
+/* ---- verifying, copying ----------------------------------------------------------------------- */
+
+static void verify_looks_at_every_row_and_all_stored_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *edit, *says;
+    } edits[] = {
+        {"UPDATE released SET bytes = x'00' WHERE sequence = 2", "stored bytes of spend 2"},
+        {"DELETE FROM released WHERE sequence = 3", "stored bytes of spend 3"},
+        {"UPDATE site_state SET bytes = x'00' WHERE study = 2", "site's state in study 2"},
+        {"UPDATE spend SET at_ms = 0 WHERE sequence = 1", "spend 1 does not fit"},
+    };
+    struct error err = {0};
+    for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {
+        struct ledger_verified v = {0};
+        a_ledger_with_three_studies();
+        struct ledger *l = opened(path, &generous);
+        assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
+        assert_true(v.studies == 3 && v.spends == 3 && v.updates == 3 && v.site_states == 2);
+        edit(edits[i].edit); /* under the eyes of the one who has it open */
+        assert_int_equal(ledger_verify(l, &v, &err), RC_FORMAT);
+        assert_non_null(strstr(err.text, edits[i].says));
+        assert_int_equal(v.spends, 3);
+        ledger_close(&l);
+    }
+}
+
+static void a_copy_is_a_ledger_and_writes_over_nothing(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct ledger_verified v = {0};
+    const struct study a = a_study("a", 0.25, 1.9);
+    char copy[320];
+    (void)snprintf(copy, sizeof copy, "%s.copy", path);
+    a_ledger_with_three_studies();
+    struct ledger *l = opened(path, &generous);
+    assert_int_equal(ledger_backup(l, copy, &err), RC_OK);
+    spend(l, &a, 3, "later");
+    assert_int_equal(ledger_backup(l, copy, &err), RC_STATE);
+    assert_non_null(strstr(err.text, "there already"));
+    assert_int_equal(ledger_backup(l, "/nowhere/at/all", &err), RC_IO);
+    const double spent = total(l, 1e-3);
+    ledger_close(&l);
+    l = opened(copy, &generous);
+    assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
+    assert_int_equal(v.spends, 3);
+    assert_true(total(l, 1e-3) < spent);
+    ledger_close(&l);
+    copy_file(copy, path); /* put back in the place of the newer one */
+    cannot_open(RC_STATE, "spend 4 is missing");
+    static const char *const end[] = {"", "-wal", "-shm", ".mark"};
+    for (size_t i = 0; i < 4; i++) {
+        char file[340];
+        (void)snprintf(file, sizeof file, "%s%s", copy, end[i]);
+        (void)unlink(file);
+    }
+}
+
 static void a_row_is_bound_to_all_before_it(void **state)
 {
     (void)state;
@@ -1443,6 +1503,8 @@ int main(void)
         ON_DISK(a_mark_that_lags_or_is_not_there_is_brought_up),
         ON_DISK(a_mark_that_is_none_is_refused),
         ON_DISK(without_a_mark_that_can_be_written_nothing_may_leave),
+        ON_DISK(verify_looks_at_every_row_and_all_stored_bytes),
+        ON_DISK(a_copy_is_a_ledger_and_writes_over_nothing),
         ON_DISK(a_row_is_bound_to_all_before_it),
         ON_DISK(stored_bytes_that_changed_are_never_handed_out),
         ON_DISK(two_connections_share_one_budget_and_one_truth),
