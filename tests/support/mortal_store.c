@@ -27,6 +27,27 @@ RC __wrap_store_commit(struct store *s, struct error *err);
 RC __wrap_statement_step(struct statement *st, bool *row, struct error *err);
 RC __wrap_statement_run(struct statement *st, struct error *err);
 
+int __real_rename(const char *from, const char *to);
+int __real_fsync(int fd);
+int __wrap_rename(const char *from, const char *to);
+int __wrap_fsync(int fd);
+
+int __wrap_rename(const char *from, const char *to)
+{
+    perhaps_die(0);
+    const int answer = __real_rename(from, to);
+    perhaps_die(1);
+    return answer;
+}
+
+int __wrap_fsync(int fd)
+{
+    perhaps_die(0);
+    const int answer = __real_fsync(fd);
+    perhaps_die(1);
+    return answer;
+}
+
 enum rc __wrap_store_begin(struct store *s, struct error *err)
 {
     perhaps_die(0);

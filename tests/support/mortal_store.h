@@ -1,8 +1,8 @@
 /**
  * @file mortal_store.h
  * A way to die on a store: the process kills itself (SIGKILL) before or after a chosen call into
- * common/store. Programs that use it are linked with --wrap for each of the four calls: see
- * wr::test_mortal_store.
+ * common/store, or to a file of its own (fsync, rename). Programs that use it are linked with --wrap for
+ * each of the calls: see wr::test_mortal_store.
  */
 #ifndef TESTS_SUPPORT_MORTAL_STORE_H
 #define TESTS_SUPPORT_MORTAL_STORE_H

@@ -17,6 +17,7 @@
 #include "agent/ledger/ledger.h"
 #include "common/accountant/accountant.h"
 #include "common/accountant/rdp.h"
+#include "common/base/rng.h"
 #include "common/store/store.h"
 #include "tests/support/mortal_store.h"
 
@@ -1468,6 +1469,126 @@ static void killed_at_any_point_a_spend_is_whole_or_absent(void **state)
                 2); /* killed after the commit, while the mark is written, and not at all */
 }
 
+/* What a hospital does for years: joins, spends, ends, is killed, begins again. Each answer that it got
+ * before it died is a promise. */
+static struct study year(int i)
+{
+    char name[16];
+    (void)snprintf(name, sizeof name, "s%d", i);
+    return a_study(name, 0.25, 2.0);
+}
+
+struct years {
+    int study;      /* in hand */
+    uint64_t round; /* newest that is known to be spent in it */
+};
+
+/* One life: spends on from where the ledger stands, says each spend that was answered, and dies. */
+static void one_life(const struct ledger_policy *p, struct years at, int point, int say)
+{
+    struct error err = {0};
+    struct ledger *l = NULL;
+    mortal_restart();
+    mortal_die_at = point;
+    if (ledger_open(path, p, &l, &err) != RC_OK) {
+        _exit(100);
+    }
+    for (;;) {
+        const struct study s = year(at.study);
+        const struct hash h = hash_of_name(&s);
+        const enum rc joined = ledger_join(l, &s, &h, PATIENTS, 1000, &err);
+        if (joined == RC_LIMIT) {
+            _exit(0); /* the budget is used up */
+        }
+        while (joined == RC_OK && at.round < s.rounds) {
+            const struct ledger_spend spend = a_round(&s, at.round + 1, "bytes");
+            const enum rc rc = ledger_spend(l, &spend, &err);
+            if (rc != RC_OK && rc != RC_STATE) {
+                _exit(101);
+            }
+            at.round++;
+            if (write(say, "1", 1) != 1) {
+                _exit(102);
+            }
+        }
+        if (joined == RC_OK && ledger_end_study(l, &h, 1000, &err) != RC_OK) {
+            _exit(103);
+        }
+        at = (struct years){.study = at.study + 1};
+    }
+}
+
+static void newest_of(void *ctx, const struct ledger_row *row)
+{
+    struct years *at = ctx;
+    at->study = (int)strtol(row->study + 1, NULL, 10);
+    at->round = row->round;
+}
+
+static void five_hundred_kills_lose_no_spend_and_overspend_nothing(void **state)
+{
+    (void)state;
+    enum { KILLS = 500 };
+    const char *given = getenv("WARDROUND_SEED");
+    const uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 20261128;
+    struct ledger_policy p = generous;
+    struct rng r;
+    size_t spent = 0; /* known to be in the ledger */
+    size_t lives = 0;
+    size_t used_up = 0;
+    print_message("seed %llu\n", (unsigned long long)seed);
+    rng_init(&r, seed, "kills");
+    p.max_epsilon_total = 6.0;
+    for (int kills = 0; kills < KILLS; lives++) {
+        struct error err = {0};
+        struct ledger_verified v = {0};
+        struct years at = {0, 0};
+        int said[2];
+        char byte = 0;
+        size_t answered = 0;
+        int status = 0;
+        struct ledger *l = opened(path, &p);
+        assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
+        assert_int_equal(ledger_rows(l, newest_of, &at, &err), RC_OK);
+        assert_true(v.spends >= spent); /* no answer was in vain */
+        assert_true(v.spends <= spent + 1 && v.updates == v.spends);
+        assert_int_equal(marked_spends(), v.spends);
+        assert_true(total(l, p.max_delta_per_study) <= p.max_epsilon_total);
+        ledger_close(&l);
+        spent = v.spends;
+
+        assert_int_equal(pipe(said), 0);
+        const pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            (void)close(said[0]);
+            one_life(&p, at, (int)rng_below(&r, 400), said[1]);
+        }
+        (void)rng_below(&r, 400); /* as the child did */
+        (void)close(said[1]);
+        while (read(said[0], &byte, 1) == 1) {
+            answered++;
+        }
+        (void)close(said[0]);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        spent += answered;
+        kills += WIFSIGNALED(status);
+        if (WIFEXITED(status)) { /* nothing is left to spend: a new ledger */
+            assert_int_equal(WEXITSTATUS(status), 0);
+            l = opened(path, &p);
+            assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
+            assert_int_equal(v.spends, spent);
+            assert_true(total(l, p.max_delta_per_study) <= p.max_epsilon_total);
+            ledger_close(&l);
+            remove_files();
+            spent = 0;
+            used_up++;
+        }
+    }
+    print_message("%zu lives, %d of them killed; %zu budgets used up\n", lives, KILLS, used_up);
+    assert_true(used_up >= 3);
+}
+
 int main(void)
 {
 #define ON_DISK(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
@@ -1510,6 +1631,7 @@ int main(void)
         ON_DISK(two_connections_share_one_budget_and_one_truth),
         ON_DISK(of_two_processes_racing_for_a_round_one_spends),
         ON_DISK(killed_at_any_point_a_spend_is_whole_or_absent),
+        ON_DISK(five_hundred_kills_lose_no_spend_and_overspend_nothing),
     };
     return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);
 }
