@@ -32,6 +32,7 @@ struct gateway_model {
 struct gateway_update {
     uint64_t round; /**< 0: none */
     struct wire_tensor tensor;
+    struct hash anchor;      /**< of its row in the ledger */
     struct transfer_in in;   /**< from the trainer, into gateway/update */
     struct transfer_out out; /**< to the coordinator */
     const void *map;
@@ -63,6 +64,7 @@ struct gateway {
     bool training;   /**< the newest TRAIN has not been answered nor cancelled */
     uint64_t training_round; /**< it was about */
     size_t trains_out;       /**< TRAINs without an answer, cancelled ones too */
+    uint64_t receipt_round;  /**< whose ACK was handed to the trainer */
     bool withdrawn;          /**< to be raised when the session can take it */
     char withdrawn_reason[240];
     bool ending;   /**< DONE is here; GOODBYE follows when the trainer has kept it */
@@ -106,8 +108,8 @@ RC session_sent(struct gateway *g, struct error *err);
 void tensor_want_model(struct gateway *g, const struct wire_tensor *tensor);
 /** The study is over and the trainer has what it wanted. */
 void tensor_forget_model(struct gateway *g);
-/** The trainer holds this update; fetched when the session asks to send it. */
-void tensor_new_update(struct gateway *g, uint64_t round, const struct wire_tensor *tensor);
+/** The trainer holds this update (STORED, COMMITTED); fetched when the session asks to send it. */
+void tensor_new_update(struct gateway *g, const struct wire_message *m);
 /** SEND_UPDATE: from the trainer to the spool, then announced until the coordinator asks. */
 RC tensor_send_update(struct gateway *g, struct error *err);
 /** The coordinator needs nothing more of it. */

@@ -69,15 +69,18 @@ static enum rc tell_trainer(struct gateway *g, enum wire_kind kind, uint64_t rou
     return pair_send(g->pair, &g->out, NULL, 0, err);
 }
 
-static enum rc ask_policy(struct gateway *g, const void *raw, size_t raw_n, struct error *err)
+static enum rc ask_policy(struct gateway *g, const struct wire_message *m, const void *raw,
+                          size_t raw_n, struct error *err)
 {
     g->policy_due = true;
-    g->out = (struct wire_message){.kind = WIRE_STUDY, .study = g->study};
+    g->out = (struct wire_message){.kind = WIRE_STUDY,
+                                   .study = g->study,
+                                   .anchor = m != NULL ? m->anchor : (struct hash){{0}}};
     return pair_send(g->pair, &g->out, raw, raw_n, err);
 }
 
-static enum rc ask_trainer(struct gateway *g, unsigned actions, const void *raw, size_t raw_n,
-                           struct error *err)
+static enum rc ask_trainer(struct gateway *g, unsigned actions, const struct wire_message *m,
+                           const void *raw, size_t raw_n, struct error *err)
 {
     enum rc rc = RC_OK;
     if (actions & SESSION_CANCEL_TRAINING) {
@@ -85,7 +88,7 @@ static enum rc ask_trainer(struct gateway *g, unsigned actions, const void *raw,
         rc = tell_trainer(g, WIRE_CANCEL, g->training_round, err);
     }
     if (rc == RC_OK && (actions & SESSION_CHECK_POLICY)) {
-        rc = ask_policy(g, raw, raw_n, err);
+        rc = ask_policy(g, m, raw, raw_n, err);
     }
     if (rc == RC_OK && (actions & SESSION_START_TRAINING)) {
         g->training = true;
@@ -150,7 +153,7 @@ static enum rc act(struct gateway *g, unsigned actions, const struct wire_messag
         log_event(LOG_LEVEL_INFO, "round_outcome", "round=%" PRIu64 " text=\"%s\"", m->round,
                   m->text);
     }
-    enum rc rc = ask_trainer(g, actions, raw, raw_n, err);
+    enum rc rc = ask_trainer(g, actions, m, raw, raw_n, err);
     if (rc == RC_OK) {
         rc = speak(g, actions, err);
     }
@@ -179,6 +182,7 @@ static void begin_study(struct gateway *g, const struct hash *study)
     g->order = order;
     g->training = false;
     g->trains_out = 0;
+    g->receipt_round = 0;
     g->withdrawn = false;
     g->policy_due = false;
     g->ending = false;
@@ -261,7 +265,7 @@ static enum rc dispatch(struct gateway *g, const struct wire_message *m, const v
         begin_study(g, &m->study);
     }
     if (m->kind == WIRE_STUDY && g->session.state == SESSION_CHECKING && g->policy_due) {
-        return ask_policy(g, raw, raw_n, err); /* what came before could not be verified */
+        return ask_policy(g, m, raw, raw_n, err); /* what came before could not be verified */
     }
     return on_protocol_message(g, m, raw, raw_n, err);
 }
@@ -273,6 +277,18 @@ static enum refusal unreadable(enum rc rc)
         return REFUSED_SIGNATURE;
     }
     return rc == RC_STATE ? REFUSED_VERSION : REFUSED_MALFORMED;
+}
+
+/* The trainer keeps the frame as it was signed. Once for each round: an ACK may come again. */
+static enum rc hand_receipt(struct gateway *g, const struct wire_message *m,
+                            const struct net_frames *frames, struct error *err)
+{
+    if (g->receipt_round == m->round) {
+        return RC_OK;
+    }
+    g->receipt_round = m->round;
+    g->out = (struct wire_message){.kind = WIRE_RECEIPT, .study = m->study, .round = m->round};
+    return pair_send(g->pair, &g->out, frames->header, frames->header_n, err);
 }
 
 enum rc session_from_coordinator(struct gateway *g, const struct net_frames *frames,
@@ -294,6 +310,12 @@ enum rc session_from_coordinator(struct gateway *g, const struct net_frames *fra
         return refuse_message(g, REFUSED_REPLAY, fault.text);
     }
     g->connection.heard_ms = clock_wall_ms();
+    if (m->kind == WIRE_ACK && !is_zero(&m->anchor) && hash_equal(&m->study, &g->study)) {
+        const enum rc rc = hand_receipt(g, m, frames, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
     return dispatch(g, m, frames->raw, frames->raw_n, err);
 }
 
@@ -330,7 +352,7 @@ static enum rc on_training_answer(struct gateway *g, const struct wire_message *
     }
     g->training = false;
     if (event == SESSION_FOUND_STORED) {
-        tensor_new_update(g, m->round, &m->tensor);
+        tensor_new_update(g, m);
     }
     if (event == SESSION_CANNOT_TRAIN) {
         keep_reason(g, m);
@@ -343,7 +365,7 @@ static enum rc on_commit_answer(struct gateway *g, const struct wire_message *m,
 {
     const bool committed = m->kind == WIRE_COMMITTED;
     if (committed) {
-        tensor_new_update(g, m->round, &m->tensor);
+        tensor_new_update(g, m);
     } else {
         keep_reason(g, m);
     }

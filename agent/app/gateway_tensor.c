@@ -173,14 +173,15 @@ void tensor_settle_update(struct gateway *g)
     g->update = (struct gateway_update){.in = {.fd = -1}};
 }
 
-void tensor_new_update(struct gateway *g, uint64_t round, const struct wire_tensor *tensor)
+void tensor_new_update(struct gateway *g, const struct wire_message *m)
 {
-    if (g->update.round == round && is(&g->update.tensor, &tensor->hash)) {
+    if (g->update.round == m->round && is(&g->update.tensor, &m->tensor.hash)) {
         return;
     }
     tensor_settle_update(g);
-    g->update.round = round;
-    g->update.tensor = *tensor;
+    g->update.round = m->round;
+    g->update.tensor = m->tensor;
+    g->update.anchor = m->anchor;
 }
 
 enum rc tensor_send_update(struct gateway *g, struct error *err)
@@ -243,7 +244,8 @@ static enum rc announce(struct gateway *g, int64_t now_ms, struct error *err)
     g->out = (struct wire_message){.kind = WIRE_UPDATE,
                                    .study = g->study,
                                    .round = g->update.round,
-                                   .tensor = g->update.tensor};
+                                   .tensor = g->update.tensor,
+                                   .anchor = g->update.anchor};
     return gateway_say(g, &g->out, NULL, 0, &sent, err);
 }
 

@@ -84,20 +84,27 @@ static enum rc verify(const struct words *w, const struct site *site, struct led
                       struct error *err)
 {
     struct ledger_verified v = {0};
-    const enum rc rc = ledger_verify(ledger, &v, err);
+    size_t receipts = 0;
+    enum rc rc = ledger_verify(ledger, &v, err);
+    if (rc == RC_OK) {
+        rc = site_receipts(site, ledger, false, &receipts, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
     if (w->json) {
-        return report_print(json_pack("{s:s, s:b, s:I, s:I, s:I, s:I}", "site", site->name, "sound",
-                                      1, "studies", (json_int_t)v.studies, "spends",
+        return report_print(json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "site", site->name,
+                                      "sound", 1, "studies", (json_int_t)v.studies, "spends",
                                       (json_int_t)v.spends, "updates", (json_int_t)v.updates,
-                                      "site_states", (json_int_t)v.site_states),
+                                      "site_states", (json_int_t)v.site_states, "receipts",
+                                      (json_int_t)receipts),
                             err);
     }
     (void)printf("sound: every row is chained as it was written, up to the mark (studies %zu, "
-                 "spends %zu); stored bytes have their hashes (updates %zu, site states %zu)\n",
-                 v.studies, v.spends, v.updates, v.site_states);
+                 "spends %zu); stored bytes have their hashes (updates %zu, site states %zu); "
+                 "every row that a "
+                 "coordinator has signed for is there (receipts %zu)\n",
+                 v.studies, v.spends, v.updates, v.site_states, receipts);
     return RC_OK;
 }
 

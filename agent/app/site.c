@@ -12,6 +12,7 @@
 #include <poll.h>
 
 #include "agent/app/people.h"
+#include "agent/receipts/receipts.h"
 #include "common/base/clock.h"
 #include "common/store/store.h"
 
@@ -249,6 +250,27 @@ enum rc site_dataset(const struct site *s, struct dataset **out, struct error *e
     return rc;
 }
 
+static enum rc count(void *ctx, const struct receipt *r, struct error *err)
+{
+    (void)r;
+    (void)err;
+    ++*(size_t *)ctx;
+    return RC_OK;
+}
+
+/* Has a coordinator ever signed that this folder had a ledger? */
+static enum rc signed_before(const char *folder, bool *yes, struct error *err)
+{
+    char path[SITE_PATH_MAX];
+    size_t n = 0;
+    enum rc rc = site_path(folder, SITE_RECEIPTS, path, err);
+    if (rc == RC_OK) {
+        rc = receipts_each(path, true, count, &n, err);
+    }
+    *yes = n > 0;
+    return rc;
+}
+
 /*
  * The ledger is made once, by the first import. Afterwards a folder without it has lost it: an empty
  * new one would forget everything that was spent.
@@ -268,14 +290,79 @@ static enum rc must_have_ledger(const char *folder, const char *path, struct err
     if (rc != RC_OK) {
         return rc;
     }
+    if (!there) {
+        rc = signed_before(folder, &there, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
     if (there) {
         return error_set(err, RC_STATE,
                          "the ledger '%s' is gone; restore it from a backup (to begin anew knowing "
-                         "that, move site.db away and import)",
+                         "that, move site.db and receipts away and import)",
                          path);
     }
     return error_set(err, RC_STATE, "'%s' has no ledger yet; run `wardround-agent import %s` first",
                      folder, folder);
+}
+
+/* ---- receipts -------------------------------------------------------------------------------- */
+
+struct witness {
+    struct ledger *ledger;
+    size_t n;
+};
+
+static enum rc holds(void *ctx, const struct receipt *r, struct error *err)
+{
+    struct witness *w = ctx;
+    struct hash ours = {{0}};
+    bool found = false;
+    const enum rc rc = ledger_anchor(w->ledger, &r->study, r->round, &found, &ours, err);
+    if (rc == RC_OK && (!found || !hash_equal(&ours, &r->anchor))) {
+        return error_set(
+            err, RC_STATE,
+            "coordinator '%s' has signed that round %llu of a study was in this site's "
+            "ledger, and it is %s: the ledger was cut, put back from an old copy, or "
+            "written anew; put back its newest copy",
+            r->from, (unsigned long long)r->round,
+            found ? "there with another content" : "not there");
+    }
+    w->n++;
+    return rc;
+}
+
+enum rc site_receipts(const struct site *s, struct ledger *ledger, bool newest_only, size_t *n,
+                      struct error *err)
+{
+    struct witness w = {.ledger = ledger};
+    char path[SITE_PATH_MAX];
+    enum rc rc = site_path(s->folder, SITE_RECEIPTS, path, err);
+    if (rc == RC_OK) {
+        rc = receipts_each(path, newest_only, holds, &w, err);
+    }
+    if (rc == RC_OK) {
+        *n = w.n;
+    }
+    return rc;
+}
+
+/* Opening compares it with the newest receipts; `ledger --verify` with all. */
+static enum rc open_ledger(const struct site *s, const char *path, struct ledger **out,
+                           struct error *err)
+{
+    struct ledger *l = NULL;
+    size_t n = 0;
+    enum rc rc = ledger_open(path, &s->policy, &l, err);
+    if (rc == RC_OK) {
+        rc = site_receipts(s, l, true, &n, err);
+    }
+    if (rc == RC_OK) {
+        *out = l;
+        l = NULL;
+    }
+    ledger_close(&l);
+    return rc;
 }
 
 enum rc site_ledger(const struct site *s, struct ledger **out, struct error *err)
@@ -286,7 +373,7 @@ enum rc site_ledger(const struct site *s, struct ledger **out, struct error *err
         rc = must_have_ledger(s->folder, path, err);
     }
     if (rc == RC_OK) {
-        rc = ledger_open(path, &s->policy, out, err);
+        rc = open_ledger(s, path, out, err);
     }
     return rc;
 }
@@ -303,11 +390,14 @@ enum rc site_ledger_first(const struct site *s, struct ledger **out, struct erro
     if (rc == RC_OK) {
         rc = site_look(cohort, &imported, err);
     }
+    if (rc == RC_OK && !imported) {
+        rc = signed_before(s->folder, &imported, err);
+    }
     if (rc == RC_OK && imported) {
         rc = must_have_ledger(s->folder, path, err);
     }
     if (rc == RC_OK) {
-        rc = ledger_open(path, &s->policy, out, err);
+        rc = open_ledger(s, path, out, err);
     }
     return rc;
 }

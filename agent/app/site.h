@@ -6,6 +6,7 @@
  *   NAME.card           public: sent to the coordinator
  *   keys/site.key       secret (0600)           keys/coordinator.card, keys/peers/NAME.card: trusted
  *   site.db             the imported cohort     ledger.db   never delete it
+ *   receipts/           what coordinators signed about the ledger
  *   consent.db          who approved what       models/STUDY.safetensors  finished models
  *   gateway/            what is on its way; the only place the gateway may write
  *   agent.lock          held by the running agent
@@ -25,6 +26,8 @@
 #include "common/seal/seal.h"
 
 enum { SITE_PATH_MAX = 512, SITE_AUTO_MAX = 16 };
+
+#define SITE_RECEIPTS "receipts"
 
 /** `auto_approve:` in site.yaml: studies of this coordinator need no person up to an epsilon. */
 struct site_auto {
@@ -64,6 +67,15 @@ RC site_lock(const char *folder, int *fd, struct error *err);
 RC site_dataset(const struct site *s, struct dataset **out, struct error *err);
 /** The ledger, which must be there once a cohort was imported. @retval RC_STATE gone, or none yet */
 RC site_ledger(const struct site *s, struct ledger **out, struct error *err);
+/**
+ * Is the ledger the one that coordinators signed receipts for? All of them, or of each coordinator's key
+ * the newest, which site_ledger looks at itself.
+ * @param[out] n how many were compared
+ * @retval RC_STATE a row that was signed for is missing, or another one
+ * @retval RC_AUTH, RC_FORMAT a line of receipts/ that its key has not signed
+ */
+RC site_receipts(const struct site *s, struct ledger *ledger, bool newest_only, size_t *n,
+                 struct error *err);
 /** For the first import alone: makes the ledger where neither it nor a cohort is there yet. */
 RC site_ledger_first(const struct site *s, struct ledger **out, struct error *err);
 /** For a folder without consent.db. @retval RC_STATE studies were joined: it was there, and is lost */

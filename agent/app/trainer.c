@@ -142,6 +142,9 @@ static enum rc take(struct trainer *t, const struct wire_message *m, const void 
     if (m->kind == WIRE_COMMIT) {
         return round_commit(t, m, err);
     }
+    if (m->kind == WIRE_RECEIPT) {
+        return round_receipt(t, raw, raw_n, err);
+    }
     return error_set(err, RC_STATE, "the gateway sent %s, which is not for a trainer",
                      wire_kind_name(m->kind));
 }

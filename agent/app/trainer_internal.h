@@ -9,6 +9,7 @@
 #include "agent/app/refusals.h"
 #include "agent/app/site.h"
 #include "agent/pair/pair.h"
+#include "agent/receipts/receipts.h"
 #include "agent/train/train.h"
 #include "common/agreement/agreement.h"
 #include "common/transfer/transfer.h"
@@ -34,6 +35,7 @@ struct trainer_study {
     size_t index;    /**< on the roster */
     char waits[240]; /**< what it waits for, as last logged */
     bool withdrawn_said;
+    struct hash anchor; /**< the newest that the coordinator says it holds of us; zero: none */
 };
 
 /** The round in hand. */
@@ -109,6 +111,8 @@ void study_forget(struct trainer *t);
 RC round_train(struct trainer *t, const struct wire_message *m, struct error *err);
 RC round_cancel(struct trainer *t, uint64_t round, struct error *err);
 RC round_commit(struct trainer *t, const struct wire_message *m, struct error *err);
+/** The coordinator's signed ACK. */
+RC round_receipt(struct trainer *t, const void *raw, size_t raw_n, struct error *err);
 /** A chunk of the model of the round, or of the final one. */
 RC round_chunk(struct trainer *t, const struct wire_message *m, const void *raw, size_t raw_n,
                struct error *err);

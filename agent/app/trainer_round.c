@@ -92,7 +92,8 @@ static enum rc offer_stored(struct trainer *t, enum wire_kind kind, uint64_t rou
     transfer_out_init(&t->update.out, &h, n);
     struct wire_message m = {
         .kind = kind, .study = *study_of(t), .round = round, .tensor = {.hash = h, .bytes = n}};
-    return trainer_say(t, &m, NULL, 0, err);
+    rc = ledger_anchor(t->ledger, study_of(t), round, found, &m.anchor, err);
+    return rc == RC_OK ? trainer_say(t, &m, NULL, 0, err) : rc;
 }
 
 enum rc round_credit(struct trainer *t, const struct wire_message *m, struct error *err)
@@ -269,6 +270,39 @@ enum rc round_commit(struct trainer *t, const struct wire_message *m, struct err
               study->privacy.noise_multiplier, study->privacy.sample_rate);
     bool found = false;
     return offer_stored(t, WIRE_COMMITTED, m->round, &found, err);
+}
+
+/* ---- receipts -------------------------------------------------------------------------------- */
+
+/* The gateway carried it: what it says is read from the coordinator's signature alone. A receipt that
+ * cannot be kept is one witness less and no reason to stop. */
+enum rc round_receipt(struct trainer *t, const void *raw, size_t raw_n, struct error *err)
+{
+    char path[SITE_PATH_MAX];
+    struct receipt receipt;
+    struct hash ours = {{0}};
+    struct error why = {0};
+    bool found = false;
+    enum rc rc = site_path(t->folder, SITE_RECEIPTS, path, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = receipt_open(raw, raw_n, &t->coordinator.sign, &receipt, &why);
+    if (rc == RC_OK) {
+        rc = ledger_anchor(t->ledger, &receipt.study, receipt.round, &found, &ours, &why);
+    }
+    if (rc == RC_OK && (!found || !hash_equal(&ours, &receipt.anchor))) {
+        rc = error_set(&why, RC_FORMAT, "a receipt for what this site never sent");
+    }
+    if (rc == RC_OK) {
+        rc = receipts_keep(path, raw, raw_n, &t->coordinator.sign, &why);
+    }
+    if (rc == RC_AUTH || rc == RC_FORMAT) {
+        refusals_note(&t->refusals, REFUSED_SIGNATURE, why.text);
+    } else if (rc != RC_OK) {
+        log_event(LOG_LEVEL_ERROR, "receipt_not_kept", "reason=\"%s\"", why.text);
+    }
+    return RC_OK;
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------- */

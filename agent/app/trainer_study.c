@@ -197,11 +197,26 @@ static enum rc let_policy_approve(struct trainer *t, enum consent_state *state, 
     return rc;
 }
 
+/* The coordinator remembers an update of ours that this ledger does not hold: everything here was put back
+ * from an old copy, and what was spent since is forgotten. Not a reason to decline for ever: a person can
+ * put back the newest copy. */
+static enum rc forgotten(struct trainer *t, bool *yes, struct error *err)
+{
+    static const struct hash none = {{0}};
+    bool found = true;
+    const enum rc rc = hash_equal(&t->study.anchor, &none)
+                           ? RC_OK
+                           : ledger_has_anchor(t->ledger, &t->study.anchor, &found, err);
+    *yes = !found;
+    return rc;
+}
+
 static enum rc decide(struct trainer *t, struct error *err)
 {
     const struct agreement *a = &t->study.agreement;
     enum consent_state state = CONSENT_UNKNOWN;
     char why[240];
+    bool lost = false;
     enum rc rc = consent_offer(t->consent, &a->study_hash, a->study.name, t->coordinator.name,
                                a->document, clock_wall_ms(), err);
     if (rc == RC_STATE) {
@@ -220,6 +235,16 @@ static enum rc decide(struct trainer *t, struct error *err)
         t->study.withdrawn_said = true;
         withdrawal_text(t, why);
         return refuse(t, why, err);
+    }
+    rc = forgotten(t, &lost, err);
+    if (rc != RC_OK || lost) {
+        return rc != RC_OK
+                   ? rc
+                   : wait_for_people(t,
+                                     "the coordinator holds an update of this site that its "
+                                     "ledger does not know: an old copy was put back; put "
+                                     "back the newest copy of the whole folder",
+                                     err);
     }
     if (why[0] == '\0') {
         rc = let_policy_approve(t, &state, err);
@@ -263,6 +288,7 @@ enum rc study_arrived(struct trainer *t, const struct wire_message *m, const voi
         t->study.agreement = a;
         t->study.known = true;
     }
+    t->study.anchor = m->anchor;
     t->study.pending = false; /* a question gets an answer, also when it is the same again */
     if (!t->study.joined) {   /* people may have changed site.yaml, cohort or policy since */
         rc = trainer_reopen(t, &fault);

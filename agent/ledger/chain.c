@@ -1,7 +1,7 @@
 /*
  * The audit chain. Each row's link is the hash of the link before it and of everything in the row
  * that may never change, so an edited, exchanged or removed row is found when the ledger is opened.
- * Rows cut off at the very end are not: that takes a witness outside the file.
+ * Rows cut off at the very end are not: that takes a witness outside the file (mark.c, anchor.c).
  */
 #include <string.h>
 

@@ -74,6 +74,9 @@ enum rc ledger_open(const char *path, const struct ledger_policy *policy, struct
     if (rc == RC_OK) {
         rc = look_through(l, err);
     }
+    if (rc == RC_OK) {
+        rc = ledger_key(l, err);
+    }
     if (rc != RC_OK) {
         goto out;
     }
@@ -94,6 +97,7 @@ void ledger_close(struct ledger **l)
     arena_wipe(&gone->bytes); /* may hold the site's own parameters */
     arena_release(&gone->bytes);
     arena_release(&gone->accounts);
+    hash_wipe(gone->key, sizeof gone->key);
     free(gone);
     *l = NULL;
 }

@@ -147,6 +147,17 @@ RC ledger_stored(struct ledger *l, const struct hash *study, uint64_t round, boo
 RC ledger_site_state(struct ledger *l, const struct hash *study, uint64_t *round,
                      const void **state, size_t *n, struct error *err);
 
+/**
+ * A number that only this ledger can compute of a round it has spent: a keyed hash of the row's place in
+ * both chains. It leaves with the update and says nothing to who lacks the key; a receipt that names it
+ * (agent/receipts) proves that the row, and all before it, were there. *found = false: no such round.
+ */
+RC ledger_anchor(struct ledger *l, const struct hash *study, uint64_t round, bool *found,
+                 struct hash *out, struct error *err);
+/** Is it the anchor of any row? If not, this is an older copy, or another ledger, or its rows were
+ *  written anew. */
+RC ledger_has_anchor(struct ledger *l, const struct hash *anchor, bool *found, struct error *err);
+
 /** How many studies were ever joined. */
 RC ledger_joined(struct ledger *l, size_t *n, struct error *err);
 
@@ -162,8 +173,8 @@ struct ledger_verified {
 
 /**
  * Everything anew, in one view: both chains, the mark, and the stored bytes of every update and site
- * state against their hashes. What it cannot find: ledger and mark put back together, and a chain that
- * was computed anew from the first edit on.
+ * state against their hashes. What it cannot find by itself, receipts do (ledger_anchor): ledger and mark
+ * put back together, and a chain that was computed anew from the first edit on.
  * @retval RC_FORMAT damaged or edited; says what  @retval RC_STATE older than its mark
  */
 RC ledger_verify(struct ledger *l, struct ledger_verified *out, struct error *err);

@@ -28,6 +28,10 @@ enum ledger_sql {
     LEDGER_ALL_RELEASES,
     LEDGER_ALL_SITE_STATES,
     LEDGER_SPEND_LINK,
+    LEDGER_KEY,
+    LEDGER_ADD_KEY,
+    LEDGER_LINKS_OF,
+    LEDGER_LINKS,
     LEDGER_ALL_STUDIES,
     LEDGER_ALL_SPENDS,
     LEDGER_SQL_COUNT
@@ -64,7 +68,8 @@ struct ledger_memo {
 struct ledger {
     struct store *store;
     struct statement *st[LEDGER_SQL_COUNT];
-    char mark[FILE_PATH_MAX]; /**< path of the high-water mark; "": in memory, none */
+    char mark[FILE_PATH_MAX];      /**< path of the high-water mark; "": in memory, none */
+    unsigned char key[HASH_BYTES]; /**< of anchors */
     struct ledger_policy policy;
     struct arena accounts; /**< scratch of one composition */
     struct arena bytes;    /**< what the last question handed out */
@@ -130,6 +135,11 @@ RC ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool cohort_to
 RC ledger_mark(struct ledger *l, struct error *err);
 /** The same in a transaction that is open. */
 RC ledger_mark_within(struct ledger *l, struct error *err);
+
+/* ---- anchor.c -------------------------------------------------------------------------------- */
+
+/** Reads the ledger's key, or makes it. */
+RC ledger_key(struct ledger *l, struct error *err);
 
 /* ---- chain.c --------------------------------------------------------------------------------- */
 

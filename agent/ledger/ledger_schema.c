@@ -6,6 +6,7 @@
  *               Never changed, never deleted.
  *   released    the bytes, beside the rows so that composing does not read them.
  *   site_state  adapters and optimiser after the newest round of a study.
+ *   secret      the key of the anchors; never leaves the file.
  *
  * Both growing tables are chained: link = BLAKE2b(link of the row before, the row); their ids count
  * 1, 2, 3 … without a gap.
@@ -60,6 +61,11 @@ static const char *const migration[] = {
     " bytes BLOB NOT NULL,"
     " FOREIGN KEY (study, round) REFERENCES spend(study, round)"
     ") STRICT;",
+
+    "CREATE TABLE secret ("
+    " id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " key BLOB NOT NULL CHECK (length(key) = 32)"
+    ") STRICT;",
 };
 
 const struct store_kind ledger_store_kind = {
@@ -107,6 +113,13 @@ const char *const ledger_sql[LEDGER_SQL_COUNT] = {
     [LEDGER_SITE_STATE] = "SELECT t.hash, t.bytes, t.round FROM site_state t"
                           " JOIN study s ON s.id = t.study WHERE s.hash = ?",
     [LEDGER_STUDY_LINK] = "SELECT link FROM study WHERE id = ?",
+    [LEDGER_KEY] = "SELECT key FROM secret",
+    [LEDGER_ADD_KEY] = "INSERT INTO secret (id, key) VALUES (1, ?)",
+    [LEDGER_LINKS_OF] = "SELECT p.link, s.link FROM spend p JOIN study s ON s.id = p.study"
+                        " WHERE s.hash = ? AND p.round = ?",
+    /* The newest first: that is the one asked for. */
+    [LEDGER_LINKS] = "SELECT p.link, s.link FROM spend p JOIN study s ON s.id = p.study"
+                     " ORDER BY p.sequence DESC",
     [LEDGER_SPEND_LINK] = "SELECT link FROM spend WHERE sequence = ?",
     [LEDGER_ALL_RELEASES] = "SELECT p.released, r.bytes, p.sequence FROM spend p"
                             " LEFT JOIN released r ON r.sequence = p.sequence"

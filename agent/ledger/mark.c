@@ -8,7 +8,7 @@
  *
  * A ledger that was put back from an older copy, or whose last rows were cut off, is whole in itself; it
  * lacks the row that the mark names. A mark that lags (killed between commit and mark) is no fault: its
- * rows are there. Both put back together are not noticed here; that takes a witness outside.
+ * rows are there. Both put back together are not noticed here; anchor.c is for that.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -33,6 +33,19 @@ static enum rc keep_member(struct coordinator *c, const struct said *said, struc
     return rc;
 }
 
+static enum rc keep_answer(struct coordinator *c, const struct said *said, uint64_t round,
+                           const char *reason, struct error *err)
+{
+    static const struct hash none = {{0}};
+    if (said->update == NULL || hash_equal(&said->anchor, &none)) {
+        return registry_keep_part(c->registry, coordinator_study(c), round, said->site,
+                                  said->update, said->n, reason, c->wall_ms, err);
+    }
+    const struct registry_anchor a = {.sign = site_key(c, said->site), .anchor = said->anchor};
+    return registry_keep_update(c->registry, coordinator_study(c), round, said->site, said->update,
+                                said->n, &a, c->wall_ms, err);
+}
+
 /* *dropped: other bytes than those kept are the sender's fault, and get no reply. */
 static enum rc keep_part(struct coordinator *c, const struct said *said, bool *dropped,
                          struct error *err)
@@ -47,8 +60,7 @@ static enum rc keep_part(struct coordinator *c, const struct said *said, bool *d
     const char *reason =
         late ? "joined after the round had opened" : (said->reason != NULL ? said->reason : "");
     struct error fault = {0};
-    enum rc rc = registry_keep_part(c->registry, coordinator_study(c), round, said->site,
-                                    said->update, said->n, reason, c->wall_ms, &fault);
+    enum rc rc = keep_answer(c, said, round, reason, &fault);
     if (rc == RC_STATE) {
         *dropped = true;
         refuse(c, REFUSED_OTHER, site_name(c, said->site), fault.text);

@@ -119,12 +119,23 @@ static void set_done(const struct coordinator *c, struct wire_message *m)
     }
 }
 
+/* Whose files were put back from an old copy hears of it before it spends on. */
+static enum rc set_newest_anchor(struct coordinator *c, size_t site, struct wire_message *m,
+                                 struct error *err)
+{
+    const struct hash key = site_key(c, site);
+    bool found = false;
+    return registry_newest_anchor(c->registry, &key, &found, &m->anchor, err);
+}
+
 enum rc answer_reply(struct coordinator *c, size_t site, enum wire_kind kind, struct error *err)
 {
     const struct round_machine *m = &c->machine;
     struct wire_message out = {.kind = kind};
     if (kind == WIRE_STUDY) {
-        return answer_send(c, site, &out, c->signed_bytes, c->signed_n, NULL, err);
+        const enum rc rc = set_newest_anchor(c, site, &out, err);
+        return rc != RC_OK ? rc
+                           : answer_send(c, site, &out, c->signed_bytes, c->signed_n, NULL, err);
     }
     if (kind == WIRE_ROUND) {
         out.round = m->round;
@@ -132,7 +143,13 @@ enum rc answer_reply(struct coordinator *c, size_t site, enum wire_kind kind, st
         out.left_ms = m->deadline_ms > c->now_ms ? m->deadline_ms - c->now_ms : 0;
     }
     if (kind == WIRE_ACK) {
+        bool found = false;
         out.round = m->round;
+        const enum rc rc = registry_anchor_of(c->registry, coordinator_study(c), m->round, site,
+                                              &found, &out.anchor, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
     }
     if (kind == WIRE_OUTCOME) {
         set_outcome(c, &out);

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "aggregator/app/folder.h"
 #include "aggregator/registry/registry.h"
@@ -120,6 +121,7 @@ struct upload {
     uint64_t ticket; /**< order of asking: who waits longest is next */
     uint64_t round;
     struct wire_tensor tensor;
+    struct hash anchor;    /**< as its UPDATE said; zero: none */
     struct transfer_in in; /**< RUNNING */
     uint64_t seen_held;    /**< chunks at moved_ms */
     int64_t moved_ms;
@@ -214,6 +216,15 @@ static inline const char *site_name(const struct coordinator *c, size_t site)
     return c->agreement.study.site[site].name;
 }
 
+/** The signing key on a site's card, as the registry remembers it by. */
+static inline struct hash site_key(const struct coordinator *c, size_t site)
+{
+    struct hash key;
+    _Static_assert(sizeof key.b == sizeof c->peer[site].card.sign.b, "a key is 32 bytes");
+    memcpy(key.b, c->peer[site].card.sign.b, sizeof key.b);
+    return key;
+}
+
 /** One thing that a site said or that we noticed, on its way through the machine. */
 struct said {
     enum round_event event;
@@ -222,6 +233,7 @@ struct said {
     const char *reason; /**< DECLINE, CANNOT; NULL: none */
     const void *update; /**< UPDATE: verified bytes; NULL: those that are kept are the same */
     size_t n;
+    struct hash anchor; /**< of the update; zero: none */
 };
 
 /* ---- coordinator.c --------------------------------------------------------------------------- */

@@ -114,6 +114,7 @@ static bool from_a_site(enum wire_kind kind)
     case WIRE_TRAIN:
     case WIRE_CANCEL:
     case WIRE_COMMIT:
+    case WIRE_RECEIPT:
     case WIRE_POLICY:
     case WIRE_TRAINED:
     case WIRE_STORED:

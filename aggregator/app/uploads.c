@@ -99,7 +99,8 @@ void uploads_drop_all(struct coordinator *c, bool keep)
 static enum rc arrived(struct coordinator *c, size_t site, struct error *err)
 {
     struct upload *u = &c->site[site].upload;
-    struct said said = {.event = ROUND_GOT_UPDATE, .site = site, .round = u->round};
+    struct said said = {
+        .event = ROUND_GOT_UPDATE, .site = site, .round = u->round, .anchor = u->anchor};
     struct wire_message last = {.kind = WIRE_CREDIT, .tensor = u->tensor};
     struct transfer_in in = u->in; /* out of the step's way: it drops what is not needed any more */
     const void *bytes = NULL;
@@ -205,8 +206,11 @@ enum rc uploads_offer(struct coordinator *c, size_t site, const struct wire_mess
         return RC_OK;
     }
     uploads_drop(c, site, false); /* at most one a site, so a site fills no disk */
-    *u = (struct upload){
-        .state = UPLOAD_QUEUED, .ticket = ++c->tickets, .round = m->round, .tensor = m->tensor};
+    *u = (struct upload){.state = UPLOAD_QUEUED,
+                         .ticket = ++c->tickets,
+                         .round = m->round,
+                         .tensor = m->tensor,
+                         .anchor = m->anchor};
     c->live_due = true;
     return RC_OK;
 }

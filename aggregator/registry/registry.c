@@ -385,7 +385,8 @@ out:
 
 static RC add_part(struct registry *r, const struct registry_standing *s, uint64_t round,
                    size_t site, const void *update, size_t n, const struct hash *hash,
-                   const char *reason, int64_t now_ms, struct error *err)
+                   const struct registry_anchor *anchor, const char *reason, int64_t now_ms,
+                   struct error *err)
 {
     struct statement *st = r->st[REGISTRY_ADD_PART];
 
@@ -397,9 +398,21 @@ static RC add_part(struct registry *r, const struct registry_standing *s, uint64
     } else {
         statement_bind_null(st);
     }
+    if (anchor != NULL) {
+        statement_bind_blob(st, anchor->anchor.b, sizeof anchor->anchor.b);
+    } else {
+        statement_bind_null(st);
+    }
     statement_bind_text(st, reason);
     statement_bind_i64(st, now_ms);
-    const enum rc rc = statement_run(st, err);
+    enum rc rc = statement_run(st, err);
+    if (rc == RC_OK && anchor != NULL) {
+        st = r->st[REGISTRY_SET_WITNESS];
+        statement_bind_blob(st, anchor->sign.b, sizeof anchor->sign.b);
+        statement_bind_blob(st, anchor->anchor.b, sizeof anchor->anchor.b);
+        statement_bind_i64(st, now_ms);
+        rc = statement_run(st, err);
+    }
     if (rc != RC_OK || update == NULL) {
         return rc;
     }
@@ -411,9 +424,9 @@ static RC add_part(struct registry *r, const struct registry_standing *s, uint64
     return statement_run(st, err);
 }
 
-enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_t round,
-                           size_t site, const void *update, size_t n, const char *reason,
-                           int64_t now_ms, struct error *err)
+static RC keep_part(struct registry *r, const struct hash *study, uint64_t round, size_t site,
+                    const void *update, size_t n, const struct registry_anchor *anchor,
+                    const char *reason, int64_t now_ms, struct error *err)
 {
     const struct hash now = hash_of(update, n); /* large: not while the file is locked */
     struct registry_standing s = {0};
@@ -446,13 +459,69 @@ enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_
         goto out;
     }
     registry_reason(why, reason);
-    rc = add_part(r, &s, round, site, update, n, &now, why, now_ms, err);
+    rc = add_part(r, &s, round, site, update, n, &now, anchor, why, now_ms, err);
     if (rc == RC_OK) {
         rc = store_commit(r->store, err);
     }
 out:
     store_rollback(r->store);
     return rc;
+}
+
+enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_t round,
+                           size_t site, const void *update, size_t n, const char *reason,
+                           int64_t now_ms, struct error *err)
+{
+    return keep_part(r, study, round, site, update, n, NULL, reason, now_ms, err);
+}
+
+enum rc registry_keep_update(struct registry *r, const struct hash *study, uint64_t round,
+                             size_t site, const void *update, size_t n,
+                             const struct registry_anchor *anchor, int64_t now_ms,
+                             struct error *err)
+{
+    assert(update != NULL);
+    return keep_part(r, study, round, site, update, n, anchor, "", now_ms, err);
+}
+
+/* Of a statement that is bound. */
+static RC one_anchor(struct statement *st, bool *found, struct hash *out, struct error *err)
+{
+    bool row = false;
+    enum rc rc = statement_step(st, &row, err);
+    if (rc == RC_OK && row) {
+        rc = registry_hash_at(st, 0, out, err);
+        statement_reset(st);
+    }
+    if (rc == RC_OK) {
+        *found = row;
+    }
+    return rc;
+}
+
+enum rc registry_anchor_of(struct registry *r, const struct hash *study, uint64_t round,
+                           size_t site, bool *found, struct hash *out, struct error *err)
+{
+    struct statement *st = r->st[REGISTRY_ANCHOR_OF];
+    struct registry_standing s = {0};
+    enum rc rc = registry_begin(r, study, &s, err);
+    *found = false;
+    if (rc == RC_OK && round <= INT64_MAX) {
+        statement_bind_i64(st, s.id);
+        statement_bind_i64(st, (int64_t)round);
+        statement_bind_i64(st, (int64_t)site);
+        rc = one_anchor(st, found, out, err);
+    }
+    store_rollback(r->store);
+    return rc;
+}
+
+enum rc registry_newest_anchor(struct registry *r, const struct hash *sign, bool *found,
+                               struct hash *out, struct error *err)
+{
+    struct statement *st = r->st[REGISTRY_WITNESS];
+    statement_bind_blob(st, sign->b, sizeof sign->b);
+    return one_anchor(st, found, out, err);
 }
 
 /* One row of REGISTRY_HELD. */

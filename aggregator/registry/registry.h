@@ -77,6 +77,26 @@ RC registry_keep_part(struct registry *r, const struct hash *study, uint64_t rou
                       const void *update, size_t n, const char *reason, int64_t now_ms,
                       struct error *err);
 
+/**
+ * What a site says of its own ledger with an update: a number that only the ledger with the update's row
+ * in it can compute. Kept to be said again, so that a site whose files were put back from an old copy
+ * hears of it.
+ */
+struct registry_anchor {
+    struct hash sign; /**< the site's signing key, by which it is remembered over studies */
+    struct hash anchor;
+};
+/** registry_keep_part of an update, with its anchor, in one transaction. */
+RC registry_keep_update(struct registry *r, const struct hash *study, uint64_t round, size_t site,
+                        const void *update, size_t n, const struct registry_anchor *anchor,
+                        int64_t now_ms, struct error *err);
+/** The anchor that was kept with a site's update of a round. *found = false: none */
+RC registry_anchor_of(struct registry *r, const struct hash *study, uint64_t round, size_t site,
+                      bool *found, struct hash *out, struct error *err);
+/** The newest anchor of a site's key, of whatever study. *found = false: none */
+RC registry_newest_anchor(struct registry *r, const struct hash *sign, bool *found,
+                          struct hash *out, struct error *err);
+
 /** Calls `each` for the kept updates of a round in order of site index. Stops at the first failure.
  *  `each` must not call the registry. @retval RC_FORMAT bytes that are not those that were kept */
 RC registry_each_update(struct registry *r, const struct hash *study, uint64_t round,

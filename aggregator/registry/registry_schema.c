@@ -4,6 +4,8 @@
  *   study         name, hash and size of the roster; newest round announced.
  *   member        a site's answer to the study, and the round that was open when it gave it.
  *   part          a site's answer to a round: an update (its hash), or why it sits out. Stays.
+ *                 anchor: of its row in the site's ledger, to be said again in an ACK.
+ *   witness       the newest anchor of each site's key, over all studies: said with STUDY.
  *   held          the update's bytes until the round has an outcome.
  *   outcome       a finished round, or the failure that ended the study; contributor: its sites.
  *   model         bytes of the newest versions.
@@ -145,6 +147,13 @@ static const char *const migration[] = {
     ") STRICT;"
     "INSERT INTO state_piece (study, piece, bytes) SELECT study, 0, bytes FROM server_state;"
     "ALTER TABLE server_state DROP COLUMN bytes;",
+
+    "ALTER TABLE part ADD COLUMN anchor BLOB CHECK (length(anchor) = 32);"
+    "CREATE TABLE witness ("
+    " sign BLOB PRIMARY KEY CHECK (length(sign) = 32),"
+    " anchor BLOB NOT NULL CHECK (length(anchor) = 32),"
+    " at_ms INTEGER NOT NULL"
+    ") STRICT;",
 };
 
 const struct store_kind registry_store_kind = {
@@ -171,8 +180,14 @@ const char *const registry_sql[REGISTRY_SQL_COUNT] = {
                             " reason = excluded.reason, at_ms = excluded.at_ms",
     [REGISTRY_MEMBERS] = "SELECT site, answer, since FROM member WHERE study = ?",
     [REGISTRY_PART] = "SELECT hash, reason FROM part WHERE study = ? AND round = ? AND site = ?",
-    [REGISTRY_ADD_PART] = "INSERT INTO part (study, round, site, hash, reason, at_ms)"
-                          " VALUES (?, ?, ?, ?, ?, ?)",
+    [REGISTRY_ADD_PART] = "INSERT INTO part (study, round, site, hash, anchor, reason, at_ms)"
+                          " VALUES (?, ?, ?, ?, ?, ?, ?)",
+    [REGISTRY_ANCHOR_OF] = "SELECT anchor FROM part WHERE study = ? AND round = ? AND site = ?"
+                           " AND anchor IS NOT NULL",
+    [REGISTRY_SET_WITNESS] = "INSERT INTO witness (sign, anchor, at_ms) VALUES (?, ?, ?)"
+                             " ON CONFLICT (sign) DO UPDATE SET anchor = excluded.anchor,"
+                             " at_ms = excluded.at_ms",
+    [REGISTRY_WITNESS] = "SELECT anchor FROM witness WHERE sign = ?",
     [REGISTRY_PARTS] = "SELECT site, hash IS NOT NULL FROM part WHERE study = ? AND round = ?",
     [REGISTRY_ADD_HELD] = "INSERT INTO held (study, round, site, bytes) VALUES (?, ?, ?, ?)",
     [REGISTRY_HELD] = "SELECT p.site, p.hash, h.bytes FROM part p LEFT JOIN held h"

@@ -35,6 +35,7 @@ const struct wire_shape wire_shapes[WIRE_FIELDS] = {
     [WIRE_F_FIRST]        = {"first",        WIRE_U64,  AT(first, first),               0, WIRE_TENSOR_MAX},
     [WIRE_F_UNTIL]        = {"until",        WIRE_U64,  AT(until, until),               0, WIRE_TENSOR_MAX},
     [WIRE_F_RESUME]       = {"resume",       WIRE_BOOL, AT(resume, resume),             0, 1},
+    [WIRE_F_ANCHOR]       = {"anchor",       WIRE_HASH, AT(anchor, anchor),             0, 0},
     [WIRE_F_LEFT_MS]      = {"left_ms",      WIRE_U64,  AT(left_ms, left_ms),           0, LEFT_MS_MAX},
     [WIRE_F_NOW_MS]       = {"now_ms",       WIRE_U64,  AT(now_ms, now_ms),             0, NOW_MS_MAX},
     [WIRE_F_STEP]         = {"step",         WIRE_U64,  AT(step, step),                 0, COUNT_MAX},
@@ -55,6 +56,7 @@ const struct wire_shape wire_shapes[WIRE_FIELDS] = {
 #define FIRST    WIRE_BIT(WIRE_F_FIRST)
 #define UNTIL    WIRE_BIT(WIRE_F_UNTIL)
 #define RESUME   WIRE_BIT(WIRE_F_RESUME)
+#define ANCHOR   WIRE_BIT(WIRE_F_ANCHOR)
 #define LEFT     WIRE_BIT(WIRE_F_LEFT_MS)
 #define NOW      WIRE_BIT(WIRE_F_NOW_MS)
 #define STEPS    (WIRE_BIT(WIRE_F_STEP) | WIRE_BIT(WIRE_F_STEPS))
@@ -74,13 +76,13 @@ static const struct row rows[] = {
     {WIRE_HELLO,         "HELLO",         TEXT,                          0},
     {WIRE_ACCEPT,        "ACCEPT",        STUDY,                         0},
     {WIRE_DECLINE,       "DECLINE",       STUDY | TEXT,                  0},
-    {WIRE_UPDATE,        "UPDATE",        STUDY | ROUND | TENSOR,        0},
+    {WIRE_UPDATE,        "UPDATE",        STUDY | ROUND | TENSOR,        ANCHOR},
     {WIRE_CANNOT,        "CANNOT",        STUDY | ROUND | TEXT,          0},
     {WIRE_GOODBYE,       "GOODBYE",       STUDY,                         0},
     {WIRE_PROBE,         "PROBE",         0,                             0},
-    {WIRE_STUDY,         "STUDY",         STUDY | RAW,                   0},
+    {WIRE_STUDY,         "STUDY",         STUDY | RAW,                   ANCHOR},
     {WIRE_ROUND,         "ROUND",         STUDY | ROUND | TENSOR | LEFT, 0},
-    {WIRE_ACK,           "ACK",           STUDY | ROUND,                 0},
+    {WIRE_ACK,           "ACK",           STUDY | ROUND,                 ANCHOR},
     {WIRE_OUTCOME,       "OUTCOME",       STUDY | ROUND | TENSOR | SITES | TEXT, 0},
     {WIRE_DONE,          "DONE",          STUDY | DONE | TEXT,           ROUND | TENSOR | SITES},
     {WIRE_PROBED,        "PROBED",        NOW | TEXT,                    0},
@@ -90,10 +92,11 @@ static const struct row rows[] = {
     {WIRE_TRAIN,         "TRAIN",         STUDY | ROUND | TENSOR | LEFT, 0},
     {WIRE_CANCEL,        "CANCEL",        STUDY | ROUND,                 0},
     {WIRE_COMMIT,        "COMMIT",        STUDY | ROUND,                 0},
+    {WIRE_RECEIPT,       "RECEIPT",       STUDY | ROUND | RAW,           0},
     {WIRE_POLICY,        "POLICY",        STUDY | POLICY,                TEXT},
     {WIRE_TRAINED,       "TRAINED",       STUDY | ROUND,                 0},
-    {WIRE_STORED,        "STORED",        STUDY | ROUND | TENSOR,        0},
-    {WIRE_COMMITTED,     "COMMITTED",     STUDY | ROUND | TENSOR,        0},
+    {WIRE_STORED,        "STORED",        STUDY | ROUND | TENSOR | ANCHOR, 0},
+    {WIRE_COMMITTED,     "COMMITTED",     STUDY | ROUND | TENSOR | ANCHOR, 0},
     {WIRE_NOT_COMMITTED, "NOT_COMMITTED", STUDY | ROUND | TEXT,          0},
     {WIRE_WITHDRAWN,     "WITHDRAWN",     STUDY | TEXT,                  0},
     {WIRE_READY,         "READY",         0,                             TEXT},

@@ -42,15 +42,21 @@ enum wire_kind {
     WIRE_HELLO = 1,   /**< text: program and version */
     WIRE_ACCEPT = 2,  /**< study */
     WIRE_DECLINE = 3, /**< study; text: reason */
-    WIRE_UPDATE = 4,  /**< study, round, tensor (the update): "I have it, ask for its chunks" */
+    WIRE_UPDATE =
+        4, /**< study, round, tensor (the update): "I have it, ask for its chunks"; anchor: of
+                           its row in the site's ledger. */
     WIRE_CANNOT = 5,  /**< study, round; text: reason. Also trainer -> gateway */
     WIRE_GOODBYE = 6, /**< study: DONE is kept, and the final model where there is one. Also
                            trainer -> gateway */
     WIRE_PROBE = 7,   /**< `check` asks: are you there? */
     /* coordinator -> site */
-    WIRE_STUDY = 16,   /**< study; raw: the signed agreement. Also gateway -> trainer */
-    WIRE_ROUND = 17,   /**< study, round, tensor (the model), left_ms */
-    WIRE_ACK = 18,     /**< study, round */
+    WIRE_STUDY =
+        16, /**< study; raw: the signed agreement; anchor: of the newest update ever kept of
+                            this site, if any. Also gateway -> trainer */
+    WIRE_ROUND = 17, /**< study, round, tensor (the model), left_ms */
+    WIRE_ACK =
+        18, /**< study, round; anchor: of the update that is kept, if it is one. The signed frame
+                            is the site's receipt */
     WIRE_OUTCOME = 19, /**< study, round, tensor (new model), sites and contributed; text: the
                             sentence "3 of 4: ...". Also gateway -> trainer */
     WIRE_DONE = 20,    /**< study, done, round (newest finished, 0: none), tensor (its model; absent
@@ -64,14 +70,15 @@ enum wire_kind {
      *  (start again at first), perhaps study */
     WIRE_CREDIT = 34,
     /* gateway -> trainer */
-    WIRE_TRAIN = 48,  /**< study, round, tensor (model), left_ms */
-    WIRE_CANCEL = 49, /**< study, round */
-    WIRE_COMMIT = 50, /**< study, round */
+    WIRE_TRAIN = 48,   /**< study, round, tensor (model), left_ms */
+    WIRE_CANCEL = 49,  /**< study, round */
+    WIRE_COMMIT = 50,  /**< study, round */
+    WIRE_RECEIPT = 51, /**< study, round; raw: the coordinator's ACK as it signed it */
     /* trainer -> gateway */
-    WIRE_POLICY = 56,        /**< study, policy; text: reason; none if yes */
-    WIRE_TRAINED = 57,       /**< study, round */
-    WIRE_STORED = 58,        /**< study, round, tensor (update): the ledger had it already */
-    WIRE_COMMITTED = 59,     /**< study, round, tensor (update) */
+    WIRE_POLICY = 56,    /**< study, policy; text: reason; none if yes */
+    WIRE_TRAINED = 57,   /**< study, round */
+    WIRE_STORED = 58,    /**< study, round, tensor (update), anchor: the ledger had it already */
+    WIRE_COMMITTED = 59, /**< study, round, tensor (update), anchor */
     WIRE_NOT_COMMITTED = 60, /**< study, round; text: reason */
     WIRE_WITHDRAWN = 61,     /**< study; text: reason */
     WIRE_READY = 62          /**< the trainer is up; text: nothing or a warning for the log */
@@ -99,6 +106,7 @@ struct wire_message {
     struct wire_tensor tensor;
     uint64_t first, until;
     bool resume;
+    struct hash anchor;      /**< of a row of the site's ledger: ledger_anchor */
     int64_t left_ms, now_ms; /**< >= 0; left_ms at most 31 days */
     uint64_t step, steps;    /**< step <= steps, steps >= 1 */
     bool done;

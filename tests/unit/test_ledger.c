@@ -1148,6 +1148,96 @@ static void an_old_copy_that_was_put_back_is_refused_until_the_newest_is(void **
     (void)unlink(beside(".mark.old"));
 }
 
+/* ---- anchors --------------------------------------------------------------------------------- */
+
+static struct hash anchor_of(struct ledger *l, const struct study *s, uint64_t round)
+{
+    const struct hash study = hash_of_name(s);
+    struct hash anchor = {{0}};
+    struct error err = {0};
+    bool found = false;
+    if (ledger_anchor(l, &study, round, &found, &anchor, &err) != RC_OK || !found) {
+        fail_msg("round %llu: %s", (unsigned long long)round, found ? err.text : "not found");
+    }
+    return anchor;
+}
+
+static bool knows(struct ledger *l, const struct hash *anchor)
+{
+    struct error err = {0};
+    bool found = false;
+    if (ledger_has_anchor(l, anchor, &found, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    return found;
+}
+
+static void an_anchor_is_the_same_for_ever_and_of_one_row_of_one_ledger(void **state)
+{
+    (void)state;
+    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct hash study = hash_of_name(&s);
+    struct error err = {0};
+    bool found = true;
+    struct ledger *l = opened(path, &generous);
+    join(l, &s);
+    spend(l, &s, 1, "one");
+    const struct hash first = anchor_of(l, &s, 1);
+    spend(l, &s, 2, "two");
+    const struct hash second = anchor_of(l, &s, 2);
+    ledger_close(&l);
+    l = opened(path, &generous);
+    const struct hash again = anchor_of(l, &s, 1);
+    struct hash none = second;
+    assert_true(hash_equal(&first, &again));
+    assert_false(hash_equal(&first, &second));
+    assert_true(knows(l, &first));
+    assert_true(knows(l, &second));
+    assert_int_equal(ledger_anchor(l, &study, 3, &found, &none, &err), RC_OK);
+    assert_false(found);
+    assert_int_equal(ledger_anchor(l, &study, UINT64_MAX, &found, &none, &err), RC_OK);
+    assert_false(found);
+    ledger_close(&l);
+
+    remove_files(); /* the same rows at the same times: the key is another first */
+    l = opened(path, &generous);
+    join(l, &s);
+    spend(l, &s, 1, "one");
+    const struct hash elsewhere = anchor_of(l, &s, 1);
+    assert_false(hash_equal(&first, &elsewhere));
+    assert_false(knows(l, &first));
+    ledger_close(&l);
+}
+
+static void what_was_put_back_with_its_mark_lacks_the_anchor_of_what_it_forgot(void **state)
+{
+    (void)state;
+    const struct study s = a_study("heart", 0.25, 1.9);
+    struct ledger *l = opened(path, &generous);
+    join(l, &s);
+    spend(l, &s, 1, "one");
+    const struct hash first = anchor_of(l, &s, 1);
+    ledger_close(&l);
+    copy_file(path, beside(".old"));
+    copy_file(beside(".mark"), beside(".mark.old"));
+    l = opened(path, &generous);
+    spend(l, &s, 2, "two");
+    const struct hash second = anchor_of(l, &s, 2);
+    ledger_close(&l);
+    copy_file(beside(".old"), path);
+    copy_file(beside(".mark.old"), beside(".mark"));
+    l = opened(path, &generous);
+    assert_true(knows(l, &first));
+    assert_false(knows(l, &second));
+    spend(l, &s, 2, "another two"); /* nor does going on hide it */
+    assert_false(knows(l, &second));
+    const struct hash other = anchor_of(l, &s, 2);
+    assert_false(hash_equal(&second, &other));
+    ledger_close(&l);
+    (void)unlink(beside(".old"));
+    (void)unlink(beside(".mark.old"));
+}
+
 static void a_mark_that_lags_or_is_not_there_is_brought_up(void **state)
 {
     (void)state;
@@ -1621,6 +1711,8 @@ int main(void)
         ON_DISK(an_edited_ledger_is_refused),
         ON_DISK(a_ledger_whose_end_was_cut_off_is_refused),
         ON_DISK(an_old_copy_that_was_put_back_is_refused_until_the_newest_is),
+        ON_DISK(an_anchor_is_the_same_for_ever_and_of_one_row_of_one_ledger),
+        ON_DISK(what_was_put_back_with_its_mark_lacks_the_anchor_of_what_it_forgot),
         ON_DISK(a_mark_that_lags_or_is_not_there_is_brought_up),
         ON_DISK(a_mark_that_is_none_is_refused),
         ON_DISK(without_a_mark_that_can_be_written_nothing_may_leave),

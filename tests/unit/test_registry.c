@@ -310,6 +310,37 @@ static void an_answer_to_the_study_stands_and_no_means_no(void **state)
     registry_close(&r);
 }
 
+static void an_anchor_is_kept_with_its_update_and_remembered_by_the_site_s_key(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct registry_anchor first = {.sign = hash_of("key", 3), .anchor = hash_of("row 1", 5)};
+    const struct registry_anchor second = {.sign = first.sign, .anchor = hash_of("row 2", 5)};
+    const struct hash other = hash_of("other key", 9);
+    struct hash found = {{0}};
+    bool has = true;
+    struct registry *r = started(":memory:");
+    everybody_accepts(r);
+    ok(registry_newest_anchor(r, &first.sign, &has, &found, &err), &err);
+    assert_false(has);
+    ok(registry_keep_update(r, &heart, 1, 2, "update of 2", 11, &first, 30, &err), &err);
+    assert_int_equal(registry_keep_update(r, &heart, 1, 2, "update of 3", 11, &second, 30, &err),
+                     RC_STATE); /* refused: nothing of it is remembered */
+    ok(registry_anchor_of(r, &heart, 1, 2, &has, &found, &err), &err);
+    assert_true(has && hash_equal(&found, &first.anchor));
+    ok(registry_newest_anchor(r, &first.sign, &has, &found, &err), &err);
+    assert_true(has && hash_equal(&found, &first.anchor));
+    update(r, 1, 1, "of an agent that says none");
+    ok(registry_anchor_of(r, &heart, 1, 1, &has, &found, &err), &err);
+    assert_false(has);
+    ok(registry_keep_update(r, &heart, 1, 0, "update of 0", 11, &second, 31, &err), &err);
+    ok(registry_newest_anchor(r, &first.sign, &has, &found, &err), &err);
+    assert_true(has && hash_equal(&found, &second.anchor));
+    ok(registry_newest_anchor(r, &other, &has, &found, &err), &err);
+    assert_false(has);
+    registry_close(&r);
+}
+
 static void the_first_answer_to_a_round_stands(void **state)
 {
     (void)state;
@@ -1593,6 +1624,7 @@ int main(void)
         cmocka_unit_test(a_name_a_hash_and_a_roster_belong_together),
         cmocka_unit_test(an_unknown_study_is_refused_by_every_question),
         cmocka_unit_test(an_answer_to_the_study_stands_and_no_means_no),
+        cmocka_unit_test(an_anchor_is_kept_with_its_update_and_remembered_by_the_site_s_key),
         cmocka_unit_test(the_first_answer_to_a_round_stands),
         cmocka_unit_test(updates_come_in_order_of_sites_and_stop_at_the_first_failure),
         ON_DISK(a_committed_round_has_model_state_and_outcome_and_drops_its_updates),

@@ -27,13 +27,13 @@ static const struct spec specs[] = {
     {WIRE_HELLO, "HELLO", "text", ""},
     {WIRE_ACCEPT, "ACCEPT", "study", ""},
     {WIRE_DECLINE, "DECLINE", "study text", ""},
-    {WIRE_UPDATE, "UPDATE", "study round tensor tensor_bytes", ""},
+    {WIRE_UPDATE, "UPDATE", "study round tensor tensor_bytes", "anchor"},
     {WIRE_CANNOT, "CANNOT", "study round text", ""},
     {WIRE_GOODBYE, "GOODBYE", "study", ""},
     {WIRE_PROBE, "PROBE", "", ""},
-    {WIRE_STUDY, "STUDY", "study raw raw_bytes", ""},
+    {WIRE_STUDY, "STUDY", "study raw raw_bytes", "anchor"},
     {WIRE_ROUND, "ROUND", "study round tensor tensor_bytes left_ms", ""},
-    {WIRE_ACK, "ACK", "study round", ""},
+    {WIRE_ACK, "ACK", "study round", "anchor"},
     {WIRE_OUTCOME, "OUTCOME", "study round tensor tensor_bytes n_sites contributed text", ""},
     {WIRE_DONE, "DONE", "study done text", "round tensor tensor_bytes n_sites contributed"},
     {WIRE_PROBED, "PROBED", "now_ms text", ""},
@@ -43,10 +43,11 @@ static const struct spec specs[] = {
     {WIRE_TRAIN, "TRAIN", "study round tensor tensor_bytes left_ms", ""},
     {WIRE_CANCEL, "CANCEL", "study round", ""},
     {WIRE_COMMIT, "COMMIT", "study round", ""},
+    {WIRE_RECEIPT, "RECEIPT", "study round raw raw_bytes", ""},
     {WIRE_POLICY, "POLICY", "study policy", "text"},
     {WIRE_TRAINED, "TRAINED", "study round", ""},
-    {WIRE_STORED, "STORED", "study round tensor tensor_bytes", ""},
-    {WIRE_COMMITTED, "COMMITTED", "study round tensor tensor_bytes", ""},
+    {WIRE_STORED, "STORED", "study round tensor tensor_bytes anchor", ""},
+    {WIRE_COMMITTED, "COMMITTED", "study round tensor tensor_bytes anchor", ""},
     {WIRE_NOT_COMMITTED, "NOT_COMMITTED", "study round text", ""},
     {WIRE_WITHDRAWN, "WITHDRAWN", "study text", ""},
     {WIRE_READY, "READY", "", "text"},
@@ -58,12 +59,13 @@ static const struct field {
     unsigned number;
     unsigned wire_type; /* 0 varint, 1 fixed64, 2 bytes */
 } fields[] = {
-    {"version", 1, 0},  {"kind", 2, 0},         {"from", 3, 2},    {"to", 4, 2},
-    {"epoch", 5, 1},    {"sequence", 6, 0},     {"study", 7, 2},   {"round", 8, 0},
-    {"raw", 16, 2},     {"raw_bytes", 17, 0},   {"tensor", 18, 2}, {"tensor_bytes", 19, 0},
-    {"first", 20, 0},   {"until", 21, 0},       {"resume", 22, 0}, {"left_ms", 32, 0},
-    {"now_ms", 33, 0},  {"step", 34, 0},        {"steps", 35, 0},  {"done", 48, 0},
-    {"n_sites", 49, 0}, {"contributed", 50, 2}, {"text", 64, 2},   {"policy", 65, 0},
+    {"version", 1, 0},  {"kind", 2, 0},       {"from", 3, 2},         {"to", 4, 2},
+    {"epoch", 5, 1},    {"sequence", 6, 0},   {"study", 7, 2},        {"round", 8, 0},
+    {"raw", 16, 2},     {"raw_bytes", 17, 0}, {"tensor", 18, 2},      {"tensor_bytes", 19, 0},
+    {"first", 20, 0},   {"until", 21, 0},     {"resume", 22, 0},      {"anchor", 24, 2},
+    {"left_ms", 32, 0}, {"now_ms", 33, 0},    {"step", 34, 0},        {"steps", 35, 0},
+    {"done", 48, 0},    {"n_sites", 49, 0},   {"contributed", 50, 2}, {"text", 64, 2},
+    {"policy", 65, 0},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -102,6 +104,7 @@ static void give(struct wire_message *m, const char *name)
     m->first = strcmp(name, "first") == 0 ? 2 : m->first;
     m->until = strcmp(name, "until") == 0 ? 3 : m->until;
     m->resume = strcmp(name, "resume") == 0 ? true : m->resume;
+    m->anchor = strcmp(name, "anchor") == 0 ? hash_filled(0xa2) : m->anchor;
     m->left_ms = strcmp(name, "left_ms") == 0 ? 3600000 : m->left_ms;
     m->now_ms = strcmp(name, "now_ms") == 0 ? 1750000000123 : m->now_ms;
     m->step = strcmp(name, "step") == 0 ? 7 : m->step;
@@ -1058,10 +1061,14 @@ static void bytes_of_version_1_keep_decoding(void **state)
         for (size_t i = 0; i < body.n; i++) {
             body.b[i] = (unsigned char)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
         }
+        char *must = strstr(line, ".must"); /* as it was before it had a field that it may have */
+        if (must != NULL) {
+            *must = '\0';
+        }
         assert_string_equal(line, specs[seen].name);
-        const struct wire_message want = sample(&specs[seen], true);
+        const struct wire_message want = sample(&specs[seen], must == NULL);
         assert_unpacks_to(&body, &want);
-        seen++;
+        seen += must == NULL;
     }
     assert_int_equal(fclose(f), 0);
     assert_int_equal(seen, sizeof specs / sizeof specs[0]);

@@ -209,7 +209,8 @@ void fake_offer(struct fake_site *s, uint64_t round, const unsigned char *bytes,
     struct wire_message m = {.kind = WIRE_UPDATE,
                              .study = s->study,
                              .round = round,
-                             .tensor = {.hash = hash, .bytes = n}};
+                             .tensor = {.hash = hash, .bytes = n},
+                             .anchor = s->anchor};
     if (!hash_equal(&hash, &s->update.hash)) {
         transfer_out_init(&s->update, &hash, n);
     }

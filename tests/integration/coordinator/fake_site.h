@@ -27,6 +27,7 @@ struct fake_site {
     uint64_t epoch, sequence;
     struct wire_order order;
     struct hash study;          /**< after fake_hello */
+    struct hash anchor;         /**< said with what it offers; zero: none */
     struct wire_message heard;  /**< the last message that a wait returned */
     unsigned char *heard_raw;   /**< [heard.raw_bytes] */
     struct transfer_out update; /**< what it serves by credit */

@@ -415,6 +415,36 @@ static void an_update_again_is_acknowledged_and_another_one_is_refused(void **st
     assert_int_equal(aggregator_wait(&north), 0);
 }
 
+/* What a site needs to notice that its files were put back from an old copy. */
+static void the_anchor_of_an_update_is_signed_in_its_ack_and_said_with_every_study(void **state)
+{
+    (void)state;
+    const struct hash none = {{0}};
+    begin(&(struct study_words){.rounds = 2});
+    join(&a);
+    assert_true(hash_equal(&a.heard.anchor, &none));
+    join(&b);
+    (void)fake_hear(&a, WIRE_ROUND);
+    a.anchor = hash_of("row 57", 6);
+    upload(&a, 1, 1);
+    assert_true(hash_equal(&a.heard.anchor, &a.anchor));
+    (void)fake_hear(&b, WIRE_ROUND);
+    upload(&b, 1, 2); /* of an agent that says none */
+    assert_true(hash_equal(&b.heard.anchor, &none));
+    (void)fake_hear(&a, WIRE_ROUND);
+
+    aggregator_signal(&north, SIGKILL); /* it stands in the registry, not in memory */
+    assert_int_equal(aggregator_wait(&north), 128 + SIGKILL);
+    aggregator_run(&north);
+    fake_connect(&a, &north.card, north.port);
+    fake_connect(&b, &north.card, north.port);
+    fake_hello(&a);
+    assert_int_equal(a.heard.kind, WIRE_STUDY);
+    assert_true(hash_equal(&a.heard.anchor, &a.anchor));
+    fake_hello(&b);
+    assert_true(hash_equal(&b.heard.anchor, &none));
+}
+
 static void an_unknown_key_is_not_let_in(void **state)
 {
     (void)state;
@@ -926,6 +956,7 @@ int main(int argc, char **argv)
         TEST(messages_for_others_of_others_or_of_other_studies_are_refused),
         TEST(what_the_protocol_forbids_is_refused_and_the_study_goes_on),
         TEST(an_update_again_is_acknowledged_and_another_one_is_refused),
+        TEST(the_anchor_of_an_update_is_signed_in_its_ack_and_said_with_every_study),
         TEST(an_unknown_key_is_not_let_in),
         TEST(an_enrolled_site_that_is_not_on_the_roster_may_only_ask_whether_we_are_here),
         TEST(a_site_that_has_not_accepted_is_told_from_one_that_was_never_there),

@@ -176,7 +176,7 @@ void fake_say(struct fake_coordinator *c, enum wire_kind kind, uint64_t round, c
 
 void fake_send_study(struct fake_coordinator *c)
 {
-    struct wire_message m = {.kind = WIRE_STUDY, .study = c->study};
+    struct wire_message m = {.kind = WIRE_STUDY, .study = c->study, .anchor = c->anchor};
     fake_send(c, &m, c->signed_bytes, c->signed_n);
 }
 
@@ -311,6 +311,13 @@ void fake_fetch(struct fake_coordinator *c, struct hash *out)
     *out = want.hash;
 }
 
+void fake_ack(struct fake_coordinator *c, uint64_t round, const struct hash *anchor)
+{
+    struct wire_message m = {
+        .kind = WIRE_ACK, .study = c->study, .round = round, .anchor = *anchor};
+    fake_send(c, &m, NULL, 0);
+}
+
 void fake_whole_round(struct fake_coordinator *c, uint64_t round)
 {
     struct hash update;
@@ -320,13 +327,14 @@ void fake_whole_round(struct fake_coordinator *c, uint64_t round)
     do {
         (void)fake_hear(c, WIRE_UPDATE);
     } while (c->heard.round != round);
+    const struct hash anchor = c->heard.anchor;
     fake_fetch(c, &update);
     hash_hex(&update, hex);
     (void)snprintf(key, sizeof key, "%llu", (unsigned long long)round);
     json_t *spent = agent_spent(c->agent);
     assert_string_equal(json_string_value(json_object_get(spent, key)), hex);
     json_decref(spent);
-    fake_say(c, WIRE_ACK, round, NULL);
+    fake_ack(c, round, &anchor);
     fake_say(c, WIRE_OUTCOME, round, "1 of 1: north");
     (void)snprintf(key, sizeof key, "round=%llu", (unsigned long long)round);
     fake_await_log(c, "round_outcome", key);

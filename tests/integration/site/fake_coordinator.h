@@ -36,6 +36,7 @@ struct fake_coordinator {
     bool mute;
     struct wire_message heard;           /**< the last message that a wait returned */
     unsigned char *heard_raw;            /**< [heard.raw_bytes] */
+    struct hash anchor;                  /**< said with each STUDY; zero: none */
     uint64_t n_updates, n_update_chunks; /**< heard so far: what has left the hospital */
 };
 
@@ -77,6 +78,8 @@ void fake_greet(struct fake_coordinator *c);
 
 /** The update that was announced last; verified by its hash. */
 void fake_fetch(struct fake_coordinator *c, struct hash *out);
+/** ACK, signed for this anchor. */
+void fake_ack(struct fake_coordinator *c, uint64_t round, const struct hash *anchor);
 /** From ROUND to OUTCOME: trained, committed, fetched; and what was fetched is in the ledger. */
 void fake_whole_round(struct fake_coordinator *c, uint64_t round);
 

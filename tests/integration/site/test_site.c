@@ -367,6 +367,102 @@ static void a_consent_file_that_is_gone_is_not_begun_anew(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* ---- receipts -------------------------------------------------------------------------------- */
+
+static void verify_counts(size_t receipts)
+{
+    char text[64];
+    (void)snprintf(text, sizeof text, "a coordinator has signed for is there (receipts %zu)",
+                   receipts);
+    assert_int_equal(agent_command(&north, "ledger", "--verify", (char *)NULL), 0);
+    assert_true(agent_said(&north, text));
+}
+
+static void what_was_acknowledged_is_a_receipt(void **state)
+{
+    (void)state;
+    join();
+    fake_whole_round(&hub, 1);
+    fake_whole_round(&hub, 2);
+    it_has_refused("none");
+    verify_counts(2);
+}
+
+/* Else a lie would make the hospital's own ledger look forged. */
+static void a_receipt_for_what_was_never_sent_is_not_kept(void **state)
+{
+    (void)state;
+    const struct hash other = hash_of("other", 5);
+    join();
+    fake_open_round(&hub, 1);
+    (void)fake_hear(&hub, WIRE_UPDATE);
+    fake_ack(&hub, 1, &other);
+    fake_say(&hub, WIRE_OUTCOME, 1, "0 of 1");
+    fake_await_log(&hub, "message_refused", "a receipt for what this site never sent");
+    fake_whole_round(&hub, 2);
+    it_has_refused("none");
+    verify_counts(1);
+}
+
+/* The folder as it is, or as it was: all but receipts/. */
+static void carry(const char *from, const char *to)
+{
+    static const char *const name[] = {"ledger.db", "ledger.db.mark"};
+    for (size_t i = 0; i < sizeof name / sizeof name[0]; i++) {
+        char command[600];
+        (void)snprintf(command, sizeof command, "cp '%s%s/%s' '%s%s/%s'", north.root, from, name[i],
+                       north.root, to, name[i]);
+        assert_int_equal(system(command), 0);
+    }
+}
+
+static void
+a_ledger_that_was_put_back_with_its_mark_is_found_by_receipt_and_by_coordinator(void **state)
+{
+    (void)state;
+    char command[300];
+    const char *site = north.folder + strlen(north.root);
+    join();
+    fake_whole_round(&hub, 1);
+    assert_int_equal(agent_stop(&north), 0);
+    (void)snprintf(command, sizeof command, "mkdir '%s/old' '%s/new'", north.root, north.root);
+    assert_int_equal(system(command), 0);
+    carry(site, "/old");
+    agent_run(&north);
+    fake_greet(&hub);
+    join();
+    fake_open_round(&hub, 2);
+    (void)fake_hear(&hub, WIRE_UPDATE);
+    const struct hash second = hub.heard.anchor;
+    fake_ack(&hub, 2, &second);
+    fake_say(&hub, WIRE_OUTCOME, 2, "1 of 1: north");
+    fake_await_log(&hub, "round_outcome", "round=2");
+    assert_int_equal(agent_stop(&north), 0);
+    verify_counts(2);
+    carry(site, "/new");
+
+    carry("/old", site);
+    assert_int_equal(agent_command(&north, "ledger", "--verify", (char *)NULL), 1);
+    assert_int_equal(agent_logged(&north, "coordinator 'hub' has signed that round 2", "put back"),
+                     1);
+    (void)snprintf(command, sizeof command, "mv '%s/receipts' '%s/gone'", north.folder, north.root);
+    assert_int_equal(system(command), 0);
+    hub.anchor = second; /* everything was put back: only the coordinator remembers */
+    agent_run(&north);
+    fake_greet(&hub);
+    fake_send_study(&hub);
+    fake_await_log(&hub, "study_waits", "an old copy was put back");
+    assert_int_equal(agent_stop(&north), 0);
+
+    carry("/new", site);
+    agent_run(&north);
+    fake_greet(&hub);
+    join();
+    fake_whole_round(&hub, 3);
+    rounds_in_the_ledger(3);
+    assert_int_equal(agent_stop(&north), 0);
+}
+
 /* ---- tensors --------------------------------------------------------------------------------- */
 
 static void chunks_that_are_not_the_next_ones_are_refused(void **state)
@@ -474,6 +570,9 @@ int main(void)
         SENTENCE(a_study_on_other_features_waits_and_says_which),
         SENTENCE(a_study_that_has_ended_is_neither_approved_nor_withdrawn_from),
         SENTENCE(a_consent_file_that_is_gone_is_not_begun_anew),
+        SENTENCE(what_was_acknowledged_is_a_receipt),
+        SENTENCE(a_receipt_for_what_was_never_sent_is_not_kept),
+        SENTENCE(a_ledger_that_was_put_back_with_its_mark_is_found_by_receipt_and_by_coordinator),
         SENTENCE(chunks_that_are_not_the_next_ones_are_refused),
         SENTENCE(a_model_with_other_bytes_is_fetched_again),
         SENTENCE(a_model_of_another_size_is_not_even_fetched),

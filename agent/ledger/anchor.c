@@ -1,0 +1,114 @@
+/*
+ * What ties the ledger to a witness outside: of each spend a number that only this ledger can compute, since
+ * the key is in it. It goes with the update, the coordinator signs that it has it, and the signed receipt
+ * stays at the site (agent/receipts). Keyed, because a row's link is the hash of, among others, the cohort:
+ * whoever could guess all of a cohort but one patient could have confirmed the rest by it.
+ */
+#include <string.h>
+
+#include "agent/ledger/ledger_internal.h"
+#include "common/base/entropy.h"
+
+static RC new_key(struct ledger *l, struct error *err)
+{
+    struct entropy e;
+    enum rc rc = entropy_init(&e, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    entropy_bytes(&e, l->key, sizeof l->key);
+    entropy_release(&e);
+    struct statement *st = l->st[LEDGER_ADD_KEY];
+    statement_bind_blob(st, l->key, sizeof l->key);
+    rc = statement_run(st, err);
+    return rc == RC_OK ? store_commit(l->store, err) : rc;
+}
+
+enum rc ledger_key(struct ledger *l, struct error *err)
+{
+    struct statement *st = l->st[LEDGER_KEY];
+    struct hash key = {{0}};
+    bool row = false;
+    enum rc rc = store_begin(l->store, err); /* two programs that open it at once make one key */
+    if (rc == RC_OK) {
+        rc = statement_step(st, &row, err);
+    }
+    if (rc == RC_OK && row) {
+        rc = ledger_hash_at(st, 0, &key, err);
+        memcpy(l->key, key.b, sizeof l->key);
+        hash_wipe(&key, sizeof key);
+        statement_reset(st);
+    } else if (rc == RC_OK) {
+        rc = new_key(l, err);
+    }
+    store_rollback(l->store);
+    return rc;
+}
+
+/* Links of a spend and of its study in columns 0 and 1. */
+static RC anchor_at(struct ledger *l, struct statement *st, struct hash *out, struct error *err)
+{
+    struct hash spend = {{0}};
+    struct hash study = {{0}};
+    struct hasher h;
+    enum rc rc = ledger_hash_at(st, 0, &spend, err);
+    if (rc == RC_OK) {
+        rc = ledger_hash_at(st, 1, &study, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    hasher_init_keyed(&h, l->key);
+    hasher_text(&h, "wardround ledger anchor 1");
+    hasher_bytes(&h, spend.b, sizeof spend.b);
+    hasher_bytes(&h, study.b, sizeof study.b);
+    *out = hasher_final(&h);
+    return RC_OK;
+}
+
+enum rc ledger_anchor(struct ledger *l, const struct hash *study, uint64_t round, bool *found,
+                      struct hash *out, struct error *err)
+{
+    struct statement *st = l->st[LEDGER_LINKS_OF];
+    bool row = false;
+    if (round > INT64_MAX) {
+        *found = false;
+        return RC_OK;
+    }
+    statement_bind_blob(st, study->b, sizeof study->b);
+    statement_bind_i64(st, (int64_t)round);
+    enum rc rc = statement_step(st, &row, err);
+    if (rc == RC_OK && row) {
+        rc = anchor_at(l, st, out, err);
+        statement_reset(st);
+    }
+    if (rc == RC_OK) {
+        *found = row;
+    }
+    return rc;
+}
+
+enum rc ledger_has_anchor(struct ledger *l, const struct hash *anchor, bool *found,
+                          struct error *err)
+{
+    struct statement *st = l->st[LEDGER_LINKS];
+    bool has = false;
+    for (;;) {
+        struct hash here = {{0}};
+        bool row = false;
+        enum rc rc = statement_step(st, &row, err);
+        if (rc == RC_OK && row) {
+            rc = anchor_at(l, st, &here, err);
+            has = rc == RC_OK && hash_equal(&here, anchor);
+        }
+        if (rc != RC_OK || !row || has) {
+            if (row) {
+                statement_reset(st);
+            }
+            if (rc == RC_OK) {
+                *found = has;
+            }
+            return rc;
+        }
+    }
+}
