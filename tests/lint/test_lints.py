@@ -87,6 +87,46 @@ class Lints(unittest.TestCase):
             code, said = self.run_lint(name)
             self.assertEqual(code, 0, said)
 
+    # releases: on the real files, each changed in one place
+
+    def released(self, path, old, new):
+        root, copies = os.path.dirname(os.path.dirname(HERE)), []
+        for name in ("docs/PRIVACY.md", "common/wire/fields.c", "proto/wardround/v1/message.proto"):
+            with open(os.path.join(root, name), encoding="utf-8") as f:
+                text = f.read()
+            if name.endswith(path):
+                self.assertIn(old, text)
+                text = text.replace(old, new, 1)
+            self.put("releases/" + name, text)
+            copies.append(os.path.join(self.root, "releases", name))
+        done = subprocess.run([sys.executable, "-B", os.path.join(HERE, "releases.py"), *copies],
+                              capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_the_table_of_releases_as_it_is(self):
+        self.assertEqual(self.released("PRIVACY.md", "", ""), (0, ""))
+
+    def test_a_field_that_a_message_was_given_without_a_price(self):
+        code, said = self.released("fields.c", '"PULSE",         STUDY | ROUND | STEPS,         0',
+                                   '"PULSE",         STUDY | ROUND | STEPS,         NOW')
+        self.assertEqual(code, 1)
+        self.assertIn("PULSE carries now_ms, which no row of 'Field by field' names", said)
+
+    def test_a_row_for_a_field_that_is_not_sent(self):
+        code, said = self.released("PRIVACY.md", "| ACCEPT, GOODBYE | study |", "| ACCEPT, GOODBYE | study, step |")
+        self.assertEqual(code, 1)
+        self.assertIn("ACCEPT does not carry step", said)
+
+    def test_a_release_without_a_price(self):
+        code, said = self.released("PRIVACY.md", "| program and version | none |", "| program and version | |")
+        self.assertEqual(code, 1)
+        self.assertIn("without what it tells, or without its price", said)
+
+    def test_a_message_of_a_site_that_is_in_no_row(self):
+        code, said = self.released("PRIVACY.md", "| CREDIT | study,", "| CREDITS | study,")
+        self.assertEqual(code, 1)
+        self.assertIn("CREDIT carries", said)
+
     # include_graph
 
     def test_an_edge_that_the_table_does_not_list(self):
