@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
+
+enum { STORE_PATH_MAX = 1024 };
 
 struct store {
     sqlite3 *db;
@@ -267,6 +270,102 @@ out:
     return rc == RC_OK ? RC_OK : error_context(err, "'%s'", path);
 }
 
+/* ---- opening to read ------------------------------------------------------------------------- */
+
+/* What a URI would take for something else is written as its number. */
+static bool as_uri(const char *path, char *out, size_t room)
+{
+    size_t n = (size_t)snprintf(out, room, "file:");
+    for (; *path != '\0' && n + 4 < room; path++) {
+        const bool plain = strchr("%?#", *path) == NULL;
+        n += (size_t)snprintf(out + n, room - n, plain ? "%c" : "%%%02X",
+                              (unsigned)(unsigned char)*path);
+    }
+    return *path == '\0' && n + (size_t)snprintf(out + n, room - n, "?immutable=1") < room;
+}
+
+/*
+ * A reader of a write-ahead log makes files beside the database. Where that cannot be and no log lies there,
+ * nobody writes through this folder, and SQLite may be told that the file does not change.
+ */
+static bool is_still(const char *path)
+{
+    char name[STORE_PATH_MAX];
+    struct stat log = {0};
+    (void)snprintf(name, sizeof name, "%s-wal", path);
+    if (stat(name, &log) == 0 ? log.st_size > 0 : errno != ENOENT) {
+        return false;
+    }
+    const char *slash = strrchr(path, '/');
+    (void)snprintf(name, sizeof name, "%.*s", slash == NULL ? 1 : (int)(slash - path) + 1,
+                   slash == NULL ? "." : path);
+    return access(name, W_OK) != 0;
+}
+
+static RC check_version(struct store *s, const struct store_kind *kind, struct error *err)
+{
+    int64_t version = 0;
+    const enum rc rc = ask_i64(s, "PRAGMA user_version", &version, err);
+    if (rc == RC_OK && (uint64_t)version != kind->n_migrations) {
+        return error_set(
+            err, RC_STATE,
+            "%s: written by an older program (version %lld, this one wants %zu) and not "
+            "brought up to date yet; where it may be written, open it with this one first",
+            kind->what, (long long)version, kind->n_migrations);
+    }
+    return rc;
+}
+
+enum rc store_open_reading(const char *path, const struct store_kind *kind, struct store **out,
+                           struct error *err)
+{
+    struct store *s = NULL;
+    char uri[3 * STORE_PATH_MAX];
+    enum rc rc = RC_OK;
+    int answer;
+
+    if (path[0] == '\0' || strcmp(path, ":memory:") == 0) {
+        return error_set(err, RC_INVALID, "%s: no path", kind->what);
+    }
+    if (strlen(path) + sizeof "-wal" > STORE_PATH_MAX || !as_uri(path, uri, sizeof uri)) {
+        return error_set(err, RC_INVALID, "the path '%.40s...' is too long", path);
+    }
+    if (access(path, R_OK) != 0) {
+        return error_set(err, RC_IO, "cannot read '%s': %s", path, strerror(errno));
+    }
+    s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return error_set(err, RC_NOMEM, "%s: no memory", kind->what);
+    }
+    s->what = kind->what;
+    answer =
+        is_still(path)
+            ? sqlite3_open_v2(uri, &s->db,
+                              SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL)
+            : sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+    if (answer != SQLITE_OK) {
+        rc = error_set(err, kind_of(answer), "cannot open: %s", sqlite3_errstr(answer));
+        goto out;
+    }
+    (void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
+    rc = check_owner(s, kind, err);
+    if (rc == RC_OK) {
+        rc = check_version(s, kind, err);
+    }
+    if (rc == RC_OK) {
+        rc = run_sql(s, "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY", "setting up",
+                     err);
+    }
+    if (rc != RC_OK) {
+        goto out;
+    }
+    *out = s;
+    s = NULL;
+out:
+    store_close(&s);
+    return rc == RC_OK ? RC_OK : error_context(err, "'%s'", path);
+}
+
 static void finalise(struct statement *st)
 {
     (void)sqlite3_finalize(st->stmt); /* repeats an old answer, if any */
@@ -470,6 +569,20 @@ enum rc store_begin(struct store *s, struct error *err)
 {
     assert(sqlite3_get_autocommit(s->db) != 0); /* transactions do not nest */
     return run_sql(s, "BEGIN IMMEDIATE", "starting a transaction", err);
+}
+
+enum rc store_begin_reading(struct store *s, struct error *err)
+{
+    int64_t ignored = 0;
+    assert(sqlite3_get_autocommit(s->db) != 0);
+    enum rc rc = run_sql(s, "BEGIN", "starting to read", err);
+    if (rc == RC_OK) { /* the view begins with the first row that is read, not with BEGIN */
+        rc = ask_i64(s, "SELECT count(*) FROM sqlite_schema", &ignored, err);
+    }
+    if (rc != RC_OK) {
+        store_rollback(s);
+    }
+    return rc;
 }
 
 enum rc store_commit(struct store *s, struct error *err)

@@ -38,6 +38,15 @@ struct store_kind {
  */
 RC store_open(const char *path, const struct store_kind *kind, struct store **out,
               struct error *err);
+/**
+ * Opens what is there, to be read only: nothing is made, migrated or changed, also on a read-only disk or in a
+ * folder where this user may not write (then only if no log of another process is beside it).
+ * @retval RC_INVALID, RC_FORMAT, RC_NOMEM as store_open
+ * @retval RC_IO    not there, or not readable
+ * @retval RC_STATE written by a newer program, or by an older one and not migrated yet
+ */
+RC store_open_reading(const char *path, const struct store_kind *kind, struct store **out,
+                      struct error *err);
 /** Finalises all statements; rolls back what was not committed. */
 void store_close(struct store **s);
 
@@ -83,6 +92,9 @@ bool statement_is_null(struct statement *st, int column);
 
 /** BEGIN IMMEDIATE … COMMIT. A failed commit is rolled back. @retval RC_IO locked or disk */
 RC store_begin(struct store *s, struct error *err);
+/** One view of the file for as long as it takes, without keeping anybody from writing: what others commit
+ *  meanwhile is not in it. Ended by store_rollback. @retval RC_FORMAT damaged, RC_IO */
+RC store_begin_reading(struct store *s, struct error *err);
 /** @retval RC_STATE SQLite had already rolled back (as on a full disk) */
 RC store_commit(struct store *s, struct error *err);
 /** Safe to call with no transaction open: for `goto out`. */

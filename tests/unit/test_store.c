@@ -462,6 +462,106 @@ static void a_second_connection_of_a_process_does_not_cost_the_first_one_its_log
     store_close(&first);
 }
 
+/* ---- reading only ---------------------------------------------------------------------------- */
+
+static struct store *read_only(const char *where)
+{
+    struct error err = {0};
+    struct store *s = NULL;
+    if (store_open_reading(where, &kind, &s, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    return s;
+}
+
+static void a_reader_has_one_view_and_keeps_nobody_from_writing(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *writer = opened(path, &kind);
+    struct statement *st = prepared(writer, "INSERT INTO entry (name, x) VALUES (?, ?)");
+    assert_int_equal(insert(st, "a", 1.0, &err), RC_OK);
+    struct store *reader = read_only(path);
+    assert_int_equal(store_begin_reading(reader, &err), RC_OK);
+    assert_int_equal(insert(st, "b", 1.0, &err), RC_OK); /* committed at once, under its eyes */
+    assert_int_equal(store_begin(writer, &err), RC_OK);
+    assert_int_equal(insert(st, "c", 1.0, &err), RC_OK);
+    assert_int_equal(store_commit(writer, &err), RC_OK);
+    assert_int_equal(asked(reader, "SELECT count(*) FROM entry"), 2); /* a migration made one */
+    store_rollback(reader);
+    assert_int_equal(asked(reader, "SELECT count(*) FROM entry"), 4);
+    struct statement *no = prepared(reader, "INSERT INTO entry (name, x) VALUES (?, ?)");
+    assert_int_not_equal(insert(no, "d", 1.0, &err), RC_OK);
+    store_close(&reader);
+    store_close(&writer);
+}
+
+static void a_reader_makes_and_migrates_nothing(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = NULL;
+    assert_int_equal(store_open_reading(path, &kind, &s, &err), RC_IO);
+    assert_int_equal(access(path, F_OK), -1);
+    s = opened(path, &older);
+    store_close(&s);
+    assert_int_equal(store_open_reading(path, &kind, &s, &err), RC_STATE);
+    assert_non_null(strstr(err.text, "older program"));
+    s = opened(path, &older); /* would refuse a newer one */
+    store_close(&s);
+    assert_int_equal(store_open_reading(path, &stranger, &s, &err), RC_FORMAT);
+    assert_int_equal(store_open_reading(":memory:", &kind, &s, &err), RC_INVALID);
+}
+
+/* In a child that is nobody in particular, since root may write everywhere. 0: read; else what failed. */
+static int read_as_nobody(const char *where)
+{
+    const pid_t child = fork();
+    if (child == 0) {
+        struct error err = {0};
+        struct store *s = NULL;
+        if (getuid() == 0 && setuid(65534) != 0) {
+            _exit(2);
+        }
+        if (store_open_reading(where, &kind, &s, &err) != RC_OK) {
+            (void)fprintf(stderr, "%s\n", err.text);
+            _exit(3);
+        }
+        const int64_t n = asked(s, "SELECT count(*) FROM entry");
+        store_close(&s);
+        _exit(n == 1 ? 0 : 4);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_folder_where_nothing_may_be_written_is_read_if_no_log_lies_there(void **state)
+{
+    (void)state;
+    char odd[300]; /* what a URI would take apart */
+    char log[320];
+    struct store *s = opened(path, &kind);
+    store_close(&s);
+    (void)snprintf(odd, sizeof odd, "%s/50%%41?b#c.db", folder);
+    (void)snprintf(log, sizeof log, "%s-wal", odd);
+    assert_int_equal(rename(path, odd), 0);
+    assert_int_equal(chmod(odd, 0444), 0);
+    assert_int_equal(chmod(folder, 0555), 0);
+    assert_int_equal(read_as_nobody(odd), 0);
+    assert_int_equal(chmod(folder, 0755), 0);
+    /* What somebody has committed may be in there: it is not passed over. */
+    FILE *f = fopen(log, "we");
+    assert_non_null(f);
+    assert_true(fputs("a log", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(chmod(folder, 0555), 0);
+    assert_int_equal(read_as_nobody(odd), 3);
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(unlink(log), 0);
+    assert_int_equal(unlink(odd), 0);
+}
+
 int main(void)
 {
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
@@ -474,6 +574,9 @@ int main(void)
         IN_FOLDER(a_strangers_file_is_refused_and_not_touched),
         IN_FOLDER(a_database_with_tables_but_no_id_is_a_strangers),
         IN_FOLDER(a_path_that_cannot_be_opened_is_an_io_error),
+        IN_FOLDER(a_reader_has_one_view_and_keeps_nobody_from_writing),
+        IN_FOLDER(a_reader_makes_and_migrates_nothing),
+        IN_FOLDER(a_folder_where_nothing_may_be_written_is_read_if_no_log_lies_there),
         cmocka_unit_test(a_constraint_is_a_state_error_and_the_statement_can_be_used_again),
         cmocka_unit_test(a_nan_is_refused_instead_of_becoming_null),
         IN_FOLDER(what_is_rolled_back_is_gone),
