@@ -48,8 +48,27 @@ static RC look_through(struct ledger *l, struct error *err)
     return rc;
 }
 
-enum rc ledger_open(const char *path, const struct ledger_policy *policy, struct ledger **out,
-                    struct error *err)
+enum rc ledger_look(struct ledger *l, struct error *err)
+{
+    return l->view ? RC_OK : store_begin(l->store, err);
+}
+
+void ledger_look_away(struct ledger *l)
+{
+    if (!l->view) {
+        store_rollback(l->store);
+    }
+}
+
+/* The mark is read first: whoever commits in between brings the view further than the mark, which is no fault. */
+static RC begin_view(struct ledger *l, struct error *err)
+{
+    ledger_mark_keep(l);
+    return store_begin_reading(l->store, err);
+}
+
+static RC open_as(const char *path, const struct ledger_policy *policy, bool view,
+                  struct ledger **out, struct error *err)
 {
     struct ledger *l = NULL;
 
@@ -62,17 +81,19 @@ enum rc ledger_open(const char *path, const struct ledger_policy *policy, struct
         return error_set(err, RC_NOMEM, "no memory for the ledger");
     }
     l->policy = *policy;
+    l->view = view;
     if (strcmp(path, ":memory:") != 0 &&
         snprintf(l->mark, sizeof l->mark, "%s.mark", path) >= (int)sizeof l->mark) {
         rc = error_set(err, RC_LIMIT, "the path '%.40s...' is too long", path);
         goto out;
     }
-    rc = store_open(path, &ledger_store_kind, &l->store, err);
+    rc = view ? store_open_reading(path, &ledger_store_kind, &l->store, err)
+              : store_open(path, &ledger_store_kind, &l->store, err);
     for (size_t i = 0; rc == RC_OK && i < LEDGER_SQL_COUNT; i++) {
         rc = store_prepare(l->store, ledger_sql[i], &l->st[i], err);
     }
     if (rc == RC_OK) {
-        rc = look_through(l, err);
+        rc = view ? begin_view(l, err) : look_through(l, err);
     }
     if (rc == RC_OK) {
         rc = ledger_key(l, err);
@@ -85,6 +106,18 @@ enum rc ledger_open(const char *path, const struct ledger_policy *policy, struct
 out:
     ledger_close(&l);
     return rc;
+}
+
+enum rc ledger_open(const char *path, const struct ledger_policy *policy, struct ledger **out,
+                    struct error *err)
+{
+    return open_as(path, policy, false, out, err);
+}
+
+enum rc ledger_open_view(const char *path, const struct ledger_policy *policy, struct ledger **out,
+                         struct error *err)
+{
+    return open_as(path, policy, true, out, err);
 }
 
 void ledger_close(struct ledger **l)

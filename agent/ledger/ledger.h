@@ -60,6 +60,15 @@ extern const struct store_kind ledger_store_kind; /**< for repair tools and test
  */
 RC ledger_open(const char *path, const struct ledger_policy *policy, struct ledger **out,
                struct error *err);
+/**
+ * The ledger as it stands at this moment, for a report: one view from here to ledger_close, in which nothing is
+ * checked yet and nothing can change, and which keeps no trainer from writing. An edited ledger opens as well;
+ * ledger_verify tells. Works on a read-only disk. For ledger_verify, ledger_studies, ledger_rows, ledger_totals and
+ * ledger_epsilon only.
+ * @retval RC_FORMAT, RC_STATE, RC_IO as store_open_reading
+ */
+RC ledger_open_view(const char *path, const struct ledger_policy *policy, struct ledger **out,
+                    struct error *err);
 void ledger_close(struct ledger **l);
 
 /**
@@ -169,6 +178,7 @@ RC ledger_epsilon(struct ledger *l, const struct hash *study, double delta, doub
 /** What ledger_verify has looked at. */
 struct ledger_verified {
     size_t studies, spends, updates, site_states;
+    bool marked; /**< there was a mark to compare with; false only in a view whose mark is gone */
 };
 
 /**
@@ -191,8 +201,47 @@ struct ledger_row {
     struct mechanism mechanism;
     double clip;
     struct hash update; /**< hash of the stored bytes */
+    struct hash link;   /**< of this row in the chain */
+    bool stored;        /**< its bytes are there (else the ledger is damaged) */
+    size_t update_bytes;
 };
 RC ledger_rows(struct ledger *l, void (*each)(void *ctx, const struct ledger_row *row), void *ctx,
                struct error *err);
+
+/** One study for people. All but dates, counts and epsilons is what it was joined with. */
+struct ledger_study {
+    int64_t number; /**< 1, 2, 3 ... in the order of joining */
+    char name[STUDY_NAME_MAX];
+    struct hash hash;       /**< of the document */
+    struct mechanism round; /**< one round */
+    uint64_t rounds;        /**< of the plan */
+    double clip;
+    double epsilon, delta; /**< what the document states */
+    size_t min_sites, max_colluding;
+    int64_t joined_ms, ended_ms; /**< neither is in the chain */
+    bool ended;
+    uint64_t rounds_spent, newest; /**< how many are in the ledger, and the newest; 0: none */
+    uint64_t spent_steps, promised_steps;
+    struct hash link;
+    bool sound; /**< false: its numbers are damaged and make no plan; no epsilon then */
+    double
+        epsilon_spent; /**< tight, at the study's delta: of what is in the ledger; NAN if not sound */
+    double epsilon_most; /**< of that and the rounds that may still come */
+};
+/** Every study that was ever joined, in that order. `each` must not call the ledger. @retval RC_FORMAT damaged;
+ *  those before it were told */
+RC ledger_studies(struct ledger *l, void (*each)(void *ctx, const struct ledger_study *study),
+                  void *ctx, struct error *err);
+
+/** All studies together, at delta = max_delta_per_study. */
+struct ledger_totals {
+    double delta;
+    double spent;    /**< as ledger_epsilon */
+    double promised; /**< of that and all that joined studies may still spend */
+    double filter; /**< of the same by the filter of the policy's total: what is compared with it */
+    double left;   /**< max_epsilon_total - promised, not below 0 */
+};
+/** @retval RC_FORMAT a study's numbers are damaged: there is no total */
+RC ledger_totals(struct ledger *l, struct ledger_totals *out, struct error *err);
 
 #endif

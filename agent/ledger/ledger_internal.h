@@ -34,6 +34,8 @@ enum ledger_sql {
     LEDGER_LINKS,
     LEDGER_ALL_STUDIES,
     LEDGER_ALL_SPENDS,
+    LEDGER_ROWS,
+    LEDGER_STUDIES,
     LEDGER_SQL_COUNT
 };
 
@@ -65,11 +67,27 @@ struct ledger_memo {
     bool used;
 };
 
+/** Number and link of the newest row of one chain; zero for an empty one. */
+struct ledger_end {
+    int64_t number;
+    struct hash link;
+};
+
+/** What the file beside a ledger says of it. */
+struct ledger_mark {
+    bool there;
+    struct ledger_end study, spend;
+};
+
 struct ledger {
     struct store *store;
     struct statement *st[LEDGER_SQL_COUNT];
-    char mark[FILE_PATH_MAX];      /**< path of the high-water mark; "": in memory, none */
     unsigned char key[HASH_BYTES]; /**< of anchors */
+    char mark[FILE_PATH_MAX]; /**< path of the high-water mark; "": in memory, none */
+    bool view; /**< opened by ledger_open_view: a transaction is open until the end */
+    struct ledger_mark
+        marked; /**< of a view: read before it began, so that it cannot be ahead of it */
+    struct error mark_fault; /**< of a view: why the mark could not be read; rc RC_OK if it could */
     struct ledger_policy policy;
     struct arena accounts; /**< scratch of one composition */
     struct arena bytes;    /**< what the last question handed out */
@@ -78,6 +96,11 @@ struct ledger {
 };
 
 /* ---- ledger.c -------------------------------------------------------------------------------- */
+
+/** One view of all tables for a question: a transaction, or that of ledger_open_view. */
+RC ledger_look(struct ledger *l, struct error *err);
+/** Its end; safe without a beginning. */
+void ledger_look_away(struct ledger *l);
 
 /** Empties `a` and makes room in it for `size` bytes, keeping the old block if it is enough. */
 RC ledger_room(struct arena *a, size_t size, struct error *err);
@@ -133,8 +156,10 @@ RC ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool cohort_to
  * @retval RC_FORMAT the mark is none @retval RC_IO it cannot be read or written
  */
 RC ledger_mark(struct ledger *l, struct error *err);
-/** The same in a transaction that is open. */
+/** The same in a transaction that is open. A view is compared with the mark that was kept; nothing is written. */
 RC ledger_mark_within(struct ledger *l, struct error *err);
+/** Reads the mark for a view that is about to begin. */
+void ledger_mark_keep(struct ledger *l);
 
 /* ---- anchor.c -------------------------------------------------------------------------------- */
 
@@ -142,12 +167,6 @@ RC ledger_mark_within(struct ledger *l, struct error *err);
 RC ledger_key(struct ledger *l, struct error *err);
 
 /* ---- chain.c --------------------------------------------------------------------------------- */
-
-/** Number and link of the newest row of one chain; zero for an empty one. */
-struct ledger_end {
-    int64_t number;
-    struct hash link;
-};
 
 /** @param last LEDGER_LAST_STUDY or LEDGER_LAST_SPEND */
 RC ledger_chain_end(struct ledger *l, enum ledger_sql last, struct ledger_end *out,

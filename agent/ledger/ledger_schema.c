@@ -130,4 +130,14 @@ const char *const ledger_sql[LEDGER_SQL_COUNT] = {
                           " p.model, p.released, p.at_ms, p.link, s.name, s.hash, s.q, s.sigma,"
                           " s.steps, s.rounds"
                           " FROM spend p JOIN study s ON s.id = p.study ORDER BY p.sequence",
+    /* For people: also a row whose study or bytes were taken away. The length is read, not the bytes. */
+    [LEDGER_ROWS] = "SELECT p.sequence, p.round, p.q, p.sigma, p.steps, p.clip, p.released,"
+                    " p.at_ms, p.link, s.name, length(r.bytes)"
+                    " FROM spend p LEFT JOIN study s ON s.id = p.study"
+                    " LEFT JOIN released r ON r.sequence = p.sequence ORDER BY p.sequence",
+    [LEDGER_STUDIES] = "SELECT " PLAN_COLUMNS ","
+                       " (SELECT max(round) FROM spend WHERE study = s.id),"
+                       " (SELECT sum(steps) FROM spend WHERE study = s.id),"
+                       " (SELECT count(*) FROM spend WHERE study = s.id), s.joined_ms"
+                       " FROM study s ORDER BY s.id",
 };

@@ -22,11 +22,7 @@ enum { MARK_BYTES = 512 };
 
 static const char head[] = "wardround ledger mark 1\n";
 
-struct mark {
-    struct ledger_end study, spend;
-};
-
-static RC of_ledger(struct ledger *l, struct mark *out, struct error *err)
+static RC of_ledger(struct ledger *l, struct ledger_mark *out, struct error *err)
 {
     enum rc rc = ledger_chain_end(l, LEDGER_LAST_STUDY, &out->study, err);
     if (rc == RC_OK) {
@@ -35,7 +31,7 @@ static RC of_ledger(struct ledger *l, struct mark *out, struct error *err)
     return rc;
 }
 
-static RC write_mark(const struct ledger *l, const struct mark *m, struct error *err)
+static RC write_mark(const struct ledger *l, const struct ledger_mark *m, struct error *err)
 {
     char study[HASH_HEX];
     char spend[HASH_HEX];
@@ -67,11 +63,11 @@ static const char *parse_end(const char *at, const char *key, struct ledger_end 
     return at + used + 1;
 }
 
-static RC read_mark(const struct ledger *l, bool *there, struct mark *out, struct error *err)
+static RC read_mark(const struct ledger *l, struct ledger_mark *out, struct error *err)
 {
     char text[MARK_BYTES];
     FILE *f = fopen(l->mark, "rbe");
-    *there = f != NULL;
+    out->there = f != NULL;
     if (f == NULL) {
         return errno == ENOENT
                    ? RC_OK
@@ -122,22 +118,33 @@ enum rc ledger_mark_within(struct ledger *l, struct error *err)
     if (l->mark[0] == '\0') {
         return RC_OK;
     }
-    struct mark marked = {0};
-    struct mark now = {0};
-    bool there = false;
-    enum rc rc = read_mark(l, &there, &marked, err);
-    if (rc == RC_OK && there) {
+    struct ledger_mark marked = l->marked;
+    struct ledger_mark now = {0};
+    enum rc rc = l->mark_fault.rc;
+    if (!l->view) {
+        rc = read_mark(l, &marked, err);
+    } else if (rc != RC_OK) {
+        *err = l->mark_fault;
+    }
+    if (rc == RC_OK && marked.there) {
         rc = has_row(l, LEDGER_STUDY_LINK, &marked.study, "study", err);
     }
-    if (rc == RC_OK && there) {
+    if (rc == RC_OK && marked.there) {
         rc = has_row(l, LEDGER_SPEND_LINK, &marked.spend, "spend", err);
     }
-    if (rc == RC_OK) {
-        rc = of_ledger(l, &now, err);
+    if (rc != RC_OK || l->view) {
+        return rc;
     }
-    const bool lags =
-        !there || now.study.number > marked.study.number || now.spend.number > marked.spend.number;
+    rc = of_ledger(l, &now, err);
+    const bool lags = !marked.there || now.study.number > marked.study.number ||
+                      now.spend.number > marked.spend.number;
     return rc == RC_OK && lags ? write_mark(l, &now, err) : rc;
+}
+
+void ledger_mark_keep(struct ledger *l)
+{
+    l->mark_fault = (struct error){.rc = RC_OK};
+    error_ignore(read_mark(l, &l->marked, &l->mark_fault)); /* told by ledger_mark_within */
 }
 
 enum rc ledger_mark(struct ledger *l, struct error *err)

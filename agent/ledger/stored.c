@@ -87,7 +87,7 @@ enum rc ledger_epsilon(struct ledger *l, const struct hash *study, double delta,
     if (!(delta > 0.0 && delta < 1.0)) {
         return error_set(err, RC_INVALID, "delta must lie between 0 and 1");
     }
-    enum rc rc = store_begin(l->store, err);
+    enum rc rc = ledger_look(l, err);
     if (rc == RC_OK && study == NULL) {
         rc = ledger_compose(l, NULL, LEDGER_SPENT, delta, true, out, NULL, err);
     } else if (rc == RC_OK) {
@@ -96,14 +96,14 @@ enum rc ledger_epsilon(struct ledger *l, const struct hash *study, double delta,
             *out = ledger_cost(l, &plan, plan.spent_steps, delta, true); /* not joined: no steps */
         }
     }
-    store_rollback(l->store);
+    ledger_look_away(l);
     return rc;
 }
 
 enum rc ledger_rows(struct ledger *l, void (*each)(void *ctx, const struct ledger_row *row),
                     void *ctx, struct error *err)
 {
-    struct statement *st = l->st[LEDGER_ALL_SPENDS];
+    struct statement *st = l->st[LEDGER_ROWS];
     for (;;) {
         struct ledger_row r = {0};
         bool row = false;
@@ -112,20 +112,25 @@ enum rc ledger_rows(struct ledger *l, void (*each)(void *ctx, const struct ledge
         if (rc != RC_OK || !row) {
             return rc;
         }
-        rc = ledger_hash_at(st, 8, &r.update, err);
+        rc = ledger_hash_at(st, 6, &r.update, err);
+        if (rc == RC_OK) {
+            rc = ledger_hash_at(st, 8, &r.link, err);
+        }
         if (rc != RC_OK) {
             statement_reset(st);
             return rc;
         }
         r.sequence = statement_i64(st, 0);
-        r.at_ms = statement_i64(st, 9);
+        r.at_ms = statement_i64(st, 7);
         r.round = (uint64_t)statement_i64(st, 1);
         r.mechanism.q = statement_real(st, 2);
         r.mechanism.sigma = statement_real(st, 3);
         r.mechanism.steps = (uint64_t)statement_i64(st, 4);
         r.clip = statement_real(st, 5);
-        const char *name = statement_text(st, 11);
+        const char *name = statement_text(st, 9);
         (void)snprintf(r.study, sizeof r.study, "%s", name != NULL ? name : "");
+        r.stored = !statement_is_null(st, 10);
+        r.update_bytes = (size_t)statement_i64(st, 10);
         each(ctx, &r);
     }
 }

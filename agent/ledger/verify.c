@@ -35,7 +35,7 @@ static RC check_bytes(struct statement *st, const char *what, size_t *rows, stru
 enum rc ledger_verify(struct ledger *l, struct ledger_verified *out, struct error *err)
 {
     struct ledger_verified v = {0};
-    enum rc rc = store_begin(l->store, err);
+    enum rc rc = ledger_look(l, err);
     if (rc == RC_OK) {
         rc = ledger_chain_check(l, &v.studies, &v.spends, err);
     }
@@ -49,7 +49,8 @@ enum rc ledger_verify(struct ledger *l, struct ledger_verified *out, struct erro
         rc = check_bytes(l->st[LEDGER_ALL_SITE_STATES], "the site's state in study", &v.site_states,
                          err);
     }
-    store_rollback(l->store);
+    v.marked = !l->view || l->marked.there;
+    ledger_look_away(l);
     if (rc == RC_OK) {
         *out = v;
     }
