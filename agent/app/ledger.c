@@ -129,6 +129,9 @@ enum rc command_ledger(const struct words *w, bool *yes, struct config_issues *i
     if (w->what_if != NULL) {
         return command_what_if(w, yes, issues, err);
     }
+    if (w->to != NULL) {
+        return command_export(w, yes, issues, err);
+    }
     struct site site = {0};
     struct ledger *ledger = NULL;
     enum rc rc = site_open(w->folder, &site, issues, err);

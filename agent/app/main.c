@@ -20,6 +20,7 @@ enum {
     OPT_WHAT_IF,
     OPT_VERIFY,
     OPT_BACKUP,
+    OPT_EXPORT,
     OPT_NAME,
     OPT_FINGERPRINT,
     OPT_PEER,
@@ -37,6 +38,8 @@ static const struct argp_option all_options[] = {
      "foretell this study: a file, or the name of one that was offered", 0},
     {"verify", OPT_VERIFY, NULL, 0, "check every row and every stored update anew", 0},
     {"backup", OPT_BACKUP, "FILE", 0, "a copy of the ledger, also while the agent runs", 0},
+    {"export", OPT_EXPORT, "DIR", 0,
+     "a report for the data-protection officer: ledger.html, studies.csv and rounds.csv", 0},
     {"name", OPT_NAME, "NAME", 0, "this hospital's name, as studies' rosters will say it", 0},
     {"fingerprint", OPT_FINGERPRINT, "DIGITS", 0,
      "the fingerprint that the card's owner told you, not the one in the same mail", 0},
@@ -117,15 +120,20 @@ static const struct command {
      "  wardround-agent withdraw /srv/wardround heart \\\n"
      "      --reason \"the ethics board has asked us to\""},
     {"ledger", command_ledger, NO_WORD,
-     TAKES(OPT_WHAT_IF) | TAKES(OPT_VERIFY) | TAKES(OPT_BACKUP) | TAKES(OPT_JSON), 0,
-     "ledger SITE_DIR",
+     TAKES(OPT_WHAT_IF) | TAKES(OPT_VERIFY) | TAKES(OPT_BACKUP) | TAKES(OPT_EXPORT) |
+         TAKES(OPT_JSON),
+     0, "ledger SITE_DIR",
      "What has been spent, and what is left. --verify finds a row that was edited, exchanged, "
      "inserted or removed, stored bytes that changed, an end that was cut off, and an old copy "
      "that "
      "was put back; not an old copy of ledger and mark together, nor a chain that was computed "
-     "anew.\v"
+     "anew. --export writes the whole of it as a page to print and as tables, with what the "
+     "figures "
+     "mean, also while the agent runs; a ledger that cannot be verified is exported too, says so, "
+     "and the exit is 1.\v"
      "Examples:\n"
      "  wardround-agent ledger /srv/wardround --verify\n"
+     "  wardround-agent ledger /srv/wardround --export report-2026\n"
      "  wardround-agent ledger /srv/wardround --backup /backup/ledger.db\n"
      "  wardround-agent ledger configs/sites/example --json\n"
      "  wardround-agent ledger configs/sites/example \\\n"
@@ -167,7 +175,8 @@ static const char overview[] =
     "  run SITE_DIR                  take part\n"
     "  approve SITE_DIR [STUDY]      consent to a study; without STUDY: what waits\n"
     "  withdraw SITE_DIR STUDY       take consent back, for good\n"
-    "  ledger SITE_DIR [--what-if STUDY | --verify | --backup FILE]\n"
+    "  ledger SITE_DIR [--what-if STUDY | --verify | --backup FILE\n"
+    "                    | --export DIR]\n"
     "                                what has been spent, and what is left\n"
     "  what-if SITE_DIR STUDY        what a study would cost; allowed or not\n"
     "  evaluate SITE_DIR --model M   how good a finished model is on this cohort\n"
@@ -263,6 +272,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_BACKUP:
         p->words->backup = arg;
+        return 0;
+    case OPT_EXPORT:
+        p->words->to = arg;
         return 0;
     case OPT_NAME:
         p->words->name = arg;

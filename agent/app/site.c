@@ -378,6 +378,16 @@ enum rc site_ledger(const struct site *s, struct ledger **out, struct error *err
     return rc;
 }
 
+enum rc site_ledger_view(const struct site *s, struct ledger **out, struct error *err)
+{
+    char path[SITE_PATH_MAX];
+    enum rc rc = site_path(s->folder, "ledger.db", path, err);
+    if (rc == RC_OK) {
+        rc = must_have_ledger(s->folder, path, err);
+    }
+    return rc == RC_OK ? ledger_open_view(path, &s->policy, out, err) : rc;
+}
+
 enum rc site_ledger_first(const struct site *s, struct ledger **out, struct error *err)
 {
     char path[SITE_PATH_MAX];

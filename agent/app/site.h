@@ -76,6 +76,8 @@ RC site_ledger(const struct site *s, struct ledger **out, struct error *err);
  */
 RC site_receipts(const struct site *s, struct ledger *ledger, bool newest_only, size_t *n,
                  struct error *err);
+/** The same to be read only, as it stands and unchecked: for a report. */
+RC site_ledger_view(const struct site *s, struct ledger **out, struct error *err);
 /** For the first import alone: makes the ledger where neither it nor a cohort is there yet. */
 RC site_ledger_first(const struct site *s, struct ledger **out, struct error *err);
 /** For a folder without consent.db. @retval RC_STATE studies were joined: it was there, and is lost */

@@ -17,6 +17,7 @@ struct words {
     const char *arg;                    /**< the third word: STUDY, CARD; NULL if none */
     const char *what_if;                /**< ledger --what-if STUDY */
     const char *backup;                 /**< ledger --backup FILE */
+    const char *to;                     /**< ledger --export DIR */
     const char *name;                   /**< init --name */
     const char *fingerprint;            /**< trust --fingerprint */
     const char *model, *input, *output; /**< predict, evaluate */
@@ -35,7 +36,7 @@ typedef enum rc agent_command(const struct words *w, bool *yes, struct config_is
                               struct error *err);
 
 agent_command command_init, command_trust, command_check, command_import, command_ledger,
-    command_what_if, command_approve, command_withdraw, command_run, command_evaluate,
-    command_predict;
+    command_what_if, command_export, command_approve, command_withdraw, command_run,
+    command_evaluate, command_predict;
 
 #endif

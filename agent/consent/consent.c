@@ -73,13 +73,14 @@ struct consent {
     struct statement *st[SQL_COUNT];
 };
 
-enum rc consent_open(const char *path, struct consent **out, struct error *err)
+static RC open_as(const char *path, bool reading, struct consent **out, struct error *err)
 {
     struct consent *c = calloc(1, sizeof *c);
     if (c == NULL) {
         return error_set(err, RC_NOMEM, "no memory for the consent file");
     }
-    enum rc rc = store_open(path, &consent_store_kind, &c->store, err);
+    enum rc rc = reading ? store_open_reading(path, &consent_store_kind, &c->store, err)
+                         : store_open(path, &consent_store_kind, &c->store, err);
     for (size_t i = 0; rc == RC_OK && i < SQL_COUNT; i++) {
         rc = store_prepare(c->store, sql[i], &c->st[i], err);
     }
@@ -89,6 +90,16 @@ enum rc consent_open(const char *path, struct consent **out, struct error *err)
     }
     consent_close(&c);
     return rc;
+}
+
+enum rc consent_open(const char *path, struct consent **out, struct error *err)
+{
+    return open_as(path, false, out, err);
+}
+
+enum rc consent_open_reading(const char *path, struct consent **out, struct error *err)
+{
+    return open_as(path, true, out, err);
 }
 
 void consent_close(struct consent **c)

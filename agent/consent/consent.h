@@ -36,6 +36,8 @@ struct consent_row {
 };
 
 RC consent_open(const char *path, struct consent **out, struct error *err);
+/** What is there, to be read only: consent_each, consent_state, consent_reason. @retval as store_open_reading */
+RC consent_open_reading(const char *path, struct consent **out, struct error *err);
 void consent_close(struct consent **c);
 
 /** A verified study has arrived. Repeating it is harmless. @retval RC_STATE the hash is known under
