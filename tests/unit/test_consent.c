@@ -394,6 +394,29 @@ static void the_file_is_private_and_a_strangers_is_refused(void **state)
     assert_null(c);
 }
 
+/* For a report: it may not make a record of consents where one was lost. */
+static void read_only_it_is_read_and_never_made(void **state)
+{
+    (void)state;
+    struct consent *c = NULL;
+    struct error err = {0};
+    char all[512] = "";
+    const struct hash h = hash(0xab, 1);
+    assert_int_equal(consent_open_reading(path, &c, &err), RC_IO);
+    assert_null(c);
+    assert_int_equal(access(path, F_OK), -1);
+    struct consent *trainer = opened();
+    assert_int_equal(offer(trainer, &h, "heart", &err), RC_OK);
+    assert_int_equal(consent_open_reading(path, &c, &err), RC_OK);
+    assert_int_equal(decide(trainer, "heart", CONSENT_WITHDRAWN, &err), RC_OK);
+    assert_int_equal(consent_each(c, collect, all, &err), RC_OK);
+    assert_non_null(strstr(all, "heart"));
+    assert_int_equal(state_of(c, &h), CONSENT_WITHDRAWN);
+    assert_int_not_equal(consent_end(c, &h, true, 9000, &err), RC_OK);
+    consent_close(&c);
+    consent_close(&trainer);
+}
+
 static void every_state_has_a_name(void **state)
 {
     (void)state;
@@ -422,6 +445,7 @@ int main(void)
         WITH_FOLDER(a_decision_is_seen_by_the_trainer_at_once),
         WITH_FOLDER(a_decision_outlives_a_crash),
         WITH_FOLDER(the_file_is_private_and_a_strangers_is_refused),
+        WITH_FOLDER(read_only_it_is_read_and_never_made),
         cmocka_unit_test(every_state_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
