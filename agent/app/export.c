@@ -51,6 +51,17 @@ static void set_states(const struct site *site, struct dossier *r, char *remark,
     }
 }
 
+static RC ask_witnesses(const struct site_witnesses *witnesses, const struct error *unread,
+                        struct ledger *ledger, struct dossier *r, struct error *err)
+{
+    struct error fault = *unread;
+    if (fault.rc == RC_OK) {
+        error_ignore(site_witnessed(witnesses, ledger, &fault));
+    }
+    r->receipts = witnesses->n;
+    return dossier_note(r, &fault, err);
+}
+
 static RC say(const struct words *w, const struct dossier *r, struct error *err)
 {
     char path[3][SITE_PATH_MAX];
@@ -88,6 +99,8 @@ enum rc command_export(const struct words *w, bool *yes, struct config_issues *i
 {
     struct site site = {0};
     struct ledger *ledger = NULL;
+    struct site_witnesses witnesses = {0};
+    struct error unread = {0}; /* why there are none to ask */
     char remark[512];
     struct dossier r = {.version = WARDROUND_VERSION, .now_ms = clock_wall_ms()};
 
@@ -95,7 +108,8 @@ enum rc command_export(const struct words *w, bool *yes, struct config_issues *i
     if (rc == RC_OK) {
         rc = dossier_may_write(w->to, err);
     }
-    if (rc == RC_OK) {
+    if (rc == RC_OK) { /* before the view begins: what was signed later, it cannot hold */
+        error_ignore(site_witnesses(&site, false, &witnesses, &unread));
         rc = site_ledger_view(&site, &ledger, err);
     }
     if (rc == RC_OK) {
@@ -103,6 +117,10 @@ enum rc command_export(const struct words *w, bool *yes, struct config_issues *i
         r.policy = site.policy;
         rc = dossier_gather(ledger, &r, err);
     }
+    if (rc == RC_OK) {
+        rc = ask_witnesses(&witnesses, &unread, ledger, &r, err);
+    }
+    site_witnesses_release(&witnesses);
     ledger_close(&ledger);
     if (rc == RC_OK) {
         set_states(&site, &r, remark, sizeof remark);

@@ -84,11 +84,16 @@ static enum rc verify(const struct words *w, const struct site *site, struct led
                       struct error *err)
 {
     struct ledger_verified v = {0};
-    size_t receipts = 0;
+    struct site_witnesses all = {0};
     enum rc rc = ledger_verify(ledger, &v, err);
     if (rc == RC_OK) {
-        rc = site_receipts(site, ledger, false, &receipts, err);
+        rc = site_witnesses(site, false, &all, err);
     }
+    if (rc == RC_OK) {
+        rc = site_witnessed(&all, ledger, err);
+    }
+    const size_t receipts = all.n;
+    site_witnesses_release(&all);
     if (rc != RC_OK) {
         return rc;
     }

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -12,7 +13,6 @@
 #include <poll.h>
 
 #include "agent/app/people.h"
-#include "agent/receipts/receipts.h"
 #include "common/base/clock.h"
 #include "common/store/store.h"
 
@@ -308,59 +308,85 @@ static enum rc must_have_ledger(const char *folder, const char *path, struct err
 
 /* ---- receipts -------------------------------------------------------------------------------- */
 
-struct witness {
-    struct ledger *ledger;
-    size_t n;
-};
-
-static enum rc holds(void *ctx, const struct receipt *r, struct error *err)
+static enum rc collect(void *ctx, const struct receipt *r, struct error *err)
 {
-    struct witness *w = ctx;
-    struct hash ours = {{0}};
-    bool found = false;
-    const enum rc rc = ledger_anchor(w->ledger, &r->study, r->round, &found, &ours, err);
-    if (rc == RC_OK && (!found || !hash_equal(&ours, &r->anchor))) {
-        return error_set(
-            err, RC_STATE,
-            "coordinator '%s' has signed that round %llu of a study was in this site's "
-            "ledger, and it is %s: the ledger was cut, put back from an old copy, or "
-            "written anew; put back its newest copy",
-            r->from, (unsigned long long)r->round,
-            found ? "there with another content" : "not there");
+    struct site_witnesses *w = ctx;
+    if (w->n == w->room) {
+        const size_t room = w->room == 0 ? 16 : 2 * w->room;
+        struct receipt *more = realloc(w->receipt, room * sizeof *more);
+        if (more == NULL) {
+            return error_set(err, RC_NOMEM, "no memory for %zu receipts", room);
+        }
+        w->receipt = more;
+        w->room = room;
     }
-    w->n++;
-    return rc;
+    w->receipt[w->n++] = *r;
+    return RC_OK;
 }
 
-enum rc site_receipts(const struct site *s, struct ledger *ledger, bool newest_only, size_t *n,
-                      struct error *err)
+enum rc site_witnesses(const struct site *s, bool newest_only, struct site_witnesses *out,
+                       struct error *err)
 {
-    struct witness w = {.ledger = ledger};
+    struct site_witnesses w = {0};
     char path[SITE_PATH_MAX];
     enum rc rc = site_path(s->folder, SITE_RECEIPTS, path, err);
     if (rc == RC_OK) {
-        rc = receipts_each(path, newest_only, holds, &w, err);
+        rc = receipts_each(path, newest_only, collect, &w, err);
     }
     if (rc == RC_OK) {
-        *n = w.n;
+        *out = w;
+        w = (struct site_witnesses){0};
     }
+    site_witnesses_release(&w);
     return rc;
+}
+
+void site_witnesses_release(struct site_witnesses *w)
+{
+    free(w->receipt);
+    *w = (struct site_witnesses){0};
+}
+
+enum rc site_witnessed(const struct site_witnesses *w, struct ledger *ledger, struct error *err)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        const struct receipt *r = &w->receipt[i];
+        struct hash ours = {{0}};
+        bool found = false;
+        const enum rc rc = ledger_anchor(ledger, &r->study, r->round, &found, &ours, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (!found || !hash_equal(&ours, &r->anchor)) {
+            return error_set(err, RC_STATE,
+                             "coordinator '%s' has signed that round %llu of a study was in this "
+                             "site's ledger, and it is %s: the ledger was cut, put back from an "
+                             "old copy, or written anew; put back its newest copy",
+                             r->from, (unsigned long long)r->round,
+                             found ? "there with another content" : "not there");
+        }
+    }
+    return RC_OK;
 }
 
 /* Opening compares it with the newest receipts; `ledger --verify` with all. */
 static enum rc open_ledger(const struct site *s, const char *path, struct ledger **out,
                            struct error *err)
 {
+    struct site_witnesses newest = {0};
     struct ledger *l = NULL;
-    size_t n = 0;
-    enum rc rc = ledger_open(path, &s->policy, &l, err);
+    enum rc rc = site_witnesses(s, true, &newest, err);
     if (rc == RC_OK) {
-        rc = site_receipts(s, l, true, &n, err);
+        rc = ledger_open(path, &s->policy, &l, err);
+    }
+    if (rc == RC_OK) {
+        rc = site_witnessed(&newest, l, err);
     }
     if (rc == RC_OK) {
         *out = l;
         l = NULL;
     }
+    site_witnesses_release(&newest);
     ledger_close(&l);
     return rc;
 }

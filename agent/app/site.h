@@ -19,6 +19,7 @@
 
 #include "agent/consent/consent.h"
 #include "agent/ledger/ledger.h"
+#include "agent/receipts/receipts.h"
 #include "common/base/error.h"
 #include "common/cohort/cohort.h"
 #include "common/config/config.h"
@@ -67,15 +68,19 @@ RC site_lock(const char *folder, int *fd, struct error *err);
 RC site_dataset(const struct site *s, struct dataset **out, struct error *err);
 /** The ledger, which must be there once a cohort was imported. @retval RC_STATE gone, or none yet */
 RC site_ledger(const struct site *s, struct ledger **out, struct error *err);
-/**
- * Is the ledger the one that coordinators signed receipts for? All of them, or of each coordinator's key
- * the newest, which site_ledger looks at itself.
- * @param[out] n how many were compared
- * @retval RC_STATE a row that was signed for is missing, or another one
- * @retval RC_AUTH, RC_FORMAT a line of receipts/ that its key has not signed
- */
-RC site_receipts(const struct site *s, struct ledger *ledger, bool newest_only, size_t *n,
-                 struct error *err);
+/** Receipts in memory: read before a view of the ledger begins, they cannot be ahead of it. */
+struct site_witnesses {
+    size_t n, room;
+    struct receipt *receipt; /**< owned */
+};
+/** All of them, or the newest of each coordinator's key. @retval RC_AUTH, RC_FORMAT a line of receipts/
+ *  that its key has not signed */
+RC site_witnesses(const struct site *s, bool newest_only, struct site_witnesses *out,
+                  struct error *err);
+void site_witnesses_release(struct site_witnesses *w);
+/** Is the ledger the one that they were signed for? site_ledger asks the newest ones itself.
+ *  @retval RC_STATE a row that was signed for is missing, or another one */
+RC site_witnessed(const struct site_witnesses *w, struct ledger *ledger, struct error *err);
 /** The same to be read only, as it stands and unchecked: for a report. */
 RC site_ledger_view(const struct site *s, struct ledger **out, struct error *err);
 /** For the first import alone: makes the ledger where neither it nor a cohort is there yet. */

@@ -36,7 +36,7 @@ struct dossier_study {
         tpr_most; /**< accountant_tpr of the two epsilons' steps; NAN: numbers are damaged */
 };
 
-enum { DOSSIER_FAULTS = 4 };
+enum { DOSSIER_FAULTS = 5 };
 
 /** Plain: the caller may look, and set states and the remark before it is written. Texts are borrowed. */
 struct dossier {
@@ -47,6 +47,7 @@ struct dossier {
         *remark; /**< a sentence that the page shows, such as that states are not known; or NULL */
 
     size_t n_studies, n_rows, n_faults;
+    size_t receipts;                    /**< of coordinators, that the ledger was compared with */
     struct dossier_study *study;        /**< [n_studies], those that could be read */
     struct ledger_row *row;             /**< [n_rows] */
     struct error fault[DOSSIER_FAULTS]; /**< [n_faults] why it is not verified; 0: it is */
@@ -63,6 +64,8 @@ struct dossier {
  * @retval RC_NOMEM
  */
 RC dossier_gather(struct ledger *l, struct dossier *r, struct error *err);
+/** One more reason why it is not verified; RC_OK in `fault` is none. @retval RC_NOMEM that was no fault of the ledger */
+RC dossier_note(struct dossier *r, const struct error *fault, struct error *err);
 void dossier_release(struct dossier *r);
 
 /** Bound on an attacker from (epsilon, delta) alone, at this rate of false alarms: the most that any mechanism with

@@ -102,12 +102,18 @@ enum rc dossier_gather(struct ledger *l, struct dossier *r, struct error *err)
     if (rc == RC_OK) {
         const enum rc sum = ledger_totals(l, &r->totals, err);
         r->has_totals = sum == RC_OK;
-        if (sum != RC_OK && r->n_faults == DOSSIER_FAULTS) {
+        if (sum != RC_OK && r->n_faults + 1 == DOSSIER_FAULTS) { /* one is kept for dossier_note */
             return sum == RC_NOMEM ? sum : RC_OK;
         }
         rc = note(r, sum, err);
     }
     return rc;
+}
+
+enum rc dossier_note(struct dossier *r, const struct error *fault, struct error *err)
+{
+    *err = *fault;
+    return note(r, fault->rc, err);
 }
 
 void dossier_release(struct dossier *r)

@@ -58,6 +58,8 @@ static void put_verdict(FILE *f, const struct dossier *r)
             "%zu, rounds %zu), and all stored bytes have their hashes (updates %zu, kept states "
             "%zu). ",
             r->verified.studies, r->verified.spends, r->verified.updates, r->verified.site_states);
+        (void)fprintf(f, "Every row that a coordinator has signed for is there (receipts %zu). ",
+                      r->receipts);
         (void)fputs(r->verified.marked
                         ? "The ledger reaches as far as the mark beside it.</p>\n"
                         : "<b>There was no mark beside it to compare with, so an end that was cut "

@@ -123,31 +123,33 @@ static void last_link(FILE *f, const char *what, size_t n, const struct hash *li
 
 void words_chain(FILE *f, const struct dossier *r)
 {
-    (void)fputs("<h2>What the chain can show, and what it cannot</h2>\n"
-                "<p>Every study and every round is a row with a link: a hash of the link before it "
-                "and of the row. "
-                "Beside the ledger lies a mark of how far it had come.</p>\n<ul>\n"
-                "<li><b>Found:</b> a row that was edited, exchanged, inserted or removed; updates "
-                "or kept states whose "
-                "bytes changed; an end that was cut off or an old copy that was put back, as long "
-                "as the mark is "
-                "not put back with it.</li>\n"
-                "<li><b>Not found from inside:</b> ledger and mark put back together or deleted "
-                "together; a chain that "
-                "somebody computed anew from the first edit on; rounds that were never written "
-                "because another program "
-                "sent them.</li>\n"
-                "<li><b>Not in the chain:</b> when a study was joined, when it ended, and whether "
-                "it has (how it ended is "
-                "from the record of consents). Times of rounds are in the chain, and are what this "
-                "computer's clock said.</li>\n"
-                "</ul>\n"
-                "<p><b>This report is a witness:</b> keep it where the people who run the program "
-                "cannot change it. "
-                "A later report must show the same links in the same rows; if it does not, or has "
-                "fewer rows, the ledger "
-                "was rewritten or put back since.</p>\n<ul>\n",
-                f);
+    (void)fputs(
+        "<h2>What the chain can show, and what it cannot</h2>\n"
+        "<p>Every study and every round is a row with a link: a hash of the link before it "
+        "and of the row. "
+        "Beside the ledger lies a mark of how far it had come.</p>\n<ul>\n"
+        "<li><b>Found:</b> a row that was edited, exchanged, inserted or removed; updates "
+        "or kept states whose "
+        "bytes changed; an end that was cut off or an old copy that was put back, by the mark "
+        "or by the "
+        "receipts: what coordinators signed when an update arrived. Without their keys nobody "
+        "can make one. "
+        "A coordinator also says what it remembers when it offers a study.</li>\n"
+        "<li><b>Not found from inside:</b> ledger, mark and receipts put back together, until "
+        "a coordinator "
+        "that remembers is asked; rounds that were never written because another program "
+        "sent them.</li>\n"
+        "<li><b>Not in the chain:</b> when a study was joined, when it ended, and whether "
+        "it has (how it ended is "
+        "from the record of consents). Times of rounds are in the chain, and are what this "
+        "computer's clock said.</li>\n"
+        "</ul>\n"
+        "<p><b>This report is a witness:</b> keep it where the people who run the program "
+        "cannot change it. "
+        "A later report must show the same links in the same rows; if it does not, or has "
+        "fewer rows, the ledger "
+        "was rewritten or put back since.</p>\n<ul>\n",
+        f);
     if (r->n_studies > 0) {
         last_link(f, "last study's link", r->n_studies, &r->study[r->n_studies - 1].ledger.link);
     }

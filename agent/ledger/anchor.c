@@ -24,21 +24,31 @@ static RC new_key(struct ledger *l, struct error *err)
     return rc == RC_OK ? store_commit(l->store, err) : rc;
 }
 
-enum rc ledger_key(struct ledger *l, struct error *err)
+static RC read_key(struct ledger *l, bool *found, struct error *err)
 {
     struct statement *st = l->st[LEDGER_KEY];
     struct hash key = {{0}};
-    bool row = false;
-    enum rc rc = store_begin(l->store, err); /* two programs that open it at once make one key */
-    if (rc == RC_OK) {
-        rc = statement_step(st, &row, err);
-    }
-    if (rc == RC_OK && row) {
+    enum rc rc = statement_step(st, found, err);
+    if (rc == RC_OK && *found) {
         rc = ledger_hash_at(st, 0, &key, err);
         memcpy(l->key, key.b, sizeof l->key);
         hash_wipe(&key, sizeof key);
         statement_reset(st);
-    } else if (rc == RC_OK) {
+    }
+    return rc;
+}
+
+enum rc ledger_key(struct ledger *l, struct error *err)
+{
+    bool found = false;
+    if (l->view) { /* its transaction is open, and it makes none */
+        return read_key(l, &found, err);
+    }
+    enum rc rc = store_begin(l->store, err); /* two programs that open it at once make one key */
+    if (rc == RC_OK) {
+        rc = read_key(l, &found, err);
+    }
+    if (rc == RC_OK && !found) {
         rc = new_key(l, err);
     }
     store_rollback(l->store);

@@ -83,7 +83,7 @@ struct ledger {
     struct store *store;
     struct statement *st[LEDGER_SQL_COUNT];
     unsigned char key[HASH_BYTES]; /**< of anchors */
-    char mark[FILE_PATH_MAX]; /**< path of the high-water mark; "": in memory, none */
+    char mark[FILE_PATH_MAX];      /**< path of the high-water mark; "": in memory, none */
     bool view; /**< opened by ledger_open_view: a transaction is open until the end */
     struct ledger_mark
         marked; /**< of a view: read before it began, so that it cannot be ahead of it */

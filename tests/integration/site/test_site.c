@@ -445,6 +445,14 @@ a_ledger_that_was_put_back_with_its_mark_is_found_by_receipt_and_by_coordinator(
     assert_int_equal(agent_command(&north, "ledger", "--verify", (char *)NULL), 1);
     assert_int_equal(agent_logged(&north, "coordinator 'hub' has signed that round 2", "put back"),
                      1);
+    char to[160];
+    char page[400];
+    (void)snprintf(to, sizeof to, "%s/report", north.root);
+    assert_int_equal(agent_command(&north, "ledger", "--export", to, (char *)NULL), 1);
+    (void)snprintf(page, sizeof page, "grep -q 'NOT VERIFIED' '%s/ledger.html'", to);
+    assert_int_equal(system(page), 0);
+    (void)snprintf(page, sizeof page, "grep -q 'has signed that round 2' '%s/ledger.html'", to);
+    assert_int_equal(system(page), 0);
     (void)snprintf(command, sizeof command, "mv '%s/receipts' '%s/gone'", north.folder, north.root);
     assert_int_equal(system(command), 0);
     hub.anchor = second; /* everything was put back: only the coordinator remembers */
