@@ -16,10 +16,15 @@ static RC fault(const struct planning_wish *w, struct error *err)
     return RC_OK;
 }
 
+double planning_rate(double passes, uint64_t steps)
+{
+    return fmin(1.0, passes / (double)steps);
+}
+
 static RC at_steps(const struct planning_wish *w, uint64_t steps, struct planning_choice *out,
                    struct error *err)
 {
-    struct planning_choice c = {.q = fmin(1.0, w->passes / (double)steps), .steps = steps};
+    struct planning_choice c = {.q = planning_rate(w->passes, steps), .steps = steps};
     const enum rc rc = accountant_sigma(w->epsilon, w->delta, c.q, steps, &c.sigma, err);
     c.signal = rc == RC_OK ? c.q * sqrt((double)steps) / c.sigma : 0.0;
     *out = c;

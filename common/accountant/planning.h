@@ -33,6 +33,9 @@ struct planning_choice {
 
 enum { PLANNING_CHOICES = 24 };
 
+/** q of so many steps: min(1, passes / steps). One division: the same bits on every processor. */
+double planning_rate(double passes, uint64_t steps);
+
 /**
  * @param[out] choice [PLANNING_CHOICES] all that were compared, by steps
  * @param[out] n how many @param[out] best index of the one to take

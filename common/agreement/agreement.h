@@ -1,13 +1,14 @@
 /**
  * @file agreement.h
  * What a hospital is asked to agree to, as bytes that the coordinator signed: the study document
- * as its author wrote it, the features and label that its model reads, and sigma. Who verifies it
+ * as its author wrote it, the features and label that its model reads, and what was solved: sigma,
+ * and if the document leaves them to a plan (`passes`), sampling rate and rounds. Who verifies it
  * needs the coordinator's card and nothing else; the trainer does so itself.
  *
  *   raw bytes (at most WIRE_RAW_MAX):
  *     "wardround agreement 1\n" | signature [64] | body
  *     body: u32 LE length of document | document (YAML) | u32 LE length of schema | schema (YAML) |
- *           f64 LE sigma
+ *           f64 LE sigma; with a plan then f64 LE sampling rate | u64 LE rounds
  *   signature: Ed25519, domain "wardround study v1", over the body
  */
 #ifndef COMMON_AGREEMENT_AGREEMENT_H
@@ -25,7 +26,7 @@ enum { AGREEMENT_BYTES_MAX = 1 << 20 };
 
 /** Owned; released by agreement_release. Zeroed is empty. */
 struct agreement {
-    struct study study;     /**< with the sigma that was signed; `cohort` is empty at a site */
+    struct study study;     /**< with sigma and plan as signed; `cohort` is empty at a site */
     struct schema schema;   /**< features and label alone: no files */
     struct hash study_hash; /**< of study and schema's hash: names the study everywhere */
     char *document;         /**< as written, NUL-terminated */
@@ -49,7 +50,8 @@ RC agreement_sign(const struct agreement *a, const struct seal_keys *keys, unsig
  * @retval RC_AUTH    not signed by this coordinator
  * @retval RC_FORMAT  not an agreement, or a document that is not YAML; RC_LIMIT, RC_NOMEM
  * @retval RC_INVALID a document or schema with a problem
- * @retval RC_INVALID the signed sigma costs more than the epsilon the document states
+ * @retval RC_INVALID the signed sigma costs more than the epsilon the document states, or the signed
+ *                    plan is none that its document allows (study_parse_chosen)
  */
 RC agreement_verify(const void *bytes, size_t n, const struct seal_public *coordinator,
                     struct agreement *out, struct error *err);
@@ -57,8 +59,8 @@ RC agreement_verify(const void *bytes, size_t n, const struct seal_public *coord
  * The same parts without a signature, as a model file holds them. @param schema_text canonical
  * @retval RC_INVALID a document or schema with a problem; RC_LIMIT, RC_NOMEM
  */
-RC agreement_from_text(const char *document, const char *schema_text, double sigma,
-                       struct agreement *out, struct error *err);
+RC agreement_from_text(const char *document, const char *schema_text,
+                       const struct study_choice *choice, struct agreement *out, struct error *err);
 /** Idempotent. */
 void agreement_release(struct agreement *a);
 

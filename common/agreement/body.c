@@ -5,7 +5,7 @@
 
 #include "common/agreement/agreement_internal.h"
 
-enum { LENGTH_BYTES = 4, SIGMA_BYTES = 8 };
+enum { LENGTH_BYTES = 4, SIGMA_BYTES = 8, PLAN_BYTES = 16 };
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
@@ -27,16 +27,28 @@ static unsigned char *put_text(unsigned char *to, const char *text)
 
 size_t agreement_body_bytes(const struct agreement *a)
 {
-    return LENGTH_BYTES + strlen(a->document) + LENGTH_BYTES + strlen(a->schema_text) + SIGMA_BYTES;
+    const size_t plan = study_choice_of(&a->study).planned ? PLAN_BYTES : 0;
+    return LENGTH_BYTES + strlen(a->document) + LENGTH_BYTES + strlen(a->schema_text) +
+           SIGMA_BYTES + plan;
+}
+
+static unsigned char *put_real(unsigned char *to, double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return put_le(to, bits, sizeof bits);
 }
 
 void agreement_put_body(const struct agreement *a, unsigned char *out)
 {
-    uint64_t sigma;
-    memcpy(&sigma, &a->study.privacy.noise_multiplier, sizeof sigma);
+    const struct study_choice choice = study_choice_of(&a->study);
     out = put_text(out, a->document);
     out = put_text(out, a->schema_text);
-    (void)put_le(out, sigma, SIGMA_BYTES);
+    out = put_real(out, choice.sigma);
+    if (choice.planned) {
+        out = put_real(out, choice.sample_rate);
+        (void)put_le(out, choice.rounds, 8);
+    }
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -82,31 +94,43 @@ static RC get_text(struct cursor *c, const char *what, char **out, struct error 
     return RC_OK;
 }
 
-static RC get_sigma(struct cursor *c, double *out, struct error *err)
+static double get_real(struct cursor *c)
 {
-    if (c->left != SIGMA_BYTES) {
+    const uint64_t bits = get_le(c, sizeof bits);
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* Whether there is a plan is seen by its length; whether there should be one, the document says. */
+static RC get_choice(struct cursor *c, struct study_choice *out, struct error *err)
+{
+    struct study_choice choice = {.planned = c->left == SIGMA_BYTES + PLAN_BYTES};
+    if (c->left != SIGMA_BYTES && !choice.planned) {
         return error_set(err, RC_FORMAT,
                          "not an agreement: %zu bytes where the noise multiplier is", c->left);
     }
-    const uint64_t bits = get_le(c, SIGMA_BYTES);
-    memcpy(out, &bits, sizeof *out);
+    choice.sigma = get_real(c);
+    if (choice.planned) {
+        choice.sample_rate = get_real(c);
+        const uint64_t rounds = get_le(c, 8);
+        choice.rounds = rounds <= STUDY_ROUNDS_MAX ? (size_t)rounds : 0; /* 0 is refused, too */
+    }
+    *out = choice;
     return RC_OK;
 }
 
-/* What follows from both texts and sigma. */
-static RC complete(struct agreement *a, double sigma, struct error *err)
+/* What follows from both texts and the choice. */
+static RC complete(struct agreement *a, const struct study_choice *choice, struct error *err)
 {
     struct config_issues *issues = calloc(1, sizeof *issues); /* large for a stack */
     if (issues == NULL) {
         return error_set(err, RC_NOMEM, "no memory to read a study");
     }
-    enum rc rc =
-        study_parse("study document", a->document, strlen(a->document), &a->study, issues, err);
+    enum rc rc = study_parse_chosen("study document", a->document, strlen(a->document), choice,
+                                    &a->study, issues, err);
     if (rc == RC_OK) {
         memset(a->study.cohort, 0, sizeof a->study.cohort); /* a path of another machine */
-        rc = study_take_sigma(&a->study, sigma, err);
-    }
-    if (rc == RC_OK) {
         rc = schema_parse_features("study features", a->schema_text, strlen(a->schema_text),
                                    &a->schema, issues, err);
     }
@@ -122,7 +146,7 @@ enum rc agreement_parse_body(const void *body, size_t n, struct agreement *out, 
 {
     struct cursor c = {.at = body, .left = n};
     struct agreement a;
-    double sigma = 0;
+    struct study_choice choice = {0};
 
     memset(&a, 0, sizeof a);
     enum rc rc = get_text(&c, "study document", &a.document, err);
@@ -130,10 +154,10 @@ enum rc agreement_parse_body(const void *body, size_t n, struct agreement *out, 
         rc = get_text(&c, "features", &a.schema_text, err);
     }
     if (rc == RC_OK) {
-        rc = get_sigma(&c, &sigma, err);
+        rc = get_choice(&c, &choice, err);
     }
     if (rc == RC_OK) {
-        rc = complete(&a, sigma, err);
+        rc = complete(&a, &choice, err);
     }
     if (rc == RC_OK) {
         *out = a;
@@ -143,8 +167,9 @@ enum rc agreement_parse_body(const void *body, size_t n, struct agreement *out, 
     return rc;
 }
 
-enum rc agreement_from_text(const char *document, const char *schema_text, double sigma,
-                            struct agreement *out, struct error *err)
+enum rc agreement_from_text(const char *document, const char *schema_text,
+                            const struct study_choice *choice, struct agreement *out,
+                            struct error *err)
 {
     struct agreement a;
 
@@ -152,7 +177,7 @@ enum rc agreement_from_text(const char *document, const char *schema_text, doubl
     a.document = strdup(document);
     a.schema_text = strdup(schema_text);
     enum rc rc = a.document != NULL && a.schema_text != NULL
-                     ? complete(&a, sigma, err)
+                     ? complete(&a, choice, err)
                      : error_set(err, RC_NOMEM, "no memory to read a study");
     if (rc == RC_OK) {
         *out = a;

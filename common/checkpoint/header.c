@@ -6,6 +6,8 @@
  *       document        the study document as its author wrote it
  *       schema          the features and the label that the model reads
  *       sigma           noise multiplier, %.17g: with both above it makes the study once more
+ *       planned_sample_rate, planned_rounds
+ *                       of a study whose document has `passes`, and only of such a one
  *       round           the last round in it, decimal
  *       id              BLAKE2b of the parameters' bytes
  *       study, study_hash, schema_hash, noise, epsilon, delta
@@ -37,7 +39,8 @@ static void add_real(json_t *to, const char *key, double x)
 /* NULL: a text that JSON cannot hold, or no memory. */
 static json_t *metadata(const struct agreement *a, uint64_t round, const struct hash *id)
 {
-    enum { KEYS = 12 };
+    const struct study_choice choice = study_choice_of(&a->study);
+    const size_t keys = choice.planned ? 14 : 12;
     json_t *m = json_object();
     char text[24];
     const struct hash schema = schema_hash(&a->schema);
@@ -45,7 +48,12 @@ static json_t *metadata(const struct agreement *a, uint64_t round, const struct 
     add_text(m, "format", CHECKPOINT_FORMAT);
     add_text(m, "document", a->document);
     add_text(m, "schema", a->schema_text);
-    add_real(m, "sigma", a->study.privacy.noise_multiplier);
+    add_real(m, "sigma", choice.sigma);
+    if (choice.planned) {
+        add_real(m, "planned_sample_rate", choice.sample_rate);
+        (void)snprintf(text, sizeof text, "%zu", choice.rounds);
+        add_text(m, "planned_rounds", text);
+    }
     (void)snprintf(text, sizeof text, "%llu", (unsigned long long)round);
     add_text(m, "round", text);
     add_hash(m, "id", id);
@@ -55,7 +63,7 @@ static json_t *metadata(const struct agreement *a, uint64_t round, const struct 
     add_text(m, "noise", study_noise_name(a->study.privacy.noise));
     add_real(m, "epsilon", a->study.privacy.epsilon);
     add_real(m, "delta", a->study.privacy.delta);
-    if (json_object_size(m) != KEYS) {
+    if (json_object_size(m) != keys) {
         json_decref(m);
         return NULL;
     }

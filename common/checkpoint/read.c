@@ -108,6 +108,7 @@ static RC read_header(FILE *f, size_t size, json_t **out, size_t *n_header, stru
 /* What it must say for the rest to be worked out. Borrowed. */
 struct said {
     const char *format, *document, *schema, *sigma, *round;
+    const char *sample_rate, *rounds; /* NULL unless it was planned */
 };
 
 static RC read_metadata(const json_t *header, struct said *s, struct error *err)
@@ -133,6 +134,8 @@ static RC read_metadata(const json_t *header, struct said *s, struct error *err)
             return error_set(err, RC_FORMAT, "its metadata lack '%s'", want[i].key);
         }
     }
+    s->sample_rate = json_string_value(json_object_get(m, "planned_sample_rate"));
+    s->rounds = json_string_value(json_object_get(m, "planned_rounds"));
     return RC_OK;
 }
 
@@ -146,13 +149,32 @@ static bool parse_round(const char *text, uint64_t *out)
     return true;
 }
 
-static RC open_study(const struct said *s, struct checkpoint *c, struct error *err)
+static RC read_choice(const struct said *s, struct study_choice *out, struct error *err)
 {
-    double sigma = 0.0;
-    if (!schema_number(s->sigma, &sigma) || sigma < 0.0) {
+    struct study_choice choice = {.planned = s->sample_rate != NULL || s->rounds != NULL};
+    uint64_t rounds = 0;
+    if (!schema_number(s->sigma, &choice.sigma) || choice.sigma < 0.0) {
         return error_set(err, RC_FORMAT, "its 'sigma' is no noise multiplier");
     }
-    enum rc rc = agreement_from_text(s->document, s->schema, sigma, &c->agreement, err);
+    if (choice.planned &&
+        (s->sample_rate == NULL || !schema_number(s->sample_rate, &choice.sample_rate) ||
+         s->rounds == NULL || !parse_round(s->rounds, &rounds))) {
+        return error_set(err, RC_FORMAT,
+                         "its 'planned_sample_rate' and 'planned_rounds' are no plan");
+    }
+    choice.rounds = (size_t)rounds;
+    *out = choice;
+    return RC_OK;
+}
+
+static RC open_study(const struct said *s, struct checkpoint *c, struct error *err)
+{
+    struct study_choice choice = {0};
+    enum rc rc = read_choice(s, &choice, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = agreement_from_text(s->document, s->schema, &choice, &c->agreement, err);
     if (rc != RC_OK) {
         return error_context(err, "the study inside");
     }

@@ -115,6 +115,55 @@ static void check_privacy(const struct study_draft *d, struct config_issues *iss
     }
 }
 
+/* Not there, or a count: what was read is what is meant. */
+static bool is_count(const struct config_node *map, const char *key)
+{
+    const struct config_node *node = config_get(map, key);
+    size_t value;
+    return node == NULL || config_as_count(node, &value, NULL);
+}
+
+/* A wish for a plan stands alone, and its budget can be kept. */
+static void check_wish(const struct study_draft *d, struct config_issues *issues)
+{
+    static const char *const of_passes[] = {"steps_least"};
+    const struct study *s = &d->study;
+    const struct config_node *passes = config_get(d->privacy, "passes");
+    double value;
+    if (passes == NULL) {
+        refuse_unused(d->privacy, of_passes, 1, "passes", issues);
+        return;
+    }
+    if (!config_as_real(passes, &value, NULL) || value > 1e6 || value < 0) {
+        return;
+    }
+    if (value < 0.01) {
+        config_issue(issues, passes, "passes: is %g, must be from 0.01 to 1000000", value);
+        return;
+    }
+    if (says(d->privacy, "noise", "none")) {
+        config_issue(issues, passes,
+                     "passes: without noise there is nothing to plan; write sample_rate, or noise: "
+                     "site");
+        return;
+    }
+    if (config_get(d->privacy, "sample_rate") != NULL) {
+        config_issue(issues, config_get(d->privacy, "sample_rate"),
+                     "sample_rate: is chosen by the plan that passes (line %zu) asks for; write "
+                     "one of the two",
+                     passes->line);
+    }
+    const bool known = is_count(d->privacy, "steps_least") && is_count(d->local, "steps");
+    if (known && s->rounds > 0 && s->local.steps > 0 && s->wish.steps_least > 0 &&
+        s->rounds * s->local.steps < study_wish_least(s)) {
+        config_issue(issues, at(d->map, "rounds"),
+                     "rounds: is %zu, but the shortest plan has %zu steps (steps_least), %zu in a "
+                     "round; write at least %zu, or a smaller steps_least",
+                     s->rounds, study_wish_least(s), s->local.steps,
+                     study_wish_least(s) / s->local.steps);
+    }
+}
+
 static void check_site_names(const struct study_draft *d, struct config_issues *issues)
 {
     const struct study *s = &d->study;
@@ -177,5 +226,6 @@ void study_check(const struct study_draft *d, struct config_issues *issues)
     check_model(d, issues);
     check_rules(d, issues);
     check_privacy(d, issues);
+    check_wish(d, issues);
     check_site_names(d, issues);
 }

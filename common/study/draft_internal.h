@@ -22,6 +22,18 @@ struct study_draft {
 /** Every rule between fields; rules within one field were the tables' (read.c). */
 void study_check(const struct study_draft *d, struct config_issues *issues);
 
+/**
+ * sample_rate, rounds and sigma by the planning rule, for a study with a wish (choice.c).
+ * @retval RC_INVALID, RC_LIMIT as planning_choose; `s` is untouched
+ */
+RC study_choose(struct study *s, struct error *err);
+/** The same without noise, if there is a wish. */
+void study_choose_without_noise(struct study *s);
+/** Checks and takes what somebody else chose. */
+RC study_take_choice(struct study *s, const struct study_choice *choice, struct error *err);
+/** Steps of the shortest plan: steps_least in whole rounds. */
+size_t study_wish_least(const struct study *s);
+
 /** May name a study or a site: a file's and a log's word, [A-Za-z0-9][A-Za-z0-9._-]*. */
 bool study_is_name(const char *text);
 

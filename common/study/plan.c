@@ -1,6 +1,7 @@
 #include <math.h>
 
 #include "common/accountant/accountant.h"
+#include "common/study/draft_internal.h"
 #include "common/study/study.h"
 
 size_t study_steps(const struct study *s)
@@ -17,6 +18,7 @@ enum rc study_plan(struct study *s, struct error *err)
             return error_set(err, RC_INVALID, "epsilon %g needs noise", p->epsilon);
         }
         p->noise_multiplier = 0.0;
+        study_choose_without_noise(s);
         return RC_OK;
     case STUDY_NOISE_SITE:
         break;
@@ -28,6 +30,9 @@ enum rc study_plan(struct study *s, struct error *err)
     if (!isfinite(p->epsilon) || !(p->epsilon > 0)) {
         return error_set(err, RC_INVALID, "noise needs a finite epsilon above 0, not %g",
                          p->epsilon);
+    }
+    if (s->wish.passes > 0.0) {
+        return study_choose(s, err);
     }
     double sigma;
     const enum rc rc =

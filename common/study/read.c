@@ -38,7 +38,7 @@ static const struct config_key study_keys[] = {
     {.name = "seed", .type = CONFIG_U64, .offset = AT(study.seed), .fallback = "1",
      .help = "public: initial weights; sampling only without noise"},
     {.name = "rounds", .type = CONFIG_COUNT, .offset = AT(study.rounds), .min = 1, .max = STUDY_ROUNDS_MAX,
-     .help = "training rounds"},
+     .help = "training rounds; with `passes` the most that may be planned"},
     {.name = "quorum", .type = CONFIG_COUNT, .offset = AT(study.quorum), .min = 1, .max = STUDY_SITES_MAX,
      .help = "least number of contributors of a valid round"},
     {.name = "min_sites", .type = CONFIG_COUNT, .offset = AT(study.min_sites), .min = 1, .max = STUDY_SITES_MAX,
@@ -115,18 +115,22 @@ static const struct config_key server_keys[] = {
 };
 #undef AT
 
-#define AT(field) offsetof(struct study_privacy, field)
+#define AT(field) offsetof(struct study, field)
 static const struct config_key privacy_keys[] = {
-    {.name = "noise", .type = CONFIG_CHOICE, .offset = AT(noise), .choices = noises,
+    {.name = "noise", .type = CONFIG_CHOICE, .offset = AT(privacy.noise), .choices = noises,
      .help = "who adds it"},
-    {.name = "epsilon", .type = CONFIG_REAL, .offset = AT(epsilon), .max = (double)INFINITY,
+    {.name = "epsilon", .type = CONFIG_REAL, .offset = AT(privacy.epsilon), .max = (double)INFINITY,
      .help = "what the whole study may cost a patient at a site; inf only with noise: none"},
-    {.name = "delta", .type = CONFIG_REAL, .offset = AT(delta), .max = 1, .fallback = "0",
+    {.name = "delta", .type = CONFIG_REAL, .offset = AT(privacy.delta), .max = 1, .fallback = "0",
      .help = "chance that epsilon does not hold, above 0 and below 1; required with noise"},
-    {.name = "clip", .type = CONFIG_REAL, .offset = AT(clip), .min = 1e-6, .max = 1e6,
+    {.name = "clip", .type = CONFIG_REAL, .offset = AT(privacy.clip), .min = 1e-6, .max = 1e6,
      .help = "largest norm of one patient's gradient"},
-    {.name = "sample_rate", .type = CONFIG_REAL, .offset = AT(sample_rate), .min = 1e-6, .max = 1,
+    {.name = "sample_rate", .type = CONFIG_REAL, .offset = AT(privacy.sample_rate), .min = 1e-6, .max = 1,
      .fallback = "1", .help = "chance of each patient to join a step"},
+    {.name = "passes", .type = CONFIG_REAL, .offset = AT(wish.passes), .max = 1e6, .fallback = "0",
+     .help = "instead of `sample_rate`: how often all steps together may go over a site's data, from 0.01; rate, rounds (at most `rounds`) and noise are then planned"},
+    {.name = "steps_least", .type = CONFIG_COUNT, .offset = AT(wish.steps_least), .min = 1, .max = 1e6,
+     .fallback = "20", .help = "with `passes`: fewest steps that train the model; some 20 if it is convex"},
 };
 #undef AT
 
@@ -244,8 +248,19 @@ static enum rc plan(struct study_draft *d, struct config_issues *issues, struct 
     return rc;
 }
 
-enum rc study_read(const struct config_node *map, struct study *out, struct config_issues *issues,
-                   struct error *err)
+/* steps_least is a default where nothing was wished for. */
+static void take_wish(struct study_draft *d)
+{
+    if (d->study.wish.passes > 0.0) {
+        d->study.wish.rounds_most = d->study.rounds;
+    } else {
+        d->study.wish = (struct study_wish){0};
+    }
+}
+
+/* @param choice NULL: solved here */
+static enum rc read_and_plan(const struct config_node *map, const struct study_choice *choice,
+                             struct study *out, struct config_issues *issues, struct error *err)
 {
     const size_t before = issues->n;
     struct study_draft d;
@@ -264,7 +279,8 @@ enum rc study_read(const struct config_node *map, struct study *out, struct conf
     }
     config_bind(d.server, server_keys, COUNT(server_keys), &d.study.server, issues);
     if (d.privacy != NULL) {
-        config_bind(d.privacy, privacy_keys, COUNT(privacy_keys), &d.study.privacy, issues);
+        config_bind(d.privacy, privacy_keys, COUNT(privacy_keys), &d.study, issues);
+        take_wish(&d);
     }
     config_bind(d.update, update_keys, COUNT(update_keys), &d.study, issues);
     if (d.sites != NULL) {
@@ -275,7 +291,7 @@ enum rc study_read(const struct config_node *map, struct study *out, struct conf
     }
     study_check(&d, issues);
     if (issues->n == before) {
-        rc = plan(&d, issues, err);
+        rc = choice == NULL ? plan(&d, issues, err) : study_take_choice(&d.study, choice, err);
         if (rc != RC_OK) {
             goto out;
         }
@@ -289,6 +305,12 @@ enum rc study_read(const struct config_node *map, struct study *out, struct conf
 out:
     study_release(&d.study);
     return rc;
+}
+
+enum rc study_read(const struct config_node *map, struct study *out, struct config_issues *issues,
+                   struct error *err)
+{
+    return read_and_plan(map, NULL, out, issues, err);
 }
 
 enum rc study_open(const char *path, struct study *out, struct config_issues *issues,
@@ -306,8 +328,9 @@ out:
     return rc;
 }
 
-enum rc study_parse(const char *name, const char *text, size_t n, struct study *out,
-                    struct config_issues *issues, struct error *err)
+static enum rc parse(const char *name, const char *text, size_t n,
+                     const struct study_choice *choice, struct study *out,
+                     struct config_issues *issues, struct error *err)
 {
     struct config_doc *doc = NULL;
     enum rc rc = config_parse(name, text, n, &doc, err);
@@ -315,8 +338,21 @@ enum rc study_parse(const char *name, const char *text, size_t n, struct study *
         goto out;
     }
     issues->path = name;
-    rc = study_read(config_root(doc), out, issues, err);
+    rc = read_and_plan(config_root(doc), choice, out, issues, err);
 out:
     config_close(&doc);
     return rc;
+}
+
+enum rc study_parse(const char *name, const char *text, size_t n, struct study *out,
+                    struct config_issues *issues, struct error *err)
+{
+    return parse(name, text, n, NULL, out, issues, err);
+}
+
+enum rc study_parse_chosen(const char *name, const char *text, size_t n,
+                           const struct study_choice *choice, struct study *out,
+                           struct config_issues *issues, struct error *err)
+{
+    return parse(name, text, n, choice, out, issues, err);
 }

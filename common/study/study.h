@@ -67,6 +67,16 @@ struct study_privacy {
     double noise_multiplier; /**< sigma; solved by study_plan, 0 without noise. Not a key. */
 };
 
+/**
+ * What the document leaves to the planning rule (common/accountant/planning.h): sample_rate, rounds
+ * and with them sigma. All zero: nothing, the document states them.
+ */
+struct study_wish {
+    double passes;      /**< of all steps over a site's data; 0: no wish */
+    size_t steps_least; /**< what optimisation needs */
+    size_t rounds_most; /**< the key `rounds`; study.rounds is what was chosen */
+};
+
 /** One hospital of the roster. `nominal` is a public planning number, never a count. */
 struct study_site {
     char name[STUDY_NAME_MAX];
@@ -80,7 +90,8 @@ struct study {
     struct study_local local;
     struct study_server_rule server;
     struct study_privacy privacy;
-    uint64_t seed; /**< public: initial weights; sampling only without noise */
+    struct study_wish wish; /**< not in study_hash: what came of it is */
+    uint64_t seed;          /**< public: initial weights; sampling only without noise */
     size_t rounds;
     size_t quorum;    /**< least number of contributors of a valid round */
     size_t min_sites; /**< promised to the sites; their policies have floors */
@@ -113,9 +124,34 @@ RC study_copy(const struct study *from, struct study *out, struct error *err);
 /** Idempotent. */
 void study_release(struct study *s);
 
+/** What is solved and not written, as it travels beside a document: see study_parse_chosen. */
+struct study_choice {
+    double sigma;
+    bool planned; /**< the document leaves these two to the rule; else they are 0 */
+    double sample_rate;
+    size_t rounds;
+};
+
+/**
+ * Reads a document as study_parse, but solves nothing: what somebody else chose is checked and taken.
+ * Two machines whose maths libraries differ in the last digit must not end up with two studies. With
+ * a wish, the steps must be among those that the rule compares and the rate must be exactly what the
+ * rule gives at these steps (neither needs more than one division); which of them is best is not
+ * asked again. For sigma see study_take_sigma.
+ * @retval RC_FORMAT  a plan for a document that has no wish, or none for one that has
+ * @retval RC_INVALID a problem of the document, or a choice that breaks it; out is untouched
+ */
+RC study_parse_chosen(const char *name, const char *text, size_t n,
+                      const struct study_choice *choice, struct study *out,
+                      struct config_issues *issues, struct error *err);
+/** Of a study that has been planned. */
+struct study_choice study_choice_of(const struct study *s);
+
 /**
  * Solves noise_multiplier from (epsilon, delta, sample_rate, steps) by the accountant; 0 without
- * noise. study_open and study_read call it; call it again after changing one of these.
+ * noise. With a wish it chooses sample_rate and rounds, too; without noise these become what the rule
+ * tends to as epsilon grows: the fewest steps. study_open and study_read call it; call it again after
+ * changing one of these.
  * @retval RC_INVALID epsilon and noise contradict each other, or a number is out of range
  * @retval RC_LIMIT   no noise reaches the target
  */
@@ -138,8 +174,8 @@ size_t study_nominal_total(const struct study *s);
 size_t study_find_site(const struct study *s, const char *name);
 
 /**
- * What both ends compare: every field above but `cohort`, in a fixed order, sigma included, and the
- * cohort schema's hash.
+ * What both ends compare: every field above but `cohort` and `wish`, in a fixed order, sigma
+ * included, and the cohort schema's hash.
  */
 struct hash study_hash(const struct study *s, const struct hash *schema);
 

@@ -1,10 +1,10 @@
 /*
  * Any bytes are the body of an agreement whose signature held: the worst coordinator. With an even
  * first byte the rest is the body as it stands; with an odd one it is document, NUL, features, NUL,
- * sigma, and their lengths are made right, so that mutations reach the parsers behind them.
+ * what was chosen, and their lengths are made right, so that mutations reach the parsers behind them.
  *
- * Whatever is taken is a study whose sigma keeps the stated epsilon, with bare features, and gives
- * the same bytes when it is written again.
+ * Whatever is taken is a study whose sigma keeps the stated epsilon and whose plan keeps its passes
+ * and rounds, with bare features, and gives the same bytes when it is written again.
  */
 #include <assert.h>
 #include <stddef.h>
@@ -64,6 +64,11 @@ static void check_plan(const struct study *s)
                                 .sigma = p->noise_multiplier,
                                 .steps = study_steps(s)};
     assert(accountant_epsilon_against(&m, 1, p->delta, p->epsilon) <= p->epsilon);
+    if (s->wish.passes > 0) {
+        assert(p->sample_rate * (double)study_steps(s) <= s->wish.passes * (1 + 1e-15));
+        assert(s->rounds >= 1 && s->rounds <= s->wish.rounds_most);
+        assert(study_steps(s) >= s->wish.steps_least);
+    }
 }
 
 static void check_taken(struct agreement *a, const uint8_t *body, size_t n)
@@ -79,7 +84,8 @@ static void check_taken(struct agreement *a, const uint8_t *body, size_t n)
     uint8_t *again = malloc(n);
     assert(again != NULL);
     agreement_put_body(a, again);
-    assert(memcmp(again, body, n - 8) == 0); /* sigma: -0 is 0 */
+    const size_t sigma = a->study.privacy.noise == STUDY_NOISE_NONE ? 8 : 0; /* -0 is 0 */
+    assert(memcmp(again, body, n - sigma) == 0);
     free(again);
 
     struct schema other = a->schema; /* a site that lacks the last feature */

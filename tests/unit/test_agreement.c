@@ -431,6 +431,95 @@ static void a_sigma_that_costs_more_than_the_study_states_is_refused(void **stat
     }
 }
 
+/* ---- a study that leaves its rate and rounds to a plan --------------------------------------- */
+
+static const char wish[] =
+    "study: trial\n"
+    "rounds: 100\n"
+    "quorum: 2\n"
+    "min_sites: 2\n"
+    "cohort: site/cohort.yaml\n"
+    "model: {name: logistic}\n"
+    "local: {rate: 0.5, steps: 2}\n"
+    "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1.5, passes: 30}\n"
+    "sites: [{name: a, nominal: 100}, {name: b, nominal: 50}]\n";
+
+static void make_planned(double sigma, double rate, uint64_t rounds)
+{
+    make_raw(wish, features, sigma);
+    add(&rate, sizeof rate);
+    add(&rounds, sizeof rounds);
+    sign_raw(coordinator, AGREEMENT_DOMAIN);
+}
+
+static void a_plan_reaches_its_sites_as_it_was_made(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    unsigned char *bytes = NULL;
+    size_t n = 0;
+    char text[512];
+    (void)snprintf(text, sizeof text, "mkdir -p '%s/site'", folder);
+    assert_int_equal(system(text), 0);
+    write_cohort(in_folder("site/cohort.yaml"), "died");
+    write_text(in_folder("wish.yaml"), wish);
+    struct agreement a = opened(in_folder("wish.yaml"), NULL), b;
+    assert_int_equal(a.study.rounds, 10); /* 20 steps, everybody in each */
+    assert_true(a.study.privacy.sample_rate == 1);
+    assert_int_equal(agreement_sign(&a, coordinator, &bytes, &n, &err), RC_OK);
+    if (agreement_verify(bytes, n, &coordinator_key, &b, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    assert_true(hash_equal(&a.study_hash, &b.study_hash));
+    assert_memory_equal(&a.study.privacy, &b.study.privacy, sizeof a.study.privacy);
+    assert_int_equal(b.study.rounds, 10);
+    assert_int_equal(b.study.wish.rounds_most, 100);
+    free(bytes);
+    agreement_release(&a);
+    agreement_release(&b);
+}
+
+static void the_signed_plan_counts_if_it_is_one_of_the_rule(void **state)
+{
+    (void)state;
+    make_planned(40, 0.75, 20);
+    struct agreement a = verified(); /* not what this machine would choose */
+    assert_int_equal(a.study.rounds, 20);
+    assert_true(a.study.privacy.sample_rate == 0.75 && a.study.privacy.noise_multiplier == 40);
+    agreement_release(&a);
+
+    make_planned(1, 0.75, 20);
+    assert_refused(RC_INVALID, "more than the 2 that the study states");
+    make_planned(40, 0.8, 20);
+    assert_refused(RC_INVALID, "30 passes in 40 steps give 0.75");
+    make_planned(40, 1, 15);
+    assert_refused(RC_INVALID, "not among those that the rule compares");
+    make_planned(40, 0.1, 160);
+    assert_refused(RC_INVALID, "from 1 to 100");
+    make_planned(40, 0.1, UINT64_MAX);
+    assert_refused(RC_INVALID, "from 1 to 100");
+    make_planned(40, 0.1, 0);
+    assert_refused(RC_INVALID, "from 1 to 100");
+}
+
+static void plan_and_document_must_want_each_other(void **state)
+{
+    (void)state;
+    make_raw(wish, features, 40);
+    assert_refused(RC_FORMAT, "leaves its rate and rounds to a plan, and none came");
+    make_raw(document, features, solved_sigma());
+    const double rate = 1;
+    const uint64_t rounds = 5;
+    add(&rate, sizeof rate);
+    add(&rounds, sizeof rounds);
+    sign_raw(coordinator, AGREEMENT_DOMAIN);
+    assert_refused(RC_FORMAT, "states its rate and rounds itself");
+    make_planned(40, 0.75, 20);
+    n_raw--;
+    sign_raw(coordinator, AGREEMENT_DOMAIN);
+    assert_refused(RC_FORMAT, "23 bytes where");
+}
+
 static void without_noise_sigma_is_nothing_else_than_zero(void **state)
 {
     (void)state;
@@ -581,6 +670,9 @@ int main(void)
         cmocka_unit_test(a_signed_body_must_still_be_well_formed),
         cmocka_unit_test(the_signed_sigma_counts_and_not_the_solved_one),
         cmocka_unit_test(a_sigma_that_costs_more_than_the_study_states_is_refused),
+        cmocka_unit_test(a_plan_reaches_its_sites_as_it_was_made),
+        cmocka_unit_test(the_signed_plan_counts_if_it_is_one_of_the_rule),
+        cmocka_unit_test(plan_and_document_must_want_each_other),
         cmocka_unit_test(without_noise_sigma_is_nothing_else_than_zero),
         cmocka_unit_test(a_site_that_differs_is_told_the_first_thing_to_change),
         cmocka_unit_test(a_study_with_hostile_names_cannot_write_to_a_terminal),

@@ -58,8 +58,8 @@ static int set_up(void **state)
         fail_msg("%s", err.text);
     }
     char *document = with_mlp(logistic.document);
-    if (agreement_from_text(document, logistic.schema_text, logistic.study.privacy.noise_multiplier,
-                            &agreement, &err) != RC_OK) {
+    const struct study_choice choice = study_choice_of(&logistic.study);
+    if (agreement_from_text(document, logistic.schema_text, &choice, &agreement, &err) != RC_OK) {
         fail_msg("%s", err.text);
     }
     free(document);
@@ -184,6 +184,70 @@ static void what_is_written_is_read(void **state)
                         sizeof agreement.study.privacy); /* sigma to the bit */
     checkpoint_release(&c);
     checkpoint_release(&c);
+}
+
+/* A study whose rate and rounds were planned: they stand in the file, since its document has none. */
+static void a_planned_study_is_in_its_model_as_it_was_planned(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct checkpoint c = {0};
+    struct agreement planned = {0};
+    char *document = calloc(1, strlen(agreement.document) + 256);
+    assert_non_null(document);
+    const char *at = strstr(agreement.document, "privacy:");
+    const char *next = strstr(agreement.document, "update:");
+    assert_non_null(at);
+    assert_non_null(next);
+    (void)snprintf(document, strlen(agreement.document) + 256, "%.*s%s%s",
+                   (int)(at - agreement.document), agreement.document,
+                   "privacy: {noise: site, epsilon: 3, delta: 1e-4, clip: 1, passes: 4, "
+                   "steps_least: 6}\n",
+                   next);
+    const size_t local = agreement.study.local.steps;
+    const size_t rounds = (6 + local - 1) / local * 2; /* the second that the rule compares */
+    const struct study_choice choice = {.sigma = 60,
+                                        .planned = true,
+                                        .sample_rate = 4.0 / (double)(rounds * local),
+                                        .rounds = rounds};
+    if (agreement_from_text(document, agreement.schema_text, &choice, &planned, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(checkpoint_write(path, &planned, &model, 1, params, &err), RC_OK);
+    if (checkpoint_read(path, &c, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    assert_true(hash_equal(&c.agreement.study_hash, &planned.study_hash));
+    assert_int_equal(c.agreement.study.rounds, rounds);
+    checkpoint_release(&c);
+
+    unsigned char *file = calloc(1, FILE_ROOM);
+    assert_non_null(file);
+    const size_t n = file_bytes(file);
+    static const struct {
+        const char *key, *value, *want;
+    } bad[] = {{"planned_rounds", NULL, "are no plan"},
+               {"planned_sample_rate", NULL, "are no plan"},
+               {"planned_sample_rate", "x", "are no plan"},
+               {"planned_rounds", "-1", "are no plan"},
+               {"planned_rounds", "999999", "the plan has 999999 rounds"},
+               {"planned_sample_rate", "0.5", "the plan has a sampling rate of 0.5"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        json_t *header = header_of(file);
+        json_t *m = json_object_get(header, "__metadata__");
+        assert_int_equal(bad[i].value == NULL
+                             ? json_object_del(m, bad[i].key)
+                             : json_object_set_new(m, bad[i].key, json_string(bad[i].value)),
+                         0);
+        const size_t data = model.table.S * sizeof *params;
+        put_header(header, file + n - data, data);
+        refused(bad[i].value != NULL && bad[i].want[0] == 't' ? RC_INVALID : RC_FORMAT,
+                bad[i].want);
+        json_decref(header);
+    }
+    free(file);
+    free(document);
+    agreement_release(&planned);
 }
 
 static void the_same_model_gives_the_same_bytes(void **state)
@@ -661,6 +725,7 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(what_is_written_is_read),
+        IN_FOLDER(a_planned_study_is_in_its_model_as_it_was_planned),
         IN_FOLDER(the_same_model_gives_the_same_bytes),
         IN_FOLDER(it_is_safetensors),
         IN_FOLDER(its_owner_alone_may_read_it),

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/accountant/accountant.h"
+#include "common/accountant/planning.h"
 #include "common/study/study.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
@@ -306,6 +307,29 @@ static void every_rule_speaks_at_its_place(void **state)
          "9:71: error: sample_rate: is 0, must be from 1e-06 to 1"},
         {9, "privacy: {noise: site, epsilon: 8, delta: 1e-4, clip: 1, sample_rate: 1.01}",
          "9:71: error: sample_rate: is 1.01, must be from 1e-06 to 1"},
+        {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1.5, passes: 20}",
+         "2:9: error: rounds: is 5, but the shortest plan has 20 steps (steps_least), 2 in a "
+         "round; "
+         "write at least 10, or a smaller steps_least"},
+        {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1, passes: 20, steps_least: 11}",
+         "2:9: error: rounds: is 5, but the shortest plan has 12 steps (steps_least), 2 in a "
+         "round; "
+         "write at least 6, or a smaller steps_least"},
+        {9,
+         "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1, steps_least: 9, passes: 20,\n"
+         "  sample_rate: 0.5}",
+         "10:16: error: sample_rate: is chosen by the plan that passes (line 9) asks for; write "
+         "one of the two"},
+        {9, "privacy: {noise: none, epsilon: inf, clip: 1, passes: 20}",
+         "9:55: error: passes: without noise there is nothing to plan; write sample_rate, or "
+         "noise: "
+         "site"},
+        {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1, steps_least: 9}",
+         "9:71: error: steps_least: has a meaning only with passes"},
+        {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1, passes: 0, steps_least: 9}",
+         "9:66: error: passes: is 0, must be from 0.01 to 1000000"},
+        {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1, passes: 2e6, steps_least: 9}",
+         "9:66: error: passes: is 2000000, must be from 0 to 1000000"},
         {9, "privacy: {noise: site, epsilon: nan, delta: 1e-4, clip: 1}",
          "9:33: error: epsilon: 'nan' is not a number"},
         {9, "privacy: {noise: site, epsilon: '4', delta: 1e-4, clip: 1}",
@@ -388,6 +412,9 @@ static void each_wrong_type_is_one_issue(void **state)
         {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: x}", "clip"},
         {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1, sample_rate: x}",
          "sample_rate"},
+        {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1, passes: x}", "passes"},
+        {9, "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1, passes: 9, steps_least: x}",
+         "steps_least"},
         {10, "update: {fraction_bits: x}", "fraction_bits"},
         {13, "  - {name: [b], nominal: 50}", "name"},
         {13, "  - {name: b, nominal: x}", "nominal"},
@@ -625,6 +652,148 @@ static void the_plan_follows_its_numbers(void **state)
     study_release(&s);
 }
 
+/* ---- a plan by the rule ---------------------------------------------------------------------- */
+
+#define PLANNED_ROUNDS                                                                     \
+    "rounds: 100\nprivacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1.5, passes: 20, " \
+    "steps_least: %d}"
+
+/* `good` with a wish, at most 100 rounds of 2 steps, and this fewest number of steps. */
+static const char *wishing(int steps_least)
+{
+    static char out[2048];
+    char rest[2048];
+    (void)snprintf(rest, sizeof rest, "%s", with_line(9, ""));
+    char line[256];
+    (void)snprintf(line, sizeof line, PLANNED_ROUNDS, steps_least);
+    const char *at = strstr(rest, "rounds: 5\n");
+    (void)snprintf(out, sizeof out, "%.*s%s\n%s", (int)(at - rest), rest, line,
+                   at + strlen("rounds: 5\n"));
+    return out;
+}
+
+static void a_wish_is_planned_by_the_rule_in_whole_rounds(void **state)
+{
+    (void)state;
+    for (int least = 15; least <= 101; least += 43) { /* 2 steps a round: 16, 58, 102 */
+        struct study s = read_good(wishing(least));
+        struct error err = {0};
+        struct planning_choice c[PLANNING_CHOICES];
+        size_t n = 0, best = 0;
+        const struct planning_wish wish = {.epsilon = 2,
+                                           .delta = 1e-4,
+                                           .passes = 20,
+                                           .steps_least = (uint64_t)(least + 1) / 2 * 2,
+                                           .steps_most = 200};
+        assert_int_equal(planning_choose(&wish, c, &n, &best, &err), RC_OK);
+        assert_int_equal(study_steps(&s), c[best].steps);
+        assert_int_equal(s.rounds * 2, c[best].steps);
+        assert_true(s.privacy.sample_rate == c[best].q);
+        assert_true(s.privacy.noise_multiplier == c[best].sigma);
+        assert_int_equal(s.wish.rounds_most, 100);
+        study_release(&s);
+    }
+    struct study s = read_good(good); /* and who has none gets none */
+    assert_true(s.wish.passes == 0 && s.wish.steps_least == 0 && s.wish.rounds_most == 0);
+    study_release(&s);
+}
+
+static void a_wish_is_planned_anew_for_another_epsilon_and_for_none(void **state)
+{
+    (void)state;
+    struct study s = read_good(wishing(40));
+    struct error err = {0};
+    const double sigma = s.privacy.noise_multiplier;
+    s.rounds = 77; /* only what came of it */
+    s.privacy.sample_rate = 1;
+    s.privacy.epsilon = 1;
+    assert_int_equal(study_plan(&s, &err), RC_OK);
+    assert_int_equal(s.rounds, 20);
+    assert_true(s.privacy.sample_rate == 0.5 && s.privacy.noise_multiplier > sigma);
+    s.rounds = 77;
+    s.privacy.noise = STUDY_NOISE_NONE;
+    s.privacy.epsilon = (double)INFINITY;
+    assert_int_equal(study_plan(&s, &err), RC_OK);
+    assert_int_equal(s.rounds, 20);
+    assert_true(s.privacy.sample_rate == 0.5 && s.privacy.noise_multiplier == 0);
+    study_release(&s);
+}
+
+static void only_what_comes_of_a_wish_is_hashed(void **state)
+{
+    (void)state;
+    struct study s = read_good(wishing(40));
+    const struct hash schema = hash_of("schema", 6);
+    const struct hash before = study_hash(&s, &schema);
+    s.wish = (struct study_wish){0};
+    const struct hash after = study_hash(&s, &schema);
+    assert_true(hash_equal(&before, &after));
+    study_release(&s);
+}
+
+static enum rc take(const char *text, const struct study_choice *choice, struct study *out,
+                    struct error *err)
+{
+    static struct config_issues issues;
+    memset(&issues, 0, sizeof issues);
+    return study_parse_chosen("s.yaml", text, strlen(text), choice, out, &issues, err);
+}
+
+static void a_plan_of_somebody_else_is_checked_and_not_made_again(void **state)
+{
+    (void)state;
+    char text[2048];
+    (void)snprintf(text, sizeof text, "%s", wishing(40)); /* 20, 40 or 80 rounds of 2 steps */
+    struct study s = read_good(text), t;
+    struct error err = {0};
+    const struct hash schema = hash_of("schema", 6);
+    const struct study_choice chosen = study_choice_of(&s);
+    assert_true(chosen.planned);
+    assert_int_equal(take(text, &chosen, &t, &err), RC_OK);
+    const struct hash a = study_hash(&s, &schema), b = study_hash(&t, &schema);
+    assert_true(hash_equal(&a, &b));
+    study_release(&t);
+
+    struct study_choice other = chosen; /* not the best, and yet one that the rule compares */
+    other.rounds = s.rounds == 40 ? 80 : 40;
+    other.sample_rate = 20.0 / (double)(2 * other.rounds);
+    other.sigma = 50;
+    assert_int_equal(take(text, &other, &t, &err), RC_OK);
+    assert_int_equal(t.rounds, other.rounds);
+    assert_true(t.privacy.sample_rate == other.sample_rate && t.privacy.noise_multiplier == 50);
+    study_release(&t);
+
+    const struct {
+        struct study_choice choice;
+        enum rc rc;
+        const char *word;
+    } bad[] = {
+        {{chosen.sigma, false, 0, 0}, RC_FORMAT, "none came with it"},
+        {{0.99 * chosen.sigma, true, chosen.sample_rate, chosen.rounds}, RC_INVALID, "more than"},
+        {{chosen.sigma, true, nextafter(chosen.sample_rate, 1), chosen.rounds}, RC_INVALID, "give"},
+        {{chosen.sigma, true, nextafter(chosen.sample_rate, 0), chosen.rounds}, RC_INVALID, "give"},
+        {{chosen.sigma, true, (double)NAN, chosen.rounds}, RC_INVALID, "give"},
+        {{50, true, 0.5, 21}, RC_INVALID, "not among those"},
+        {{50, true, 1, 10}, RC_INVALID, "not among those"},
+        {{50, true, 0.0625, 160}, RC_INVALID, "from 1 to 100"},
+        {{50, true, 1, 0}, RC_INVALID, "from 1 to 100"},
+        {{50, true, 1, SIZE_MAX}, RC_INVALID, "from 1 to 100"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct study untouched;
+        memset(&t, 0xa5, sizeof t);
+        untouched = t;
+        if (take(text, &bad[i].choice, &t, &err) != bad[i].rc ||
+            strstr(err.text, bad[i].word) == NULL) {
+            fail_msg("%zu: %s '%s', want '%s'", i, rc_name(err.rc), err.text, bad[i].word);
+        }
+        assert_memory_equal(&t, &untouched, sizeof t);
+    }
+    assert_int_equal(take(good, &chosen, &t, &err), RC_FORMAT);
+    assert_non_null(strstr(err.text, "states its rate and rounds itself"));
+    study_release(&s);
+}
+
 static void a_copy_shares_nothing(void **state)
 {
     (void)state;
@@ -659,7 +828,8 @@ static void the_hash_changes_with_every_field(void **state)
     _Static_assert(sizeof(struct study) ==
                        64 + sizeof(struct study_model) + sizeof(struct study_local) +
                            sizeof(struct study_server_rule) + sizeof(struct study_privacy) +
-                           10 * 8 + STUDY_PATH_MAX /* cohort: not hashed, see below */,
+                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 10 * 8 +
+                           STUDY_PATH_MAX /* cohort: not hashed, see below */,
                    "hash the new field");
 
     struct study s = read_good(with_line(6, "model: {name: mlp, hidden: [3, 4]}"));
@@ -848,6 +1018,7 @@ static void the_reference_names_every_map_and_key(void **state)
     static const char *const want[] = {"| `study` |",       "| `hidden` |",
                                        "| `optimiser` |",   "| `average_iterates` |",
                                        "| `sample_rate` |", "| `fraction_bits` |",
+                                       "| `passes` |",      "| `steps_least` |",
                                        "| `nominal` |"};
     for (size_t i = 0; i < COUNT(want); i++) {
         assert_non_null(strstr(text, want[i]));
@@ -871,6 +1042,10 @@ int main(void)
         cmocka_unit_test(only_its_own_issues_count_against_an_embedded_study),
         cmocka_unit_test(a_file_that_is_not_there_or_not_yaml_says_so),
         cmocka_unit_test(the_plan_follows_its_numbers),
+        cmocka_unit_test(a_wish_is_planned_by_the_rule_in_whole_rounds),
+        cmocka_unit_test(a_wish_is_planned_anew_for_another_epsilon_and_for_none),
+        cmocka_unit_test(only_what_comes_of_a_wish_is_hashed),
+        cmocka_unit_test(a_plan_of_somebody_else_is_checked_and_not_made_again),
         cmocka_unit_test(a_copy_shares_nothing),
         cmocka_unit_test(the_hash_changes_with_every_field),
         cmocka_unit_test(the_coordinators_own_cohort_path_is_read_and_not_hashed),
