@@ -119,9 +119,10 @@ static void show(const struct site *site, const struct agreement *a,
     hash_hex(&a->study_hash, hex);
     (void)printf("study '%s' (%.12s): %s model, %zu rounds of %zu steps, %zu features\n", s->name,
                  hex, s->model.name, s->rounds, s->local.steps, a->schema.n_features);
-    (void)printf("  costs    epsilon %.6g at delta %g (%s noise, multiplier %.4f)\n",
-                 f->epsilon_study, s->privacy.delta, study_noise_name(s->privacy.noise),
-                 s->privacy.noise_multiplier);
+    (void)printf(
+        "  costs    epsilon %.6g at delta %g (%s noise, multiplier %.4f, sampling rate %.6g)\n",
+        f->epsilon_study, s->privacy.delta, study_noise_name(s->privacy.noise),
+        s->privacy.noise_multiplier, s->privacy.sample_rate);
     (void)printf("  ledger   epsilon %.6g spent, %.6g after it, of %.6g at delta %g\n",
                  f->epsilon_spent, f->epsilon_after, site->policy.max_epsilon_total,
                  site->policy.max_delta_per_study);
@@ -150,6 +151,8 @@ static enum rc say_json(const struct agreement *a, const struct ledger_forecast 
     (void)json_object_set_new(o, "sites", sites);
     (void)json_object_set_new(o, "epsilon_study", report_number(f->epsilon_study));
     (void)json_object_set_new(o, "delta", json_real(s->privacy.delta));
+    (void)json_object_set_new(o, "sample_rate", json_real(s->privacy.sample_rate));
+    (void)json_object_set_new(o, "steps", json_integer((json_int_t)study_steps(s)));
     (void)json_object_set_new(o, "noise_multiplier", json_real(s->privacy.noise_multiplier));
     (void)json_object_set_new(o, "epsilon_spent", report_number(f->epsilon_spent));
     (void)json_object_set_new(o, "epsilon_after", report_number(f->epsilon_after));

@@ -34,7 +34,11 @@ static enum rc say_json(const struct site *site, const struct study *study,
     (void)json_object_set_new(o, "study", json_string(study->name));
     (void)json_object_set_new(o, "epsilon_study", report_number(f->epsilon_study));
     (void)json_object_set_new(o, "delta", json_real(study->privacy.delta));
+    (void)json_object_set_new(o, "sample_rate", json_real(study->privacy.sample_rate));
+    (void)json_object_set_new(o, "rounds", json_integer((json_int_t)study->rounds));
+    (void)json_object_set_new(o, "steps", json_integer((json_int_t)study_steps(study)));
     (void)json_object_set_new(o, "noise_multiplier", json_real(study->privacy.noise_multiplier));
+    (void)json_object_set_new(o, "planned", json_boolean(study->wish.passes > 0.0));
     (void)json_object_set_new(o, "epsilon_spent", report_number(f->epsilon_spent));
     (void)json_object_set_new(o, "epsilon_promised", report_number(f->epsilon_promised));
     (void)json_object_set_new(o, "max_epsilon_total",
@@ -54,12 +58,14 @@ static enum rc say(const struct words *w, const struct site *site, const struct 
     if (w->json) {
         return say_json(site, study, f, err);
     }
-    (void)printf("study '%s': epsilon %.6g at delta %g (noise multiplier %.6f, %zu steps)\n"
-                 "ledger:  epsilon %.6g now, %.6g after it, at delta %g; the policy allows %.6g\n",
-                 study->name, f->epsilon_study, study->privacy.delta,
-                 study->privacy.noise_multiplier, study_steps(study), f->epsilon_spent,
-                 f->epsilon_after, site->policy.max_delta_per_study,
-                 site->policy.max_epsilon_total);
+    (void)printf(
+        "study '%s': epsilon %.6g at delta %g (noise multiplier %.6f, %zu steps at sampling "
+        "rate %.6g%s)\n"
+        "ledger:  epsilon %.6g now, %.6g after it, at delta %g; the policy allows %.6g\n",
+        study->name, f->epsilon_study, study->privacy.delta, study->privacy.noise_multiplier,
+        study_steps(study), study->privacy.sample_rate,
+        study->wish.passes > 0.0 ? ", planned by the rule" : "", f->epsilon_spent, f->epsilon_after,
+        site->policy.max_delta_per_study, site->policy.max_epsilon_total);
     (void)printf("%s%s\n", f->allowed ? "allowed" : "refused: ", f->reason);
     return RC_OK;
 }

@@ -1,6 +1,7 @@
 /* What `run` says on stdout: lines for people, or with --json one object a line. The log (stderr) has
  * the details. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,6 +65,34 @@ static int64_t left_s(const struct coordinator *c)
                                                                  : (deadline_ms - c->now_ms) / 1000;
 }
 
+/* What each patient's risk pays for, as it was solved or planned: the sites are about to be asked. */
+static void say_plan(const struct study *s)
+{
+    const struct study_privacy *p = &s->privacy;
+    if (p->noise == STUDY_NOISE_NONE) {
+        (void)printf("  no noise, no bound on epsilon");
+    } else {
+        (void)printf("  epsilon %g at delta %g for each patient", p->epsilon, p->delta);
+    }
+    (void)printf(": %zu steps at sampling rate %.6g, noise multiplier %.6f\n", study_steps(s),
+                 p->sample_rate, p->noise_multiplier);
+    if (s->wish.passes > 0.0) {
+        (void)printf("  planned for %g passes over a site's data in at least %zu steps and at most "
+                     "%zu rounds\n",
+                     s->wish.passes, s->wish.steps_least, s->wish.rounds_most);
+    }
+}
+
+static json_t *plan_json(const struct study *s)
+{
+    const struct study_privacy *p = &s->privacy;
+    json_t *epsilon = isfinite(p->epsilon) ? json_real(p->epsilon) : json_null();
+    return json_pack("{s:o,s:f,s:I,s:I,s:f,s:f,s:b}", "epsilon", epsilon, "delta", p->delta,
+                     "rounds", (json_int_t)s->rounds, "steps", (json_int_t)study_steps(s),
+                     "sample_rate", p->sample_rate, "noise_multiplier", p->noise_multiplier,
+                     "planned", (int)(s->wish.passes > 0.0));
+}
+
 static void say_ready(struct coordinator *c, bool resumed, const char *fingerprint, const char *hex)
 {
     const struct study *s = study_of(c);
@@ -76,6 +105,7 @@ static void say_ready(struct coordinator *c, bool resumed, const char *fingerpri
         (void)printf("; resumed, %" PRIu64 " rounds are finished", round_finished(&c->machine));
     }
     (void)printf("\n");
+    say_plan(s);
     if (resumed && m->state == ROUND_JOINING) {
         (void)printf("sites have %" PRId64 " s afresh to accept it\n", left_s(c));
     } else if (resumed && m->state == ROUND_OPEN) {
@@ -115,11 +145,12 @@ void tell_ready(struct coordinator *c, bool resumed)
         say_ready(c, resumed, fingerprint, hex);
         return;
     }
-    put_json(json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:b,s:I,s:I}", "event", "ready", "coordinator",
-                       c->card.name, "fingerprint", fingerprint, "address", c->address, "port",
-                       (int)net_server_port(c->server), "study", study_of(c)->name, "hash", hex,
-                       "resumed", (int)resumed, "rounds_finished",
-                       (json_int_t)round_finished(&c->machine), "left_s", (json_int_t)left_s(c)));
+    put_json(json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:s,s:b,s:I,s:I,s:o}", "event", "ready",
+                       "coordinator", c->card.name, "fingerprint", fingerprint, "address",
+                       c->address, "port", (int)net_server_port(c->server), "study",
+                       study_of(c)->name, "hash", hex, "resumed", (int)resumed, "rounds_finished",
+                       (json_int_t)round_finished(&c->machine), "left_s", (json_int_t)left_s(c),
+                       "plan", plan_json(study_of(c))));
 }
 
 /* ---- the study ------------------------------------------------------------------------------- */
