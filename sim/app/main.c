@@ -191,8 +191,11 @@ static void print_run(const struct sweep *s, const struct report_row *row)
                  row->n_sites, row->rounds, row->folds, row->folds == 1 ? "split" : "folds",
                  (unsigned long long)row->seed);
     if (isfinite(row->epsilon)) {
-        (void)printf("epsilon %g at delta %g per trained model (noise multiplier %.4f)\n",
-                     row->epsilon, row->delta, row->noise_multiplier);
+        (void)printf(
+            "epsilon %g at delta %g per trained model (noise multiplier %.4f, %zu steps at "
+            "sampling rate %.6g%s)\n",
+            row->epsilon, row->delta, row->noise_multiplier, row->steps, row->sample_rate,
+            s->study.wish.passes > 0.0 ? ", planned by the rule" : "");
     } else {
         (void)printf("no noise: epsilon is infinite, nothing is promised\n");
     }

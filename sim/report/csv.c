@@ -22,7 +22,7 @@ enum rc report_write_csv(const char *path, const struct report_row *row, size_t 
     }
     (void)fprintf(file.f, "mode,noise,epsilon,delta,seed,auroc,auroc_low,auroc_high,"
                           "auroc_site_mean,auprc,ece,accuracy,accuracy_site_mean,rounds,folds,"
-                          "noise_multiplier,n_sites,seconds\n");
+                          "noise_multiplier,n_sites,seconds,sample_rate,steps\n");
     for (size_t i = 0; i < n; i++) {
         const struct report_row *r = &row[i];
         write_key(file.f, r);
@@ -37,7 +37,9 @@ enum rc report_write_csv(const char *path, const struct report_row *row, size_t 
         (void)fprintf(file.f, "%zu,%zu,", r->rounds, r->folds);
         report_csv_number(file.f, r->noise_multiplier, ',');
         (void)fprintf(file.f, "%zu,", r->n_sites);
-        report_csv_number(file.f, r->seconds, '\n');
+        report_csv_number(file.f, r->seconds, ',');
+        report_csv_number(file.f, r->sample_rate, ',');
+        (void)fprintf(file.f, "%zu\n", r->steps);
     }
     return report_file_commit(&file, err);
 }

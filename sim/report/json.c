@@ -75,6 +75,8 @@ json_t *report_row_json(const struct report_row *row)
     put(&o, "accuracy_site_mean", number(row->accuracy_site_mean));
     put(&o, "folds", json_integer((json_int_t)row->folds));
     put(&o, "noise_multiplier", number(row->noise_multiplier));
+    put(&o, "sample_rate", number(row->sample_rate));
+    put(&o, "steps", json_integer((json_int_t)row->steps));
     return o;
 }
 

@@ -43,6 +43,8 @@ struct report_row {
     size_t rounds, folds;
     double seconds;
     double noise_multiplier; /**< sigma; 0 without noise */
+    double sample_rate; /**< q, with `passes` that of this epsilon's plan; as `steps` and rounds */
+    size_t steps;       /**< noised ones of a site */
     size_t n_sites;
     struct report_site *site; /**< [n_sites], borrowed */
 };
@@ -64,7 +66,7 @@ struct report_summary {
 /**
  * One row as an object: mode, noise, auroc, auroc_low, auroc_high, auroc_site_mean, epsilon, delta,
  * rounds, seconds, seed, sites [{name, auroc, epsilon_spent, …}], then auprc, ece, accuracy,
- * accuracy_site_mean, folds, noise_multiplier. A seed above 2^63 - 1 is a string, since JSON
+ * accuracy_site_mean, folds, noise_multiplier, sample_rate, steps. A seed above 2^63 - 1 is a string, since JSON
  * integers end there.
  * @return a new reference, or NULL without memory
  */

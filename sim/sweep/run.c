@@ -14,11 +14,11 @@
 struct pool {
     const struct sweep *s;
     const struct sweep_progress *progress;
-    size_t *part;       /* [n_seeds, n_patients] */
-    double *score;      /* [rows, n_patients] */
-    double *epsilon;    /* [rows, folds, n_sites] */
-    double *multiplier; /* [n_epsilons] */
-    double *seconds;    /* [rows, folds] */
+    size_t *part;            /* [n_seeds, n_patients] */
+    double *score;           /* [rows, n_patients] */
+    double *epsilon;         /* [rows, folds, n_sites] */
+    struct sweep_plan *plan; /* [n_epsilons] */
+    double *seconds;         /* [rows, folds] */
     pthread_mutex_t lock;
     size_t next, done;
     bool failed;
@@ -57,7 +57,7 @@ static enum rc one_world(struct pool *pool, size_t world, struct error *err)
         .s = s,
         .cell = sweep_cell_at(s, row),
         .fold = world % folds,
-        .noise_multiplier = pool->multiplier[row / s->n_seeds % s->n_epsilons],
+        .plan = pool->plan[row / s->n_seeds % s->n_epsilons],
         .part = pool->part + row % s->n_seeds * n,
         .score = pool->score + row * n,
         .epsilon = pool->epsilon + world * s->data->n_sites,
@@ -131,10 +131,13 @@ static enum rc make_row(const struct pool *pool, size_t i, struct report_row *ro
     row->epsilon = cell.epsilon;
     row->delta = cell.delta;
     row->seed = cell.seed;
-    row->rounds = s->study.rounds;
+    const struct sweep_plan *plan = &pool->plan[i / s->n_seeds % s->n_epsilons];
+    row->rounds = plan->rounds;
+    row->steps = plan->rounds * s->study.local.steps;
+    row->sample_rate = plan->sample_rate;
     row->folds = folds;
     row->n_sites = s->data->n_sites;
-    row->noise_multiplier = pool->multiplier[i / s->n_seeds % s->n_epsilons];
+    row->noise_multiplier = plan->noise_multiplier;
     for (size_t k = 0; k < folds; k++) {
         row->seconds += pool->seconds[i * folds + k];
         for (size_t site = 0; site < row->n_sites; site++) {
@@ -156,19 +159,20 @@ static enum rc reserve(struct pool *pool, struct sweep_results *r, size_t **scra
     pool->part = calloc(s->n_seeds * n + 1, sizeof *pool->part);
     pool->score = calloc(rows * n + 1, sizeof *pool->score);
     pool->epsilon = calloc(worlds * s->data->n_sites + 1, sizeof *pool->epsilon);
-    pool->multiplier = calloc(s->n_epsilons + 1, sizeof *pool->multiplier);
+    pool->plan = calloc(s->n_epsilons + 1, sizeof *pool->plan);
     pool->seconds = calloc(worlds + 1, sizeof *pool->seconds);
     r->row = calloc(rows + 1, sizeof *r->row);
     r->site = calloc(rows * s->data->n_sites + 1, sizeof *r->site);
     if (*scratch == NULL || pool->part == NULL || pool->score == NULL || pool->epsilon == NULL ||
-        pool->multiplier == NULL || pool->seconds == NULL || r->row == NULL || r->site == NULL) {
+        pool->plan == NULL || pool->seconds == NULL || r->row == NULL || r->site == NULL) {
         return error_set(err, RC_NOMEM, "no memory for %zu rows of %zu patients", rows, n);
     }
     return RC_OK;
 }
 
-/* The noise of each epsilon, once: it is the same in every world, and takes longer than many a world. */
-static enum rc solve_noise(struct pool *pool, struct error *err)
+/* The noise of each epsilon, with a wish also rate and rounds, once: it is the same in every world, and
+ * takes longer than many a world. */
+static enum rc solve_plans(struct pool *pool, struct error *err)
 {
     const struct sweep *s = pool->s;
     struct study study = {0};
@@ -179,7 +183,9 @@ static enum rc solve_noise(struct pool *pool, struct error *err)
         study.privacy.epsilon = cell.epsilon;
         study.privacy.delta = cell.delta;
         rc = study_plan(&study, err);
-        pool->multiplier[i] = study.privacy.noise_multiplier;
+        pool->plan[i] = (struct sweep_plan){.sample_rate = study.privacy.sample_rate,
+                                            .noise_multiplier = study.privacy.noise_multiplier,
+                                            .rounds = study.rounds};
     }
     study_release(&study);
     return rc;
@@ -194,7 +200,7 @@ enum rc sweep_run(const struct sweep *s, const struct sweep_progress *progress,
     (void)pthread_mutex_init(&pool.lock, NULL);
     enum rc rc = reserve(&pool, &r, &scratch, err);
     if (rc == RC_OK) {
-        rc = solve_noise(&pool, err);
+        rc = solve_plans(&pool, err);
     }
     if (rc != RC_OK) {
         goto out;
@@ -218,7 +224,7 @@ out:
     free(pool.part);
     free(pool.score);
     free(pool.epsilon);
-    free(pool.multiplier);
+    free(pool.plan);
     free(pool.seconds);
     sweep_results_release(&r);
     return rc;

@@ -30,11 +30,18 @@ void sweep_split(const struct sweep *s, uint64_t seed, size_t *part, size_t *scr
 /** Whether patient p trains when `fold` is tested. */
 bool sweep_trains(const struct sweep *s, const size_t *part, size_t p, size_t fold);
 
+/** What is solved for an epsilon, once for all its worlds: with `passes` in the base study by the
+ *  planning rule, from public numbers alone. */
+struct sweep_plan {
+    double sample_rate, noise_multiplier;
+    size_t rounds;
+};
+
 /** What one world leaves behind: scores of its test patients at score[p], epsilons by site. */
 struct sweep_world {
     const struct sweep *s;
     struct sweep_cell cell;
-    double noise_multiplier; /**< solved for the cell */
+    struct sweep_plan plan; /**< of the cell's epsilon */
     size_t fold;
     const size_t *part; /**< [n_patients] */
     double *score;      /**< [n_patients], written for tested patients only */

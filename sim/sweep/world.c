@@ -29,7 +29,9 @@ static enum rc derive(const struct sweep_world *w, size_t only, const char *name
     out->privacy.noise = w->cell.noise;
     out->privacy.epsilon = w->cell.epsilon;
     out->privacy.delta = w->cell.delta;
-    out->privacy.noise_multiplier = w->noise_multiplier;
+    out->privacy.noise_multiplier = w->plan.noise_multiplier;
+    out->privacy.sample_rate = w->plan.sample_rate;
+    out->rounds = w->plan.rounds;
     if (only != SIZE_MAX) {
         out->n_sites = 1;
         out->quorum = 1;

@@ -86,6 +86,8 @@ static struct report_row row_of(const char *mode, const char *noise, double epsi
         .folds = 5,
         .seconds = 1.5,
         .noise_multiplier = isinf(epsilon) ? 0.0 : 4.0 / epsilon,
+        .sample_rate = 0.25,
+        .steps = 120,
         .n_sites = 2,
         .site = sites,
     };
@@ -136,7 +138,9 @@ static void a_row_in_json_has_the_promised_keys(void **state)
                                           "accuracy",
                                           "accuracy_site_mean",
                                           "folds",
-                                          "noise_multiplier"};
+                                          "noise_multiplier",
+                                          "sample_rate",
+                                          "steps"};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (!json_is_number(json_object_get(o, numbers[i]))) {
             fail_msg("%s is not a number", numbers[i]);
@@ -230,11 +234,13 @@ static void tables_quote_what_needs_quoting(void **state)
     char text[4096];
     (void)read_text(in_folder("results.csv"), text, sizeof text);
     assert_string_equal(
-        text, "mode,noise,epsilon,delta,seed,auroc,auroc_low,auroc_high,auroc_site_mean,auprc,ece,"
-              "accuracy,accuracy_site_mean,rounds,folds,noise_multiplier,n_sites,seconds\n"
-              "federated,site,0.1,0.001,3,0.9,0.88,0.92,,0.8,0.05,0.82,0.79,60,5,40,2,1.5\n"
-              "pooled,none,inf,0,3,0.30000000000000004,0.28,0.32000000000000006,"
-              "0.23000000000000004,0.8,0.05,0.82,0.79,60,5,0,0,1.5\n");
+        text,
+        "mode,noise,epsilon,delta,seed,auroc,auroc_low,auroc_high,auroc_site_mean,auprc,ece,"
+        "accuracy,accuracy_site_mean,rounds,folds,noise_multiplier,n_sites,seconds,"
+        "sample_rate,steps\n"
+        "federated,site,0.1,0.001,3,0.9,0.88,0.92,,0.8,0.05,0.82,0.79,60,5,40,2,1.5,0.25,120\n"
+        "pooled,none,inf,0,3,0.30000000000000004,0.28,0.32000000000000006,"
+        "0.23000000000000004,0.8,0.05,0.82,0.79,60,5,0,0,1.5,0.25,120\n");
     (void)read_text(in_folder("sites.csv"), text, sizeof text);
     assert_string_equal(text,
                         "mode,noise,epsilon,delta,seed,site,patients,auroc,auroc_low,auroc_high,"

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "common/accountant/planning.h"
 #include "common/checkpoint/checkpoint.h"
 #include "sim/sweep/sweep_internal.h"
 
@@ -94,6 +95,60 @@ static void a_grid_has_a_row_for_each_mode_epsilon_and_seed(void **state)
             } else {
                 assert_true(isinf(row->site[k].epsilon_spent));
             }
+        }
+    }
+    sweep_results_release(&r);
+    sweep_release(&s);
+}
+
+/* `base` with this line of privacy, 40 rounds at most and the epsilons of a list. */
+static const char *planned(const char *privacy, const char *epsilons)
+{
+    static char text[2048];
+    const char *rounds = strstr(base, "  rounds: 4\n");
+    const char *old = strstr(base, "  privacy: ");
+    const char *list = strstr(base, "[inf, 2]");
+    (void)snprintf(text, sizeof text, "%.*s  rounds: 40\n%.*s  privacy: %s\n%.*s%s%s",
+                   (int)(rounds - base), base, (int)(old - strchr(rounds, '\n') - 1),
+                   strchr(rounds, '\n') + 1, privacy, (int)(list - strchr(old, '\n') - 1),
+                   strchr(old, '\n') + 1, epsilons, list + strlen("[inf, 2]"));
+    return text;
+}
+
+/* The base study's own plan, of its own epsilon, is none of theirs: here it is spoilt. */
+static void each_epsilon_is_planned_for_itself(void **state)
+{
+    (void)state;
+    static const char privacy[] =
+        "{noise: site, epsilon: 2, delta: 1.0e-3, clip: 1.0, passes: 0.4, steps_least: 5}";
+    const struct sweep_overrides none = {0};
+    struct sweep s = {0};
+    struct sweep_results r = {0};
+    must_open(planned(privacy, "[inf, 8, 0.5]"), true, &none, &s);
+    s.study.rounds = 33;
+    s.study.privacy.sample_rate = 0.9;
+    s.study.privacy.noise_multiplier = 0.1;
+    must_run(&s, &r);
+    assert_int_equal(r.n, 3 * 3 * 2);
+    for (size_t i = 0; i < r.n; i++) {
+        const struct report_row *row = &r.row[i];
+        struct planning_choice c[PLANNING_CHOICES];
+        struct error err = {0};
+        size_t n = 0, best = 0;
+        const struct planning_wish wish = {.epsilon = isinf(row->epsilon) ? 2 : row->epsilon,
+                                           .delta = 1e-3,
+                                           .passes = 0.4,
+                                           .steps_least = 5,
+                                           .steps_most = 40};
+        assert_int_equal(planning_choose(&wish, c, &n, &best, &err), RC_OK);
+        best = isinf(row->epsilon) ? 0 : best; /* nothing to plan: the fewest steps */
+        assert_int_equal(row->steps, c[best].steps);
+        assert_int_equal(row->rounds, c[best].steps);
+        assert_true(row->sample_rate == c[best].q);
+        assert_true(row->noise_multiplier == (isinf(row->epsilon) ? 0.0 : c[best].sigma));
+        for (size_t k = 0; k < row->n_sites; k++) { /* it is what the ledgers were asked for */
+            assert_true(isinf(row->epsilon) || (row->site[k].epsilon_spent <= row->epsilon &&
+                                                row->site[k].epsilon_spent > 0.99 * row->epsilon));
         }
     }
     sweep_results_release(&r);
@@ -430,6 +485,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_grid_has_a_row_for_each_mode_epsilon_and_seed),
+        cmocka_unit_test(each_epsilon_is_planned_for_itself),
         cmocka_unit_test(the_number_of_threads_changes_no_byte),
         cmocka_unit_test(overrides_choose_one_cell),
         cmocka_unit_test(folds_are_by_patient_and_keep_sites_and_labels_even),
