@@ -67,7 +67,7 @@ void arena_release(struct arena *a)
     *a = (struct arena){0};
 }
 
-void *arena_take(struct arena *a, size_t count, size_t size)
+void *arena_take_unset(struct arena *a, size_t count, size_t size)
 {
     size_t bytes = arena_cost(count, size);
     if (bytes > a->size - a->used) {
@@ -79,7 +79,15 @@ void *arena_take(struct arena *a, size_t count, size_t size)
     unsigned char *p = a->base + a->used;
     a->used += bytes;
     ASAN_UNPOISON_MEMORY_REGION(p, bytes);
-    return memset(p, 0, bytes);
+#ifdef ARENA_POISON
+    memset(p, 0xFF, bytes); /* as a real: not a number, so that reading before writing shows */
+#endif
+    return p;
+}
+
+void *arena_take(struct arena *a, size_t count, size_t size)
+{
+    return memset(arena_take_unset(a, count, size), 0, arena_cost(count, size));
 }
 
 size_t arena_mark(const struct arena *a)

@@ -32,6 +32,9 @@ void arena_release(struct arena *a);
 /** `count` zeroed objects of `size` bytes each. Never NULL; aborts if the arena is full. */
 void *arena_take(struct arena *a, size_t count, size_t size);
 
+/** The same memory with arbitrary contents, for what is overwritten at once. */
+void *arena_take_unset(struct arena *a, size_t count, size_t size);
+
 /** Bytes `arena_take(count, size)` will consume: the sum that sizes an arena. */
 size_t arena_cost(size_t count, size_t size);
 

@@ -6,13 +6,15 @@
 #include <pthread.h>
 #undef I /* cblas.h drags in complex.h */
 
+#include "common/kernel/linear_internal.h"
+
 /* Debian's serial OpenBLAS hands out one packing buffer without a lock: two products at once write
  * over each other's. Threads of a simulation therefore take turns; alone it costs some 20 ns. */
 static pthread_mutex_t one_product = PTHREAD_MUTEX_INITIALIZER;
 
-/* c [M, N] += op(a) op(b); leading dimensions are those of packed row-major arrays. */
+/* c [M, N] += op(a) op(b) */
 static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t M, size_t N, size_t K,
-                 const real *a, size_t lda, const real *b, size_t ldb, real *c)
+                 const real *a, size_t lda, const real *b, size_t ldb, real *c, size_t ldc)
 {
     if (M == 0 || N == 0 || K == 0) {
         return;
@@ -20,12 +22,30 @@ static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t M, size_t N, siz
     (void)pthread_mutex_lock(&one_product);
 #ifdef REAL_IS_DOUBLE
     cblas_dgemm(CblasRowMajor, ta, tb, (blasint)M, (blasint)N, (blasint)K, 1.0, a, (blasint)lda, b,
-                (blasint)ldb, 1.0, c, (blasint)N);
+                (blasint)ldb, 1.0, c, (blasint)ldc);
 #else
     cblas_sgemm(CblasRowMajor, ta, tb, (blasint)M, (blasint)N, (blasint)K, 1.0f, a, (blasint)lda, b,
-                (blasint)ldb, 1.0f, c, (blasint)N);
+                (blasint)ldb, 1.0f, c, (blasint)ldc);
 #endif
     (void)pthread_mutex_unlock(&one_product);
+}
+
+void product_nn(size_t M, size_t N, size_t K, const real *a, size_t lda, const real *b, size_t ldb,
+                real *c, size_t ldc)
+{
+    gemm(CblasNoTrans, CblasNoTrans, M, N, K, a, lda, b, ldb, c, ldc);
+}
+
+void product_nt(size_t M, size_t N, size_t K, const real *a, size_t lda, const real *b, size_t ldb,
+                real *c, size_t ldc)
+{
+    gemm(CblasNoTrans, CblasTrans, M, N, K, a, lda, b, ldb, c, ldc);
+}
+
+void product_tn(size_t M, size_t N, size_t K, const real *a, size_t lda, const real *b, size_t ldb,
+                real *c, size_t ldc)
+{
+    gemm(CblasTrans, CblasNoTrans, M, N, K, a, lda, b, ldb, c, ldc);
 }
 
 static void start_with_bias(real *restrict y, const real *restrict b, size_t N, size_t O)
@@ -43,7 +63,7 @@ void linear_forward(real *restrict y, const real *restrict x, const real *restri
                     const real *restrict b, size_t N, size_t D, size_t O)
 {
     start_with_bias(y, b, N, O);
-    gemm(CblasNoTrans, CblasTrans, N, O, D, x, D, w, D, y);
+    gemm(CblasNoTrans, CblasTrans, N, O, D, x, D, w, D, y, O);
 }
 
 void linear_forward_plain(real *restrict y, const real *restrict x, const real *restrict w,
@@ -64,13 +84,13 @@ void linear_forward_plain(real *restrict y, const real *restrict x, const real *
 void linear_backward_input(real *restrict dx, const real *restrict dy, const real *restrict w,
                            size_t N, size_t D, size_t O)
 {
-    gemm(CblasNoTrans, CblasNoTrans, N, D, O, dy, O, w, D, dx);
+    gemm(CblasNoTrans, CblasNoTrans, N, D, O, dy, O, w, D, dx, D);
 }
 
 void linear_weight_sum(real *restrict dw, const real *restrict dy, const real *restrict x, size_t N,
                        size_t D, size_t O)
 {
-    gemm(CblasTrans, CblasNoTrans, O, D, N, dy, O, x, D, dw);
+    gemm(CblasTrans, CblasNoTrans, O, D, N, dy, O, x, D, dw, D);
 }
 
 void linear_weight_sum_plain(real *restrict dw, const real *restrict dy, const real *restrict x,

@@ -82,9 +82,10 @@ enum rc model_step_cost(const struct model *m, struct tape *t, size_t B, size_t 
                         struct error *err)
 {
     tape_start(t, NULL, &m->table, NULL, B);
-    (void)tape_bce(t, model_logit(m, t, &(struct batch){.B = B}), NULL);
+    struct node *loss = tape_bce(t, model_logit(m, t, &(struct batch){.B = B}), NULL);
     const enum rc rc = tape_verdict(t, err);
     if (rc == RC_OK) {
+        tape_backward(t, loss);
         *cost = t->cost;
     }
     return rc;

@@ -3,37 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "common/kernel/embedding.h"
-#include "common/kernel/linear.h"
-
-/* dst [size of the slice] += one sample's gradient of one entry. */
-static void form_entry(const struct book_entry *e, size_t b, real *dst)
-{
-    const real *G_b = e->G + b * e->T * e->O; /* [T, O] */
-    switch (e->kind) {
-    case BOOK_LINEAR:
-        linear_weight_sum(dst, G_b, e->A + b * e->T * e->D, e->T, e->D, e->O);
-        break;
-    case BOOK_BIAS:
-        for (size_t i = 0; i < e->T * e->D; i++) {
-            dst[i % e->D] += G_b[i];
-        }
-        break;
-    case BOOK_GAIN:
-        for (size_t i = 0; i < e->T * e->D; i++) {
-            dst[i % e->D] += G_b[i] * e->A[b * e->T * e->D + i];
-        }
-        break;
-    case BOOK_TOKEN:
-        for (size_t d = 0; (e->present == NULL || !e->present[b]) && d < e->D; d++) {
-            dst[d] += G_b[d];
-        }
-        break;
-    case BOOK_EMBEDDING:
-        embedding_scatter(dst, G_b, NULL, e->code + b * e->stride, e->stride, 1, e->D);
-        break;
-    }
-}
+#include "common/tape/tape_internal.h"
 
 static double sum_sq(const real *v, size_t n)
 {
@@ -70,6 +40,11 @@ size_t book_scratch_cost(const struct tape *t)
     for (size_t i = 0; i < t->table->n; i++) {
         largest = t->table->param[i].size > largest ? t->table->param[i].size : largest;
     }
+    for (size_t i = 0; i < t->n_entries; i++) {
+        const struct book_entry *e = &t->entry[i];
+        const size_t n = e->rule->norms_scratch == NULL ? 0 : e->rule->norms_scratch(e);
+        largest = n > largest ? n : largest;
+    }
     return arena_cost(largest, sizeof(real));
 }
 
@@ -82,7 +57,7 @@ static void norms_by_forming(const struct tape *t, size_t entry, real *scratch, 
         memset(scratch, 0, size * sizeof *scratch);
         for (size_t i = entry; i < t->n_entries; i++) {
             if (t->entry[i].param.i == id.i) {
-                form_entry(&t->entry[i], b, scratch);
+                t->entry[i].rule->form(&t->entry[i], b, scratch);
             }
         }
         norm_sq[b] += sum_sq(scratch, size);
@@ -102,13 +77,9 @@ void book_norms_sq(const struct tape *t, struct arena *scratch, double *norm_sq)
             if (first_use(t, i)) {
                 norms_by_forming(t, i, slice, norm_sq);
             }
-        } else if (e->kind == BOOK_LINEAR &&
-                   e->T * e->T * (e->D + e->O) <= 2 * e->T * e->D * e->O) {
-            linear_norms_sq(norm_sq, e->G, e->A, t->B, e->T, e->D, e->O);
-        } else if (e->kind == BOOK_EMBEDDING) {
-            for (size_t b = 0; b < t->B; b++) { /* one row of the table, all others are zero */
-                norm_sq[b] += sum_sq(e->G + b * e->D, e->D);
-            }
+        } else if (e->rule->norms_sq != NULL &&
+                   (e->rule->norms_pay == NULL || e->rule->norms_pay(e))) {
+            e->rule->norms_sq(e, t->B, slice, norm_sq);
         } else {
             norms_by_forming(t, i, slice, norm_sq);
         }
@@ -145,12 +116,12 @@ void book_weighted_sum(struct tape *t, const double *c, real *grad)
         if (!scaled_before(t, i)) {
             scale_rows(t, e, c);
         }
-        if (e->kind == BOOK_LINEAR) {
-            linear_weight_sum(dst, e->G, e->A, t->B * e->T, e->D, e->O);
+        if (e->rule->sum != NULL) {
+            e->rule->sum(e, t->B, dst);
             continue;
         }
         for (size_t b = 0; b < t->B; b++) {
-            form_entry(e, b, dst);
+            e->rule->form(e, b, dst);
         }
     }
 }
@@ -159,7 +130,8 @@ void book_form(const struct tape *t, size_t b, real *grad)
 {
     assert(b < t->B);
     for (size_t i = 0; i < t->n_entries; i++) {
-        form_entry(&t->entry[i], b, grad + param_at(t->table, t->entry[i].param)->offset);
+        const struct book_entry *e = &t->entry[i];
+        e->rule->form(e, b, grad + param_at(t->table, e->param)->offset);
     }
 }
 

@@ -13,7 +13,7 @@
  * equations.
  *
  * Memory is the caller's step arena. A measuring tape (arena NULL) computes nothing and sums what
- * the same recording will need: that sum sizes the arena.
+ * the same calls will need, tape_backward too where it is called: that sum sizes the arena.
  */
 #ifndef COMMON_TAPE_TAPE_H
 #define COMMON_TAPE_TAPE_H
@@ -27,9 +27,16 @@
 #include "common/kernel/real.h"
 #include "common/tape/params.h"
 
-enum { TAPE_RANK_MAX = 4, TAPE_NODES_MAX = 8704, TAPE_ENTRIES_MAX = 4352 };
+enum {
+    TAPE_RANK_MAX = 4,
+    TAPE_NODES_MAX = 8704,
+    TAPE_ENTRIES_MAX = 4352,
+    TAPE_INPUTS_MAX = 6,
+    TAPE_KEEPS_MAX = 8
+};
 
 struct tape;
+struct book_rule;
 
 struct shape {
     size_t rank;
@@ -40,43 +47,43 @@ struct shape {
 struct node {
     struct shape shape;
     real *v; /**< value [shape] */
-    real *g; /**< gradient [shape], zero until the sweep */
-    struct node *in[2];
+    real
+        *g; /**< gradient [shape]; there only during the sweep, and where an entry reads it after */
+    struct node *in[TAPE_INPUTS_MAX];
     void (*backward)(struct tape *t, struct node *n);
-    const real *w;   /**< parameter slice, where the operation has one */
-    real *keep[2];   /**< what backward needs beside in and w */
-    const void *aux; /**< labels, presence bits or codes; borrowed */
-    size_t number;   /**< a size the operation remembers */
+    const real *w[2];           /**< parameter slices, where the operation has them */
+    real *keep[TAPE_KEEPS_MAX]; /**< what backward needs beside in and w */
+    const void *aux;            /**< labels, presence bits or codes; borrowed */
+    size_t number[8];           /**< sizes the operation remembers */
+    size_t n_work;              /**< reals of scratch that backward finds in t->work, unset */
 };
 
-/** How a parameter operation was used; which product gives its per-sample gradient. */
-enum book_kind {
-    BOOK_LINEAR,   /**< sum_t G_t^T A_t  [O, D] */
-    BOOK_BIAS,     /**< sum_t G_t        [D] */
-    BOOK_GAIN,     /**< sum_t G_t * A_t  [D]: scale of a normalisation */
-    BOOK_TOKEN,    /**< G where absent   [D]: learned token */
-    BOOK_EMBEDDING /**< G at the code's row [V, D] */
-};
-
-/** One line of the books. A and G are rows grouped by sample: row b*T + t. */
+/**
+ * One line of the books: how an operation used a parameter. A and G are rows grouped by sample: row
+ * b*T + t.
+ */
 struct book_entry {
-    enum book_kind kind;
+    const struct book_rule *rule; /**< which product gives the per-sample gradient */
     struct param_id param;
-    size_t T, D, O; /**< A [B, T, D], G [B, T, O]; BIAS, GAIN, TOKEN, EMBEDDING: O = D */
-    real *A;        /**< NULL for BIAS, TOKEN, EMBEDDING */
-    real *G;
-    const int32_t *code; /**< EMBEDDING: [B] at `stride` */
-    size_t stride;
-    const uint8_t *present; /**< TOKEN: [B]; 0 = the token was used; NULL: everywhere */
+    size_t T, D, O;          /**< A [B, T, D], G [B, T, O] */
+    real *A;                 /**< NULL where the rule needs none */
+    real *G;                 /**< the entry's own, or set by the sweep: the gradient of `of` */
+    const struct node *of;   /**< the node whose gradient G is; NULL: G is the operation's own */
+    const int32_t *code;     /**< embedding: code[b * stride + t]; < 0 = padding */
+    size_t stride;           /**< embedding: from one sample's codes to the next's */
+    const uint8_t *present;  /**< token: [B]; 0 = the token was used; NULL: everywhere */
+    const struct node *node; /**< what recorded it: sizes and keeps beyond the above */
 };
 
 /** One recording. Large: keep it in a process or round arena, not on a stack. */
 struct tape {
     struct arena *arena; /**< NULL: measuring */
-    size_t cost;         /**< bytes taken, or to be taken */
+    size_t used;         /**< bytes taken now */
+    size_t cost;         /**< the most that was taken at one time: what the arena must hold */
     const struct param_table *table;
     const real *params; /**< [P]; unused while measuring */
     size_t B;
+    real *work;       /**< scratch of the node that is being swept */
     struct error err; /**< the first failure, sticky */
     size_t n_nodes, n_entries;
     struct node node[TAPE_NODES_MAX];
@@ -94,6 +101,8 @@ RC tape_verdict(const struct tape *t, struct error *err);
 
 /** @param values [B, D] floats, NULL while measuring */
 struct node *tape_input(struct tape *t, const float *values, size_t D);
+/** @param values [B, dim[0], …] floats, rank + 1 <= TAPE_RANK_MAX, NULL while measuring */
+struct node *tape_input_shaped(struct tape *t, const float *values, size_t rank, const size_t *dim);
 
 /* ---- parameter operations: each leaves a book entry ----------------------------------------- */
 
@@ -101,6 +110,8 @@ struct node *tape_input(struct tape *t, const float *values, size_t D);
 struct node *tape_linear(struct tape *t, struct node *x, struct param_id w);
 /** x [B, …, D], b [D] -> x + b. */
 struct node *tape_bias(struct tape *t, struct node *x, struct param_id b);
+/** x [B, …, D], w [O, D], b [O] -> x w^T + b: the two in one. */
+struct node *tape_affine(struct tape *t, struct node *x, struct param_id w, struct param_id b);
 /** Layer norm over the last dimension (Ba et al. 2016); gain [D], shift [D]. */
 struct node *tape_layer_norm(struct tape *t, struct node *x, struct param_id gain,
                              struct param_id shift);
@@ -110,6 +121,9 @@ struct node *tape_token(struct tape *t, struct node *x, struct param_id token,
 /** table [V, D], codes [B] at `stride` -> [B, D]. codes NULL while measuring. */
 struct node *tape_embedding(struct tape *t, struct param_id table, const int32_t *code,
                             size_t stride);
+/** table [V, D], code [B, T] -> [B, T, D]; zeros where code < 0 (padding). */
+struct node *tape_embedding_sequence(struct tape *t, struct param_id table, const int32_t *code,
+                                     size_t T);
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
@@ -118,14 +132,19 @@ struct node *tape_gelu(struct tape *t, struct node *x);
 struct node *tape_tanh(struct tape *t, struct node *x);
 /** a + b, equal shapes. */
 struct node *tape_add(struct tape *t, struct node *a, struct node *b);
-/** [B, D] and [B, E] -> [B, D + E]. */
+/** [B, …, D] and [B, …, E], equal but for the last -> [B, …, D + E]. */
 struct node *tape_concat(struct tape *t, struct node *a, struct node *b);
+/** n >= 1 nodes side by side along the last dimension. */
+struct node *tape_concat_all(struct tape *t, size_t n, struct node *const *x);
+/** The same numbers as [B, dim[0], …], rank + 1 <= TAPE_RANK_MAX: a view, nothing is copied. */
+struct node *tape_reshape(struct tape *t, struct node *x, size_t rank, const size_t *dim);
 /** Sigmoid and binary cross-entropy: logit [B, 1], label [B] -> loss [B, 1], one per sample. */
 struct node *tape_bce(struct tape *t, struct node *logit, const float *label);
 
 /**
- * One sweep from `loss` [B, 1]. Each sample's loss counts with weight 1: gradients are those of the
- * samples' own losses, and weighting (clipping) comes afterwards, on the books.
+ * One sweep from `loss` [B, 1], the last node recorded. Each sample's loss counts with weight 1:
+ * gradients are those of the samples' own losses, and weighting (clipping) comes afterwards, on the
+ * books.
  */
 void tape_backward(struct tape *t, struct node *loss);
 

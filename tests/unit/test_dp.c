@@ -294,7 +294,7 @@ static struct net *net_make(double scale)
     for (size_t i = 0; i < B; i++) {
         n->label[i] = (float)rng_below(&r, 2);
     }
-    (void)record(n, NULL, 0, B);
+    tape_backward(n->tape, record(n, NULL, 0, B));
     assert_int_equal(arena_init(&n->arena, n->tape->cost + clip_scratch_cost(n->tape, B), &err),
                      RC_OK);
     return n;

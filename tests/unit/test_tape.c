@@ -11,17 +11,18 @@
 #include "common/tape/book.h"
 #include "tests/support/gradcheck.h"
 
-enum { B = 4, D = 3, E = 2, H = 5, V = 6, P_MAX = 256 };
+enum { B = 4, D = 3, E = 2, H = 5, V = 6, L = 3, K = 4, P_MAX = 384 };
 
-/* One net with every operation, and one parameter (w2) used twice. */
+/* One net with every operation; w2 and the table of codes are used twice. */
 struct net {
     struct param_table table;
-    struct param_id w1, b1, gain, shift, w2, b2, token, table_e, down, head, bias;
+    struct param_id w1, b1, gain, shift, w2, b2, token, table_e, table_s, w3, b3, w4, down, head,
+        bias;
     struct tape *tape;
     struct arena arena;
     real params[P_MAX];
     float x[B * D], label[B];
-    int32_t code[B];
+    int32_t code[B], word[B * L];
     uint8_t present[B];
     size_t used; /* samples recorded: B, or 1 */
     size_t first;
@@ -38,6 +39,18 @@ static struct param_id add(struct net *n, const char *name, enum param_scope sco
     return id;
 }
 
+/* [B, L] words, some padding, some twice -> [B, H]; several positions per sample. */
+static struct node *sequence(struct net *n)
+{
+    struct tape *t = n->tape;
+    struct node *s = tape_embedding_sequence(t, n->table_s, n->word + n->first * L, L);
+    struct node *again = tape_embedding_sequence(t, n->table_e, n->word + n->first * L, L);
+    struct node *wide = tape_affine(t, s, n->w3, n->b3); /* [B, L, K] */
+    s = tape_concat_all(t, 3, (struct node *[]){again, wide, s});
+    s = tape_reshape(t, s, 1, (size_t[]){L * (K + 2 * E)});
+    return tape_linear(t, s, n->w4);
+}
+
 static struct node *record(struct net *n, struct arena *arena)
 {
     struct tape *t = n->tape;
@@ -48,9 +61,10 @@ static struct node *record(struct net *n, struct arena *arena)
     h = tape_gelu(t, tape_layer_norm(t, tape_bias(t, tape_linear(t, h, n->w1), n->b1), n->gain,
                                      n->shift));
     h = tape_token(t, h, n->token, n->present + n->first);
+    struct node *s = sequence(n);
     struct node *once = tape_tanh(t, tape_bias(t, tape_linear(t, h, n->w2), n->b2));
     struct node *twice = tape_relu(t, tape_linear(t, once, n->w2)); /* w2 again: cross terms */
-    h = tape_add(t, twice, tape_linear(t, h, n->down));
+    h = tape_add(t, tape_add(t, twice, s), tape_linear(t, h, n->down));
     struct node *z = tape_bias(t, tape_linear(t, h, n->head), n->bias);
     return tape_bce(t, z, n->label + n->first);
 }
@@ -69,6 +83,10 @@ static struct net *make(void)
     n->b2 = add(n, "b2", PARAM_SHARED, H, 0);
     n->token = add(n, "token", PARAM_SHARED, H, 0);
     n->table_e = add(n, "codes", PARAM_SHARED, V, E);
+    n->table_s = add(n, "words", PARAM_SHARED, V, E);
+    n->w3 = add(n, "w3", PARAM_SHARED, K, E);
+    n->b3 = add(n, "b3", PARAM_SHARED, K, 0);
+    n->w4 = add(n, "w4", PARAM_SHARED, H, L * (K + 2 * E));
     n->head = add(n, "head", PARAM_SHARED, 1, H);
     n->bias = add(n, "bias", PARAM_SHARED, 1, 0);
     param_table_seal(&n->table);
@@ -81,12 +99,14 @@ static struct net *make(void)
     }
     const int32_t code[B] = {1, 4, 1, 5};
     memcpy(n->code, code, sizeof code);
+    const int32_t word[B * L] = {2, 0, 2, 3, -1, -1, -1, -1, -1, 5, 5, 5};
+    memcpy(n->word, word, sizeof word);
     const uint8_t present[B] = {1, 0, 1, 1};
     memcpy(n->present, present, sizeof present);
     n->label[1] = n->label[2] = 1.0f;
     n->used = B;
 
-    (void)record(n, NULL); /* measure */
+    tape_backward(n->tape, record(n, NULL)); /* measure */
     assert_int_equal(tape_verdict(n->tape, &err), RC_OK);
     assert_int_equal(arena_init(&n->arena, n->tape->cost + book_scratch_cost(n->tape), &err),
                      RC_OK);
@@ -129,15 +149,18 @@ static void shared_parameters_come_first(void **state)
     drop(n);
 }
 
-static void a_measuring_tape_sums_exactly_what_recording_takes(void **state)
+static void a_measuring_tape_sums_exactly_what_is_taken(void **state)
 {
     (void)state;
+    struct error err = {0};
     struct net *n = make();
-    (void)record(n, NULL);
+    tape_backward(n->tape, record(n, NULL));
     const size_t foretold = n->tape->cost;
-    arena_rewind(&n->arena, 0);
-    (void)record(n, &n->arena);
-    assert_int_equal(n->arena.used, foretold);
+    arena_release(&n->arena);
+    assert_int_equal(arena_init(&n->arena, foretold, &err), RC_OK);
+    tape_backward(n->tape, record(n, &n->arena));
+    assert_int_equal(n->tape->cost, foretold);
+    assert_int_equal(n->tape->used, n->arena.used);
     drop(n);
 }
 
@@ -304,7 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shared_parameters_come_first),
-        cmocka_unit_test(a_measuring_tape_sums_exactly_what_recording_takes),
+        cmocka_unit_test(a_measuring_tape_sums_exactly_what_is_taken),
         cmocka_unit_test(the_sum_of_gradients_agrees_with_finite_differences),
         cmocka_unit_test(a_formed_gradient_is_that_of_the_sample_alone),
         cmocka_unit_test(norms_from_the_books_are_norms_of_formed_gradients),

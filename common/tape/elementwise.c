@@ -1,0 +1,50 @@
+/* Functions of each number by itself. */
+#include "common/kernel/activation.h"
+#include "common/tape/tape_internal.h"
+
+static void relu_sweep(struct tape *t, struct node *n)
+{
+    (void)t;
+    relu_backward(n->in[0]->g, n->g, n->in[0]->v, shape_size(&n->shape));
+}
+
+static void gelu_sweep(struct tape *t, struct node *n)
+{
+    (void)t;
+    gelu_backward(n->in[0]->g, n->g, n->in[0]->v, shape_size(&n->shape));
+}
+
+static void tanh_sweep(struct tape *t, struct node *n)
+{
+    (void)t;
+    tanh_backward(n->in[0]->g, n->g, n->v, shape_size(&n->shape));
+}
+
+static struct node *elementwise(struct tape *t, struct node *x,
+                                void (*forward)(real *restrict y, const real *restrict x, size_t n),
+                                void (*sweep)(struct tape *, struct node *))
+{
+    if (x == NULL) {
+        return NULL;
+    }
+    struct node *n = tape_push(t, x->shape, 1, &x, sweep);
+    if (n != NULL && !tape_measuring(t)) {
+        forward(n->v, x->v, shape_size(&x->shape));
+    }
+    return n;
+}
+
+struct node *tape_relu(struct tape *t, struct node *x)
+{
+    return elementwise(t, x, relu_forward, relu_sweep);
+}
+
+struct node *tape_gelu(struct tape *t, struct node *x)
+{
+    return elementwise(t, x, gelu_forward, gelu_sweep);
+}
+
+struct node *tape_tanh(struct tape *t, struct node *x)
+{
+    return elementwise(t, x, tanh_forward, tanh_sweep);
+}
