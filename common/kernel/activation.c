@@ -3,6 +3,9 @@
 #include <tgmath.h>
 #undef I /* an index elsewhere */
 
+#include "common/kernel/curve.h"
+#include "common/kernel/wide.h"
+
 static const real SQRT_HALF = (real)0.70710678118654752440;       /* 1/sqrt(2) */
 static const real INV_SQRT_TWO_PI = (real)0.39894228040143267794; /* 1/sqrt(2 pi) */
 
@@ -36,10 +39,10 @@ void gelu_backward(real *restrict dx, const real *restrict dy, const real *restr
     }
 }
 
-void tanh_forward(real *restrict y, const real *restrict x, size_t n)
+WIDE void tanh_forward(real *restrict y, const real *restrict x, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        y[i] = tanh(x[i]);
+        y[i] = curve_tanh(x[i]);
     }
 }
 
@@ -47,5 +50,19 @@ void tanh_backward(real *restrict dx, const real *restrict dy, const real *restr
 {
     for (size_t i = 0; i < n; i++) {
         dx[i] += dy[i] * (1 - y[i] * y[i]);
+    }
+}
+
+WIDE void sigmoid_forward(real *restrict y, const real *restrict x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i] = curve_sigmoid(x[i]);
+    }
+}
+
+void sigmoid_backward(real *restrict dx, const real *restrict dy, const real *restrict y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dx[i] += dy[i] * y[i] * (1 - y[i]);
     }
 }

@@ -21,4 +21,8 @@ void tanh_forward(real *restrict y, const real *restrict x, size_t n);
 /** From the output y. */
 void tanh_backward(real *restrict dx, const real *restrict dy, const real *restrict y, size_t n);
 
+void sigmoid_forward(real *restrict y, const real *restrict x, size_t n);
+/** From the output y. */
+void sigmoid_backward(real *restrict dx, const real *restrict dy, const real *restrict y, size_t n);
+
 #endif

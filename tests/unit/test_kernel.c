@@ -122,11 +122,16 @@ static void run_tanh(struct fixture *f)
     tanh_forward(f->y, f->x, N * D);
 }
 
+static void run_sigmoid(struct fixture *f)
+{
+    sigmoid_forward(f->y, f->x, N * D);
+}
+
 static void activations_agree_with_finite_differences(void **state)
 {
     (void)state;
     struct fixture f = make(run_relu, N * D);
-    real dx[3][N * D] = {{0}};
+    real dx[4][N * D] = {{0}};
     relu_backward(dx[0], f.r, f.x, N * D);
     assert_true(gradcheck(projected, &f, f.x, dx[0], N * D, 1e-5) < 1e-6);
     f.forward = run_gelu;
@@ -136,6 +141,10 @@ static void activations_agree_with_finite_differences(void **state)
     run_tanh(&f);
     tanh_backward(dx[2], f.r, f.y, N * D);
     assert_true(gradcheck(projected, &f, f.x, dx[2], N * D, 1e-5) < 1e-6);
+    f.forward = run_sigmoid;
+    run_sigmoid(&f);
+    sigmoid_backward(dx[3], f.r, f.y, N * D);
+    assert_true(gradcheck(projected, &f, f.x, dx[3], N * D, 1e-5) < 1e-6);
 }
 
 static void run_norm(struct fixture *f)
