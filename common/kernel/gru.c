@@ -25,16 +25,18 @@ WIDE static void unit_forward(real *restrict h, real *restrict p, const real *re
     }
 }
 
-/* p and q become the gradients of the two sums; dh_before += the part that does not pass U. */
-WIDE static void unit_backward(real *restrict p, real *restrict q, real *restrict dh_before,
+/* p and q become the gradients of the two sums. back [H]: what came from later steps in, what goes
+ * to the step before without passing U out. */
+WIDE static void unit_backward(real *restrict p, real *restrict q, real *restrict back,
                                const real *restrict dh, const real *restrict h_before, size_t H)
 {
     for (size_t j = 0; j < H; j++) {
         const real r = p[j];
         const real z = p[H + j];
         const real n = p[2 * H + j];
-        const real dn = dh[j] * (1 - z) * (1 - n * n);
-        const real dz = dh[j] * (h_before[j] - n) * z * (1 - z);
+        const real d = dh[j] + back[j];
+        const real dn = d * (1 - z) * (1 - n * n);
+        const real dz = d * (h_before[j] - n) * z * (1 - z);
         const real dr = dn * q[2 * H + j] * r * (1 - r);
         p[j] = dr;
         q[j] = dr;
@@ -42,9 +44,7 @@ WIDE static void unit_backward(real *restrict p, real *restrict q, real *restric
         q[H + j] = dz;
         p[2 * H + j] = dn;
         q[2 * H + j] = dn * r;
-        if (dh_before != NULL) {
-            dh_before[j] += dh[j] * z;
-        }
+        back[j] = d * z;
     }
 }
 
@@ -124,21 +124,22 @@ void gru_forward_plain(real *restrict h, const real *restrict x, const real *res
     }
 }
 
-void gru_backward(real *restrict dx, real *restrict p, real *restrict q, real *restrict dh,
-                  const real *restrict e, const real *restrict w, const real *restrict u,
-                  const int32_t *restrict length, size_t B, size_t T, size_t D, size_t H)
+void gru_backward(real *restrict dx, real *restrict p, real *restrict q, real *restrict back,
+                  const real *restrict dh, const real *restrict e, const real *restrict w,
+                  const real *restrict u, const int32_t *restrict length, size_t B, size_t T,
+                  size_t D, size_t H)
 {
     const size_t G = 3 * H;
+    memset(back, 0, B * H * sizeof *back);
     for (size_t t = T; t-- > 0;) {
         for (size_t n = 0; n < B; n++) {
             const size_t at = n * T + t;
-            if (t < steps(length, n, T)) {
-                unit_backward(p + at * G, q + at * G, t == 0 ? NULL : dh + (at - 1) * H,
-                              dh + at * H, e + at * H, H);
+            if (t < steps(length, n, T)) { /* p and q are zero beyond it already */
+                unit_backward(p + at * G, q + at * G, back + n * H, dh + at * H, e + at * H, H);
             }
         }
-        if (t > 0) { /* dh_{t-1} += U^T dq_t */
-            product_nn(B, H, G, q + t * G, T * G, u, H, dh + (t - 1) * H, T * H);
+        if (t > 0) { /* U^T dq_t */
+            product_nn(B, H, G, q + t * G, T * G, u, H, back, H);
         }
     }
     if (dx != NULL) {

@@ -32,10 +32,12 @@ void gru_forward_plain(real *restrict h, const real *restrict x, const real *res
 /**
  * dx += the adjoint, unless dx is NULL.
  * @param[in,out] p, q from forward; gradients of the two sums afterwards
- * @param[in,out] dh [B, T, H] gradient of the outputs; afterwards with what came back through time
+ * @param[out] back [B, H] scratch: what comes back through time
+ * @param[in] dh [B, T, H] gradient of the outputs
  */
-void gru_backward(real *restrict dx, real *restrict p, real *restrict q, real *restrict dh,
-                  const real *restrict e, const real *restrict w, const real *restrict u,
-                  const int32_t *restrict length, size_t B, size_t T, size_t D, size_t H);
+void gru_backward(real *restrict dx, real *restrict p, real *restrict q, real *restrict back,
+                  const real *restrict dh, const real *restrict e, const real *restrict w,
+                  const real *restrict u, const int32_t *restrict length, size_t B, size_t T,
+                  size_t D, size_t H);
 
 #endif

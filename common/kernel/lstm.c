@@ -34,9 +34,11 @@ WIDE static void cell_forward(real *restrict h, real *restrict c, real *restrict
     }
 }
 
-/* z: gates in, gradient of their sums out. dc [H]: that of c_t in, of c_{t-1} out. */
+/* z: gates in, gradient of their sums out. dc [H]: that of c_t in, of c_{t-1} out. dh [H] is the
+ * outputs' gradient, back [H] what came from later steps. */
 WIDE static void cell_backward(real *restrict z, real *restrict dc, const real *restrict dh,
-                               const real *restrict c, const real *restrict c_before, size_t H)
+                               const real *restrict back, const real *restrict c,
+                               const real *restrict c_before, size_t H)
 {
     for (size_t j = 0; j < H; j++) {
         const real i = z[j];
@@ -44,11 +46,12 @@ WIDE static void cell_backward(real *restrict z, real *restrict dc, const real *
         const real g = z[2 * H + j];
         const real o = z[3 * H + j];
         const real s = curve_tanh(c[j]);
-        const real d = dc[j] + dh[j] * o * (1 - s * s);
+        const real e = dh[j] + back[j];
+        const real d = dc[j] + e * o * (1 - s * s);
         z[j] = d * g * i * (1 - i);
         z[H + j] = c_before == NULL ? 0 : d * c_before[j] * f * (1 - f);
         z[2 * H + j] = d * i * (1 - g * g);
-        z[3 * H + j] = dh[j] * s * o * (1 - o);
+        z[3 * H + j] = e * s * o * (1 - o);
         dc[j] = d * f;
     }
 }
@@ -128,22 +131,25 @@ void lstm_forward_plain(real *restrict h, real *restrict c, const real *restrict
     }
 }
 
-void lstm_backward(real *restrict dx, real *restrict z, real *restrict dh, real *restrict dc,
-                   const real *restrict c, const real *restrict w, const int32_t *restrict length,
-                   size_t B, size_t T, size_t D, size_t H)
+void lstm_backward(real *restrict dx, real *restrict z, real *restrict back,
+                   const real *restrict dh, const real *restrict c, const real *restrict w,
+                   const int32_t *restrict length, size_t B, size_t T, size_t D, size_t H)
 {
     const size_t K = D + H;
-    memset(dc, 0, B * H * sizeof *dc);
+    real *to_h = back;         /* [B, H] */
+    real *to_c = back + B * H; /* [B, H] */
+    memset(back, 0, 2 * B * H * sizeof *back);
     for (size_t t = T; t-- > 0;) {
         for (size_t n = 0; n < B; n++) {
             const size_t at = n * T + t;
             if (t < steps(length, n, T)) { /* z is zero beyond it already */
-                cell_backward(z + at * 4 * H, dc + n * H, dh + at * H, c + at * H,
+                cell_backward(z + at * 4 * H, to_c + n * H, dh + at * H, to_h + n * H, c + at * H,
                               t == 0 ? NULL : c + (at - 1) * H, H);
             }
         }
-        if (t > 0) { /* dh_{t-1} += W_h^T dz_t */
-            product_nn(B, H, 4 * H, z + t * 4 * H, T * 4 * H, w + D, K, dh + (t - 1) * H, T * H);
+        if (t > 0) { /* W_h^T dz_t */
+            memset(to_h, 0, B * H * sizeof *to_h);
+            product_nn(B, H, 4 * H, z + t * 4 * H, T * 4 * H, w + D, K, to_h, H);
         }
     }
     if (dx != NULL) {

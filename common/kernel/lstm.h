@@ -32,11 +32,11 @@ void lstm_forward_plain(real *restrict h, real *restrict c, const real *restrict
 /**
  * dx += the adjoint, unless dx is NULL.
  * @param[in,out] z gates; gradient of the sums afterwards
- * @param[in,out] dh [B, T, H] gradient of the outputs; afterwards with what came back through time
- * @param[out] dc [B, H] scratch
+ * @param[out] back [2, B, H] scratch: what comes back through time, to h and to c
+ * @param[in] dh [B, T, H] gradient of the outputs
  */
-void lstm_backward(real *restrict dx, real *restrict z, real *restrict dh, real *restrict dc,
-                   const real *restrict c, const real *restrict w, const int32_t *restrict length,
-                   size_t B, size_t T, size_t D, size_t H);
+void lstm_backward(real *restrict dx, real *restrict z, real *restrict back,
+                   const real *restrict dh, const real *restrict c, const real *restrict w,
+                   const int32_t *restrict length, size_t B, size_t T, size_t D, size_t H);
 
 #endif

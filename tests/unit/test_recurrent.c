@@ -113,13 +113,11 @@ static void the_lstm_agrees_with_finite_differences(void **state)
         real dx[N * D] = {0};
         real dw[4 * H * K] = {0};
         real db[4 * H] = {0};
-        real dc[B * H];
-        real dh[N * H];
+        real back[2 * B * H];
         real z[N * 4 * H];
         real a[N * K];
-        memcpy(dh, f.r, sizeof dh);
         run_lstm(&f);
-        lstm_backward(dx, f.z, dh, dc, f.c, f.w, f.length, B, T, D, H);
+        lstm_backward(dx, f.z, back, f.r, f.c, f.w, f.length, B, T, D, H);
         memcpy(z, f.z, sizeof z);
         memcpy(a, f.a, sizeof a);
         linear_weight_sum(dw, z, a, N, K, 4 * H);
@@ -141,10 +139,9 @@ static void the_gru_agrees_with_finite_differences(void **state)
         real du[3 * H * H] = {0};
         real db[3 * H] = {0};
         real dd[3 * H] = {0};
-        real dh[N * H];
-        memcpy(dh, f.r, sizeof dh);
+        real back[B * H];
         run_gru(&f);
-        gru_backward(dx, f.z, f.q, dh, f.e, f.w, f.u, f.length, B, T, D, H);
+        gru_backward(dx, f.z, f.q, back, f.r, f.e, f.w, f.u, f.length, B, T, D, H);
         linear_weight_sum(dw, f.z, f.a, N, D, 3 * H);
         linear_weight_sum(du, f.q, f.e, N, H, 3 * H);
         add_up(db, f.z, 3 * H);
