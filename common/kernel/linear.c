@@ -12,9 +12,10 @@
  * over each other's. Threads of a simulation therefore take turns; alone it costs some 20 ns. */
 static pthread_mutex_t one_product = PTHREAD_MUTEX_INITIALIZER;
 
-/* c [M, N] += op(a) op(b) */
+/* c [M, N] = op(a) op(b) + beta c */
 static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t M, size_t N, size_t K,
-                 const real *a, size_t lda, const real *b, size_t ldb, real *c, size_t ldc)
+                 const real *a, size_t lda, const real *b, size_t ldb, real beta, real *c,
+                 size_t ldc)
 {
     if (M == 0 || N == 0 || K == 0) {
         return;
@@ -22,10 +23,10 @@ static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t M, size_t N, siz
     (void)pthread_mutex_lock(&one_product);
 #ifdef REAL_IS_DOUBLE
     cblas_dgemm(CblasRowMajor, ta, tb, (blasint)M, (blasint)N, (blasint)K, 1.0, a, (blasint)lda, b,
-                (blasint)ldb, 1.0, c, (blasint)ldc);
+                (blasint)ldb, beta, c, (blasint)ldc);
 #else
     cblas_sgemm(CblasRowMajor, ta, tb, (blasint)M, (blasint)N, (blasint)K, 1.0f, a, (blasint)lda, b,
-                (blasint)ldb, 1.0f, c, (blasint)ldc);
+                (blasint)ldb, beta, c, (blasint)ldc);
 #endif
     (void)pthread_mutex_unlock(&one_product);
 }
@@ -33,19 +34,19 @@ static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t M, size_t N, siz
 void product_nn(size_t M, size_t N, size_t K, const real *a, size_t lda, const real *b, size_t ldb,
                 real *c, size_t ldc)
 {
-    gemm(CblasNoTrans, CblasNoTrans, M, N, K, a, lda, b, ldb, c, ldc);
+    gemm(CblasNoTrans, CblasNoTrans, M, N, K, a, lda, b, ldb, 1, c, ldc);
 }
 
 void product_nt(size_t M, size_t N, size_t K, const real *a, size_t lda, const real *b, size_t ldb,
                 real *c, size_t ldc)
 {
-    gemm(CblasNoTrans, CblasTrans, M, N, K, a, lda, b, ldb, c, ldc);
+    gemm(CblasNoTrans, CblasTrans, M, N, K, a, lda, b, ldb, 1, c, ldc);
 }
 
 void product_tn(size_t M, size_t N, size_t K, const real *a, size_t lda, const real *b, size_t ldb,
                 real *c, size_t ldc)
 {
-    gemm(CblasTrans, CblasNoTrans, M, N, K, a, lda, b, ldb, c, ldc);
+    gemm(CblasTrans, CblasNoTrans, M, N, K, a, lda, b, ldb, 1, c, ldc);
 }
 
 static void start_with_bias(real *restrict y, const real *restrict b, size_t N, size_t O)
@@ -62,8 +63,10 @@ static void start_with_bias(real *restrict y, const real *restrict b, size_t N, 
 void linear_forward(real *restrict y, const real *restrict x, const real *restrict w,
                     const real *restrict b, size_t N, size_t D, size_t O)
 {
-    start_with_bias(y, b, N, O);
-    gemm(CblasNoTrans, CblasTrans, N, O, D, x, D, w, D, y, O);
+    if (b != NULL || D == 0) {
+        start_with_bias(y, b, N, O);
+    }
+    gemm(CblasNoTrans, CblasTrans, N, O, D, x, D, w, D, b == NULL ? 0 : 1, y, O);
 }
 
 void linear_forward_plain(real *restrict y, const real *restrict x, const real *restrict w,
@@ -84,13 +87,19 @@ void linear_forward_plain(real *restrict y, const real *restrict x, const real *
 void linear_backward_input(real *restrict dx, const real *restrict dy, const real *restrict w,
                            size_t N, size_t D, size_t O)
 {
-    gemm(CblasNoTrans, CblasNoTrans, N, D, O, dy, O, w, D, dx, D);
+    gemm(CblasNoTrans, CblasNoTrans, N, D, O, dy, O, w, D, 1, dx, D);
+}
+
+void linear_backward_input_set(real *restrict dx, const real *restrict dy, const real *restrict w,
+                               size_t N, size_t D, size_t O)
+{
+    gemm(CblasNoTrans, CblasNoTrans, N, D, O, dy, O, w, D, 0, dx, D);
 }
 
 void linear_weight_sum(real *restrict dw, const real *restrict dy, const real *restrict x, size_t N,
                        size_t D, size_t O)
 {
-    gemm(CblasTrans, CblasNoTrans, O, D, N, dy, O, x, D, dw, D);
+    gemm(CblasTrans, CblasNoTrans, O, D, N, dy, O, x, D, 1, dw, D);
 }
 
 void linear_weight_sum_plain(real *restrict dw, const real *restrict dy, const real *restrict x,

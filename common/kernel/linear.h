@@ -23,6 +23,9 @@ void linear_forward_plain(real *restrict y, const real *restrict x, const real *
 /** dx += dy W. */
 void linear_backward_input(real *restrict dx, const real *restrict dy, const real *restrict w,
                            size_t N, size_t D, size_t O);
+/** dx = dy W. */
+void linear_backward_input_set(real *restrict dx, const real *restrict dy, const real *restrict w,
+                               size_t N, size_t D, size_t O);
 
 /** dw += dy^T x: every sample's weight gradient, summed (scale the rows of dy to weight them). */
 void linear_weight_sum(real *restrict dw, const real *restrict dy, const real *restrict x, size_t N,

@@ -5,19 +5,22 @@
 static void relu_sweep(struct tape *t, struct node *n)
 {
     (void)t;
-    relu_backward(n->in[0]->g, n->g, n->in[0]->v, shape_size(&n->shape));
+    struct node *x = n->in[0];
+    (x->fresh ? relu_backward_set : relu_backward)(x->g, n->g, x->v, shape_size(&n->shape));
 }
 
 static void gelu_sweep(struct tape *t, struct node *n)
 {
     (void)t;
-    gelu_backward(n->in[0]->g, n->g, n->in[0]->v, shape_size(&n->shape));
+    struct node *x = n->in[0];
+    (x->fresh ? gelu_backward_set : gelu_backward)(x->g, n->g, x->v, shape_size(&n->shape));
 }
 
 static void tanh_sweep(struct tape *t, struct node *n)
 {
     (void)t;
-    tanh_backward(n->in[0]->g, n->g, n->v, shape_size(&n->shape));
+    struct node *x = n->in[0];
+    (x->fresh ? tanh_backward_set : tanh_backward)(x->g, n->g, n->v, shape_size(&n->shape));
 }
 
 static struct node *elementwise(struct tape *t, struct node *x,
@@ -28,7 +31,11 @@ static struct node *elementwise(struct tape *t, struct node *x,
         return NULL;
     }
     struct node *n = tape_push(t, x->shape, 1, &x, sweep);
-    if (n != NULL && !tape_measuring(t)) {
+    if (n == NULL) {
+        return NULL;
+    }
+    n->flow = FLOW_IN_PLACE;
+    if (!tape_measuring(t)) {
         forward(n->v, x->v, shape_size(&x->shape));
     }
     return n;

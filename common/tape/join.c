@@ -4,13 +4,6 @@
 
 #include "common/tape/tape_internal.h"
 
-static void add_sweep(struct tape *t, struct node *n)
-{
-    (void)t;
-    tape_pass_gradient(n->in[0], n);
-    tape_pass_gradient(n->in[1], n);
-}
-
 struct node *tape_add(struct tape *t, struct node *a, struct node *b)
 {
     if (a == NULL || b == NULL) {
@@ -19,8 +12,12 @@ struct node *tape_add(struct tape *t, struct node *a, struct node *b)
     if (!shape_equal(&a->shape, &b->shape)) {
         return tape_mismatch(t, "add", a->shape.dim, a->shape.rank, b->shape.dim, b->shape.rank);
     }
-    struct node *n = tape_push(t, a->shape, 2, (struct node *[]){a, b}, add_sweep);
-    if (n != NULL && !tape_measuring(t)) {
+    struct node *n = tape_push(t, a->shape, 2, (struct node *[]){a, b}, NULL);
+    if (n == NULL) {
+        return NULL;
+    }
+    n->flow = FLOW_SAME;
+    if (!tape_measuring(t)) {
         const size_t size = shape_size(&n->shape);
         for (size_t i = 0; i < size; i++) {
             n->v[i] = a->v[i] + b->v[i];
@@ -63,10 +60,15 @@ static void concat_sweep(struct tape *t, struct node *n)
     const size_t n_in = count_inputs(n);
     size_t at = 0;
     for (size_t k = 0; k < n_in; k++) {
-        const size_t D = shape_last(&n->in[k]->shape);
-        for (size_t r = 0; r < N; r++) {
-            real *to = n->in[k]->g + r * D;           /* [D] */
+        struct node *x = n->in[k];
+        const size_t D = shape_last(&x->shape);
+        for (size_t r = 0; x->g != NULL && r < N; r++) {
+            real *to = x->g + r * D;                  /* [D] */
             const real *from = n->g + r * width + at; /* [D] */
+            if (x->fresh) {
+                memcpy(to, from, D * sizeof *to);
+                continue;
+            }
             for (size_t d = 0; d < D; d++) {
                 to[d] += from[d];
             }
@@ -93,7 +95,11 @@ static struct node *side_by_side(struct tape *t, size_t n_in, struct node *const
         shape.dim[shape.rank - 1] += shape_last(&x[k]->shape);
     }
     struct node *n = tape_push(t, shape, n_in, x, concat_sweep);
-    if (n != NULL && !tape_measuring(t)) {
+    if (n == NULL) {
+        return NULL;
+    }
+    n->flow = FLOW_WRITES;
+    if (!tape_measuring(t)) {
         concat_forward(n);
     }
     return n;
@@ -129,12 +135,6 @@ struct node *tape_concat(struct tape *t, struct node *a, struct node *b)
 
 /* ---- reshape --------------------------------------------------------------------------------- */
 
-static void reshape_sweep(struct tape *t, struct node *n)
-{
-    (void)t;
-    tape_pass_gradient(n->in[0], n);
-}
-
 struct node *tape_reshape(struct tape *t, struct node *x, size_t rank, const size_t *dim)
 {
     assert(rank + 1 <= TAPE_RANK_MAX);
@@ -146,5 +146,9 @@ struct node *tape_reshape(struct tape *t, struct node *x, size_t rank, const siz
     if (shape_size(&shape) != shape_size(&x->shape)) {
         return tape_mismatch(t, "reshape", x->shape.dim, x->shape.rank, shape.dim, shape.rank);
     }
-    return tape_push_view(t, shape, x, reshape_sweep);
+    struct node *n = tape_push_view(t, shape, x, NULL);
+    if (n != NULL) {
+        n->flow = FLOW_SAME;
+    }
+    return n;
 }

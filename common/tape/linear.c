@@ -60,8 +60,14 @@ static void linear_sweep(struct tape *t, struct node *n)
 {
     (void)t;
     struct node *x = n->in[0];
-    linear_backward_input(x->g, n->g, n->w[0], shape_rows(&n->shape), shape_last(&x->shape),
-                          shape_last(&n->shape));
+    const size_t N = shape_rows(&n->shape);
+    const size_t D = shape_last(&x->shape);
+    const size_t O = shape_last(&n->shape);
+    if (x->g != NULL && x->fresh) {
+        linear_backward_input_set(x->g, n->g, n->w[0], N, D, O);
+    } else if (x->g != NULL) {
+        linear_backward_input(x->g, n->g, n->w[0], N, D, O);
+    }
 }
 
 static struct node *product(struct tape *t, struct node *x, struct param_id w,
@@ -83,6 +89,7 @@ static struct node *product(struct tape *t, struct node *x, struct param_id w,
         return tape_unfit(t, "bias", n, bias);
     }
     n->w[0] = tape_slice(t, p);
+    n->flow = FLOW_WRITES;
     if (!tape_measuring(t)) {
         linear_forward(n->v, x->v, n->w[0], bias == NULL ? NULL : tape_slice(t, bias),
                        shape_rows(&shape), D, O);
@@ -123,12 +130,6 @@ struct node *tape_affine(struct tape *t, struct node *x, struct param_id w, stru
     return n;
 }
 
-static void bias_sweep(struct tape *t, struct node *n)
-{
-    (void)t;
-    tape_pass_gradient(n->in[0], n);
-}
-
 struct node *tape_bias(struct tape *t, struct node *x, struct param_id b)
 {
     if (x == NULL) {
@@ -139,10 +140,11 @@ struct node *tape_bias(struct tape *t, struct node *x, struct param_id b)
     if (!param_is_vector(p, D)) {
         return tape_unfit(t, "bias", x, p);
     }
-    struct node *n = tape_push(t, x->shape, 1, &x, bias_sweep);
+    struct node *n = tape_push(t, x->shape, 1, &x, NULL);
     if (n == NULL) {
         return NULL;
     }
+    n->flow = FLOW_SAME;
     if (!tape_measuring(t)) {
         const real *shift = tape_slice(t, p);
         for (size_t r = 0; r < shape_rows(&x->shape); r++) {

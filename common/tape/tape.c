@@ -75,6 +75,8 @@ static struct node *push(struct tape *t, struct shape shape, size_t n_in, struct
     *n = (struct node){.shape = shape, .backward = backward};
     for (size_t i = 0; i < n_in; i++) {
         n->in[i] = in[i];
+        n->wants = n->wants || in[i]->wants;
+        in[i]->uses++;
     }
     return n;
 }
@@ -110,6 +112,10 @@ void tape_enter(struct tape *t, const struct node *n, struct book_entry e)
         return;
     }
     e.node = n;
+    t->node[n - t->node].wants = true;
+    if (e.of != NULL) {
+        t->node[e.of - t->node].booked = true;
+    }
     t->entry[t->n_entries++] = e;
 }
 

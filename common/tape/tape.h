@@ -43,12 +43,25 @@ struct shape {
     size_t dim[TAPE_RANK_MAX]; /**< [0] is B */
 };
 
+/** What an operation's sweep asks of its inputs' gradients. */
+enum node_flow {
+    FLOW_ADDS,    /**< += to every input's g, whether or not the input wants one */
+    FLOW_WRITES,  /**< = where in->fresh, else +=; leaves out inputs whose g is NULL */
+    FLOW_SAME,    /**< each input's gradient is n's own: no backward, often one memory for both */
+    FLOW_IN_PLACE /**< like FLOW_WRITES, of in[0], whose g may be the memory of n->g */
+};
+
 /** One recorded operation. */
 struct node {
     struct shape shape;
     real *v; /**< value [shape] */
-    real
-        *g; /**< gradient [shape]; there only during the sweep, and where an entry reads it after */
+    real *g; /**< gradient [shape]: during the sweep, and after it where an entry reads it */
+    enum node_flow flow;
+    bool wants;    /**< a parameter is above it: its gradient is asked for */
+    bool booked;   /**< an entry reads g after the sweep */
+    bool fresh;    /**< g is unset: nobody has written to it */
+    size_t uses;   /**< operations that read it */
+    size_t memory; /**< of g: number in the tape's list, 0 = none */
     struct node *in[TAPE_INPUTS_MAX];
     void (*backward)(struct tape *t, struct node *n);
     const real *w[2];           /**< parameter slices, where the operation has them */
@@ -75,6 +88,14 @@ struct book_entry {
     const struct node *node; /**< what recorded it: sizes and keeps beyond the above */
 };
 
+/** Memory of gradients during a sweep; taken again by others when its users are done. */
+struct gradient_memory {
+    real *g;
+    size_t n;     /**< reals */
+    size_t users; /**< nodes whose gradient it is now */
+    bool kept;    /**< an entry reads it after the sweep */
+};
+
 /** One recording. Large: keep it in a process or round arena, not on a stack. */
 struct tape {
     struct arena *arena; /**< NULL: measuring */
@@ -85,7 +106,9 @@ struct tape {
     size_t B;
     real *work;       /**< scratch of the node that is being swept */
     struct error err; /**< the first failure, sticky */
-    size_t n_nodes, n_entries;
+    size_t n_nodes, n_entries, n_memory, n_free;
+    struct gradient_memory memory[TAPE_NODES_MAX + 1]; /**< [0] stands for none */
+    size_t free[TAPE_NODES_MAX + 1];                   /**< numbers of those without users */
     struct node node[TAPE_NODES_MAX];
     struct book_entry entry[TAPE_ENTRIES_MAX];
 };

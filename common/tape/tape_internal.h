@@ -10,8 +10,9 @@
  *     if (!tape_measuring(t)) { my_forward(n->v, x->v, n->w[0], ...); }
  *     tape_enter(t, n, (struct book_entry){.rule = &BOOK_LINEAR, .param = w, .T = ..., .of = n});
  *
- * A sweep adds to the gradients of its inputs; they are there, and zero before the first. It finds
- * n->n_work reals of scratch in t->work.
+ * A sweep adds to the gradients of its inputs; they are there, and zero before the first. One that
+ * can also write, or leave out what nobody wants, says so (n->flow) and saves the zeroing, memory,
+ * or its work. It finds n->n_work reals of scratch in t->work.
  */
 #ifndef COMMON_TAPE_TAPE_INTERNAL_H
 #define COMMON_TAPE_TAPE_INTERNAL_H
@@ -84,8 +85,5 @@ bool shape_equal(const struct shape *a, const struct shape *b);
 bool param_is_vector(const struct param *p, size_t D);
 /** Rows a sample has in a node of this shape: T of A [B, T, D]. */
 size_t tape_positions(const struct tape *t, const struct shape *s);
-
-/** to->g += from->g, equal sizes. */
-void tape_pass_gradient(struct node *to, const struct node *from);
 
 #endif
