@@ -23,6 +23,12 @@ static void tanh_sweep(struct tape *t, struct node *n)
     (x->fresh ? tanh_backward_set : tanh_backward)(x->g, n->g, n->v, shape_size(&n->shape));
 }
 
+static void sigmoid_sweep(struct tape *t, struct node *n)
+{
+    (void)t;
+    sigmoid_backward(n->in[0]->g, n->g, n->v, shape_size(&n->shape));
+}
+
 static struct node *elementwise(struct tape *t, struct node *x,
                                 void (*forward)(real *restrict y, const real *restrict x, size_t n),
                                 void (*sweep)(struct tape *, struct node *))
@@ -54,4 +60,9 @@ struct node *tape_gelu(struct tape *t, struct node *x)
 struct node *tape_tanh(struct tape *t, struct node *x)
 {
     return elementwise(t, x, tanh_forward, tanh_sweep);
+}
+
+struct node *tape_sigmoid(struct tape *t, struct node *x)
+{
+    return elementwise(t, x, sigmoid_forward, sigmoid_sweep);
 }

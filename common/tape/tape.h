@@ -148,6 +148,21 @@ struct node *tape_embedding(struct tape *t, struct param_id table, const int32_t
 struct node *tape_embedding_sequence(struct tape *t, struct param_id table, const int32_t *code,
                                      size_t T);
 
+/**
+ * x [B, T, D], w [4H, D + H] (rows i, f, g, o; columns x_t, h_{t-1}), b [4H] -> all states
+ * [B, T, H] (kernel/lstm.h). length [B] in [0, T], NULL: T; states from there on are 0.
+ */
+struct node *tape_lstm(struct tape *t, struct node *x, struct param_id w, struct param_id b,
+                       const int32_t *length);
+
+/** Of a GRU: w [3H, D] and b [3H] of the inputs, u [3H, H] and d [3H] of the states. */
+struct tape_gru_params {
+    struct param_id w, b, u, d;
+};
+/** x [B, T, D] -> all states [B, T, H] (kernel/gru.h); length as in tape_lstm. */
+struct node *tape_gru(struct tape *t, struct node *x, const struct tape_gru_params *p,
+                      const int32_t *length);
+
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 struct node *tape_relu(struct tape *t, struct node *x);
@@ -163,6 +178,65 @@ struct node *tape_concat_all(struct tape *t, size_t n, struct node *const *x);
 struct node *tape_reshape(struct tape *t, struct node *x, size_t rank, const size_t *dim);
 /** Sigmoid and binary cross-entropy: logit [B, 1], label [B] -> loss [B, 1], one per sample. */
 struct node *tape_bce(struct tape *t, struct node *logit, const float *label);
+
+/* The losses below are also of each sample by itself, [B, 1]; kernel/loss.h has the equations. */
+/** logit [B, K], label [B, K], known [B, K] or NULL: mean over the labels that are known. */
+struct node *tape_multilabel(struct tape *t, struct node *logit, const float *label,
+                             const uint8_t *known);
+/** logit [B, K], label [B] below K, negative: not known. */
+struct node *tape_cross_entropy(struct tape *t, struct node *logit, const int32_t *label);
+/** logit [B, 1], label [B] 0 or 1; alpha in (0, 1), gamma >= 0. */
+struct node *tape_focal(struct tape *t, struct node *logit, const float *label, double alpha,
+                        double gamma);
+
+/* ---- numbers with numbers -------------------------------------------------------------------- */
+
+struct node *tape_sigmoid(struct tape *t, struct node *x);
+/** Softmax over the last dimension. */
+struct node *tape_softmax(struct tape *t, struct node *x);
+/** a * b, equal shapes; or b's last dimension is 1: one number of b for a row of a. */
+struct node *tape_mul(struct tape *t, struct node *a, struct node *b);
+/** scale x + shift, by constants. */
+struct node *tape_scale(struct tape *t, struct node *x, double scale, double shift);
+/** a [B, N, K], b [B, K, M] -> [B, N, M]. */
+struct node *tape_matmul(struct tape *t, struct node *a, struct node *b);
+
+/** Whose coins: a sample's depend on seed, its number and the place on the tape, not on its batch. */
+struct tape_dropout {
+    double rate;            /**< of numbers that become 0, [0, 1); in steps of 2^-16 */
+    uint64_t seed;          /**< another one each step */
+    const uint64_t *sample; /**< [B] numbers of the samples; NULL while measuring */
+};
+/** Zeros at random and the rest scaled up; x itself at rate 0. */
+struct node *tape_dropout(struct tape *t, struct node *x, const struct tape_dropout *d);
+
+/* ---- positions: x [B, N, D] ------------------------------------------------------------------ */
+
+/**
+ * q [B, N, D]; k, v [B, M, D] -> [B, N, D], `heads` dividing D (kernel/attention.h). key [B, M]: 0 =
+ * nobody looks there; NULL: all are there. A sample without keys has 0.
+ */
+struct node *tape_attention(struct tape *t, struct node *q, struct node *k, struct node *v,
+                            size_t heads, const uint8_t *key);
+/** The mean of the positions that are there ([B, N], NULL: all) -> [B, D]; of none: 0. */
+struct node *tape_masked_mean(struct tape *t, struct node *x, const uint8_t *there);
+/** Position length[b] - 1 of each sample -> [B, D]; 0 where length is 0. NULL: the last. */
+struct node *tape_last(struct tape *t, struct node *x, const int32_t *length);
+/** One position -> [B, D]. */
+struct node *tape_select(struct tape *t, struct node *x, size_t position);
+/** Columns [from, from + width) of the last dimension, any rank. */
+struct node *tape_part(struct tape *t, struct node *x, size_t from, size_t width);
+/** n >= 1 nodes [B, D] as positions -> [B, n, D]. */
+struct node *tape_stack(struct tape *t, size_t n, struct node *const *x);
+/** Positions of b after those of a: [B, N, D] and [B, M, D] -> [B, N + M, D]. */
+struct node *tape_chain(struct tape *t, struct node *a, struct node *b);
+/** x plus fixed sinusoids of the position (Vaswani et al. 2017, 3.5). */
+struct node *tape_sinusoids(struct tape *t, struct node *x);
+
+/** there [B, T] = code >= 0, in the step arena; NULL while measuring. */
+const uint8_t *tape_coded(struct tape *t, const int32_t *code, size_t T);
+/** there [B, T] = position < length (NULL: all), in the step arena; NULL while measuring. */
+const uint8_t *tape_within(struct tape *t, const int32_t *length, size_t T);
 
 /**
  * One sweep from `loss` [B, 1], the last node recorded. Each sample's loss counts with weight 1:

@@ -1,0 +1,183 @@
+#include "tests/support/tapecheck.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/support/gradcheck.h"
+
+struct bench {
+    struct tape *tape;
+    struct arena arena;
+    const struct param_table *table;
+    real *params;
+    tapecheck_record *record;
+    void *ctx;
+    size_t B;
+};
+
+struct param_id tapecheck_param(struct param_table *table, const char *name, size_t a, size_t b)
+{
+    struct error err = {0};
+    struct param_id id = {0};
+    assert_int_equal(param_add(table, name, PARAM_SHARED, PARAM_FAN_IN, b == 0 ? 1 : 2,
+                               (size_t[]){a, b}, &id, &err),
+                     RC_OK);
+    return id;
+}
+
+static struct node *record(struct bench *k, struct arena *arena, size_t first, size_t B)
+{
+    struct error err = {0};
+    tape_start(k->tape, arena, k->table, k->params, B);
+    struct node *loss = k->record(k->tape, k->ctx, first);
+    if (tape_verdict(k->tape, &err) != RC_OK) {
+        fail_msg("recording: %s", err.text);
+    }
+    return loss;
+}
+
+static void sweep(struct bench *k, size_t first, size_t B)
+{
+    arena_rewind(&k->arena, 0);
+    tape_backward(k->tape, record(k, &k->arena, first, B));
+}
+
+static double total_loss(void *ctx)
+{
+    struct bench *k = ctx;
+    arena_rewind(&k->arena, 0);
+    const struct node *loss = record(k, &k->arena, 0, k->B);
+    double sum = 0.0;
+    for (size_t b = 0; b < k->B; b++) {
+        sum += (double)loss->v[b];
+    }
+    return sum;
+}
+
+static real *zeros(size_t n)
+{
+    real *v = calloc(n, sizeof *v);
+    assert_non_null(v);
+    return v;
+}
+
+static void sums_agree_with_finite_differences(struct bench *k)
+{
+    real *grad = zeros(k->table->P);
+    double *ones = calloc(k->B, sizeof *ones);
+    for (size_t b = 0; b < k->B; b++) {
+        ones[b] = 1.0;
+    }
+    sweep(k, 0, k->B);
+    book_weighted_sum(k->tape, ones, grad);
+    for (size_t i = 0; i < k->table->n; i++) {
+        const struct param *p = &k->table->param[i];
+        const double worst =
+            gradcheck(total_loss, k, k->params + p->offset, grad + p->offset, p->size, 1e-5);
+        if (!(worst < 1e-6)) {
+            fail_msg("parameter '%s' is off by %g", p->name, worst);
+        }
+    }
+    free(grad);
+    free(ones);
+}
+
+static void check_sample(struct bench *k, size_t b, real *weighted, double c)
+{
+    const size_t P = k->table->P;
+    real *inside = zeros(P);
+    real *alone = zeros(P);
+    double *norm_sq = calloc(k->B, sizeof *norm_sq);
+    double formed = 0.0;
+    sweep(k, 0, k->B);
+    book_form(k->tape, b, inside);
+    book_norms_sq(k->tape, &k->arena, norm_sq);
+    sweep(k, b, 1);
+    book_form(k->tape, 0, alone);
+    for (size_t i = 0; i < P; i++) {
+        assert_true(fabs((double)(inside[i] - alone[i])) < 1e-13);
+        formed += (double)inside[i] * (double)inside[i];
+        weighted[i] += (real)c * inside[i];
+    }
+    assert_true(fabs(norm_sq[b] - formed) <= 1e-12 * (1e-3 + formed));
+    free(inside);
+    free(alone);
+    free(norm_sq);
+}
+
+static void samples_agree_with_themselves_alone(struct bench *k)
+{
+    const size_t P = k->table->P;
+    real *want = zeros(P);
+    real *got = zeros(P);
+    double *c = calloc(k->B, sizeof *c);
+    for (size_t b = 0; b < k->B; b++) {
+        c[b] = (double)(b % 3) / 2.0; /* one of them is left out */
+        check_sample(k, b, want, c[b]);
+    }
+    sweep(k, 0, k->B);
+    book_weighted_sum(k->tape, c, got);
+    for (size_t i = 0; i < P; i++) {
+        assert_true(fabs((double)(want[i] - got[i])) < 1e-12);
+    }
+    free(want);
+    free(got);
+    free(c);
+}
+
+static void every_parameter_has_a_gradient(struct bench *k)
+{
+    real *grad = zeros(k->table->P);
+    sweep(k, 0, k->B);
+    for (size_t b = 0; b < k->B; b++) {
+        book_form(k->tape, b, grad);
+    }
+    for (size_t i = 0; i < k->table->n; i++) {
+        const struct param *p = &k->table->param[i];
+        double size = 0.0;
+        for (size_t j = 0; j < p->size; j++) {
+            size += fabs((double)grad[p->offset + j]);
+        }
+        if (!(size > 0.0)) {
+            fail_msg("parameter '%s' has no gradient", p->name);
+        }
+    }
+    free(grad);
+}
+
+void tapecheck(struct param_table *table, tapecheck_record *how, void *ctx, size_t B)
+{
+    struct error err = {0};
+    param_table_seal(table);
+    struct bench k = {.tape = calloc(1, sizeof *k.tape),
+                      .table = table,
+                      .params = zeros(table->P),
+                      .record = how,
+                      .ctx = ctx,
+                      .B = B};
+    assert_non_null(k.tape);
+    gradcheck_fill(k.params, table->P, 7);
+    for (size_t i = 0; i < table->P; i++) {
+        k.params[i] *= (real)0.6;
+    }
+    tape_backward(k.tape, record(&k, NULL, 0, B)); /* measure */
+    const size_t foretold = k.tape->cost;
+    assert_int_equal(arena_init(&k.arena, foretold + book_scratch_cost(k.tape), &err), RC_OK);
+    sweep(&k, 0, B);
+    assert_int_equal(k.tape->cost, foretold);
+
+    sums_agree_with_finite_differences(&k);
+    samples_agree_with_themselves_alone(&k);
+    every_parameter_has_a_gradient(&k);
+
+    arena_release(&k.arena);
+    free(k.params);
+    free(k.tape);
+    param_table_release(table);
+}

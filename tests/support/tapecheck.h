@@ -1,0 +1,27 @@
+/**
+ * @file tapecheck.h
+ * What must hold of everything that is recorded on a tape, asserted at once, in double:
+ *
+ *   - the sum of gradients agrees with central differences (1e-6)
+ *   - a sample's gradient inside a batch is that of the sample alone
+ *   - norms from the books are the norms of formed gradients, weighted sums their weighted sums
+ *   - a measuring tape foretells what recording and sweeping take
+ *   - every parameter has a gradient (of some sample)
+ */
+#ifndef TESTS_SUPPORT_TAPECHECK_H
+#define TESTS_SUPPORT_TAPECHECK_H
+
+#include <stddef.h>
+
+#include "common/tape/book.h"
+
+/** Records the loss [t->B, 1] of samples [first, first + t->B). */
+typedef struct node *tapecheck_record(struct tape *t, void *ctx, size_t first);
+
+/** Fails the running cmocka test where something does not hold. Seals the table and releases it. */
+void tapecheck(struct param_table *table, tapecheck_record *record, void *ctx, size_t B);
+
+/** A slice, shared, asserted to be declared. b = 0: a vector. */
+struct param_id tapecheck_param(struct param_table *table, const char *name, size_t a, size_t b);
+
+#endif
