@@ -94,3 +94,10 @@ void sigmoid_backward(real *restrict dx, const real *restrict dy, const real *re
         dx[i] += dy[i] * y[i] * (1 - y[i]);
     }
 }
+
+void sigmoid_backward_set(real *dx, const real *dy, const real *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        dx[i] = dy[i] * y[i] * (1 - y[i]);
+    }
+}

@@ -28,5 +28,6 @@ void tanh_backward_set(real *dx, const real *dy, const real *y, size_t n);
 void sigmoid_forward(real *restrict y, const real *restrict x, size_t n);
 /** From the output y. */
 void sigmoid_backward(real *restrict dx, const real *restrict dy, const real *restrict y, size_t n);
+void sigmoid_backward_set(real *dx, const real *dy, const real *y, size_t n);
 
 #endif

@@ -46,8 +46,9 @@ static void scale_sweep(struct tape *t, struct node *n)
 {
     (void)t;
     const size_t size = shape_size(&n->shape);
+    struct node *x = n->in[0];
     for (size_t i = 0; i < size; i++) {
-        n->in[0]->g[i] += n->keep[0][0] * n->g[i];
+        x->g[i] = (x->fresh ? 0 : x->g[i]) + n->keep[0][0] * n->g[i];
     }
 }
 
@@ -57,6 +58,7 @@ struct node *tape_scale(struct tape *t, struct node *x, double scale, double shi
     if (n == NULL) {
         return NULL;
     }
+    n->flow = FLOW_IN_PLACE;
     n->keep[0] = tape_take(t, 1);
     if (!tape_measuring(t)) {
         n->keep[0][0] = (real)scale;

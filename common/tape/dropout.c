@@ -30,8 +30,9 @@ static void dropout_sweep(struct tape *t, struct node *n)
 {
     (void)t;
     const size_t size = shape_size(&n->shape);
+    struct node *x = n->in[0];
     for (size_t i = 0; i < size; i++) {
-        n->in[0]->g[i] += n->g[i] * n->keep[0][i];
+        x->g[i] = (x->fresh ? 0 : x->g[i]) + n->g[i] * n->keep[0][i];
     }
 }
 
@@ -46,6 +47,7 @@ struct node *tape_dropout(struct tape *t, struct node *x, const struct tape_drop
     if (n == NULL) {
         return NULL;
     }
+    n->flow = FLOW_IN_PLACE;
     const size_t size = shape_size(&x->shape);
     n->keep[0] = tape_take(t, size);
     if (tape_measuring(t)) {

@@ -26,7 +26,8 @@ static void tanh_sweep(struct tape *t, struct node *n)
 static void sigmoid_sweep(struct tape *t, struct node *n)
 {
     (void)t;
-    sigmoid_backward(n->in[0]->g, n->g, n->v, shape_size(&n->shape));
+    struct node *x = n->in[0];
+    (x->fresh ? sigmoid_backward_set : sigmoid_backward)(x->g, n->g, n->v, shape_size(&n->shape));
 }
 
 static struct node *elementwise(struct tape *t, struct node *x,

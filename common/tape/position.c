@@ -148,15 +148,6 @@ struct node *tape_chain(struct tape *t, struct node *a, struct node *b)
 
 /* ---- sinusoids ------------------------------------------------------------------------------- */
 
-static void positions_sweep(struct tape *t, struct node *n)
-{
-    (void)t;
-    const size_t size = shape_size(&n->shape);
-    for (size_t i = 0; i < size; i++) {
-        n->in[0]->g[i] += n->g[i];
-    }
-}
-
 /* Vaswani et al. 2017, 3.5: sin(n / 10000^(2i/D)) at 2i, cos of the same at 2i + 1. wave [N, D] */
 static void sinusoids(real *wave, size_t N, size_t D)
 {
@@ -178,10 +169,11 @@ struct node *tape_sinusoids(struct tape *t, struct node *x)
         return not_a_sequence(t, "positions", x);
     }
     const size_t ND = x->shape.dim[1] * x->shape.dim[2];
-    struct node *n = tape_push(t, x->shape, 1, &x, positions_sweep);
+    struct node *n = tape_push(t, x->shape, 1, &x, NULL);
     if (n == NULL) {
         return NULL;
     }
+    n->flow = FLOW_SAME;
     const size_t mark = tape_mark(t);
     real *wave = tape_take(t, ND);
     if (!tape_measuring(t)) {

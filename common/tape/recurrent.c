@@ -36,14 +36,24 @@ static void enter(struct tape *t, const struct node *n, struct param_id w, struc
     tape_enter(t, n, e);
 }
 
+/* The inputs' gradient, ready to be added to; NULL when nobody wants it. */
+static real *input_gradient(struct node *x)
+{
+    if (x->g != NULL && x->fresh) {
+        memset(x->g, 0, shape_size(&x->shape) * sizeof *x->g);
+    }
+    return x->g;
+}
+
 /* ---- LSTM ------------------------------------------------------------------------------------ */
 
 enum { LSTM_A, LSTM_Z, LSTM_C };
 
 static void lstm_sweep(struct tape *t, struct node *n)
 {
-    lstm_backward(n->in[0]->g, n->keep[LSTM_Z], t->work, n->g, n->keep[LSTM_C], n->w[0], n->aux,
-                  t->B, n->shape.dim[1], shape_last(&n->in[0]->shape), shape_last(&n->shape));
+    lstm_backward(input_gradient(n->in[0]), n->keep[LSTM_Z], t->work, n->g, n->keep[LSTM_C],
+                  n->w[0], n->aux, t->B, n->shape.dim[1], shape_last(&n->in[0]->shape),
+                  shape_last(&n->shape));
 }
 
 struct node *tape_lstm(struct tape *t, struct node *x, struct param_id w, struct param_id b,
@@ -69,6 +79,7 @@ struct node *tape_lstm(struct tape *t, struct node *x, struct param_id w, struct
     if (n == NULL) {
         return NULL;
     }
+    n->flow = FLOW_WRITES;
     n->aux = length;
     n->w[0] = tape_slice(t, pw);
     n->n_work = 2 * t->B * H;
@@ -89,9 +100,9 @@ enum { GRU_A, GRU_E, GRU_P, GRU_Q };
 
 static void gru_sweep(struct tape *t, struct node *n)
 {
-    gru_backward(n->in[0]->g, n->keep[GRU_P], n->keep[GRU_Q], t->work, n->g, n->keep[GRU_E],
-                 n->w[0], n->w[1], n->aux, t->B, n->shape.dim[1], shape_last(&n->in[0]->shape),
-                 shape_last(&n->shape));
+    gru_backward(input_gradient(n->in[0]), n->keep[GRU_P], n->keep[GRU_Q], t->work, n->g,
+                 n->keep[GRU_E], n->w[0], n->w[1], n->aux, t->B, n->shape.dim[1],
+                 shape_last(&n->in[0]->shape), shape_last(&n->shape));
 }
 
 struct node *tape_gru(struct tape *t, struct node *x, const struct tape_gru_params *p,
@@ -122,6 +133,7 @@ struct node *tape_gru(struct tape *t, struct node *x, const struct tape_gru_para
     if (n == NULL) {
         return NULL;
     }
+    n->flow = FLOW_WRITES;
     n->aux = length;
     n->w[0] = tape_slice(t, w);
     n->w[1] = tape_slice(t, u);
