@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <math.h>
 
-size_t clip_scratch_cost(const struct tape *t, size_t B)
+size_t clip_scratch_cost(struct tape *t, size_t B)
 {
     return 2 * arena_cost(B, sizeof(double)) + arena_cost(t->table->P, sizeof(real)) +
            book_scratch_cost(t);
@@ -12,8 +12,8 @@ size_t clip_scratch_cost(const struct tape *t, size_t B)
 /* A hair below C / norm: the products run in `real`, and a clipped gradient must not round above C. */
 static const double JUST_BELOW = 1.0 - 0x1p-18;
 
-void clip_accumulate(struct tape *t, struct arena *scratch, double C, double *sum,
-                     struct clip_counts *counts)
+void clip_gradient(struct tape *t, struct arena *scratch, double C, real *grad,
+                   struct clip_counts *counts)
 {
     assert(C > 0.0);
     if (t->B == 0) {
@@ -22,7 +22,6 @@ void clip_accumulate(struct tape *t, struct arena *scratch, double C, double *su
     const size_t mark = arena_mark(scratch);
     double *norm_sq = arena_take(scratch, t->B, sizeof *norm_sq);
     double *c = arena_take(scratch, t->B, sizeof *c);
-    real *grad = arena_take(scratch, t->table->P, sizeof *grad);
 
     book_norms_sq(t, scratch, norm_sq);
     for (size_t b = 0; b < t->B; b++) {
@@ -39,6 +38,15 @@ void clip_accumulate(struct tape *t, struct arena *scratch, double C, double *su
     counts->samples += t->B;
 
     book_weighted_sum(t, c, grad);
+    arena_rewind(scratch, mark);
+}
+
+void clip_accumulate(struct tape *t, struct arena *scratch, double C, double *sum,
+                     struct clip_counts *counts)
+{
+    const size_t mark = arena_mark(scratch);
+    real *grad = arena_take(scratch, t->table->P, sizeof *grad);
+    clip_gradient(t, scratch, C, grad, counts);
     for (size_t i = 0; i < t->table->P; i++) {
         sum[i] += (double)grad[i];
     }

@@ -21,7 +21,11 @@ struct clip_counts {
 };
 
 /** Bytes of step arena that clip_accumulate takes beside the tape's. */
-size_t clip_scratch_cost(const struct tape *t, size_t B);
+size_t clip_scratch_cost(struct tape *t, size_t B);
+
+/** After tape_backward: grad [P] += the clipped gradients of the tape's samples. Uses up the books. */
+void clip_gradient(struct tape *t, struct arena *scratch, double C, real *grad,
+                   struct clip_counts *counts);
 
 /**
  * After tape_backward: sum [P] += the clipped gradients of the tape's samples.

@@ -1,5 +1,6 @@
 #include "common/kernel/linear.h"
 
+#include <math.h>
 #include <string.h>
 
 #include <cblas.h>
@@ -7,6 +8,8 @@
 #undef I /* cblas.h drags in complex.h */
 
 #include "common/kernel/linear_internal.h"
+#include "common/kernel/rows.h"
+#include "common/kernel/wide.h"
 
 /* Debian's serial OpenBLAS hands out one packing buffer without a lock: two products at once write
  * over each other's. Threads of a simulation therefore take turns; alone it costs some 20 ns. */
@@ -27,6 +30,20 @@ static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t M, size_t N, siz
 #else
     cblas_sgemm(CblasRowMajor, ta, tb, (blasint)M, (blasint)N, (blasint)K, 1.0f, a, (blasint)lda, b,
                 (blasint)ldb, beta, c, (blasint)ldc);
+#endif
+    (void)pthread_mutex_unlock(&one_product);
+}
+
+/* The lower half of c [T, T] = a a^T, a [T, D]. */
+static void gram(real *c, const real *a, size_t T, size_t D)
+{
+    (void)pthread_mutex_lock(&one_product);
+#ifdef REAL_IS_DOUBLE
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (blasint)T, (blasint)D, 1.0, a, (blasint)D,
+                0.0, c, (blasint)T);
+#else
+    cblas_ssyrk(CblasRowMajor, CblasLower, CblasNoTrans, (blasint)T, (blasint)D, 1.0f, a,
+                (blasint)D, 0.0f, c, (blasint)T);
 #endif
     (void)pthread_mutex_unlock(&one_product);
 }
@@ -102,6 +119,12 @@ void linear_weight_sum(real *restrict dw, const real *restrict dy, const real *r
     gemm(CblasTrans, CblasNoTrans, O, D, N, dy, O, x, D, 1, dw, D);
 }
 
+void linear_weight_sum_set(real *restrict dw, const real *restrict dy, const real *restrict x,
+                           size_t N, size_t D, size_t O)
+{
+    gemm(CblasTrans, CblasNoTrans, O, D, N, dy, O, x, D, 0, dw, D);
+}
+
 void linear_weight_sum_plain(real *restrict dw, const real *restrict dy, const real *restrict x,
                              size_t N, size_t D, size_t O)
 {
@@ -123,8 +146,8 @@ static double dot(const real *a, const real *b, size_t n)
     return sum;
 }
 
-void linear_norms_sq(double *restrict norm_sq, const real *restrict dy, const real *restrict x,
-                     size_t B, size_t T, size_t D, size_t O)
+void linear_norms_sq_plain(double *restrict norm_sq, const real *restrict dy,
+                           const real *restrict x, size_t B, size_t T, size_t D, size_t O)
 {
     for (size_t i = 0; i < B; i++) {
         const real *x_i = x + i * T * D;   /* [T, D] */
@@ -136,5 +159,62 @@ void linear_norms_sq(double *restrict norm_sq, const real *restrict dy, const re
                     2.0 * dot(x_i + s * D, x_i + t * D, D) * dot(dy_i + s * O, dy_i + t * O, O);
             }
         }
+    }
+}
+
+size_t linear_norms_scratch(size_t T)
+{
+    return T == 1 ? 0 : 2 * T * T;
+}
+
+/* <a, b> over row t below the diagonal, in double; lanes added in order. */
+static inline double row_dot(const real *a, const real *b, size_t n)
+{
+    double lane[8] = {0};
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        for (size_t j = 0; j < 8; j++) {
+            lane[j] += (double)a[i + j] * (double)b[i + j];
+        }
+    }
+    double sum = 0.0;
+    for (size_t j = 0; j < 8; j++) {
+        sum += lane[j];
+    }
+    for (; i < n; i++) {
+        sum += (double)a[i] * (double)b[i];
+    }
+    return sum;
+}
+
+WIDE static double gram_product(const real *X, const real *G, size_t T)
+{
+    const double rounding = sizeof(real) == sizeof(float) ? 0x1p-24 : 0x1p-53;
+    double below = 0.0;
+    double diagonal = 0.0;
+    double most = 0.0; /* sum_t ||x_t|| ||dy_t|| */
+    for (size_t t = 0; t < T; t++) {
+        const double both = (double)X[t * T + t] * (double)G[t * T + t];
+        diagonal += both;
+        most += sqrt(both);
+        below += row_dot(X + t * T, G + t * T, t);
+    }
+    const double exact = diagonal + 2.0 * below;
+    return (exact > 0.0 || isnan(exact) ? exact : 0.0) + 8.0 * rounding * most * most;
+}
+
+void linear_norms_sq(double *restrict norm_sq, const real *restrict dy, const real *restrict x,
+                     real *restrict scratch, size_t B, size_t T, size_t D, size_t O)
+{
+    for (size_t i = 0; i < B; i++) {
+        const real *x_i = x + i * T * D;   /* [T, D] */
+        const real *dy_i = dy + i * T * O; /* [T, O] */
+        if (T == 1) {
+            norm_sq[i] += sum_of_squares(x_i, D) * sum_of_squares(dy_i, O);
+            continue;
+        }
+        gram(scratch, x_i, T, D);
+        gram(scratch + T * T, dy_i, T, O);
+        norm_sq[i] += gram_product(scratch, scratch + T * T, T);
     }
 }

@@ -30,15 +30,27 @@ void linear_backward_input_set(real *restrict dx, const real *restrict dy, const
 /** dw += dy^T x: every sample's weight gradient, summed (scale the rows of dy to weight them). */
 void linear_weight_sum(real *restrict dw, const real *restrict dy, const real *restrict x, size_t N,
                        size_t D, size_t O);
+/** dw = dy^T x. */
+void linear_weight_sum_set(real *restrict dw, const real *restrict dy, const real *restrict x,
+                           size_t N, size_t D, size_t O);
 void linear_weight_sum_plain(real *restrict dw, const real *restrict dy, const real *restrict x,
                              size_t N, size_t D, size_t O);
 
 /**
  * norm_sq[i] += || dy_i^T x_i ||_F^2 for each sample i < B of T rows, in double.
  * T = 1: ||x_i||^2 ||dy_i||^2. T > 1: the Gram form <x_i x_i^T, dy_i dy_i^T> (Li et al. 2021, eq. 5),
- * T^2 (D + O) multiplications and no memory.
+ * half of each symmetric matrix by a product: T^2 (D + O) / 2 multiplications a sample.
+ *
+ * The Gram form subtracts numbers as large as M = (sum_t ||x_t|| ||dy_t||)^2, so that rounding could
+ * let a gradient that cancels appear smaller than it is. 8 roundings of M are added: a norm may come
+ * out too large by that, not too small, and what is clipped by it stays within the bound.
+ * @param scratch linear_norms_scratch(T) reals, unset
  */
 void linear_norms_sq(double *restrict norm_sq, const real *restrict dy, const real *restrict x,
-                     size_t B, size_t T, size_t D, size_t O);
+                     real *restrict scratch, size_t B, size_t T, size_t D, size_t O);
+size_t linear_norms_scratch(size_t T);
+/** The same by loops in double, without what is added: the oracle of the tests. */
+void linear_norms_sq_plain(double *restrict norm_sq, const real *restrict dy,
+                           const real *restrict x, size_t B, size_t T, size_t D, size_t O);
 
 #endif

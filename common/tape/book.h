@@ -4,7 +4,7 @@
  * samples' gradients, and, for tests and rare cases, one sample's gradient formed in full.
  *
  * A parameter used more than once has cross terms, ||g1 + g2||^2 != ||g1||^2 + ||g2||^2: its
- * per-sample gradients are formed and dropped one by one. All norms are in double.
+ * per-sample gradients are formed one by one. All norms are in double.
  */
 #ifndef COMMON_TAPE_BOOK_H
 #define COMMON_TAPE_BOOK_H
@@ -13,13 +13,19 @@
 
 #include "common/tape/tape.h"
 
-/** Scratch that book_norms_sq and book_weighted_sum need, in bytes of arena. */
-size_t book_scratch_cost(const struct tape *t);
+/** Scratch that book_norms_sq takes, in bytes of arena; also of a measuring tape. */
+size_t book_scratch_cost(struct tape *t);
 
-/** norm_sq [B] = squared norm of each sample's gradient over all P parameters, shared and site. */
-void book_norms_sq(const struct tape *t, struct arena *scratch, double *norm_sq);
+/**
+ * norm_sq [B] = squared norm of each sample's gradient over all P parameters, shared and site.
+ * Gradients that are kept stay in the scratch until book_weighted_sum has read them: rewind it after.
+ */
+void book_norms_sq(struct tape *t, struct arena *scratch, double *norm_sq);
 
-/** grad [P] += sum_b c[b] g_b; c [B] finite. One product per entry. Scales G in place: call once. */
+/**
+ * grad [P] += sum_b c[b] g_b; c [B] finite, NULL for all ones (ordinary training). Scales G in place:
+ * call once.
+ */
 void book_weighted_sum(struct tape *t, const double *c, real *grad);
 
 /** grad [P] += g_b of one sample. */

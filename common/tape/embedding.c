@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "common/kernel/rows.h"
 #include "common/tape/tape_internal.h"
 
 static const int32_t *codes_of(const struct book_entry *e, size_t b)
@@ -31,11 +32,7 @@ static double row_norm_sq(const int32_t *code, const real *G_b, size_t first, si
             row[d] += G_b[t * D + d];
         }
     }
-    double sum = 0.0;
-    for (size_t d = 0; d < D; d++) {
-        sum += (double)row[d] * (double)row[d];
-    }
-    return sum;
+    return sum_of_squares(row, D);
 }
 
 static bool seen_before(const int32_t *code, size_t t)

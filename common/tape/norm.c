@@ -1,26 +1,18 @@
 /* Layer normalisation; how the books read the gain of any normalisation. */
 #include "common/kernel/norm.h"
 
+#include "common/kernel/rows.h"
 #include "common/tape/tape_internal.h"
-
-static void add_products(real *dst, const real *G, const real *A, size_t N, size_t D)
-{
-    for (size_t n = 0; n < N; n++) {
-        for (size_t d = 0; d < D; d++) {
-            dst[d] += G[n * D + d] * A[n * D + d];
-        }
-    }
-}
 
 static void gain_form(const struct book_entry *e, size_t b, real *dst)
 {
     const size_t at = b * e->T * e->D;
-    add_products(dst, e->G + at, e->A + at, e->T, e->D);
+    rows_product_sum(dst, e->G + at, e->A + at, e->T, e->D);
 }
 
 static void gain_sum(const struct book_entry *e, size_t B, real *dst)
 {
-    add_products(dst, e->G, e->A, B * e->T, e->D);
+    rows_product_sum(dst, e->G, e->A, B * e->T, e->D);
 }
 
 const struct book_rule BOOK_GAIN = {.name = "gain", .form = gain_form, .sum = gain_sum};

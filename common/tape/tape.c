@@ -20,6 +20,7 @@ void tape_start(struct tape *t, struct arena *arena, const struct param_table *t
     t->err = (struct error){0};
     t->n_nodes = 0;
     t->n_entries = 0;
+    memset(t->last_use, 0, table->n * sizeof t->last_use[0]);
 }
 
 enum rc tape_verdict(const struct tape *t, struct error *err)
@@ -111,12 +112,22 @@ void tape_enter(struct tape *t, const struct node *n, struct book_entry e)
         }
         return;
     }
+    const size_t i = t->n_entries++;
+    const size_t last = t->last_use[e.param.i];
     e.node = n;
+    e.first_use = last == 0 ? i : t->entry[last - 1].first_use;
+    e.next = 0;
+    e.again = false;
+    if (last != 0) {
+        t->entry[last - 1].next = i + 1;
+        t->entry[e.first_use].again = true;
+    }
+    t->last_use[e.param.i] = i + 1;
     t->node[n - t->node].wants = true;
     if (e.of != NULL) {
         t->node[e.of - t->node].booked = true;
     }
-    t->entry[t->n_entries++] = e;
+    t->entry[i] = e;
 }
 
 const real *tape_slice(const struct tape *t, const struct param *p)

@@ -71,6 +71,9 @@ struct node {
     size_t n_work;              /**< reals of scratch that backward finds in t->work, unset */
 };
 
+/** Where an entry's part of the norms comes from: book.c. */
+enum book_how { BOOK_GHOST, BOOK_KEEP, BOOK_DROP, BOOK_WITH_ANOTHER };
+
 /**
  * One line of the books: how an operation used a parameter. A and G are rows grouped by sample: row
  * b*T + t.
@@ -86,6 +89,10 @@ struct book_entry {
     size_t stride;           /**< embedding: from one sample's codes to the next's */
     const uint8_t *present;  /**< token: [B]; 0 = the token was used; NULL: everywhere */
     const struct node *node; /**< what recorded it: sizes and keeps beyond the above */
+    size_t first_use, next;  /**< entries of the same parameter: the first; the next + 1, or 0 */
+    bool again;              /**< the parameter has several uses (told of the first) */
+    enum book_how how;
+    real *kept; /**< [B, size of the slice] each sample's gradient, all uses, or NULL */
 };
 
 /** Memory of gradients during a sweep; taken again by others when its users are done. */
@@ -94,6 +101,7 @@ struct gradient_memory {
     size_t n;     /**< reals */
     size_t users; /**< nodes whose gradient it is now */
     bool kept;    /**< an entry reads it after the sweep */
+    bool scaled;  /**< by book_weighted_sum */
 };
 
 /** One recording. Large: keep it in a process or round arena, not on a stack. */
@@ -109,6 +117,7 @@ struct tape {
     size_t n_nodes, n_entries, n_memory, n_free;
     struct gradient_memory memory[TAPE_NODES_MAX + 1]; /**< [0] stands for none */
     size_t free[TAPE_NODES_MAX + 1];                   /**< numbers of those without users */
+    size_t last_use[PARAM_MAX]; /**< of each parameter: number of its last entry + 1, 0 = none */
     struct node node[TAPE_NODES_MAX];
     struct book_entry entry[TAPE_ENTRIES_MAX];
 };

@@ -24,6 +24,8 @@ struct book_rule {
     const char *name;
     /** dst += g_b, the gradient of one sample. */
     void (*form)(const struct book_entry *e, size_t b, real *dst);
+    /** dst = g_b. NULL: zeros, then form. */
+    void (*form_set)(const struct book_entry *e, size_t b, real *dst);
     /** dst += sum_b g_b. NULL: form, sample by sample. */
     void (*sum)(const struct book_entry *e, size_t B, real *dst);
     /**
@@ -32,8 +34,8 @@ struct book_rule {
      */
     void (*norms_sq)(const struct book_entry *e, size_t B, real *scratch, double *norm_sq);
     size_t (*norms_scratch)(const struct book_entry *e); /**< NULL: none */
-    /** Whether norms_sq is cheaper than forming; NULL: always. */
-    bool (*norms_pay)(const struct book_entry *e);
+    /** Multiply-adds a sample that norms_sq takes; NULL: fewer than forming by far. */
+    size_t (*norms_cost)(const struct book_entry *e);
 };
 
 extern const struct book_rule BOOK_LINEAR;    /**< sum_t G_t^T A_t  [O, D] */

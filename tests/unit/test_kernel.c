@@ -95,7 +95,9 @@ static void the_gram_norm_is_the_norm_of_the_formed_gradient(void **state)
     (void)state;
     struct fixture f = make(run_linear, N * O);
     double norm_sq[B] = {0};
-    linear_norms_sq(norm_sq, f.r, f.x, B, T, D, O);
+    real scratch[2 * T * T];
+    assert_true(linear_norms_scratch(T) <= 2 * T * T);
+    linear_norms_sq(norm_sq, f.r, f.x, scratch, B, T, D, O);
     for (size_t b = 0; b < B; b++) {
         real dw[O * D] = {0};
         double formed = 0.0;
