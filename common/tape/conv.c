@@ -1,0 +1,235 @@
+/* Convolutions of images and series, full and depthwise. */
+#include "common/kernel/conv.h"
+
+#include "common/kernel/depthwise.h"
+#include "common/tape/image.h"
+#include "common/tape/kept_internal.h"
+
+struct window window_square(size_t size, size_t stride, size_t pad)
+{
+    return (struct window){size, size, stride, 1, pad, pad, pad, pad};
+}
+
+struct window window_causal(size_t size, size_t dilation)
+{
+    return (struct window){.height = size,
+                           .width = 1,
+                           .stride = 1,
+                           .dilation = dilation,
+                           .top = (size - 1) * dilation};
+}
+
+/* x as an image: a series is one pixel wide. */
+static struct conv_shape conv_of(const struct shape *x, struct window w, size_t O)
+{
+    const bool series = x->rank == 3;
+    return (struct conv_shape){.H = x->dim[1],
+                               .W = series ? 1 : x->dim[2],
+                               .C = shape_last(x),
+                               .O = O,
+                               .KH = w.height,
+                               .KW = w.width,
+                               .stride = w.stride,
+                               .dilation = w.dilation,
+                               .top = w.top,
+                               .bottom = w.bottom,
+                               .left = w.left,
+                               .right = w.right};
+}
+
+/* The kernel's sizes again in the sweep: they are kept with the node. */
+static void remember(struct node *n, struct window w)
+{
+    const size_t number[8] = {w.height, w.width,  w.stride, w.dilation,
+                              w.top,    w.bottom, w.left,   w.right};
+    for (size_t i = 0; i < 8; i++) {
+        n->number[i] = number[i];
+    }
+}
+
+static struct conv_shape recall(const struct node *n)
+{
+    const size_t *k = n->number;
+    const struct window w = {k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7]};
+    return conv_of(&n->in[0]->shape, w, shape_last(&n->shape));
+}
+
+static size_t taps(const struct conv_shape *s)
+{
+    return s->KH * s->KW;
+}
+
+static size_t weights(const struct conv_shape *s)
+{
+    return s->O * taps(s) * s->C;
+}
+
+static struct node *too_small(struct tape *t, const char *op, const struct node *x,
+                              struct window window)
+{
+    const size_t size[2] = {window.height, window.width};
+    return tape_mismatch(t, op, x->shape.dim, x->shape.rank, size, 2);
+}
+
+static struct shape shape_of(const struct tape *t, const struct node *x, const struct conv_shape *s)
+{
+    const size_t OH = conv_out_height(s);
+    return x->shape.rank == 3
+               ? (struct shape){.rank = 3, .dim = {t->B, OH, s->O}}
+               : (struct shape){.rank = 4, .dim = {t->B, OH, conv_out_width(s), s->O}};
+}
+
+/* An input's gradient is nobody's: a model's first convolution saves a third. A view is its origin. */
+static bool gradient_is_read(const struct tape *t, const struct node *x)
+{
+    for (;;) {
+        for (size_t i = 0; i < t->n_entries; i++) {
+            if (t->entry[i].of == x) {
+                return true;
+            }
+        }
+        if (x->backward == NULL || x->in[0] == NULL || x->in[0]->v != x->v) {
+            return x->backward != NULL;
+        }
+        x = x->in[0];
+    }
+}
+
+/* ---- full ------------------------------------------------------------------------------------ */
+
+/* Form and drop: A = x and G = dy, both flat (T = 1), and the sizes are the node's. */
+static void dropped_form(const struct book_entry *e, size_t b, real *dst)
+{
+    const struct conv_shape s = recall(e->node);
+    conv_weight_sum(dst, e->G + b * e->O, e->A + b * e->D, &s, 1, e->node->keep[0]);
+}
+
+static void dropped_sum(const struct book_entry *e, size_t B, real *dst)
+{
+    const struct conv_shape s = recall(e->node);
+    conv_weight_sum(dst, e->G, e->A, &s, B, e->node->keep[0]);
+}
+
+static const struct book_rule BOOK_CONV = {.name = "convolution",
+                                           .form = dropped_form,
+                                           .sum = dropped_sum};
+
+static void conv_sweep(struct tape *t, struct node *n)
+{
+    const struct conv_shape s = recall(n);
+    struct node *x = n->in[0];
+    if (weights(&s) <= TAPE_KEPT_MAX) {
+        conv_weight_each(n->keep[0], n->g, x->v, &s, t->B, t->work);
+    }
+    if (gradient_is_read(t, x)) {
+        conv_backward_input(x->g, n->g, n->w[0], &s, t->B, t->work);
+    }
+}
+
+static struct node *conv(struct tape *t, const char *op, struct node *x, struct param_id w,
+                         struct window window)
+{
+    const struct param *p = param_at(t->table, w);
+    const struct conv_shape s = conv_of(&x->shape, window, p->dim[0]);
+    if (p->rank != 2 || p->dim[1] != taps(&s) * s.C) {
+        return tape_unfit(t, op, x, p);
+    }
+    if (!conv_fits(&s)) {
+        return too_small(t, op, x, window);
+    }
+    struct node *n = tape_push(t, shape_of(t, x, &s), 1, &x, conv_sweep);
+    if (n == NULL) {
+        return NULL;
+    }
+    const bool kept = weights(&s) <= TAPE_KEPT_MAX;
+    remember(n, window);
+    n->w[0] = tape_slice(t, p);
+    n->keep[0] = tape_take(t, kept ? t->B * weights(&s) : conv_scratch(&s));
+    n->n_work = conv_scratch(&s);
+    const size_t mark = tape_mark(t);
+    real *scratch = tape_take(t, conv_scratch(&s));
+    if (!tape_measuring(t)) {
+        conv_forward(n->v, x->v, n->w[0], &s, t->B, scratch);
+    }
+    tape_rewind(t, mark);
+    struct book_entry e = kept_entry(w, n->keep[0], weights(&s), s.O);
+    if (!kept) {
+        e = (struct book_entry){.rule = &BOOK_CONV,
+                                .param = w,
+                                .T = 1,
+                                .D = s.H * s.W * s.C,
+                                .O = conv_out_height(&s) * conv_out_width(&s) * s.O,
+                                .A = x->v,
+                                .of = n};
+    }
+    tape_enter(t, n, e);
+    return n;
+}
+
+struct node *tape_conv2d(struct tape *t, struct node *x, struct param_id w, struct window window)
+{
+    if (x == NULL) {
+        return NULL;
+    }
+    if (x->shape.rank != 4) {
+        return tape_unfit(t, "convolution 2-D", x, param_at(t->table, w));
+    }
+    return conv(t, "convolution 2-D", x, w, window);
+}
+
+struct node *tape_conv1d(struct tape *t, struct node *x, struct param_id w, struct window window)
+{
+    if (x == NULL) {
+        return NULL;
+    }
+    if (x->shape.rank != 3 || window.width != 1 || window.left != 0 || window.right != 0) {
+        return tape_unfit(t, "convolution 1-D", x, param_at(t->table, w));
+    }
+    return conv(t, "convolution 1-D", x, w, window);
+}
+
+/* ---- depthwise ------------------------------------------------------------------------------- */
+
+static void depthwise_sweep(struct tape *t, struct node *n)
+{
+    const struct conv_shape s = recall(n);
+    struct node *x = n->in[0];
+    depthwise_weight_each(n->keep[0], n->g, x->v, &s, t->B);
+    if (gradient_is_read(t, x)) {
+        depthwise_backward_input(x->g, n->g, n->w[0], &s, t->B, t->work);
+    }
+}
+
+struct node *tape_depthwise2d(struct tape *t, struct node *x, struct param_id w,
+                              struct window window)
+{
+    if (x == NULL) {
+        return NULL;
+    }
+    const struct param *p = param_at(t->table, w);
+    const size_t C = shape_last(&x->shape);
+    if (x->shape.rank != 4 || p->rank != 2 || p->dim[0] != C ||
+        p->dim[1] != window.height * window.width) {
+        return tape_unfit(t, "depthwise convolution", x, p);
+    }
+    const struct conv_shape s = conv_of(&x->shape, window, C);
+    if (!conv_fits(&s)) {
+        return too_small(t, "depthwise convolution", x, window);
+    }
+    struct node *n = tape_push(t, shape_of(t, x, &s), 1, &x, depthwise_sweep);
+    if (n == NULL) {
+        return NULL;
+    }
+    remember(n, window);
+    n->w[0] = tape_slice(t, p);
+    n->keep[0] = tape_take(t, t->B * taps(&s) * C);
+    n->n_work = depthwise_scratch(&s);
+    const size_t mark = tape_mark(t);
+    real *scratch = tape_take(t, depthwise_scratch(&s));
+    if (!tape_measuring(t)) {
+        depthwise_forward(n->v, x->v, n->w[0], &s, t->B, scratch);
+    }
+    tape_rewind(t, mark);
+    tape_enter(t, n, kept_entry(w, n->keep[0], taps(&s) * C, C));
+    return n;
+}
