@@ -206,8 +206,8 @@ static void pack_phase(real *restrict packed, const real *restrict w, const stru
     }
 }
 
-void conv_backward_input(real *restrict dx, const real *restrict dy, const real *restrict w,
-                         const struct conv_shape *s, size_t B, real *restrict scratch)
+static void input(real *restrict dx, const real *restrict dy, const real *restrict w,
+                  const struct conv_shape *s, size_t B, bool add, real *restrict scratch)
 {
     assert(conv_fits(s));
     const struct tile *tile = tile_variant(0);
@@ -234,7 +234,7 @@ void conv_backward_input(real *restrict dx, const real *restrict dy, const real 
                                          .x_step = 1,
                                          .w_run = v.taps * f.pitch * up(s->C),
                                          .w_step = up(s->C),
-                                         .add = true};
+                                         .add = add};
             const struct sweep g = {.rows = h.taps * v.taps == 0 ? 0 : h.count,
                                     .cols = v.count,
                                     .x = dy_b + h.at * row + v.at * f.pitch,
@@ -249,6 +249,21 @@ void conv_backward_input(real *restrict dx, const real *restrict dy, const real 
             panel += h.taps * v.taps * up(s->O) * up(s->C);
         }
     }
+}
+
+void conv_backward_input(real *restrict dx, const real *restrict dy, const real *restrict w,
+                         const struct conv_shape *s, size_t B, real *restrict scratch)
+{
+    input(dx, dy, w, s, B, true, scratch);
+}
+
+void conv_backward_input_set(real *restrict dx, const real *restrict dy, const real *restrict w,
+                             const struct conv_shape *s, size_t B, real *restrict scratch)
+{
+    if (s->stride > s->KH || s->stride > s->KW) { /* pixels that no window sees */
+        memset(dx, 0, B * s->H * s->W * s->C * sizeof *dx);
+    }
+    input(dx, dy, w, s, B, false, scratch);
 }
 
 /* ---- weight gradient ------------------------------------------------------------------------- */

@@ -50,6 +50,10 @@ void conv_forward(real *restrict y, const real *restrict x, const real *restrict
 void conv_backward_input(real *restrict dx, const real *restrict dy, const real *restrict w,
                          const struct conv_shape *s, size_t B, real *restrict scratch);
 
+/** dx = the adjoint. */
+void conv_backward_input_set(real *restrict dx, const real *restrict dy, const real *restrict w,
+                             const struct conv_shape *s, size_t B, real *restrict scratch);
+
 /** dw [O, K] += every sample's weight gradient, summed. */
 void conv_weight_sum(real *restrict dw, const real *restrict dy, const real *restrict x,
                      const struct conv_shape *s, size_t B, real *restrict scratch);

@@ -1,6 +1,7 @@
 #include "common/kernel/group_norm.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <tgmath.h>
@@ -133,24 +134,28 @@ products(real *restrict dgain, real *restrict dshift, const real *restrict dy,
     }
 }
 
-/* dx += scale dy - a - b (x - mean) for n channels. */
-static inline __attribute__((always_inline)) void
-adjoint(real *restrict dx, const real *restrict dy, const real *restrict x,
-        const real *restrict mean, const real *restrict scale, const real *restrict a,
-        const real *restrict b, size_t T, size_t C, size_t n)
+/* dx (+)= scale dy - a - b (x - mean) for n channels; dx may be dy. */
+static inline __attribute__((always_inline)) void adjoint(real *dx, const real *dy, const real *x,
+                                                          const real *mean, const real *scale,
+                                                          const real *a, const real *b, size_t T,
+                                                          size_t C, size_t n, bool add)
 {
     for (size_t t = 0; t < T; t++) {
+        real row[LANES];
         for (size_t c = 0; c < n; c++) {
-            dx[t * C + c] += scale[c] * dy[t * C + c] - a[c] - b[c] * (x[t * C + c] - mean[c]);
+            row[c] = scale[c] * dy[t * C + c] - a[c] - b[c] * (x[t * C + c] - mean[c]);
+        }
+        for (size_t c = 0; c < n; c++) {
+            dx[t * C + c] = add ? dx[t * C + c] + row[c] : row[c];
         }
     }
 }
 
 /* One sample; with g = gain dy:  dx = rstd (g - mean(g) - xhat mean(g xhat)). */
-WIDE static void backward(real *restrict dx, real *restrict dgain, real *restrict dshift,
-                          const real *restrict dy, const real *restrict x,
-                          const real *restrict mean, const real *restrict rstd,
-                          const real *restrict gain, size_t T, size_t C, size_t G)
+WIDE static void backward(real *dx, real *restrict dgain, real *restrict dshift, const real *dy,
+                          const real *restrict x, const real *restrict mean,
+                          const real *restrict rstd, const real *restrict gain, size_t T, size_t C,
+                          size_t G, bool add)
 {
     const size_t each = C / G;
     for (size_t from = 0; from < C; from += LANES) {
@@ -167,7 +172,7 @@ WIDE static void backward(real *restrict dx, real *restrict dgain, real *restric
             products(dgain + from, dshift + from, dy + from, x + from, m, r, T, C, n);
         }
     }
-    for (size_t from = 0; from < C; from += LANES) {
+    for (size_t from = 0; dx != NULL && from < C; from += LANES) {
         const size_t n = column(C, from);
         real m[LANES] = {0};
         real scale[LANES] = {0};
@@ -187,11 +192,25 @@ WIDE static void backward(real *restrict dx, real *restrict dgain, real *restric
             a[c] = (real)(rs * mean_g / (double)(T * each));
             b[c] = (real)(rs * rs * mean_gh / (double)(T * each));
         }
-        if (n == LANES) {
-            adjoint(dx + from, dy + from, x + from, m, scale, a, b, T, C, LANES);
+        if (n == LANES && add) {
+            adjoint(dx + from, dy + from, x + from, m, scale, a, b, T, C, LANES, true);
+        } else if (n == LANES) {
+            adjoint(dx + from, dy + from, x + from, m, scale, a, b, T, C, LANES, false);
         } else {
-            adjoint(dx + from, dy + from, x + from, m, scale, a, b, T, C, n);
+            adjoint(dx + from, dy + from, x + from, m, scale, a, b, T, C, n, add);
         }
+    }
+}
+
+static void all_backward(real *dx, real *restrict dgain, real *restrict dshift, const real *dy,
+                         const real *restrict x, const real *restrict mean,
+                         const real *restrict rstd, const real *restrict gain, size_t B, size_t T,
+                         size_t C, size_t G, bool add)
+{
+    for (size_t b = 0; b < B; b++) {
+        const size_t at = b * T * C; /* [T, C] */
+        backward(dx == NULL ? NULL : dx + at, dgain + b * C, dshift + b * C, dy + at, x + at,
+                 mean + b * G, rstd + b * G, gain, T, C, G, add);
     }
 }
 
@@ -200,9 +219,13 @@ void group_norm_backward(real *restrict dx, real *restrict dgain, real *restrict
                          const real *restrict rstd, const real *restrict gain, size_t B, size_t T,
                          size_t C, size_t G)
 {
-    for (size_t b = 0; b < B; b++) {
-        const size_t at = b * T * C; /* [T, C] */
-        backward(dx + at, dgain + b * C, dshift + b * C, dy + at, x + at, mean + b * G,
-                 rstd + b * G, gain, T, C, G);
-    }
+    all_backward(dx, dgain, dshift, dy, x, mean, rstd, gain, B, T, C, G, true);
+}
+
+void group_norm_backward_set(real *dx, real *restrict dgain, real *restrict dshift, const real *dy,
+                             const real *restrict x, const real *restrict mean,
+                             const real *restrict rstd, const real *restrict gain, size_t B,
+                             size_t T, size_t C, size_t G)
+{
+    all_backward(dx, dgain, dshift, dy, x, mean, rstd, gain, B, T, C, G, false);
 }

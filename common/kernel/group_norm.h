@@ -25,5 +25,10 @@ void group_norm_backward(real *restrict dx, real *restrict dgain, real *restrict
                          const real *restrict dy, const real *restrict x, const real *restrict mean,
                          const real *restrict rstd, const real *restrict gain, size_t B, size_t T,
                          size_t C, size_t G);
+/** dx = the adjoint; dx may be dy, or NULL where only the gradients of gain and shift are wanted. */
+void group_norm_backward_set(real *dx, real *restrict dgain, real *restrict dshift, const real *dy,
+                             const real *restrict x, const real *restrict mean,
+                             const real *restrict rstd, const real *restrict gain, size_t B,
+                             size_t T, size_t C, size_t G);
 
 #endif

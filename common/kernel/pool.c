@@ -5,6 +5,8 @@
 
 #include "common/kernel/wide.h"
 
+enum { BLOCK = 64 }; /* channels at a time, where something is kept for each */
+
 bool pool_fits(const struct pool_shape *s)
 {
     return s->C > 0 && s->KH > 0 && s->KW > 0 && s->stride > 0 && s->H >= s->KH && s->W >= s->KW;
@@ -58,27 +60,56 @@ WIDE void max_pool_forward(real *restrict y, const real *restrict x, const struc
     }
 }
 
+/* BLOCK channels of one window; write: the window is nobody else's. */
+static inline __attribute__((always_inline)) void
+give(real *restrict dx, const real *restrict dy, const real *restrict x, const real *restrict y,
+     const struct pool_shape *s, size_t C, bool write)
+{
+    real left[BLOCK]; /* dy, until somebody took it */
+    memcpy(left, dy, C * sizeof *left);
+    for (size_t k = 0; k < s->KH * s->KW; k++) {
+        const real *x_k = x + tap(s, k); /* [C] */
+        real *dx_k = dx + tap(s, k);
+        for (size_t c = 0; c < C; c++) {
+            const bool hit = x_k[c] == y[c];
+            const real got = hit ? left[c] : 0;
+            dx_k[c] = write ? got : dx_k[c] + got;
+            left[c] = hit ? 0 : left[c];
+        }
+    }
+}
+
 WIDE void max_pool_backward(real *restrict dx, const real *restrict dy, const real *restrict x,
                             const real *restrict y, const struct pool_shape *s, size_t B)
 {
-    enum { BLOCK = 64 };
     const size_t n = windows(s, B);
     for (size_t p = 0; p < n; p++) {
         for (size_t from = 0; from < s->C; from += BLOCK) {
             const size_t at = corner(s, p) + from;
             const size_t C = s->C - from < BLOCK ? s->C - from : BLOCK;
-            const real *y_p = y + p * s->C + from; /* [C] */
-            real left[BLOCK];                      /* dy, until somebody took it */
-            memcpy(left, dy + p * s->C + from, C * sizeof *left);
-            for (size_t k = 0; k < s->KH * s->KW; k++) {
-                const real *x_k = x + at + tap(s, k); /* [C] */
-                real *dx_k = dx + at + tap(s, k);
-                for (size_t c = 0; c < C; c++) {
-                    const bool hit = x_k[c] == y_p[c];
-                    dx_k[c] += hit ? left[c] : 0;
-                    left[c] = hit ? 0 : left[c];
-                }
-            }
+            give(dx + at, dy + p * s->C + from, x + at, y + p * s->C + from, s, C, false);
+        }
+    }
+}
+
+static bool tiles(const struct pool_shape *s)
+{
+    return s->KH == s->stride && s->KW == s->stride && s->H % s->KH == 0 && s->W % s->KW == 0;
+}
+
+WIDE void max_pool_backward_set(real *restrict dx, const real *restrict dy, const real *restrict x,
+                                const real *restrict y, const struct pool_shape *s, size_t B)
+{
+    const size_t n = windows(s, B);
+    const bool write = tiles(s);
+    if (!write) {
+        memset(dx, 0, B * s->H * s->W * s->C * sizeof *dx);
+    }
+    for (size_t p = 0; p < n; p++) {
+        for (size_t from = 0; from < s->C; from += BLOCK) {
+            const size_t at = corner(s, p) + from;
+            const size_t C = s->C - from < BLOCK ? s->C - from : BLOCK;
+            give(dx + at, dy + p * s->C + from, x + at, y + p * s->C + from, s, C, write);
         }
     }
 }
@@ -120,7 +151,6 @@ WIDE void average_pool_backward(real *restrict dx, const real *restrict dy,
 WIDE void global_average_forward(real *restrict y, const real *restrict x, size_t B, size_t T,
                                  size_t C)
 {
-    enum { BLOCK = 64 };
     for (size_t b = 0; b < B; b++) {
         for (size_t from = 0; from < C; from += BLOCK) {
             const size_t n = C - from < BLOCK ? C - from : BLOCK;
@@ -147,6 +177,20 @@ WIDE void global_average_backward(real *restrict dx, const real *restrict dy, si
             real *dx_t = dx + (b * T + t) * C; /* [C] */
             for (size_t c = 0; c < C; c++) {
                 dx_t[c] += share * dy[b * C + c];
+            }
+        }
+    }
+}
+
+WIDE void global_average_backward_set(real *restrict dx, const real *restrict dy, size_t B,
+                                      size_t T, size_t C)
+{
+    const real share = (real)(1.0 / (double)T);
+    for (size_t b = 0; b < B; b++) {
+        for (size_t t = 0; t < T; t++) {
+            real *dx_t = dx + (b * T + t) * C; /* [C] */
+            for (size_t c = 0; c < C; c++) {
+                dx_t[c] = share * dy[b * C + c];
             }
         }
     }

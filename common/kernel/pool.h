@@ -27,6 +27,10 @@ void max_pool_forward(real *restrict y, const real *restrict x, const struct poo
 void max_pool_backward(real *restrict dx, const real *restrict dy, const real *restrict x,
                        const real *restrict y, const struct pool_shape *s, size_t B);
 
+/** dx = the same. */
+void max_pool_backward_set(real *restrict dx, const real *restrict dy, const real *restrict x,
+                           const real *restrict y, const struct pool_shape *s, size_t B);
+
 void average_pool_forward(real *restrict y, const real *restrict x, const struct pool_shape *s,
                           size_t B);
 void average_pool_backward(real *restrict dx, const real *restrict dy, const struct pool_shape *s,
@@ -36,5 +40,7 @@ void average_pool_backward(real *restrict dx, const real *restrict dy, const str
 void global_average_forward(real *restrict y, const real *restrict x, size_t B, size_t T, size_t C);
 void global_average_backward(real *restrict dx, const real *restrict dy, size_t B, size_t T,
                              size_t C);
+void global_average_backward_set(real *restrict dx, const real *restrict dy, size_t B, size_t T,
+                                 size_t C);
 
 #endif

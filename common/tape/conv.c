@@ -1,6 +1,8 @@
 /* Convolutions of images and series, full and depthwise. */
 #include "common/kernel/conv.h"
 
+#include <string.h>
+
 #include "common/kernel/depthwise.h"
 #include "common/tape/image.h"
 #include "common/tape/kept_internal.h"
@@ -79,22 +81,6 @@ static struct shape shape_of(const struct tape *t, const struct node *x, const s
                : (struct shape){.rank = 4, .dim = {t->B, OH, conv_out_width(s), s->O}};
 }
 
-/* An input's gradient is nobody's: a model's first convolution saves a third. A view is its origin. */
-static bool gradient_is_read(const struct tape *t, const struct node *x)
-{
-    for (;;) {
-        for (size_t i = 0; i < t->n_entries; i++) {
-            if (t->entry[i].of == x) {
-                return true;
-            }
-        }
-        if (x->backward == NULL || x->in[0] == NULL || x->in[0]->v != x->v) {
-            return x->backward != NULL;
-        }
-        x = x->in[0];
-    }
-}
-
 /* ---- full ------------------------------------------------------------------------------------ */
 
 /* Form and drop: A = x and G = dy, both flat (T = 1), and the sizes are the node's. */
@@ -121,8 +107,9 @@ static void conv_sweep(struct tape *t, struct node *n)
     if (weights(&s) <= TAPE_KEPT_MAX) {
         conv_weight_each(n->keep[0], n->g, x->v, &s, t->B, t->work);
     }
-    if (gradient_is_read(t, x)) {
-        conv_backward_input(x->g, n->g, n->w[0], &s, t->B, t->work);
+    if (x->g != NULL) {
+        (x->fresh ? conv_backward_input_set : conv_backward_input)(x->g, n->g, n->w[0], &s, t->B,
+                                                                   t->work);
     }
 }
 
@@ -143,6 +130,7 @@ static struct node *conv(struct tape *t, const char *op, struct node *x, struct 
     }
     const bool kept = weights(&s) <= TAPE_KEPT_MAX;
     remember(n, window);
+    n->flow = FLOW_WRITES;
     n->w[0] = tape_slice(t, p);
     n->keep[0] = tape_take(t, kept ? t->B * weights(&s) : conv_scratch(&s));
     n->n_work = conv_scratch(&s);
@@ -195,7 +183,10 @@ static void depthwise_sweep(struct tape *t, struct node *n)
     const struct conv_shape s = recall(n);
     struct node *x = n->in[0];
     depthwise_weight_each(n->keep[0], n->g, x->v, &s, t->B);
-    if (gradient_is_read(t, x)) {
+    if (x->g != NULL) {
+        if (x->fresh) {
+            memset(x->g, 0, shape_size(&x->shape) * sizeof *x->g);
+        }
         depthwise_backward_input(x->g, n->g, n->w[0], &s, t->B, t->work);
     }
 }
@@ -221,6 +212,7 @@ struct node *tape_depthwise2d(struct tape *t, struct node *x, struct param_id w,
         return NULL;
     }
     remember(n, window);
+    n->flow = FLOW_WRITES;
     n->w[0] = tape_slice(t, p);
     n->keep[0] = tape_take(t, t->B * taps(&s) * C);
     n->n_work = depthwise_scratch(&s);

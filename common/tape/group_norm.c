@@ -10,9 +10,9 @@ enum { MEAN, RSTD, GAIN, SHIFT };
 static void group_norm_sweep(struct tape *t, struct node *n)
 {
     const struct node *x = n->in[0];
-    group_norm_backward(x->g, n->keep[GAIN], n->keep[SHIFT], n->g, x->v, n->keep[MEAN],
-                        n->keep[RSTD], n->w[0], t->B, tape_positions(t, &x->shape),
-                        shape_last(&x->shape), n->number[0]);
+    (x->g == NULL || x->fresh ? group_norm_backward_set : group_norm_backward)(
+        x->g, n->keep[GAIN], n->keep[SHIFT], n->g, x->v, n->keep[MEAN], n->keep[RSTD], n->w[0],
+        t->B, tape_positions(t, &x->shape), shape_last(&x->shape), n->number[0]);
 }
 
 struct node *tape_group_norm(struct tape *t, struct node *x, struct param_id gain,
@@ -35,6 +35,7 @@ struct node *tape_group_norm(struct tape *t, struct node *x, struct param_id gai
         return NULL;
     }
     n->number[0] = groups;
+    n->flow = FLOW_IN_PLACE;
     n->keep[MEAN] = tape_take(t, t->B * groups);
     n->keep[RSTD] = tape_take(t, t->B * groups);
     n->keep[GAIN] = tape_take(t, t->B * C);

@@ -23,7 +23,10 @@ static struct pool_shape recall(const struct node *n)
 static void max_sweep(struct tape *t, struct node *n)
 {
     const struct pool_shape s = recall(n);
-    max_pool_backward(n->in[0]->g, n->g, n->in[0]->v, n->v, &s, t->B);
+    struct node *x = n->in[0];
+    if (x->g != NULL) {
+        (x->fresh ? max_pool_backward_set : max_pool_backward)(x->g, n->g, x->v, n->v, &s, t->B);
+    }
 }
 
 static void average_sweep(struct tape *t, struct node *n)
@@ -62,6 +65,7 @@ static struct node *pool(struct tape *t, const char *op, struct node *x, struct 
     if (n == NULL) {
         return NULL;
     }
+    n->flow = sweep == max_sweep ? FLOW_WRITES : FLOW_ADDS;
     n->number[0] = w.height;
     n->number[1] = w.width;
     n->number[2] = w.stride;
@@ -84,7 +88,10 @@ struct node *tape_average_pool2d(struct tape *t, struct node *x, struct window w
 static void global_sweep(struct tape *t, struct node *n)
 {
     const struct node *x = n->in[0];
-    global_average_backward(x->g, n->g, t->B, tape_positions(t, &x->shape), shape_last(&x->shape));
+    if (x->g != NULL) {
+        (x->fresh ? global_average_backward_set : global_average_backward)(
+            x->g, n->g, t->B, tape_positions(t, &x->shape), shape_last(&x->shape));
+    }
 }
 
 struct node *tape_global_average(struct tape *t, struct node *x)
@@ -94,7 +101,11 @@ struct node *tape_global_average(struct tape *t, struct node *x)
     }
     const size_t C = shape_last(&x->shape);
     struct node *n = tape_push(t, shape_matrix(t->B, C), 1, &x, global_sweep);
-    if (n != NULL && !tape_measuring(t)) {
+    if (n == NULL) {
+        return NULL;
+    }
+    n->flow = FLOW_WRITES;
+    if (!tape_measuring(t)) {
         global_average_forward(n->v, x->v, t->B, tape_positions(t, &x->shape), C);
     }
     return n;

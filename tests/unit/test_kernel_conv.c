@@ -79,6 +79,10 @@ static void agrees_with_the_loops(struct fixture *f)
     conv_backward_input(dx, f->r, f->w, &f->s, f->B, f->scratch);
     conv_backward_input_plain(dx_plain, f->r, f->w, &f->s, f->B);
     assert_true(worst(dx, dx_plain, f->n_x) < near);
+    memset(dx_plain, 0, f->n_x * sizeof *dx_plain);
+    conv_backward_input_set(dx, f->r, f->w, &f->s, f->B, f->scratch);
+    conv_backward_input_plain(dx_plain, f->r, f->w, &f->s, f->B);
+    assert_true(worst(dx, dx_plain, f->n_x) < near);
     free(dx);
     free(dx_plain);
 

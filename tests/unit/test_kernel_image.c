@@ -97,6 +97,9 @@ static void pooling_agrees_with_finite_differences(void **state)
         run_max(f);
         max_pool_backward(f->dx, f->r, f->x, f->y, &f->pool, f->B);
         assert_true(error_of(f, f->x, f->dx, f->n_x) < 1e-6);
+        gradcheck_fill(f->dx, f->n_x, 9);
+        max_pool_backward_set(f->dx, f->r, f->x, f->y, &f->pool, f->B);
+        assert_true(error_of(f, f->x, f->dx, f->n_x) < 1e-6);
         f->forward = run_average;
         memset(f->dx, 0, sizeof f->dx);
         average_pool_backward(f->dx, f->r, &f->pool, f->B);
@@ -191,6 +194,9 @@ static void the_global_average_agrees_with_finite_differences(void **state)
     }
     global_average_backward(f->dx, f->r, B, T, C);
     assert_true(error_of(f, f->x, f->dx, f->n_x) < 1e-6);
+    gradcheck_fill(f->dx, f->n_x, 9);
+    global_average_backward_set(f->dx, f->r, B, T, C);
+    assert_true(error_of(f, f->x, f->dx, f->n_x) < 1e-6);
     free(f);
 }
 
@@ -243,6 +249,27 @@ static void group_norm_agrees_with_finite_differences(void **state)
         assert_true(error_of(f, f->x, f->dx, f->n_x) < 1e-6);
         assert_true(error_of(f, f->gain, f->dgain, f->C) < 1e-6);
         assert_true(error_of(f, f->shift, f->dshift, f->C) < 1e-6);
+        free(f);
+    }
+}
+
+static void group_norm_sweeps_in_place_and_without_an_input_gradient(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        struct fixture *f = make_norm(i);
+        run_norm(f);
+        group_norm_backward(f->dx, f->dgain, f->dshift, f->r, f->x, f->mean, f->rstd, f->gain, f->B,
+                            f->T, f->C, f->G);
+        group_norm_backward_set(NULL, f->w, f->scratch, f->r, f->x, f->mean, f->rstd, f->gain, f->B,
+                                f->T, f->C, f->G);
+        assert_memory_equal(f->w, f->dgain, f->B * f->C * sizeof *f->w);
+        assert_memory_equal(f->scratch, f->dshift, f->B * f->C * sizeof *f->w);
+        group_norm_backward_set(f->r, f->w, f->scratch, f->r, f->x, f->mean, f->rstd, f->gain, f->B,
+                                f->T, f->C, f->G);
+        for (size_t k = 0; k < f->n_x; k++) {
+            assert_true(f->r[k] == f->dx[k]);
+        }
         free(f);
     }
 }
@@ -365,6 +392,7 @@ int main(void)
         cmocka_unit_test(the_global_average_agrees_with_finite_differences),
         cmocka_unit_test(windows_larger_than_the_image_are_told),
         cmocka_unit_test(group_norm_agrees_with_finite_differences),
+        cmocka_unit_test(group_norm_sweeps_in_place_and_without_an_input_gradient),
         cmocka_unit_test(a_normalised_group_has_mean_0_and_variance_1),
         cmocka_unit_test(a_constant_group_stays_finite),
         cmocka_unit_test(depthwise_agrees_with_finite_differences),
