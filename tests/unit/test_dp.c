@@ -14,6 +14,7 @@
 #include "common/dp/clip.h"
 #include "common/dp/noise.h"
 #include "common/dp/sampler.h"
+#include "common/dp/slices.h"
 
 /* ---- sampler --------------------------------------------------------------------------------- */
 
@@ -420,6 +421,100 @@ static void a_gradient_that_is_not_finite_counts_as_zero_and_is_counted(void **s
     net_drop(n);
 }
 
+/* ---- slices ---------------------------------------------------------------------------------- */
+
+static struct node *record_slice(void *ctx, struct tape *t, size_t at)
+{
+    const struct net *n = ctx;
+    struct node *x = tape_input(t, n->x + at * D, D);
+    struct node *z = tape_add(t, tape_linear(t, x, n->w), tape_linear(t, x, n->a));
+    return tape_bce(t, z, n->label + at);
+}
+
+static void sliced(struct net *n, size_t physical, size_t threads, double C, double *sum)
+{
+    struct error err = {0};
+    struct slices *s = NULL;
+    struct clip_counts counts = {0};
+    double loss = 0.0;
+    const struct slices_plan plan = {.table = &n->table,
+                                     .physical = physical,
+                                     .threads = threads,
+                                     .record = record_slice,
+                                     .ctx = n};
+    assert_int_equal(slices_open(&plan, &s, &err), RC_OK);
+    for (size_t step = 0; step < 50; step++) { /* often, so that threads meet in every order */
+        memset(sum, 0, 2 * D * sizeof *sum);
+        assert_int_equal(slices_accumulate(s, n->params, B, C, sum, &counts, &loss, &err), RC_OK);
+    }
+    assert_int_equal(counts.samples, 50 * B);
+    slices_close(&s);
+    assert_null(s);
+}
+
+static void the_number_of_threads_changes_no_byte(void **state)
+{
+    (void)state;
+    struct net *n = net_make(3.0);
+    for (size_t physical = 1; physical <= B; physical++) {
+        double one[2 * D];
+        double two[2 * D];
+        double three[2 * D];
+        sliced(n, physical, 1, 0.5, one);
+        sliced(n, physical, 2, 0.5, two);
+        sliced(n, physical, 3, 0.5, three);
+        assert_memory_equal(one, two, sizeof one);
+        assert_memory_equal(one, three, sizeof one);
+    }
+    net_drop(n);
+}
+
+static void slices_add_up_to_what_one_batch_gives(void **state)
+{
+    (void)state;
+    struct net *n = net_make(3.0);
+    double once[2 * D] = {0};
+    double sum[2 * D];
+    struct clip_counts counts = {0};
+    add(n, 0, B, 0.5, once, &counts);
+    sliced(n, 5, 2, 0.5, sum);
+    for (size_t i = 0; i < 2 * D; i++) {
+        assert_true(fabs(sum[i] - once[i]) < (sizeof(real) == 8 ? 1e-12 : 1e-6) * 0.5 * B);
+    }
+    net_drop(n);
+}
+
+static void without_a_bound_slices_add_up_the_gradients_themselves(void **state)
+{
+    (void)state;
+    struct net *n = net_make(3.0);
+    double sum[2 * D];
+    real plain[2 * D] = {0};
+    sliced(n, 5, 2, 0.0, sum);
+    tape_backward(n->tape, record(n, &n->arena, 0, B));
+    book_weighted_sum(n->tape, NULL, plain);
+    for (size_t i = 0; i < 2 * D; i++) {
+        assert_true(fabs(sum[i] - (double)plain[i]) < 1e-5);
+    }
+    net_drop(n);
+}
+
+static void more_threads_than_there_is_room_for_are_refused(void **state)
+{
+    (void)state;
+    struct net *n = net_make(1.0);
+    struct error err = {0};
+    struct slices *s = NULL;
+    const struct slices_plan plan = {.table = &n->table,
+                                     .physical = 4,
+                                     .threads = SLICES_THREADS_MAX + 1,
+                                     .record = record_slice,
+                                     .ctx = n};
+    assert_int_equal(slices_open(&plan, &s, &err), RC_LIMIT);
+    assert_null(s);
+    net_drop(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -437,6 +532,10 @@ int main(void)
         cmocka_unit_test(shared_and_site_parameters_are_clipped_as_one_vector),
         cmocka_unit_test(a_small_gradient_is_left_alone),
         cmocka_unit_test(any_split_of_a_batch_gives_the_same_sum),
+        cmocka_unit_test(the_number_of_threads_changes_no_byte),
+        cmocka_unit_test(slices_add_up_to_what_one_batch_gives),
+        cmocka_unit_test(without_a_bound_slices_add_up_the_gradients_themselves),
+        cmocka_unit_test(more_threads_than_there_is_room_for_are_refused),
         cmocka_unit_test(a_gradient_that_is_not_finite_counts_as_zero_and_is_counted),
     };
     return cmocka_run_group_tests_name("common/dp", tests, NULL, NULL);
