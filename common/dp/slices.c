@@ -23,7 +23,7 @@ struct worker {
 struct slices {
     struct slices_plan plan;
     struct arena memory; /* the slots' gradients */
-    struct slot slot[SLICES_THREADS_MAX];
+    struct slot slot[2 * SLICES_THREADS_MAX];
     size_t n_slots;
     struct worker worker[SLICES_THREADS_MAX];
     size_t n_threads; /* started beside the caller's */
@@ -128,7 +128,7 @@ enum rc slices_open(const struct slices_plan *plan, struct slices **out, struct 
         return error_set(err, RC_NOMEM, "no memory for slices of a batch");
     }
     s->plan = *plan;
-    s->n_slots = SLICES_THREADS_MAX;
+    s->n_slots = plan->threads == 1 ? 1 : 2 * plan->threads; /* nobody waits for the slowest */
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)pthread_cond_init(&s->begin, NULL);
     (void)pthread_cond_init(&s->end, NULL);

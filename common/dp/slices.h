@@ -15,7 +15,7 @@
 
 #include "common/dp/clip.h"
 
-/** More threads than this are refused; also the slices whose gradients are held at a time. */
+/** More threads than this are refused. */
 enum { SLICES_THREADS_MAX = 8 };
 
 /**

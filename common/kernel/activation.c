@@ -16,6 +16,13 @@ WIDE void relu_forward(real *restrict y, const real *restrict x, size_t n)
     }
 }
 
+WIDE void relu_over(real *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        y[i] = y[i] > 0 ? y[i] : 0;
+    }
+}
+
 WIDE void relu_backward(real *restrict dx, const real *restrict dy, const real *restrict x,
                         size_t n)
 {

@@ -11,6 +11,8 @@
 #include "common/kernel/real.h"
 
 void relu_forward(real *restrict y, const real *restrict x, size_t n);
+/** y = relu(y) */
+void relu_over(real *y, size_t n);
 /** The subgradient at 0 is 0. */
 void relu_backward(real *restrict dx, const real *restrict dy, const real *restrict x, size_t n);
 void relu_backward_set(real *dx, const real *dy, const real *x, size_t n);

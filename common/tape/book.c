@@ -18,8 +18,9 @@
 
 /* Multiply-adds for which a number of a kept gradient is squared, and read again for the sum. */
 static const size_t KEPT_COST = 20;
-/* Reals of gradients that one physical batch may keep: 80 MB in float. */
-static const size_t KEPT_MOST = 20u << 20;
+/* Reals of gradients that are kept of one sample: 84 MB of a physical batch of 64, in float. Not of a
+ * batch, or a smaller one could keep more of each sample and need more memory than was foretold. */
+static const size_t KEPT_MOST = 5u << 16;
 
 static size_t slice_size(const struct tape *t, const struct book_entry *e)
 {
@@ -37,16 +38,35 @@ static bool ghost_pays(const struct tape *t, const struct book_entry *e, bool ro
     return e->rule->norms_cost == NULL || e->rule->norms_cost(e) < KEPT_COST * size + once_more;
 }
 
-/* Decides, from shapes alone: a measuring tape decides the same. @return bytes that will be kept */
+/* Finds room in memory of the sweep that nobody reads any more. */
+static bool lend(struct tape *t, struct book_entry *e, size_t n)
+{
+    for (size_t i = 0; i < t->n_free; i++) {
+        struct gradient_memory *m = &t->memory[t->free[i]];
+        if (m->n >= m->lent + n) {
+            e->kept_in = t->free[i];
+            e->kept_at = m->lent;
+            m->lent += n;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Decides, from shapes alone: a measuring tape decides the same. @return bytes to be taken to keep */
 static size_t plan(struct tape *t)
 {
     size_t kept = 0;
     size_t bytes = 0;
+    for (size_t i = 0; i < t->n_free; i++) {
+        t->memory[t->free[i]].lent = 0;
+    }
     for (size_t i = 0; i < t->n_entries; i++) {
         struct book_entry *e = &t->entry[i];
         const size_t reals = t->B * slice_size(t, e);
-        const bool room = kept + reals <= KEPT_MOST;
+        const bool room = kept + slice_size(t, e) <= KEPT_MOST;
         e->kept = NULL;
+        e->kept_in = 0;
         if (&t->entry[e->first_use] != e) {
             e->how = BOOK_WITH_ANOTHER;
         } else if (ghost_pays(t, e, room)) {
@@ -55,8 +75,8 @@ static size_t plan(struct tape *t)
             e->how = BOOK_DROP;
         } else {
             e->how = BOOK_KEEP;
-            kept += reals;
-            bytes += arena_cost(reals, sizeof(real));
+            kept += slice_size(t, e);
+            bytes += lend(t, e, reals) ? 0 : arena_cost(reals, sizeof(real));
         }
     }
     return bytes;
@@ -107,6 +127,12 @@ static void norms_by_forming(const struct tape *t, const struct book_entry *e, r
     }
 }
 
+static real *keep(const struct tape *t, struct arena *scratch, const struct book_entry *e, size_t n)
+{
+    return e->kept_in == 0 ? arena_take_unset(scratch, n, sizeof(real))
+                           : t->memory[e->kept_in].g + e->kept_at;
+}
+
 void book_norms_sq(struct tape *t, struct arena *scratch, double *norm_sq)
 {
     (void)plan(t);
@@ -122,7 +148,7 @@ void book_norms_sq(struct tape *t, struct arena *scratch, double *norm_sq)
             e->rule->norms_sq(e, t->B, working, norm_sq);
             break;
         case BOOK_KEEP:
-            e->kept = arena_take_unset(scratch, t->B * size, sizeof *e->kept);
+            e->kept = keep(t, scratch, e, t->B * size);
             norms_by_forming(t, e, e->kept, size, norm_sq);
             break;
         case BOOK_DROP:

@@ -131,6 +131,7 @@ static struct node *conv(struct tape *t, const char *op, struct node *x, struct 
     const bool kept = weights(&s) <= TAPE_KEPT_MAX;
     remember(n, window);
     n->flow = FLOW_WRITES;
+    n->spare = true;
     n->w[0] = tape_slice(t, p);
     n->keep[0] = tape_take(t, kept ? t->B * weights(&s) : conv_scratch(&s));
     n->n_work = conv_scratch(&s);
@@ -213,6 +214,7 @@ struct node *tape_depthwise2d(struct tape *t, struct node *x, struct param_id w,
     }
     remember(n, window);
     n->flow = FLOW_WRITES;
+    n->spare = true;
     n->w[0] = tape_slice(t, p);
     n->keep[0] = tape_take(t, t->B * taps(&s) * C);
     n->n_work = depthwise_scratch(&s);

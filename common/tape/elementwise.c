@@ -53,6 +53,38 @@ struct node *tape_relu(struct tape *t, struct node *x)
     return elementwise(t, x, relu_forward, relu_sweep);
 }
 
+/* y > 0 exactly where x > 0: the sweep needs no x. */
+static void relu_over_sweep(struct tape *t, struct node *n)
+{
+    (void)t;
+    struct node *x = n->in[0];
+    (x->fresh ? relu_backward_set : relu_backward)(x->g, n->g, n->v, shape_size(&n->shape));
+}
+
+struct node *tape_relu_over(struct tape *t, struct node *x)
+{
+    if (x == NULL) {
+        return NULL;
+    }
+    if (!x->spare || x->uses > 0) {
+        if (t->err.rc == RC_OK) {
+            error_ignore(error_set(&t->err, RC_INVALID,
+                                   "relu over a value that something else reads: use tape_relu"));
+        }
+        return NULL;
+    }
+    struct node *n = tape_push_view(t, x->shape, x, relu_over_sweep);
+    if (n == NULL) {
+        return NULL;
+    }
+    x->gone = true;
+    n->flow = FLOW_IN_PLACE;
+    if (!tape_measuring(t)) {
+        relu_over(n->v, shape_size(&n->shape));
+    }
+    return n;
+}
+
 struct node *tape_gelu(struct tape *t, struct node *x)
 {
     return elementwise(t, x, gelu_forward, gelu_sweep);

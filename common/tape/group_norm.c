@@ -36,6 +36,7 @@ struct node *tape_group_norm(struct tape *t, struct node *x, struct param_id gai
     }
     n->number[0] = groups;
     n->flow = FLOW_IN_PLACE;
+    n->spare = true;
     n->keep[MEAN] = tape_take(t, t->B * groups);
     n->keep[RSTD] = tape_take(t, t->B * groups);
     n->keep[GAIN] = tape_take(t, t->B * C);

@@ -95,6 +95,7 @@ static struct node *product(struct tape *t, struct node *x, struct param_id w,
     }
     n->w[0] = tape_slice(t, p);
     n->flow = FLOW_WRITES;
+    n->spare = true;
     if (!tape_measuring(t)) {
         linear_forward(n->v, x->v, n->w[0], bias == NULL ? NULL : tape_slice(t, bias),
                        shape_rows(&shape), D, O);
@@ -150,6 +151,7 @@ struct node *tape_bias(struct tape *t, struct node *x, struct param_id b)
         return NULL;
     }
     n->flow = FLOW_SAME;
+    n->spare = true;
     if (!tape_measuring(t)) {
         const real *shift = tape_slice(t, p);
         for (size_t r = 0; r < shape_rows(&x->shape); r++) {

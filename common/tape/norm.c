@@ -44,6 +44,7 @@ struct node *tape_layer_norm(struct tape *t, struct node *x, struct param_id gai
     n->keep[0] = tape_take(t, N * D); /* xhat */
     n->keep[1] = tape_take(t, N);     /* rstd */
     n->w[0] = tape_slice(t, pg);
+    n->spare = true;
     if (!tape_measuring(t)) {
         layer_norm_forward(n->v, n->keep[0], n->keep[1], x->v, n->w[0], tape_slice(t, ps), N, D);
     }

@@ -75,6 +75,10 @@ static struct node *push(struct tape *t, struct shape shape, size_t n_in, struct
     struct node *n = &t->node[t->n_nodes++];
     *n = (struct node){.shape = shape, .backward = backward};
     for (size_t i = 0; i < n_in; i++) {
+        if (in[i]->gone && t->err.rc == RC_OK) {
+            error_ignore(error_set(&t->err, RC_INVALID,
+                                   "a value is read after another operation was written over it"));
+        }
         n->in[i] = in[i];
         n->wants = n->wants || in[i]->wants;
         in[i]->uses++;

@@ -59,6 +59,8 @@ struct node {
     enum node_flow flow;
     bool wants;    /**< a parameter is above it: its gradient is asked for */
     bool booked;   /**< an entry reads g after the sweep */
+    bool spare;    /**< no sweep reads v of it: an operation may write its own over it */
+    bool gone;     /**< another operation's value is in v */
     bool fresh;    /**< g is unset: nobody has written to it */
     size_t uses;   /**< operations that read it */
     size_t memory; /**< of g: number in the tape's list, 0 = none */
@@ -92,6 +94,7 @@ struct book_entry {
     size_t first_use, next;  /**< entries of the same parameter: the first; the next + 1, or 0 */
     bool again;              /**< the parameter has several uses (told of the first) */
     enum book_how how;
+    size_t kept_in, kept_at; /**< memory of the sweep, 0 = none, and reals from its start */
     real *kept; /**< [B, size of the slice] each sample's gradient, all uses, or NULL */
 };
 
@@ -102,6 +105,7 @@ struct gradient_memory {
     size_t users; /**< nodes whose gradient it is now */
     bool kept;    /**< an entry reads it after the sweep */
     bool scaled;  /**< by book_weighted_sum */
+    size_t lent;  /**< reals in which the book keeps gradients, once it is free */
 };
 
 /** One recording. Large: keep it in a process or round arena, not on a stack. */
@@ -175,6 +179,11 @@ struct node *tape_gru(struct tape *t, struct node *x, const struct tape_gru_para
 /* ---- the rest -------------------------------------------------------------------------------- */
 
 struct node *tape_relu(struct tape *t, struct node *x);
+/**
+ * The same in the memory of x, which nothing else may read, before or after: for a product, a
+ * convolution or a normalisation whose output is only this one's input. Else: RC_INVALID.
+ */
+struct node *tape_relu_over(struct tape *t, struct node *x);
 struct node *tape_gelu(struct tape *t, struct node *x);
 struct node *tape_tanh(struct tape *t, struct node *x);
 /** a + b, equal shapes. */

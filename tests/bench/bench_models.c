@@ -149,8 +149,8 @@ static struct node *layer_norm(struct tape *t, struct node *x, struct scale_shif
 
 static struct node *tab(const struct bench_model *m, struct tape *t, const float *x)
 {
-    struct node *h = tape_relu(t, affine(t, tape_input(t, x, TAB_IN), m->tab[0]));
-    h = tape_relu(t, affine(t, h, m->tab[1]));
+    struct node *h = tape_relu_over(t, affine(t, tape_input(t, x, TAB_IN), m->tab[0]));
+    h = tape_relu_over(t, affine(t, h, m->tab[1]));
     return affine(t, h, m->tab[2]);
 }
 
@@ -166,7 +166,8 @@ static struct node *img(const struct bench_model *m, struct tape *t, const float
     struct node *h = tape_input_shaped(t, x, 3, (size_t[]){IMG_SIDE, IMG_SIDE, 1});
     for (size_t i = 0; i < 3; i++) {
         h = tape_conv2d(t, h, m->conv[i], window_square(3, 1, 1));
-        h = tape_relu(t, tape_group_norm(t, h, m->group[i].gain, m->group[i].shift, groups[i]));
+        h = tape_relu_over(t,
+                           tape_group_norm(t, h, m->group[i].gain, m->group[i].shift, groups[i]));
         h = i < 2 ? tape_max_pool2d(t, h, window_square(2, 2, 0)) : tape_global_average(t, h);
     }
     return affine(t, h, m->img_out);
@@ -179,7 +180,7 @@ static struct node *tx(const struct bench_model *m, struct tape *t, const int32_
         struct node *a = tape_attention(t, affine(t, h, m->block[i].q), affine(t, h, m->block[i].k),
                                         affine(t, h, m->block[i].v), TX_HEADS, NULL);
         h = layer_norm(t, tape_add(t, h, affine(t, a, m->block[i].o)), m->block[i].first);
-        struct node *f = tape_relu(t, affine(t, h, m->block[i].up));
+        struct node *f = tape_relu_over(t, affine(t, h, m->block[i].up));
         h = layer_norm(t, tape_add(t, h, affine(t, f, m->block[i].down)), m->block[i].second);
     }
     return affine(t, tape_masked_mean(t, h, NULL), m->tx_out);
@@ -190,7 +191,7 @@ static struct node *multi(const struct bench_model *m, struct tape *t, const str
     struct node *part[4] = {tab(m, t, b->tab), ts(m, t, b->ts), img(m, t, b->img),
                             tx(m, t, b->words)};
     struct node *h = tape_relu(t, tape_concat_all(t, 4, part));
-    return affine(t, tape_relu(t, affine(t, h, m->fuse[0])), m->fuse[1]);
+    return affine(t, tape_relu_over(t, affine(t, h, m->fuse[0])), m->fuse[1]);
 }
 
 struct node *bench_model_loss(const struct bench_model *m, struct tape *t,

@@ -199,6 +199,7 @@ static void step(struct work *k, const struct options *o, bool private, struct t
     struct clip_counts counts = {0};
     const size_t P = k->model.table.P;
     const double rate = 1e-3;
+    double *mean = o->noise ? k->mean : k->sum;
     double loss = 0.0;
 
     double begun = now();
@@ -219,11 +220,11 @@ static void step(struct work *k, const struct options *o, bool private, struct t
     } else {
         begun = now();
         for (size_t i = 0; i < P; i++) {
-            k->mean[i] = k->sum[i] / (double)o->batch;
+            mean[i] = k->sum[i] / (double)o->batch;
         }
     }
     for (size_t i = 0; i < P; i++) {
-        k->w[i] -= rate * k->mean[i];
+        k->w[i] -= rate * mean[i];
         k->params[i] = (real)k->w[i];
     }
     spent += now() - begun;
@@ -256,16 +257,14 @@ static void measure_peak(double *gflops, size_t n)
 }
 
 static void report(const struct options *o, const struct bench_model *m, bool private,
-                   struct times *t, double peak)
+                   struct times *t, double peak, const struct rusage *usage)
 {
-    struct rusage usage;
-    (void)getrusage(RUSAGE_SELF, &usage);
     const bool noised = private && o->noise;
     const double ms = 1e3 * median(t->step, t->n);
     const double noise_ms = noised ? 1e3 * median(t->noise, t->n) : 0.0;
     const double gflops = 6.0 * bench_model_products(m) * (double)o->batch / ms * 1e-6;
     const char *mode = private ? "dp" : "plain";
-    const double rss = (double)usage.ru_maxrss / 1024.0;
+    const double rss = (double)usage->ru_maxrss / 1024.0;
     const double rate = (double)o->batch / ms * 1e3;
     if (!o->json) {
         (void)printf("%-5s %-5s batch %zu threads %zu: %.3f ms a step, noise %.3f ms, %.0f "
@@ -324,11 +323,13 @@ int main(int argc, char **argv)
             step(&k, &o, true, &times[DP]);
         }
     }
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage);
     measure_peak(peaks + PEAKS, PEAKS);
     const double peak = median(peaks, 2 * (size_t)PEAKS);
     for (int mode = PLAIN; mode <= DP; mode++) {
         if (o.mode == BOTH || o.mode == (enum mode)mode) {
-            report(&o, &k.model, mode == DP, &times[mode], peak);
+            report(&o, &k.model, mode == DP, &times[mode], peak, &usage);
         }
     }
     slices_close(&k.slices);

@@ -63,7 +63,7 @@ static struct node *record(struct net *n, struct arena *arena)
     h = tape_token(t, h, n->token, n->present + n->first);
     struct node *s = sequence(n);
     struct node *once = tape_tanh(t, tape_bias(t, tape_linear(t, h, n->w2), n->b2));
-    struct node *twice = tape_relu(t, tape_linear(t, once, n->w2)); /* w2 again: cross terms */
+    struct node *twice = tape_relu_over(t, tape_linear(t, once, n->w2)); /* w2 again: cross terms */
     h = tape_add(t, tape_add(t, twice, s), tape_linear(t, h, n->down));
     struct node *z = tape_bias(t, tape_linear(t, h, n->head), n->bias);
     return tape_bce(t, z, n->label + n->first);
@@ -292,6 +292,42 @@ static void a_loss_over_a_wide_logit_is_refused_not_broadcast(void **state)
     drop(n);
 }
 
+static void a_value_that_was_written_over_is_not_read_again(void **state)
+{
+    (void)state;
+    struct net *n = make();
+    struct error err = {0};
+    struct tape *t = n->tape;
+    tape_start(t, NULL, &n->table, n->params, B);
+    struct node *x = tape_linear(t, tape_embedding(t, n->table_e, NULL, 1), n->w3);
+    struct node *y = tape_relu_over(t, x);
+    assert_non_null(y);
+    (void)tape_add(t, y, x); /* x + relu(x), but x is gone */
+    assert_int_equal(tape_verdict(t, &err), RC_INVALID);
+
+    tape_start(t, NULL, &n->table, n->params, B);
+    x = tape_linear(t, tape_embedding(t, n->table_e, NULL, 1), n->w3);
+    (void)tape_tanh(t, x);
+    assert_null(tape_relu_over(t, x)); /* tanh reads x */
+    tape_start(t, NULL, &n->table, n->params, B);
+    assert_null(tape_relu_over(t, tape_tanh(t, tape_input(t, NULL, D)))); /* its sweep reads it */
+    drop(n);
+}
+
+static void a_smaller_batch_never_needs_more_memory(void **state)
+{
+    (void)state;
+    struct net *n = make();
+    size_t before = 0;
+    for (n->used = 1; n->used <= B; n->used++) {
+        tape_backward(n->tape, record(n, NULL));
+        const size_t cost = n->tape->cost + book_scratch_cost(n->tape);
+        assert_true(cost >= before);
+        before = cost;
+    }
+    drop(n);
+}
+
 static void a_parameter_name_is_used_once(void **state)
 {
     (void)state;
@@ -335,6 +371,8 @@ int main(void)
         cmocka_unit_test(a_dropped_sample_leaves_no_trace),
         cmocka_unit_test(shapes_that_do_not_fit_are_both_named),
         cmocka_unit_test(a_loss_over_a_wide_logit_is_refused_not_broadcast),
+        cmocka_unit_test(a_value_that_was_written_over_is_not_read_again),
+        cmocka_unit_test(a_smaller_batch_never_needs_more_memory),
         cmocka_unit_test(a_parameter_name_is_used_once),
         cmocka_unit_test(initial_values_of_a_slice_do_not_depend_on_its_neighbours),
     };
