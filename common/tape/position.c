@@ -64,6 +64,19 @@ const uint8_t *tape_within(struct tape *t, const int32_t *length, size_t T)
     return there;
 }
 
+const uint8_t *tape_flanked(struct tape *t, size_t before, const uint8_t *there, size_t N,
+                            size_t after)
+{
+    const size_t all = before + N + after;
+    uint8_t *out = take_bytes(t, t->B * all);
+    for (size_t i = 0; out != NULL && i < t->B * all; i++) {
+        const size_t n = i % all;
+        const bool inside = n >= before && n < before + N;
+        out[i] = !inside || there == NULL || there[i / all * N + n - before];
+    }
+    return out;
+}
+
 /* ---- parts of the last dimension ------------------------------------------------------------- */
 
 static void part_sweep(struct tape *t, struct node *n)

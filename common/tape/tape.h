@@ -161,6 +161,9 @@ struct node *tape_embedding(struct tape *t, struct param_id table, const int32_t
 struct node *tape_embedding_sequence(struct tape *t, struct param_id table, const int32_t *code,
                                      size_t T);
 
+/** x [B, F], w and b [F, E] -> x_f w_f + b_f [B, F, E]: a token for each number. */
+struct node *tape_features(struct tape *t, struct node *x, struct param_id w, struct param_id b);
+
 /**
  * x [B, T, D], w [4H, D + H] (rows i, f, g, o; columns x_t, h_{t-1}), b [4H] -> all states
  * [B, T, H] (kernel/lstm.h). length [B] in [0, T], NULL: T; states from there on are 0.
@@ -251,10 +254,16 @@ struct node *tape_chain(struct tape *t, struct node *a, struct node *b);
 /** x plus fixed sinusoids of the position (Vaswani et al. 2017, 3.5). */
 struct node *tape_sinusoids(struct tape *t, struct node *x);
 
+/** x [B, H, W, C] -> [B, H W / p^2, p p C]: squares in reading order; p divides H and W. */
+struct node *tape_patches(struct tape *t, struct node *x, size_t p);
+
 /** there [B, T] = code >= 0, in the step arena; NULL while measuring. */
 const uint8_t *tape_coded(struct tape *t, const int32_t *code, size_t T);
 /** there [B, T] = position < length (NULL: all), in the step arena; NULL while measuring. */
 const uint8_t *tape_within(struct tape *t, const int32_t *length, size_t T);
+/** there [B, N] (NULL: all) between `before` and `after` positions that always are. Likewise. */
+const uint8_t *tape_flanked(struct tape *t, size_t before, const uint8_t *there, size_t N,
+                            size_t after);
 
 /**
  * One sweep from `loss` [B, 1], the last node recorded. Each sample's loss counts with weight 1:

@@ -258,6 +258,68 @@ static void padded_codes_hold_what_every_operation_must(void **state)
     tapecheck(&n.table, record_codes, &n, B);
 }
 
+/* ---- tokens of numbers and of images ---------------------------------------------------------- */
+
+static struct node *record_features(struct tape *t, void *ctx, size_t first)
+{
+    struct net *n = ctx;
+    struct node *x =
+        tape_linear(t, tape_input_shaped(t, n->x + first * T * D, 2, (size_t[]){T, D}), n->p[2]);
+    struct node *f = tape_features(t, tape_reshape(t, x, 1, (size_t[]){T}), n->p[3], n->p[4]);
+    const uint8_t *key = tape_flanked(t, 1, n->there + first * T, T, 1);
+    struct node *ends[2] = {tape_select(t, f, 0), tape_select(t, f, 3)};
+    f = tape_chain(t, tape_stack(t, 1, ends), tape_chain(t, f, tape_stack(t, 1, ends + 1)));
+    struct node *h = tape_masked_mean(t, tape_attention(t, f, f, f, 2, key), NULL);
+    return finish(t, n, first, tape_add(t, h, tape_masked_mean(t, input(t, n, first), NULL)));
+}
+
+static void feature_tokens_hold_what_every_operation_must(void **state)
+{
+    (void)state;
+    struct net n = make();
+    n.p[2] = tapecheck_param(&n.table, "each", 1, D);
+    n.p[3] = tapecheck_param(&n.table, "tokens.weight", T, H);
+    n.p[4] = tapecheck_param(&n.table, "tokens.bias", T, H);
+    tapecheck(&n.table, record_features, &n, B);
+}
+
+enum { SIDE = 2, ACROSS = 3, IMAGE = 2 * SIDE * ACROSS * SIDE }; /* 4 x 6 pixels, one channel: 24 */
+
+static struct node *record_patches(struct tape *t, void *ctx, size_t first)
+{
+    struct net *n = ctx;
+    struct node *x = tape_reshape(t, input(t, n, first), 1, (size_t[]){T * H});
+    x = tape_reshape(t, tape_part(t, x, 3, IMAGE), 3, (size_t[]){2 * SIDE, ACROSS * SIDE, 1});
+    x = tape_linear(t, tape_patches(t, x, SIDE), n->p[2]); /* [B, 2 * 3, H] */
+    return finish(t, n, first, tape_select(t, tape_tanh(t, x), 4));
+}
+
+static void patches_hold_what_every_operation_must(void **state)
+{
+    (void)state;
+    struct net n = make();
+    n.p[2] = tapecheck_param(&n.table, "patch.weight", H, SIDE * SIDE);
+    tapecheck(&n.table, record_patches, &n, B);
+}
+
+static void patches_are_squares_in_reading_order(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct arena arena = {0};
+    struct param_table table = {0};
+    struct tape *t = calloc(1, sizeof *t);
+    /* 2 x 4 pixels of two channels: the pixel in row r, column c is 10 r + c, and 100 more */
+    const float image[16] = {0, 100, 1, 101, 2, 102, 3, 103, 10, 110, 11, 111, 12, 112, 13, 113};
+    const real want[16] = {0, 100, 1, 101, 10, 110, 11, 111, 2, 102, 3, 103, 12, 112, 13, 113};
+    assert_int_equal(arena_init(&arena, 4096, &err), RC_OK);
+    tape_start(t, &arena, &table, NULL, 1);
+    struct node *x = tape_input_shaped(t, image, 3, (size_t[]){2, 4, 2});
+    assert_memory_equal(tape_patches(t, x, 2)->v, want, sizeof want);
+    arena_release(&arena);
+    free(t);
+}
+
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 static struct node *record_numbers(struct tape *t, void *ctx, size_t first)
@@ -392,6 +454,8 @@ static void shapes_that_do_not_fit_are_both_named(void **state)
     REFUSED(tape_chain(t, x, row), "chain: shapes [4,5,6] and [4,6]");
     REFUSED(tape_stack(t, 2, (struct node *[]){row, x}), "stack: shapes [4,6] and [4,5,6]");
     REFUSED(tape_select(t, x, 5), "part: shapes [4,30] and [30,6]");
+    REFUSED(tape_features(t, x, w, w), "features: shapes [4,5,6] and [6,3]");
+    REFUSED(tape_patches(t, x, 2), "patches: shapes [4,5,6] and [2,2]");
     REFUSED(tape_sinusoids(t, row), "positions: shapes [4,6] and [4,0,6]");
     REFUSED(tape_multilabel(t, x, NULL, NULL), "multi-label: shapes [4,5,6] and [4,6]");
     REFUSED(tape_cross_entropy(t, x, NULL), "cross-entropy: shapes [4,5,6] and [4,6]");
@@ -411,6 +475,9 @@ int main(void)
         cmocka_unit_test(products_and_softmax_hold_what_every_operation_must),
         cmocka_unit_test(scores_by_parts_are_those_of_attention),
         cmocka_unit_test(padded_codes_hold_what_every_operation_must),
+        cmocka_unit_test(feature_tokens_hold_what_every_operation_must),
+        cmocka_unit_test(patches_hold_what_every_operation_must),
+        cmocka_unit_test(patches_are_squares_in_reading_order),
         cmocka_unit_test(gates_and_dropout_hold_what_every_operation_must),
         cmocka_unit_test(dropout_drops_its_share_and_keeps_the_mean),
         cmocka_unit_test(losses_hold_what_every_operation_must),
