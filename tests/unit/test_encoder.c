@@ -20,6 +20,7 @@ enum kind { GRU, LSTM, SERIES, TABLE, BAG, TEXT, IMAGE };
 /* One encoder and a head, on three samples of every modality; the last sample has next to nothing. */
 struct net {
     enum kind kind;
+    size_t steps; /* of series: T, or fewer for a sample alone */
     struct param_table table;
     struct param_id head;
     union {
@@ -49,6 +50,7 @@ static void fill(float *to, size_t n, unsigned seed)
 static struct net make(enum kind kind)
 {
     struct net n = {.kind = kind,
+                    .steps = T,
                     .length = {3, T, 0},
                     .words = {3, 1, -1, 3, 7, 10, 0, 2, 2, 2, -1, -1, -1, -1, -1},
                     .codes = {1, 0, 2, 3, 0, 3},
@@ -68,7 +70,7 @@ static struct node *encode(struct tape *t, const struct net *n, size_t first, bo
     const struct tape_dropout coins = {.rate = 0.2, .seed = 3, .sample = n->sample + first};
     const struct tape_dropout *drop = some ? &coins : NULL;
     const size_t at = first * T * V;
-    const struct encoder_series series = {.T = T,
+    const struct encoder_series series = {.T = n->steps,
                                           .V = V,
                                           .values = n->series[0] + at,
                                           .seen = n->series[1] + at,
@@ -198,8 +200,8 @@ static void the_vision_transformer_holds_what_every_recording_must(void **state)
 
 /* ---- what must not matter -------------------------------------------------------------------- */
 
-/* The encoder's vectors [B, WIDTH] with parameters that are all different from zero. */
-static void vectors(const struct net *n, real *out)
+/* The first vectors [count, WIDTH] with parameters that are all different from zero. */
+static void vectors(const struct net *n, size_t count, real *out)
 {
     static struct tape t;
     static real params[4096];
@@ -208,7 +210,7 @@ static void vectors(const struct net *n, real *out)
     assert_true(n->table.P <= 4096);
     gradcheck_fill(params, n->table.P, 5);
     assert_int_equal(arena_init(&arena, (size_t)1 << 20, &err), RC_OK);
-    tape_start(&t, &arena, &n->table, params, B);
+    tape_start(&t, &arena, &n->table, params, count);
     const struct node *h = encode(&t, n, 0, false);
     assert_int_equal(tape_verdict(&t, &err), RC_OK);
     if (h == NULL) {
@@ -217,7 +219,7 @@ static void vectors(const struct net *n, real *out)
     }
     assert_int_equal(h->shape.rank, 2);
     assert_int_equal(h->shape.dim[1], WIDTH);
-    memcpy(out, h->v, B * WIDTH * sizeof *out);
+    memcpy(out, h->v, count * WIDTH * sizeof *out);
     arena_release(&arena);
 }
 
@@ -251,12 +253,33 @@ static void what_is_missing_is_not_looked_at(void **state)
         real after[B * WIDTH];
         assert_int_equal(declare(&n, &err), RC_OK);
         param_table_seal(&n.table);
-        vectors(&n, before);
+        vectors(&n, B, before);
         spoil(&n);
-        vectors(&n, after);
+        vectors(&n, B, after);
         for (size_t j = 0; j < B * WIDTH; j++) {
             assert_true(isfinite((double)before[j]));
             assert_true(fabs((double)(before[j] - after[j])) < 1e-12);
+        }
+        param_table_release(&n.table);
+    }
+}
+
+static void a_series_has_the_vector_of_the_steps_it_has(void **state)
+{
+    (void)state;
+    const enum kind kind[3] = {GRU, LSTM, SERIES};
+    for (size_t i = 0; i < 3; i++) {
+        struct error err = {0};
+        struct net n = make(kind[i]);
+        real padded[B * WIDTH];
+        real cut[WIDTH];
+        assert_int_equal(declare(&n, &err), RC_OK);
+        param_table_seal(&n.table);
+        vectors(&n, B, padded);
+        n.steps = (size_t)n.length[0];
+        vectors(&n, 1, cut);
+        for (size_t j = 0; j < WIDTH; j++) {
+            assert_true(cut[j] != 0 && fabs((double)(padded[j] - cut[j])) < 1e-13);
         }
         param_table_release(&n.table);
     }
@@ -273,10 +296,10 @@ static void a_bag_does_not_know_the_order_of_words_but_a_transformer_does(void *
         real after[B * WIDTH];
         assert_int_equal(declare(&n, &err), RC_OK);
         param_table_seal(&n.table);
-        vectors(&n, before);
+        vectors(&n, B, before);
         n.words[0] = 1;
         n.words[1] = 3;
-        vectors(&n, after);
+        vectors(&n, B, after);
         double moved = 0.0;
         for (size_t j = 0; j < WIDTH; j++) {
             moved = fmax(moved, fabs((double)(before[j] - after[j])));
@@ -367,6 +390,7 @@ int main(void)
         cmocka_unit_test(the_text_transformer_holds_what_every_recording_must),
         cmocka_unit_test(the_vision_transformer_holds_what_every_recording_must),
         cmocka_unit_test(what_is_missing_is_not_looked_at),
+        cmocka_unit_test(a_series_has_the_vector_of_the_steps_it_has),
         cmocka_unit_test(a_bag_does_not_know_the_order_of_words_but_a_transformer_does),
         cmocka_unit_test(words_and_pairs_are_hashed_alike_whatever_surrounds_them),
         cmocka_unit_test(codes_of_words_never_change),
