@@ -10,7 +10,8 @@ target_compile_options(wr_flags INTERFACE
     -Wconversion -Wdouble-promotion -Wnull-dereference
     # gcc guesses lengths of %s from array sizes; where a cut matters the result is checked
     $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
-    -ffp-contract=off -fno-math-errno -fstack-protector-strong)
+    # nobody reads the floating-point exception flags: comparisons may become vector code
+    -ffp-contract=off -fno-math-errno -fno-trapping-math -fstack-protector-strong)
 if(WR_WERROR)
   target_compile_options(wr_flags INTERFACE -Werror)
 endif()

@@ -15,7 +15,7 @@
 #define WIDE
 #endif
 
-/** Lanes of a reduction: element i goes to lane i % LANES, lanes are added in order. */
+/** Lanes of a reduction: element i goes to lane i % LANES, and in which order these are added is written. */
 enum { LANES = 16 };
 
 #endif
