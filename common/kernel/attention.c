@@ -31,14 +31,14 @@ void attention_forward(real *restrict o, real *restrict p, const real *q, const 
                        const real *v, const uint8_t *key, struct attention_size s)
 {
     const size_t E = s.D / s.heads;
-    memset(o, 0, s.B * s.N * s.D * sizeof *o);
-    memset(p, 0, s.B * s.heads * s.N * s.M * sizeof *p);
     for (size_t b = 0; b < s.B; b++) {
+        memset(o + b * s.N * s.D, 0, s.N * s.D * sizeof *o);
         for (size_t h = 0; h < s.heads; h++) {
-            const real *q_h = q + b * s.N * s.D + h * E;           /* [N, E] of rows D apart */
-            const real *k_h = k + b * s.M * s.D + h * E;           /* [M, E] */
-            const real *v_h = v + b * s.M * s.D + h * E;           /* [M, E] */
-            real *p_h = p + (b * s.heads + h) * s.N * s.M;         /* [N, M] */
+            const real *q_h = q + b * s.N * s.D + h * E;   /* [N, E] of rows D apart */
+            const real *k_h = k + b * s.M * s.D + h * E;   /* [M, E] */
+            const real *v_h = v + b * s.M * s.D + h * E;   /* [M, E] */
+            real *p_h = p + (b * s.heads + h) * s.N * s.M; /* [N, M] */
+            memset(p_h, 0, s.N * s.M * sizeof *p); /* here, so that it is still in the cache */
             product_nt(s.N, s.M, E, q_h, s.D, k_h, s.D, p_h, s.M); /* Q K^T */
             scale_and_mask(p_h, key == NULL ? NULL : key + b * s.M, score_scale(s), s.N, s.M);
             softmax_forward(p_h, p_h, s.N, s.M);
