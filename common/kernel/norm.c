@@ -1,11 +1,12 @@
 #include "common/kernel/norm.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "common/kernel/wide.h"
 
 /* Halves onto each other: four additions deep. */
-static inline double add_lanes(double *lane)
+WIDE_PART double add_lanes(double *lane)
 {
     for (size_t half = LANES / 2; half > 0; half /= 2) {
         for (size_t l = 0; l < half; l++) {
@@ -15,7 +16,7 @@ static inline double add_lanes(double *lane)
     return lane[0];
 }
 
-static inline double mean_of(const real *x, size_t D)
+WIDE_PART double mean_of(const real *x, size_t D)
 {
     double lane[LANES] = {0.0};
     size_t d = 0;
@@ -30,7 +31,7 @@ static inline double mean_of(const real *x, size_t D)
     return add_lanes(lane) / (double)D;
 }
 
-static inline double variance_of(const real *x, double mean, size_t D)
+WIDE_PART double variance_of(const real *x, double mean, size_t D)
 {
     double lane[LANES] = {0.0};
     size_t d = 0;
@@ -68,8 +69,8 @@ WIDE void layer_norm_forward(real *restrict y, real *restrict xhat, real *restri
 }
 
 /* With g = gain * dy: the means of g and of g xhat. */
-static inline void means(double *mean_g, double *mean_gh, const real *dy, const real *h,
-                         const real *gain, size_t D)
+WIDE_PART void means(double *mean_g, double *mean_gh, const real *dy, const real *h,
+                     const real *gain, size_t D)
 {
     double lane_g[LANES] = {0.0};
     double lane_gh[LANES] = {0.0};
@@ -90,9 +91,9 @@ static inline void means(double *mean_g, double *mean_gh, const real *dy, const 
     *mean_gh = add_lanes(lane_gh) / (double)D;
 }
 
-WIDE void layer_norm_backward_input(real *restrict dx, const real *restrict dy,
-                                    const real *restrict xhat, const real *restrict rstd,
-                                    const real *restrict gain, size_t N, size_t D)
+WIDE_PART void backward(bool add, real *restrict dx, const real *restrict dy,
+                        const real *restrict xhat, const real *restrict rstd,
+                        const real *restrict gain, size_t N, size_t D)
 {
     for (size_t n = 0; n < N; n++) {
         const real *dy_n = dy + n * D;  /* [D] */
@@ -104,7 +105,22 @@ WIDE void layer_norm_backward_input(real *restrict dx, const real *restrict dy,
         /* dx = rstd (g - mean(g) - xhat mean(g xhat)) */
         for (size_t d = 0; d < D; d++) {
             const double g = (double)gain[d] * (double)dy_n[d];
-            dx_n[d] += (real)((double)rstd[n] * (g - mean_g - (double)h_n[d] * mean_gh));
+            const double dx_d = (double)rstd[n] * (g - mean_g - (double)h_n[d] * mean_gh);
+            dx_n[d] = (add ? dx_n[d] : 0) + (real)dx_d;
         }
     }
+}
+
+WIDE void layer_norm_backward_input(real *restrict dx, const real *restrict dy,
+                                    const real *restrict xhat, const real *restrict rstd,
+                                    const real *restrict gain, size_t N, size_t D)
+{
+    backward(true, dx, dy, xhat, rstd, gain, N, D);
+}
+
+WIDE void layer_norm_backward_input_set(real *restrict dx, const real *restrict dy,
+                                        const real *restrict xhat, const real *restrict rstd,
+                                        const real *restrict gain, size_t N, size_t D)
+{
+    backward(false, dx, dy, xhat, rstd, gain, N, D);
 }

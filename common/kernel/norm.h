@@ -21,5 +21,9 @@ void layer_norm_forward(real *restrict y, real *restrict xhat, real *restrict rs
 void layer_norm_backward_input(real *restrict dx, const real *restrict dy,
                                const real *restrict xhat, const real *restrict rstd,
                                const real *restrict gain, size_t N, size_t D);
+/** dx = it. */
+void layer_norm_backward_input_set(real *restrict dx, const real *restrict dy,
+                                   const real *restrict xhat, const real *restrict rstd,
+                                   const real *restrict gain, size_t N, size_t D);
 
 #endif

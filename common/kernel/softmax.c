@@ -6,7 +6,7 @@
 #include "common/kernel/wide.h"
 
 /* Halves onto each other: four additions deep. */
-static inline real add_lanes(real *lane)
+WIDE_PART real add_lanes(real *lane)
 {
     for (size_t half = LANES / 2; half > 0; half /= 2) {
         for (size_t l = 0; l < half; l++) {

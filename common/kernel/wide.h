@@ -15,6 +15,9 @@
 #define WIDE
 #endif
 
+/** A piece of a WIDE function, compiled for the width of the whole. */
+#define WIDE_PART static inline __attribute__((always_inline))
+
 /** Lanes of a reduction: element i goes to lane i % LANES, and in which order these are added is written. */
 enum { LANES = 16 };
 

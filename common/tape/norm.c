@@ -20,8 +20,12 @@ const struct book_rule BOOK_GAIN = {.name = "gain", .form = gain_form, .sum = ga
 static void layer_norm_sweep(struct tape *t, struct node *n)
 {
     (void)t;
-    layer_norm_backward_input(n->in[0]->g, n->g, n->keep[0], n->keep[1], n->w[0],
-                              shape_rows(&n->shape), shape_last(&n->shape));
+    struct node *x = n->in[0];
+    if (x->g != NULL) {
+        (x->fresh ? layer_norm_backward_input_set
+                  : layer_norm_backward_input)(x->g, n->g, n->keep[0], n->keep[1], n->w[0],
+                                               shape_rows(&n->shape), shape_last(&n->shape));
+    }
 }
 
 struct node *tape_layer_norm(struct tape *t, struct node *x, struct param_id gain,
@@ -41,6 +45,7 @@ struct node *tape_layer_norm(struct tape *t, struct node *x, struct param_id gai
     if (n == NULL) {
         return NULL;
     }
+    n->flow = FLOW_WRITES;
     n->keep[0] = tape_take(t, N * D); /* xhat */
     n->keep[1] = tape_take(t, N);     /* rstd */
     n->w[0] = tape_slice(t, pg);
