@@ -151,7 +151,7 @@ static void every_parameter_has_a_gradient(struct bench *k)
     free(grad);
 }
 
-void tapecheck(struct param_table *table, tapecheck_record *how, void *ctx, size_t B)
+static struct bench set_up(struct param_table *table, tapecheck_record *how, void *ctx, size_t B)
 {
     struct error err = {0};
     param_table_seal(table);
@@ -171,13 +171,60 @@ void tapecheck(struct param_table *table, tapecheck_record *how, void *ctx, size
     assert_int_equal(arena_init(&k.arena, foretold + book_scratch_cost(k.tape), &err), RC_OK);
     sweep(&k, 0, B);
     assert_int_equal(k.tape->cost, foretold);
+    return k;
+}
 
+static void tear_down(struct bench *k, struct param_table *table)
+{
+    arena_release(&k->arena);
+    free(k->params);
+    free(k->tape);
+    param_table_release(table);
+}
+
+void tapecheck(struct param_table *table, tapecheck_record *how, void *ctx, size_t B)
+{
+    struct bench k = set_up(table, how, ctx, B);
     sums_agree_with_finite_differences(&k);
     samples_agree_with_themselves_alone(&k);
     every_parameter_has_a_gradient(&k);
+    tear_down(&k, table);
+}
 
-    arena_release(&k.arena);
-    free(k.params);
-    free(k.tape);
-    param_table_release(table);
+void tapecheck_dropped(struct param_table *table, tapecheck_record *how, void *ctx, size_t B,
+                       float *x, size_t n)
+{
+    struct bench k = set_up(table, how, ctx, B);
+    const size_t bad = 1;
+    const float saved = x[bad * n];
+    real *clean = zeros(table->P);
+    real *got = zeros(table->P);
+    double *c = calloc(B, sizeof *c);
+    double *before = calloc(B, sizeof *before);
+    double *norm_sq = calloc(B, sizeof *norm_sq);
+    for (size_t b = 0; b < B; b++) {
+        c[b] = b == bad ? 0.0 : 0.5 + (double)b;
+    }
+    book_norms_sq(k.tape, &k.arena, before);
+    book_weighted_sum(k.tape, c, clean);
+
+    x[bad * n] = (float)NAN;
+    sweep(&k, 0, B);
+    book_norms_sq(k.tape, &k.arena, norm_sq);
+    for (size_t b = 0; b < B; b++) {
+        assert_true(b == bad ? !isfinite(norm_sq[b])
+                             : fabs(norm_sq[b] - before[b]) <= 1e-12 * (1e-3 + before[b]));
+    }
+    book_drop_sample(k.tape, bad);
+    book_weighted_sum(k.tape, c, got);
+    for (size_t i = 0; i < table->P; i++) {
+        assert_true(fabs((double)(clean[i] - got[i])) < 1e-12);
+    }
+    x[bad * n] = saved;
+    free(clean);
+    free(got);
+    free(c);
+    free(before);
+    free(norm_sq);
+    tear_down(&k, table);
 }

@@ -21,6 +21,14 @@ typedef struct node *tapecheck_record(struct tape *t, void *ctx, size_t first);
 /** Fails the running cmocka test where something does not hold. Seals the table and releases it. */
 void tapecheck(struct param_table *table, tapecheck_record *record, void *ctx, size_t B);
 
+/**
+ * A sample with a NaN in its input has a norm that says so, no other sample notices, and once it is
+ * dropped the weighted sum is that of the others. @param x [B, n]: the input, whose second sample is
+ * spoilt. Seals the table and releases it.
+ */
+void tapecheck_dropped(struct param_table *table, tapecheck_record *record, void *ctx, size_t B,
+                       float *x, size_t n);
+
 /** A slice, shared, asserted to be declared. b = 0: a vector. */
 struct param_id tapecheck_param(struct param_table *table, const char *name, size_t a, size_t b);
 

@@ -419,6 +419,33 @@ static void losses_hold_what_every_operation_must(void **state)
     }
 }
 
+/* ---- a sample that is not finite --------------------------------------------------------------- */
+
+static void a_dropped_sample_leaves_no_trace(void **state)
+{
+    (void)state;
+    const struct {
+        tapecheck_record *record;
+        size_t n;
+        size_t p[4][2];
+    } each[] = {{record_lstm, 2, {{4 * H, H + H}, {4 * H, 0}}},
+                {record_gru, 4, {{3 * H, H}, {3 * H, 0}, {3 * H, H}, {3 * H, 0}}},
+                {record_attention, 4, {{H, H}, {H, H}, {H, H}, {H, H}}},
+                {record_cross, 0, {{0}}},
+                {record_parts, 1, {{H, H}}},
+                {record_numbers, 0, {{0}}},
+                {record_features, 3, {{1, D}, {T, H}, {T, H}}},
+                {record_patches, 1, {{H, SIDE * SIDE}}}};
+    static const char *const name[4] = {"p2", "p3", "p4", "p5"};
+    for (size_t i = 0; i < sizeof each / sizeof each[0]; i++) {
+        struct net n = make();
+        for (size_t j = 0; j < each[i].n; j++) {
+            n.p[2 + j] = tapecheck_param(&n.table, name[j], each[i].p[j][0], each[i].p[j][1]);
+        }
+        tapecheck_dropped(&n.table, each[i].record, &n, B, n.x, T * D);
+    }
+}
+
 /* ---- shapes ---------------------------------------------------------------------------------- */
 
 #define REFUSED(call, words)                                              \
@@ -481,6 +508,7 @@ int main(void)
         cmocka_unit_test(gates_and_dropout_hold_what_every_operation_must),
         cmocka_unit_test(dropout_drops_its_share_and_keeps_the_mean),
         cmocka_unit_test(losses_hold_what_every_operation_must),
+        cmocka_unit_test(a_dropped_sample_leaves_no_trace),
         cmocka_unit_test(shapes_that_do_not_fit_are_both_named),
     };
     return cmocka_run_group_tests_name("common/tape sequences", tests, NULL, NULL);
