@@ -87,14 +87,23 @@ static bool look_at_source(struct checks *c, const char *path)
     return false;
 }
 
-static bool look_at_sources(struct checks *c, const struct site *site)
+static bool look_at(struct checks *c, const struct site *site, const char *written)
 {
     char path[SCHEMA_FULL_PATH_MAX];
     struct error ignored = {0};
+    return schema_path(&site->schema, written, path, &ignored) != RC_OK || look_at_source(c, path);
+}
+
+static bool look_at_sources(struct checks *c, const struct site *site)
+{
+    const struct schema *s = &site->schema;
     bool well = true;
-    for (size_t i = 0; i < site->schema.n_files; i++) {
-        if (schema_file_path(&site->schema, i, path, &ignored) == RC_OK) {
-            well = look_at_source(c, path) && well;
+    for (size_t i = 0; i < s->n_files; i++) {
+        well = look_at(c, site, s->file[i].path) && well;
+    }
+    for (size_t m = 0; m < s->n_modalities; m++) {
+        for (size_t i = 0; i < s->modality[m].n_files; i++) {
+            well = look_at(c, site, s->modality[m].file[i].path) && well;
         }
     }
     return well;

@@ -37,7 +37,7 @@ static enum rc score_patients(struct evaluation *e, struct error *err)
     e->row_score = arena_take(&e->memory, d->n_rows, sizeof(double));
     e->score = arena_take(&e->memory, d->n_patients, sizeof(double));
     e->label = arena_take(&e->memory, d->n_patients, sizeof(double));
-    rc = scorer_score(&e->scorer, d->values, d->codes, d->n_rows, e->row_score, err);
+    rc = scorer_score_dataset(&e->scorer, d, e->row_score, err);
     if (rc != RC_OK) {
         return rc;
     }

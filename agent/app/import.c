@@ -22,6 +22,26 @@ static enum rc import(const struct site *site, struct config_issues *issues,
     return rc;
 }
 
+static json_t *modalities(const struct schema *s, const struct cohort_summary *found)
+{
+    json_t *all = json_object();
+    for (size_t i = 0; i < s->n_modalities; i++) {
+        const struct cohort_found *m = &found->modality[i];
+        json_t *o = json_object();
+        const struct {
+            const char *key;
+            size_t n;
+        } count[] = {{"rows", m->n_records},          {"items", m->n_items},
+                     {"outside_window", m->n_beside}, {"missing", m->n_missing},
+                     {"not_listed", m->n_unlisted},   {"unknown_ids", m->n_unknown}};
+        for (size_t k = 0; k < sizeof count / sizeof count[0]; k++) {
+            (void)json_object_set_new(o, count[k].key, json_integer((json_int_t)count[k].n));
+        }
+        (void)json_object_set_new(all, s->modality[i].name, o);
+    }
+    return all;
+}
+
 static enum rc say(const struct words *w, const struct site *site,
                    const struct cohort_summary *found, struct error *err)
 {
@@ -35,6 +55,9 @@ static enum rc say(const struct words *w, const struct site *site,
         (void)json_object_set_new(o, "positive", json_integer((json_int_t)found->n_positive));
         (void)json_object_set_new(o, "missing_cells",
                                   json_integer((json_int_t)found->n_missing_cells));
+        if (site->schema.n_modalities > 0) {
+            (void)json_object_set_new(o, "modalities", modalities(&site->schema, found));
+        }
         (void)json_object_set_new(o, "version", json_string(version));
         return report_print(o, err);
     }
@@ -42,6 +65,14 @@ static enum rc say(const struct words *w, const struct site *site,
                  "version %s\n",
                  found->n_patients, found->n_rows, found->n_positive, found->n_missing_cells,
                  site->name, version);
+    for (size_t i = 0; i < site->schema.n_modalities; i++) {
+        const struct cohort_found *m = &found->modality[i];
+        (void)printf(
+            "%s: %zu of %zu rows have it (%zu items; left out: %zu outside of the window, %zu "
+            "missing, %zu not listed, %zu of unknown ids)\n",
+            site->schema.modality[i].name, m->n_records, found->n_rows, m->n_items, m->n_beside,
+            m->n_missing, m->n_unlisted, m->n_unknown);
+    }
     for (size_t i = 0; i < found->n_warnings && i < COHORT_WARNINGS_SHOWN; i++) {
         (void)fprintf(stderr, "wardround-agent: warning: %s\n", found->warning[i]);
     }

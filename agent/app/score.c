@@ -103,6 +103,37 @@ enum rc scorer_score(const struct scorer *s, const float *values, const int32_t 
     return model_score(&s->model.model, s->params, &batch, PHYSICAL_BATCH, probability, err);
 }
 
+enum rc scorer_score_dataset(const struct scorer *s, const struct dataset *d, double *probability,
+                             struct error *err)
+{
+    const struct schema_layout *layout = &s->model.model.layout;
+    struct arena memory = {0};
+    struct batch_room room;
+    size_t row[PHYSICAL_BATCH];
+    size_t who[PHYSICAL_BATCH];
+    size_t p = 0;
+    enum rc rc = arena_init(&memory, batch_room_cost(layout, PHYSICAL_BATCH), err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    batch_room_take(&room, layout, PHYSICAL_BATCH, &memory);
+    for (size_t at = 0; rc == RC_OK && at < d->n_rows; at += PHYSICAL_BATCH) {
+        const size_t n = d->n_rows - at < PHYSICAL_BATCH ? d->n_rows - at : PHYSICAL_BATCH;
+        for (size_t i = 0; i < n; i++) {
+            row[i] = at + i;
+            while (d->first_row[p + 1] <= row[i]) {
+                p++;
+            }
+            who[i] = p;
+        }
+        dataset_gather(d, row, who, n, &room);
+        rc = model_score(&s->model.model, s->params, &room.batch, n, probability + at, err);
+    }
+    arena_wipe(&memory);
+    arena_release(&memory);
+    return rc;
+}
+
 void scorer_short_id(const struct scorer *s, char out[SCORER_ID_ROOM])
 {
     char hex[HASH_HEX];

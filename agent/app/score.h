@@ -41,6 +41,9 @@ void scorer_release(struct scorer *s);
 /** Probabilities of `n` rows in the site's layout. @param[out] probability [n] */
 RC scorer_score(const struct scorer *s, const float *values, const int32_t *codes, size_t n,
                 double *probability, struct error *err);
+/** All rows of a cohort, with their modalities. @param probability [d->n_rows] @retval RC_NOMEM */
+RC scorer_score_dataset(const struct scorer *s, const struct dataset *d, double *probability,
+                        struct error *err);
 
 /** The id's first 16 digits: short for people, long enough to tell models apart. */
 enum { SCORER_ID_ROOM = 17 };

@@ -19,10 +19,8 @@ struct round_work {
     double *mean;  /* [P] what is released of it */
     real *params;  /* [P] what the tape reads */
     struct optimiser optimiser;
-    size_t *row, *who; /* [n_patients] the step's sample */
-    float *values;     /* [physical, n_values] */
-    int32_t *codes;    /* [physical, n_codes] */
-    float *label;      /* [physical] */
+    size_t *row, *who;      /* [n_patients] the step's sample */
+    struct batch_room room; /* of a physical batch */
 };
 
 double train_weight(const struct study *s, size_t site)
@@ -36,7 +34,6 @@ static enum rc reserve(struct round_work *k, const struct train_job *job, struct
     const size_t S = job->model->table.S;
     const size_t n = job->data->n_patients;
     const size_t B = job->study->local.physical_batch;
-    const struct schema_layout layout = job->model->layout;
     size_t tape_cost = 0;
 
     k->tape = malloc(sizeof *k->tape);
@@ -54,9 +51,7 @@ static enum rc reserve(struct round_work *k, const struct train_job *job, struct
     rc = arena_init(&k->round,
                     5 * arena_cost(P, sizeof(double)) + arena_cost(S, sizeof(double)) +
                         arena_cost(P, sizeof(real)) + 2 * arena_cost(n, sizeof(size_t)) +
-                        arena_cost(B * layout.n_values, sizeof(float)) +
-                        arena_cost(B * layout.n_codes, sizeof(int32_t)) +
-                        arena_cost(B, sizeof(float)),
+                        batch_room_cost(&job->model->layout, B),
                     err);
     if (rc != RC_OK) {
         return rc;
@@ -70,9 +65,7 @@ static enum rc reserve(struct round_work *k, const struct train_job *job, struct
     k->params = arena_take(&k->round, P, sizeof(real));
     k->row = arena_take(&k->round, n, sizeof(size_t));
     k->who = arena_take(&k->round, n, sizeof(size_t));
-    k->values = arena_take(&k->round, B * layout.n_values, sizeof(float));
-    k->codes = arena_take(&k->round, B * layout.n_codes, sizeof(int32_t));
-    k->label = arena_take(&k->round, B, sizeof(float));
+    batch_room_take(&k->room, &job->model->layout, B, &k->round);
     return RC_OK;
 }
 
@@ -125,11 +118,11 @@ static struct coin_key coins(const struct train_job *job, struct entropy *entrop
 static enum rc add_batch(struct round_work *k, const struct train_job *job, size_t at, size_t B,
                          struct train_report *report, struct error *err)
 {
-    dataset_gather(job->data, k->row + at, k->who + at, B, k->values, k->codes, k->label);
-    const struct batch batch = {.B = B, .values = k->values, .codes = k->codes, .label = k->label};
+    dataset_gather(job->data, k->row + at, k->who + at, B, &k->room);
+    const struct batch *batch = &k->room.batch;
     const size_t mark = arena_mark(&k->step);
     tape_start(k->tape, &k->step, &job->model->table, k->params, B);
-    struct node *loss = tape_bce(k->tape, model_logit(job->model, k->tape, &batch), batch.label);
+    struct node *loss = tape_bce(k->tape, model_logit(job->model, k->tape, batch), batch->label);
     enum rc rc = tape_verdict(k->tape, err);
     if (rc == RC_OK) {
         tape_backward(k->tape, loss);

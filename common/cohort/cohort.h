@@ -4,7 +4,7 @@
  *
  * Import is all or nothing: every cell of every file is checked, problems are listed as
  * file:line:column (never with the cell's value), and only a clean cohort replaces the old one, in
- * one transaction, under a new version hash. Home of <csv.h> and <zlib.h>.
+ * one transaction, under a new version hash. Home of <csv.h>, <zlib.h> and <png.h>.
  *
  * In `patients.csv:17:5: error: 'chol' is not a number`, 17 is the line on which the row starts,
  * counted from 1 as an editor does (line ends inside quotes count, too), and 5 is the number of the
@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/arena.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
 #include "common/config/config.h"
@@ -30,7 +31,23 @@ enum {
     COHORT_FILE_BYTES_MAX = 1 << 30, /**< of one file, unpacked: where a bomb in a .gz stops */
     COHORT_ROW_BYTES_MAX = 1 << 20,  /**< how much a quote that never closes can swallow */
     COHORT_CELL_BYTES_MAX = 1 << 16, /**< free text beside the features; no value is as long */
+    COHORT_ITEMS_MAX = 1 << 27,      /**< of a modality: rows of its files, or images */
     COHORT_WARNINGS_SHOWN = 8
+};
+
+/** What an import found of one modality. Rows are rows of its files, or images, or files of notes. */
+struct cohort_found {
+    size_t n_records;  /**< that have it */
+    size_t n_items;    /**< rows stored */
+    size_t n_unknown;  /**< left out: no row of the label's table has that id */
+    size_t n_missing;  /**< left out: the value is a mark of missing, or the text empty */
+    size_t n_beside;   /**< left out: a time outside of the window */
+    size_t n_unlisted; /**< left out: a variable that cohort.yaml does not list; files of another
+                                kind in a folder */
+    size_t n_outside;  /**< stored: values outside of their range */
+    size_t n_never;    /**< variables that no row has */
+    char never[SCHEMA_NAME_MAX];   /**< the first of them */
+    char outside[SCHEMA_NAME_MAX]; /**< the variable with most values outside */
 };
 
 /** What an import found; counts are for the site's own eyes. */
@@ -40,6 +57,7 @@ struct cohort_summary {
     char warning[COHORT_WARNINGS_SHOWN][200]; /**< a label with one class only, values outside the
                                                    range, a feature that is always missing */
     struct hash version; /**< schema and content of all rows, whatever files they came in */
+    struct cohort_found modality[SCHEMA_MODALITIES_MAX];
 };
 
 /**
@@ -59,6 +77,20 @@ RC cohort_import(const struct schema *s, const char *site_name, struct store *st
                  struct config_issues *issues, struct cohort_summary *out, struct error *err);
 
 /**
+ * One modality of all rows, as compact as it came: items of row r are first[r] … first[r+1]-1, none
+ * where it is absent. Which arrays there are depends on the kind.
+ */
+struct dataset_part {
+    struct schema_part shape;
+    size_t *first;        /**< [n_rows + 1] */
+    float *time;          /**< series: as a part of the window, [0, 1), ascending in a row */
+    float *value;         /**< series: scaled to [-1, 1] */
+    uint16_t *variable;   /**< series */
+    unsigned char *pixel; /**< image */
+    int32_t *token;       /**< notes */
+};
+
+/**
  * All rows of a cohort in memory, patients in the order of their ids (bytewise), rows as in the
  * files. Plain, read only once built, shared between threads. Rows of patient p are
  * first_row[p] … first_row[p+1]-1.
@@ -74,6 +106,8 @@ struct dataset {
     float *label;         /**< [n_patients]: rows of a patient agree */
     float *values;        /**< [n_rows, n_values] */
     int32_t *codes;       /**< [n_rows, n_codes] */
+    size_t n_parts;
+    struct dataset_part part[SCHEMA_MODALITIES_MAX];
 };
 
 /**
@@ -128,8 +162,32 @@ RC cohort_read_rows(const struct schema *s, const char *path, struct cohort_rows
                     struct cohort_summary *found, struct config_issues *issues, struct error *err);
 void cohort_rows_close(struct cohort_rows **r);
 
-/** Copies row `row[i]` (of patient `patient[i]`) for each i < B into arrays with room for B. */
+/** Where dataset_gather writes one modality: a batch_part that is not const. */
+struct batch_room_part {
+    float *values, *mask, *delta;
+    int32_t *codes, *length;
+};
+
+/** Room for a physical batch, from an arena; `batch` is what was gathered last. */
+struct batch_room {
+    size_t B; /**< at most */
+    float *values, *label;
+    int32_t *codes;
+    uint8_t *present;
+    struct batch_room_part part[SCHEMA_MODALITIES_MAX];
+    struct batch_part view[SCHEMA_MODALITIES_MAX];
+    struct batch batch;
+};
+
+/** Bytes of arena that batch_room_take takes. */
+size_t batch_room_cost(const struct schema_layout *layout, size_t B);
+/** `room` stays where it is while its batch is in use: the batch points into it. */
+void batch_room_take(struct batch_room *room, const struct schema_layout *layout, size_t B,
+                     struct arena *memory);
+
+/** Copies row `row[i]` (of patient `patient[i]`) for each i < B <= room->B into the room and points
+ *  room->batch at it. The dataset is of the layout that the room was made for. */
 void dataset_gather(const struct dataset *d, const size_t *row, const size_t *patient, size_t B,
-                    float *values, int32_t *codes, float *label);
+                    struct batch_room *room);
 
 #endif

@@ -5,7 +5,10 @@
  *   site     names
  *   patient  one row each; file and line say where the first row of it stood, for the next message
  *            about the same patient; they do not enter the version
- *   record   one row of a file; id is the order in the files, cells as cohort_internal.h says
+ *   record   one row of a file; id is the order in the files, cells as cohort_internal.h says; key is
+ *            what the modalities' files call it, NULL where there are none
+ *   piece    what a modality's files say about a record, in the order in which they said it: the
+ *            record's data are its pieces one after the other, bytes as cohort_internal.h says
  */
 #include "common/cohort/cohort.h"
 
@@ -36,6 +39,15 @@ static const char *const migration[] = {
     ") STRICT;"
     "CREATE INDEX record_patient ON record (patient, id);"
     "CREATE INDEX patient_site ON patient (site);",
+    "ALTER TABLE record ADD COLUMN key TEXT CHECK (length(key) > 0);"
+    "CREATE UNIQUE INDEX record_key ON record (key);"
+    "CREATE TABLE piece ("
+    " id INTEGER PRIMARY KEY,"
+    " record INTEGER NOT NULL REFERENCES record (id),"
+    " modality INTEGER NOT NULL CHECK (modality >= 0),"
+    " data BLOB NOT NULL CHECK (length(data) > 0)"
+    ") STRICT;"
+    "CREATE INDEX piece_record ON piece (record, modality, id);",
 };
 /* clang-format on */
 

@@ -9,6 +9,7 @@
 struct owned {
     struct dataset d; /* first: the pointers are the same */
     struct arena memory;
+    struct arena parts; /* the modalities: how large they are is known later */
 };
 
 enum rc dataset_reserve(size_t n_patients, size_t n_rows, size_t n_values, size_t n_codes,
@@ -62,6 +63,8 @@ void dataset_close(struct dataset **d)
     struct owned *o = (struct owned *)*d;
     arena_wipe(&o->memory);
     arena_release(&o->memory);
+    arena_wipe(&o->parts);
+    arena_release(&o->parts);
     free(o);
     *d = NULL;
 }
@@ -196,7 +199,7 @@ static bool read_record(struct statement *st, const struct schema *s, struct dat
     int32_t *codes = d->codes + row * d->n_codes;
     size_t n;
     const unsigned char *cells = statement_blob(st, 3, &n);
-    if (cells == NULL || n != s->n_features * CELL_BYTES) {
+    if (cells == NULL || n != cells_bytes(s)) {
         return false;
     }
     for (size_t i = 0; i < s->n_features; i++) {
@@ -207,7 +210,7 @@ static bool read_record(struct statement *st, const struct schema *s, struct dat
     return true;
 }
 
-static RC read_rows(const struct schema *s, struct store *store, struct dataset *d,
+static RC read_rows(const struct schema *s, struct store *store, struct dataset *d, int64_t *record,
                     struct error *err)
 {
     struct statement *st = NULL;
@@ -216,7 +219,7 @@ static RC read_rows(const struct schema *s, struct store *store, struct dataset 
     size_t n_rows = 0;
 
     enum rc rc = ask(store,
-                     "SELECT p.name, s.name, p.label, r.cells FROM patient AS p"
+                     "SELECT p.name, s.name, p.label, r.cells, r.id FROM patient AS p"
                      " JOIN site AS s ON s.id = p.site JOIN record AS r ON r.patient = p.id"
                      " ORDER BY p.name, r.id",
                      &st, &more, err);
@@ -235,6 +238,7 @@ static RC read_rows(const struct schema *s, struct store *store, struct dataset 
             rc = damaged(err);
             break;
         }
+        record[n_rows] = statement_i64(st, 4);
         n_patients += next;
         n_rows++;
     }
@@ -251,7 +255,8 @@ enum rc dataset_open(const struct schema *s, struct store *store, struct dataset
 {
     struct dataset *d = NULL;
     const struct schema_layout layout = schema_layout(s);
-    size_t count[3] = {0}; /* patients, records, sites */
+    int64_t *record = NULL; /* of each row, its number in the store */
+    size_t count[3] = {0};  /* patients, records, sites */
     struct hash version;
 
     enum rc rc = store_begin(store, err); /* one moment: no import in between */
@@ -271,8 +276,14 @@ enum rc dataset_open(const struct schema *s, struct store *store, struct dataset
         rc = read_sites(store, d, err);
     }
     if (rc == RC_OK) {
-        rc = read_rows(s, store, d, err);
+        record = calloc(d->n_rows + 1, sizeof *record);
+        rc = record != NULL ? read_rows(s, store, d, record, err)
+                            : error_set(err, RC_NOMEM, "dataset: no memory");
     }
+    if (rc == RC_OK && s->n_modalities > 0) {
+        rc = parts_read(d, &((struct owned *)d)->parts, s, store, record, err);
+    }
+    free(record);
     store_rollback(store); /* nothing was written */
     if (rc == RC_OK) {
         *out = d;
@@ -303,6 +314,7 @@ static void copy_patient(struct dataset *to, size_t p, const struct dataset *fro
            n * to->n_values * sizeof *to->values);
     memcpy(to->codes + at * to->n_codes, from->codes + row * from->n_codes,
            n * to->n_codes * sizeof *to->codes);
+    parts_copy_rows(to, at, from, row, n);
 }
 
 static void copy_picked(struct dataset *to, const struct dataset *d, const bool *picked)
@@ -320,6 +332,26 @@ static void copy_picked(struct dataset *to, const struct dataset *d, const bool 
         }
     }
     to->version = hasher_final(&h);
+}
+
+/* Room for what the picked patients have of each modality. */
+static RC reserve_parts(struct dataset *to, const struct dataset *d, const bool *picked,
+                        struct error *err)
+{
+    struct schema_part shape[SCHEMA_MODALITIES_MAX];
+    size_t n_items[SCHEMA_MODALITIES_MAX] = {0};
+    for (size_t i = 0; i < d->n_parts; i++) {
+        shape[i] = d->part[i].shape;
+        for (size_t q = 0; q < d->n_patients; q++) {
+            if (picked[q]) {
+                n_items[i] +=
+                    d->part[i].first[d->first_row[q + 1]] - d->part[i].first[d->first_row[q]];
+            }
+        }
+    }
+    return d->n_parts == 0
+               ? RC_OK
+               : parts_reserve(to, &((struct owned *)to)->parts, shape, d->n_parts, n_items, err);
 }
 
 enum rc dataset_pick(const struct dataset *d, const size_t *patient, size_t n, struct dataset **out,
@@ -346,26 +378,14 @@ enum rc dataset_pick(const struct dataset *d, const size_t *patient, size_t n, s
     }
     if (rc == RC_OK) {
         assert(picked != NULL);
+        rc = reserve_parts(picked, d, in, err);
+    }
+    if (rc == RC_OK) {
         copy_picked(picked, d, in);
         *out = picked;
+        picked = NULL;
     }
+    dataset_close(&picked);
     free(in);
     return rc;
-}
-
-void dataset_gather(const struct dataset *d, const size_t *row, const size_t *patient, size_t B,
-                    float *values, int32_t *codes, float *label)
-{
-    for (size_t i = 0; i < B; i++) {
-        assert(patient[i] < d->n_patients);
-        assert(row[i] >= d->first_row[patient[i]]);
-        assert(row[i] < d->first_row[patient[i] + 1]);
-        memcpy(values + i * d->n_values, d->values + row[i] * d->n_values,
-               d->n_values * sizeof *values);
-        if (d->n_codes > 0) { /* then `codes` may be NULL */
-            memcpy(codes + i * d->n_codes, d->codes + row[i] * d->n_codes,
-                   d->n_codes * sizeof *codes);
-        }
-        label[i] = d->label[patient[i]];
-    }
 }

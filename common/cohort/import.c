@@ -15,6 +15,7 @@ const struct cohort_limits cohort_limits = {
     .file_bytes = COHORT_FILE_BYTES_MAX,
     .row_bytes = COHORT_ROW_BYTES_MAX,
     .cell_bytes = COHORT_CELL_BYTES_MAX,
+    .items = COHORT_ITEMS_MAX,
 };
 
 /* What the import asks and tells the store. */
@@ -24,6 +25,7 @@ enum query {
     FIND_PATIENT,
     ADD_PATIENT,
     ADD_RECORD,
+    FIND_KEY,
     READ_ALL,
     READ_SITES,
     ADD_COHORT,
@@ -37,7 +39,8 @@ static const char *const query_sql[QUERIES] = {
     [FIND_PATIENT] = "SELECT id, site, label, file, line FROM patient WHERE name = ?",
     [ADD_PATIENT] = "INSERT INTO patient (id, name, site, label, file, line)"
                     " VALUES (?, ?, ?, ?, ?, ?)",
-    [ADD_RECORD] = "INSERT INTO record (id, patient, cells) VALUES (?, ?, ?)",
+    [ADD_RECORD] = "INSERT INTO record (id, patient, cells, key) VALUES (?, ?, ?, ?)",
+    [FIND_KEY] = "SELECT 1 FROM record WHERE key = ?",
     [READ_ALL] = "SELECT p.name, s.name, p.label, r.cells FROM patient AS p"
                  " JOIN site AS s ON s.id = p.site JOIN record AS r ON r.patient = p.id"
                  " ORDER BY p.name, r.id",
@@ -47,7 +50,7 @@ static const char *const query_sql[QUERIES] = {
 };
 /* Children first. */
 static const char *const empty_sql[] = {
-    "DELETE FROM record", "DELETE FROM patient", "DELETE FROM site", "DELETE FROM cohort",
+    "DELETE FROM piece", "DELETE FROM record", "DELETE FROM patient", "DELETE FROM site", "DELETE FROM cohort",
 };
 /* clang-format on */
 
@@ -60,7 +63,9 @@ struct import {
     struct statement *query[QUERIES];
     struct reader reader;
     struct arena memory;
-    unsigned char *cells; /* [n_features * CELL_BYTES] */
+    unsigned char *cells; /* [cells_bytes(s)] */
+    struct pieces pieces;
+    size_t n_later, n_later_elsewhere; /* rows left out by `rows: first` */
     struct config_issues *issues;
     struct cohort_summary sum;
     size_t file;                     /* the present one */
@@ -139,7 +144,7 @@ static void check_again(struct import *im, struct statement *first, const struct
     }
 }
 
-/* The patient's number, new or known. */
+/* The patient's number, new or known; 0: a later row of a patient whose first row counts. */
 static RC patient_id(struct import *im, size_t file, const struct scan_row *row,
                      const struct reading *r, int64_t *out, struct error *err)
 {
@@ -156,6 +161,13 @@ static RC patient_id(struct import *im, size_t file, const struct scan_row *row,
     rc = statement_step(find, &known, err);
     if (rc != RC_OK) {
         return rc;
+    }
+    if (known && im->s->first_row_only) {
+        *out = 0;
+        im->n_later++;
+        im->n_later_elsewhere += statement_i64(find, 1) != site;
+        statement_reset(find);
+        return RC_OK;
     }
     if (known) {
         *out = statement_i64(find, 0);
@@ -174,56 +186,97 @@ static RC patient_id(struct import *im, size_t file, const struct scan_row *row,
     return statement_run(add, err);
 }
 
-static enum rc take_row(void *import, const struct scan_row *row, struct error *err)
+/* `prefix` in front of a name, which may then be too long. */
+static bool put_prefix(struct import *im, const struct scan_row *row, size_t field,
+                       char name[SCHEMA_NAME_MAX])
 {
-    struct import *im = import;
-    const size_t file = im->file;
-    const struct schema *s = im->s;
-    const size_t n_before = im->issues->n;
-    struct reading r;
-    int64_t patient;
-
-    reader_read(&im->reader, s->file[file].site, row, &r, im->issues);
-    if (!r.usable || (im->only_site != NULL && strcmp(r.site, im->only_site) != 0)) {
-        return RC_OK;
+    if (!source_name(im->s->file[im->file].prefix, name, strlen(name), name)) {
+        ISSUE_AT(im->issues, row->line, field, "with its prefix the id is longer than %d bytes",
+                 SCHEMA_NAME_MAX - 1);
+        return false;
     }
-    enum rc rc = patient_id(im, file, row, &r, &patient, err);
-    if (rc != RC_OK || !r.whole || im->issues->n > n_before) {
-        return rc;
+    return true;
+}
+
+/* What the modalities' files call this row. *free is false where another row is called so. */
+static RC check_key(struct import *im, const struct scan_row *row, const struct reading *r,
+                    bool *is_free, struct error *err)
+{
+    struct statement *find = im->query[FIND_KEY];
+    bool known = false;
+    statement_bind_text(find, r->key);
+    const enum rc rc = statement_step(find, &known, err);
+    if (rc == RC_OK && known) {
+        statement_reset(find);
+        ISSUE_AT(im->issues, row->line, r->key_field, "an earlier row has the same '%s'",
+                 im->s->record_column);
+    }
+    *is_free = !known;
+    return rc;
+}
+
+static RC add_record(struct import *im, const struct scan_row *row, const struct reading *r,
+                     int64_t patient, struct error *err)
+{
+    const struct schema *s = im->s;
+    struct statement *add = im->query[ADD_RECORD];
+    bool is_free = true;
+    if (s->record_column[0] != '\0') {
+        const enum rc rc = check_key(im, row, r, &is_free, err);
+        if (rc != RC_OK || !is_free) {
+            return rc;
+        }
     }
     reader_count(&im->reader);
     for (size_t i = 0; i < s->n_features; i++) {
         cell_put(im->cells + i * CELL_BYTES, im->reader.value[i]);
     }
-    statement_bind_i64(im->query[ADD_RECORD], (int64_t)++im->sum.n_rows);
-    statement_bind_i64(im->query[ADD_RECORD], patient);
-    statement_bind_blob(im->query[ADD_RECORD], im->cells, s->n_features * CELL_BYTES);
-    return statement_run(im->query[ADD_RECORD], err);
+    statement_bind_i64(add, (int64_t)++im->sum.n_rows);
+    statement_bind_i64(add, patient);
+    statement_bind_blob(add, im->cells, cells_bytes(s));
+    if (s->n_modalities > 0) {
+        statement_bind_text(add, r->key);
+    } else {
+        statement_bind_null(add);
+    }
+    return statement_run(add, err);
+}
+
+static enum rc take_row(void *import, const struct scan_row *row, struct error *err)
+{
+    struct import *im = import;
+    const struct schema_file *file = &im->s->file[im->file];
+    const size_t n_before = im->issues->n;
+    struct reading r;
+    int64_t patient;
+
+    reader_read(&im->reader, file->site, row, &r, im->issues);
+    if (!r.usable || (im->only_site != NULL && strcmp(r.site, im->only_site) != 0)) {
+        return RC_OK;
+    }
+    if (file->prefix[0] != '\0' && (!put_prefix(im, row, r.patient_field, r.patient) ||
+                                    !put_prefix(im, row, r.key_field, r.key))) {
+        return RC_OK;
+    }
+    enum rc rc = patient_id(im, im->file, row, &r, &patient, err);
+    if (rc != RC_OK || !r.whole || patient == 0 || im->issues->n > n_before) {
+        return rc;
+    }
+    return add_record(im, row, &r, patient, err);
+}
+
+static RC run_once(struct store *store, const char *sql, struct error *err)
+{
+    struct statement *st = NULL;
+    enum rc rc = store_prepare(store, sql, &st, err);
+    if (rc == RC_OK) {
+        rc = statement_run(st, err);
+    }
+    statement_close(&st);
+    return rc;
 }
 
 /* ---- files ---------------------------------------------------------------------------------- */
-
-/* A file that is not there is a problem of the cohort, so that all of them are named at once. */
-static RC open_file(struct import *im, size_t file, struct scan **out, struct error *err)
-{
-    char path[SCHEMA_FULL_PATH_MAX] = "";
-    const struct cohort_bytes *bytes = im->bytes != NULL ? &im->bytes[file] : NULL;
-    enum rc rc = schema_file_path(im->s, file, path, err);
-    if (rc == RC_OK) {
-        rc = scan_open(path, bytes, im->s->separator, im->limits, out, err);
-    }
-    if (rc == RC_OK || rc == RC_NOMEM) {
-        return rc;
-    }
-    if (schema_file_is_shared(im->s, file)) {
-        config_issue(im->issues, NULL,
-                     "%s; set WARDROUND_DATA to the folder of data sets, this is '%s'", err->text,
-                     path);
-    } else {
-        config_issue(im->issues, NULL, "%s", err->text);
-    }
-    return RC_OK; /* *out stays NULL */
-}
 
 static RC take_file(struct import *im, size_t file, struct error *err)
 {
@@ -234,10 +287,13 @@ static RC take_file(struct import *im, size_t file, struct error *err)
         return RC_OK;
     }
     im->issues->path = im->s->file[file].path;
-    enum rc rc = open_file(im, file, &scan, err);
+    enum rc rc =
+        source_scan(im->s, im->s->file[file].path, im->bytes != NULL ? &im->bytes[file] : NULL,
+                    im->s->separator, im->limits, &scan, im->issues, err);
     if (rc == RC_OK && scan != NULL) {
         im->sum.n_files++;
         im->file = file;
+        im->reader.file_label = im->s->file[file].label;
         rc = reader_walk(&im->reader, scan, im->limits->rows, &im->n_seen, take_row, im, im->issues,
                          err);
         if (rc != RC_OK) {
@@ -248,11 +304,87 @@ static RC take_file(struct import *im, size_t file, struct error *err)
     return rc;
 }
 
+/* Without features, a row that no modality knows gives a model nothing. */
+static RC drop_empty(struct import *im, struct error *err)
+{
+    static const char *const sql[] = {
+        "DELETE FROM record WHERE id NOT IN (SELECT record FROM piece)",
+        "DELETE FROM patient WHERE id NOT IN (SELECT patient FROM record)",
+        "DELETE FROM site WHERE id NOT IN (SELECT site FROM patient)",
+    };
+    struct cohort_summary *sum = &im->sum;
+    const size_t n_before = sum->n_rows;
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < sizeof sql / sizeof sql[0]; i++) {
+        rc = run_once(im->store, sql[i], err);
+    }
+    struct statement *st = NULL;
+    bool row = false;
+    if (rc == RC_OK) {
+        rc = store_prepare(im->store,
+                           "SELECT count(*), (SELECT count(*) FROM record), (SELECT count(*) FROM "
+                           "site), total(label) FROM patient",
+                           &st, err);
+    }
+    if (rc == RC_OK) {
+        rc = statement_step(st, &row, err);
+    }
+    if (rc == RC_OK && row) {
+        sum->n_patients = (size_t)statement_i64(st, 0);
+        sum->n_rows = (size_t)statement_i64(st, 1);
+        sum->n_sites = (size_t)statement_i64(st, 2);
+        sum->n_positive = (size_t)statement_i64(st, 3);
+    }
+    statement_close(&st);
+    if (rc == RC_OK && sum->n_rows == 0) {
+        im->issues->path = im->s->name;
+        config_issue(im->issues, NULL,
+                     "no modality knows any patient of the label's table; are the ids the same?");
+    } else if (rc == RC_OK && sum->n_rows < n_before) {
+        summary_warn(sum, "%zu of %zu rows have no feature and no modality, and are left out",
+                     n_before - sum->n_rows, n_before);
+    }
+    return rc;
+}
+
+/* Their files, joined to the rows that are in the store by now. */
+static RC take_modalities(struct import *im, struct error *err)
+{
+    const struct schema *s = im->s;
+    size_t source = s->n_files;
+    enum rc rc = pieces_init(&im->pieces, im->store, err);
+    for (size_t i = 0; rc == RC_OK && i < s->n_modalities; i++) {
+        struct intake in = {.s = s,
+                            .m = &s->modality[i],
+                            .index = i,
+                            .only_site = im->only_site,
+                            .bytes = im->bytes != NULL ? im->bytes + source : NULL,
+                            .limits = im->limits,
+                            .pieces = &im->pieces,
+                            .issues = im->issues,
+                            .found = &im->sum.modality[i]};
+        rc = modality_import(&in, err);
+        source += s->modality[i].n_files;
+    }
+    if (rc == RC_OK) {
+        rc = pieces_flush(&im->pieces, err);
+    }
+    pieces_release(&im->pieces);
+    if (rc == RC_OK && im->issues->n == 0) {
+        rc = modalities_count(s, im->store, &im->sum, err);
+    }
+    if (rc == RC_OK && im->issues->n == 0 && s->n_features == 0) {
+        rc = drop_empty(im, err);
+    }
+    return rc;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------ */
 
 /*
  * Everything a dataset is made of, in its order; not where it stood. Same data, same version.
  *   schema, number of records, then for each: patient, site, label, cells
+ *   where there are modalities: for each that a record has, its key, which, and its data in order
  */
 static RC compute_version(struct import *im, const struct hash *schema, struct error *err)
 {
@@ -278,6 +410,12 @@ static RC compute_version(struct import *im, const struct hash *schema, struct e
         hasher_u64(&h, (uint64_t)statement_i64(all, 2));
         const void *cells = statement_blob(all, 3, &n);
         hasher_bytes(&h, cells, n); /* as many for each: the schema says it */
+    }
+    if (im->s->n_modalities > 0) {
+        const enum rc rc = modalities_add_version(im->s, im->store, &h, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
     }
     im->sum.version = hasher_final(&h);
     return RC_OK;
@@ -338,7 +476,17 @@ static RC look_for_warnings(struct import *im, struct error *err)
             return rc;
         }
     }
+    if (im->n_later > 0) {
+        summary_warn(
+            sum,
+            "%zu rows are later ones of patients seen before, %zu of them at another site, "
+            "and are left out (rows: first)",
+            im->n_later, im->n_later_elsewhere);
+    }
     summary_features(&im->sum, &im->reader);
+    for (size_t i = 0; i < im->s->n_modalities; i++) {
+        modality_warn(sum, &im->s->modality[i], &sum->modality[i]);
+    }
     return RC_OK;
 }
 
@@ -364,12 +512,7 @@ static RC empty_store(struct import *im, struct error *err)
 {
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < sizeof empty_sql / sizeof empty_sql[0]; i++) {
-        struct statement *st = NULL;
-        rc = store_prepare(im->store, empty_sql[i], &st, err);
-        if (rc == RC_OK) {
-            rc = statement_run(st, err);
-        }
-        statement_close(&st);
+        rc = run_once(im->store, empty_sql[i], err);
     }
     return rc;
 }
@@ -378,12 +521,12 @@ static RC run(struct import *im, struct error *err)
 {
     enum rc rc = reader_init(&im->reader, im->s, READER_IMPORT, err);
     if (rc == RC_OK) {
-        rc = arena_init(&im->memory, arena_cost(im->s->n_features, CELL_BYTES), err);
+        rc = arena_init(&im->memory, arena_cost(cells_bytes(im->s), 1), err);
     }
     if (rc != RC_OK) {
         return rc;
     }
-    im->cells = arena_take(&im->memory, im->s->n_features, CELL_BYTES);
+    im->cells = arena_take(&im->memory, cells_bytes(im->s), 1);
     for (size_t i = 0; rc == RC_OK && i < QUERIES; i++) {
         rc = store_prepare(im->store, query_sql[i], &im->query[i], err);
     }
@@ -401,6 +544,9 @@ static RC run(struct import *im, struct error *err)
         config_issue(im->issues, NULL, "no row of site '%s'",
                      im->only_site != NULL ? im->only_site : "");
     }
+    if (rc == RC_OK && im->s->n_modalities > 0) {
+        rc = take_modalities(im, err);
+    }
     if (rc == RC_OK) {
         rc = config_verdict(im->issues, err);
     }
@@ -413,7 +559,7 @@ enum rc cohort_import_from(const struct schema *s, const char *site_name,
                            struct cohort_summary *out, struct error *err)
 {
     assert(s->n_files > 0);
-    assert(s->n_features > 0);
+    assert(s->n_features + s->n_modalities > 0);
 
     struct import im = {.s = s,
                         .only_site = site_name,
@@ -427,6 +573,7 @@ enum rc cohort_import_from(const struct schema *s, const char *site_name,
     for (size_t i = 0; i < QUERIES; i++) {
         statement_close(&im.query[i]);
     }
+    pieces_release(&im.pieces);
     store_rollback(store);
     reader_release(&im.reader);
     arena_wipe(&im.memory);

@@ -13,12 +13,12 @@
 
 /* ---- marks ---------------------------------------------------------------------------------- */
 
-static size_t marks_cost(size_t n)
+size_t marks_cost(size_t n)
 {
     return arena_cost(n, sizeof(struct mark));
 }
 
-static struct marks marks_of(struct arena *memory, const char (*text)[SCHEMA_NAME_MAX], size_t n)
+struct marks marks_of(struct arena *memory, const char (*text)[SCHEMA_NAME_MAX], size_t n)
 {
     struct marks m = {.n = n, .at = arena_take(memory, n, sizeof *m.at)};
     for (size_t i = 0; i < n; i++) {
@@ -57,6 +57,12 @@ static size_t find(const struct marks *m, const struct word *w)
         }
     }
     return i;
+}
+
+bool marks_hold_cell(const struct marks *m, const struct scan_cell *cell)
+{
+    const struct word w = word_of(cell);
+    return find(m, &w) < m->n;
 }
 
 static bool holds(const struct marks *m, const struct word *w)
@@ -125,13 +131,14 @@ void reader_place(struct reader *r)
     const bool all = r->purpose == READER_IMPORT;
     r->patient_at = schema_column(r, s->patient_column);
     r->site_at = all ? schema_column(r, s->site_column) : READER_NOWHERE;
+    r->key_at = all ? schema_column(r, s->record_column) : READER_NOWHERE;
     r->label_at = all ? schema_column(r, s->label_column) : READER_NOWHERE;
     for (size_t i = 0; i < s->n_features; i++) {
         r->feature_at[i] = schema_column(r, s->feature[i].column);
     }
 }
 
-static size_t find_column(const struct scan_row *header, const char *name)
+size_t header_find(const struct scan_row *header, const char *name)
 {
     size_t i = 0;
     while (i < header->n_cells && strcmp(header->cell[i].text, name) != 0) {
@@ -140,13 +147,12 @@ static size_t find_column(const struct scan_row *header, const char *name)
     return i < header->n_cells ? i : READER_NOWHERE;
 }
 
-static size_t header_column(const struct scan_row *header, const char *name,
-                            struct config_issues *issues)
+size_t header_column(const struct scan_row *header, const char *name, struct config_issues *issues)
 {
     if (name[0] == '\0') {
         return READER_NOWHERE;
     }
-    const size_t at = find_column(header, name);
+    const size_t at = header_find(header, name);
     if (at == READER_NOWHERE) {
         ISSUE_AT(issues, header->line, 1,
                  "no column '%s'; rename the file's, or name it as it is in cohort.yaml", name);
@@ -162,7 +168,7 @@ static size_t feature_column(const struct reader *r, const struct scan_row *head
     if (r->purpose == READER_IMPORT) {
         return header_column(header, f->column, issues);
     }
-    const size_t at = find_column(header, f->column);
+    const size_t at = header_find(header, f->column);
     if (at == READER_NOWHERE) {
         ISSUE_AT(issues, header->line, 1, "no column '%s', which feature '%s' is read from%s",
                  f->column, f->name,
@@ -183,7 +189,7 @@ static int by_text(const void *a, const void *b)
     return order != 0 ? order : (x > y) - (x < y);
 }
 
-static void report_doubles(const struct scan_row *header, struct config_issues *issues)
+void header_report_doubles(const struct scan_row *header, struct config_issues *issues)
 {
     static_assert(SCHEMA_COLUMNS_MAX * sizeof(void *) <= 1 << 16, "fits on the stack");
     const struct scan_cell *cell[SCHEMA_COLUMNS_MAX];
@@ -204,13 +210,14 @@ static void report_doubles(const struct scan_row *header, struct config_issues *
 /* A header read with another separator is one long cell: all columns would be missing, and none is. */
 static bool any_column(const struct schema *s, const struct scan_row *header)
 {
-    const char *const named[] = {s->patient_column, s->site_column, s->label_column};
+    const char *const named[] = {s->patient_column, s->site_column, s->label_column,
+                                 s->record_column};
     bool any = false;
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
-        any = any || (named[i][0] != '\0' && find_column(header, named[i]) != READER_NOWHERE);
+        any = any || (named[i][0] != '\0' && header_find(header, named[i]) != READER_NOWHERE);
     }
     for (size_t i = 0; i < s->n_features; i++) {
-        any = any || find_column(header, s->feature[i].column) != READER_NOWHERE;
+        any = any || header_find(header, s->feature[i].column) != READER_NOWHERE;
     }
     return any;
 }
@@ -227,18 +234,21 @@ void reader_place_header(struct reader *r, const struct scan_row *header,
         r->patient_at = READER_NOWHERE;
         r->site_at = READER_NOWHERE;
         r->label_at = READER_NOWHERE;
+        r->key_at = READER_NOWHERE;
         for (size_t i = 0; i < s->n_features; i++) {
             r->feature_at[i] = READER_NOWHERE;
         }
         return;
     }
-    report_doubles(header, issues);
+    header_report_doubles(header, issues);
     r->patient_at = header_column(header, s->patient_column, issues);
     r->site_at = READER_NOWHERE;
     r->label_at = READER_NOWHERE;
+    r->key_at = READER_NOWHERE;
     if (r->purpose == READER_IMPORT) {
         r->site_at = header_column(header, s->site_column, issues);
         r->label_at = header_column(header, s->label_column, issues);
+        r->key_at = header_column(header, s->record_column, issues);
     }
     for (size_t i = 0; i < s->n_features; i++) {
         r->feature_at[i] = feature_column(r, header, i, issues);
@@ -247,22 +257,20 @@ void reader_place_header(struct reader *r, const struct scan_row *header,
 
 /* ---- rows ----------------------------------------------------------------------------------- */
 
-/* The cell of a column, or NULL: there is none, or it was reported by the scanner. */
-static const struct scan_cell *cell_at(const struct scan_row *row, size_t at)
+const struct scan_cell *cell_at(const struct scan_row *row, size_t at)
 {
     return at == READER_NOWHERE || row->cell[at].bad ? NULL : &row->cell[at];
 }
 
-/* What names a patient or site: there, short enough to keep, and printable on one line. */
-static bool read_name(const struct reader *r, const struct scan_row *row, size_t at,
-                      const char *column, char out[SCHEMA_NAME_MAX], struct config_issues *issues)
+bool row_name(const struct marks *missing, const struct scan_row *row, size_t at,
+              const char *column, char out[SCHEMA_NAME_MAX], struct config_issues *issues)
 {
     const struct scan_cell *cell = cell_at(row, at);
     if (cell == NULL) {
         return false;
     }
     const struct word w = {.text = cell->text}; /* as text: 007 is not 7 */
-    if (cell->n == 0 || holds(&r->missing, &w)) {
+    if (cell->n == 0 || holds(missing, &w)) {
         ISSUE_AT(issues, row->line, at + 1, "'%s' is missing", column);
         return false;
     }
@@ -282,6 +290,12 @@ static bool read_name(const struct reader *r, const struct scan_row *row, size_t
     return true;
 }
 
+static bool read_name(const struct reader *r, const struct scan_row *row, size_t at,
+                      const char *column, char out[SCHEMA_NAME_MAX], struct config_issues *issues)
+{
+    return row_name(&r->missing, row, at, column, out, issues);
+}
+
 /* The id of a patient without one: <site>-<line>, at least three digits. */
 static bool number_patient(const struct scan_row *row, const char *site, char out[SCHEMA_NAME_MAX],
                            struct config_issues *issues)
@@ -294,11 +308,28 @@ static bool number_patient(const struct scan_row *row, const char *site, char ou
     return true;
 }
 
+/* What the modalities' files call the row: its own name, or the patient's. */
+static bool read_key(const struct reader *r, const struct scan_row *row, struct reading *out,
+                     struct config_issues *issues)
+{
+    if (r->s->record_column[0] == '\0') {
+        out->key_field = out->patient_field;
+        memcpy(out->key, out->patient, sizeof out->key);
+        return true;
+    }
+    out->key_field = r->key_at + 1;
+    return read_name(r, row, r->key_at, r->s->record_column, out->key, issues);
+}
+
 static bool read_label(const struct reader *r, const struct scan_row *row, int *out,
                        struct config_issues *issues)
 {
     const struct scan_cell *cell = cell_at(row, r->label_at);
     const char *name = r->s->label_column;
+    if (name[0] == '\0') {
+        *out = r->file_label;
+        return true;
+    }
     if (cell == NULL) {
         return false;
     }
@@ -316,8 +347,7 @@ static bool read_label(const struct reader *r, const struct scan_row *row, int *
     return true;
 }
 
-/* Why a cell of a continuous feature is no number. */
-static const char *not_a_number(const char *text)
+const char *cell_not_a_number(const char *text)
 {
     if (text[0] == '\0') {
         return "is empty; list \"\" under `missing` if that means not known";
@@ -355,7 +385,7 @@ static bool read_feature(struct reader *r, const struct scan_row *row, size_t i,
     }
     if (f->type == SCHEMA_CONTINUOUS) {
         if (!w.is_number) {
-            ISSUE_AT(issues, row->line, field, "'%s' %s", f->name, not_a_number(w.text));
+            ISSUE_AT(issues, row->line, field, "'%s' %s", f->name, cell_not_a_number(w.text));
             return false;
         }
         r->value[i] = w.number;
@@ -454,6 +484,7 @@ void reader_read(struct reader *r, const char *file_site, const struct scan_row 
     out->label_field = r->label_at + 1;
     if (r->purpose == READER_IMPORT) {
         good &= read_label(r, row, &out->label, issues);
+        good &= read_key(r, row, out, issues);
     }
     out->usable = good;
     for (size_t i = 0; i < s->n_features; i++) {

@@ -119,6 +119,13 @@ enum rc cohort_read_rows_from(const struct schema *s, const char *path,
                               struct cohort_rows **out, struct cohort_summary *found,
                               struct config_issues *issues, struct error *err)
 {
+    if (s->n_modalities > 0) {
+        return error_set(
+            err, RC_INVALID,
+            "%s: new patients come from one file, and '%s' needs '%s' beside it; import "
+            "them as a cohort of their own and evaluate that",
+            path, s->name, s->modality[0].name);
+    }
     assert(s->n_features > 0);
     struct cohort_summary sum = {0};
     struct rows_reading k = {.issues = issues};

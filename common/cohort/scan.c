@@ -12,15 +12,10 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <csv.h>
-#include <zlib.h>
 
 #include "common/cohort/cohort_internal.h"
 
@@ -53,29 +48,6 @@ struct scan {
 };
 
 /* ---- source --------------------------------------------------------------------------------- */
-
-static RC open_gz(const char *path, gzFile *out, struct error *err)
-{
-    struct stat info;
-    enum rc rc = RC_OK;
-    /* Not blocking: a pipe in the place of a file must not hold the import up. */
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
-        return error_set(err, RC_IO, "cannot open: %s", strerror(errno));
-    }
-    if (fstat(fd, &info) != 0) {
-        rc = error_set(err, RC_IO, "cannot open: %s", strerror(errno));
-    } else if (!S_ISREG(info.st_mode)) {
-        rc = error_set(err, RC_IO, "cannot open: not a file");
-    }
-    gzFile gz = rc == RC_OK ? gzdopen(fd, "rb") : NULL;
-    if (gz == NULL) {
-        (void)close(fd);
-        return rc != RC_OK ? rc : error_set(err, RC_NOMEM, "no memory to read a file");
-    }
-    *out = gz;
-    return RC_OK;
-}
 
 /* The rest cannot be read, and what was read of the last row is not the whole of it. */
 static void give_up(struct scan *s)
@@ -191,9 +163,8 @@ static RC restart_parser(struct scan *s, struct error *err)
     return RC_OK;
 }
 
-/* Length of the well-formed UTF-8 character at `b`, of which `n` bytes are left; 0: it is none.
- * (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.) */
-static size_t utf8_length(const unsigned char *b, size_t n)
+/* RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. */
+size_t utf8_length(const unsigned char *b, size_t n)
 {
     if (b[0] < 0x80) {
         return 1;
@@ -241,15 +212,15 @@ static void check_cells(struct scan *s, struct config_issues *issues)
 }
 
 /* The bytes up to a line's end, or what the chunk still holds of the line. */
-struct piece {
+struct stretch {
     const unsigned char *at;
     size_t n;
     bool ends; /* with \n or \r */
 };
 
-static struct piece next_piece(struct scan *s)
+static struct stretch next_stretch(struct scan *s)
 {
-    struct piece p = {.at = s->chunk + s->chunk_at};
+    struct stretch p = {.at = s->chunk + s->chunk_at};
     while (s->chunk_at < s->chunk_n && !p.ends) {
         const unsigned char c = s->chunk[s->chunk_at++];
         p.ends = c == '\n' || c == '\r';
@@ -258,7 +229,7 @@ static struct piece next_piece(struct scan *s)
     return p;
 }
 
-static void count_line(struct scan *s, const struct piece *p)
+static void count_line(struct scan *s, const struct stretch *p)
 {
     const unsigned char last = p->at[p->n - 1];
     const bool second_half = s->after_cr && p->n == 1 && last == '\n';
@@ -268,7 +239,7 @@ static void count_line(struct scan *s, const struct piece *p)
     s->after_cr = last == '\r';
 }
 
-static bool is_blank(const struct piece *p)
+static bool is_blank(const struct stretch *p)
 {
     for (size_t i = 0; i < p->n; i++) {
         if (strchr(" \t\r\n", p->at[i]) == NULL || p->at[i] == '\0') {
@@ -279,7 +250,7 @@ static bool is_blank(const struct piece *p)
 }
 
 /* Feeds one piece; afterwards row_done, in_row or skipping says what became of it. */
-static RC feed(struct scan *s, const struct piece *p, struct config_issues *issues,
+static RC feed(struct scan *s, const struct stretch *p, struct config_issues *issues,
                struct error *err)
 {
     if (s->skipping) {
@@ -338,7 +309,7 @@ enum rc scan_next(struct scan *s, struct scan_row *row, bool *more, struct confi
             }
             continue;
         }
-        const struct piece p = next_piece(s);
+        const struct stretch p = next_stretch(s);
         rc = feed(s, &p, issues, err);
         count_line(s, &p);
     }
@@ -376,7 +347,7 @@ enum rc scan_open(const char *path, const struct cohort_bytes *bytes, char separ
     if (bytes != NULL) {
         s->bytes = *bytes;
     } else {
-        rc = open_gz(path, &s->gz, err);
+        rc = source_open(path, &s->gz, err);
     }
     if (rc == RC_OK) {
         rc = arena_init(&s->memory,

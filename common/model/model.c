@@ -113,9 +113,8 @@ enum rc model_score(const struct model *m, const real *params, const struct batc
     }
     for (size_t at = 0; at < batch->B; at += physical) {
         const size_t n = batch->B - at < physical ? batch->B - at : physical;
-        const struct batch part = {.B = n,
-                                   .values = batch->values + at * m->layout.n_values,
-                                   .codes = batch->codes + at * m->layout.n_codes};
+        struct batch_part parts[SCHEMA_MODALITIES_MAX];
+        const struct batch part = batch_slice(batch, &m->layout, at, n, parts);
         const size_t mark = arena_mark(&arena);
         tape_start(t, &arena, &m->table, params, n);
         const struct node *z = model_logit(m, t, &part);

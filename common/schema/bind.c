@@ -4,19 +4,18 @@
  * A field with a problem keeps its default, so that the rest can still be checked.
  */
 #include <assert.h>
-#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/schema/schema.h"
+#include "common/schema/schema_internal.h"
 
-#define RANGE_MAX   1e15 /* no clinical quantity is larger; keeps the scaling far from overflow */
 #define N_OF(array) (sizeof(array) / sizeof(array)[0])
 
-enum { ROWS_ONE, ROWS_MANY };
-static const char *const rows_words[] = {"one", "many", NULL};
+enum { ROWS_ONE, ROWS_MANY, ROWS_FIRST };
+static const char *const rows_words[] = {"one", "many", "first", NULL};
 static const char *const line_words[] = {"line", NULL};
+static const char *const bit_words[] = {"0", "1", NULL};
 static const char *const file_words[] = {"file", NULL};
 static const char *const type_words[] = {"continuous", "binary", "categorical", NULL};
 static_assert(SCHEMA_CONTINUOUS == 0 && SCHEMA_BINARY == 1 && SCHEMA_CATEGORICAL == 2,
@@ -33,12 +32,13 @@ struct top_map {
     char name[SCHEMA_NAME_MAX];
     char separator[SCHEMA_NAME_MAX];
     bool header;
-    const struct config_node *files, *columns, *patient, *site, *missing, *label, *features;
+    const struct config_node *files, *columns, *patient, *site, *missing, *label, *features,
+        *modalities;
 };
 
 struct patient_map {
     int from, rows;
-    char column[SCHEMA_NAME_MAX];
+    char column[SCHEMA_NAME_MAX], record[SCHEMA_NAME_MAX];
 };
 
 struct site_map {
@@ -48,6 +48,7 @@ struct site_map {
 
 struct label_map {
     char name[SCHEMA_NAME_MAX], column[SCHEMA_NAME_MAX];
+    int from;
     const struct config_node *positive, *negative;
 };
 
@@ -80,12 +81,14 @@ static const struct config_key top_keys[] = {
     NODE("site",      top_map, site,      "",      "{from: file} or {column}"),
     NODE("missing",   top_map, missing,   "",      "cells that mean: not known"),
     NODE("label",     top_map, label,     NULL,    "{name, column, positive, negative}"),
-    NODE("features",  top_map, features,  NULL,    "list of features, in the model's order"),
+    NODE("features",  top_map, features,  "",      "list of features, in the model's order"),
+    NODE("modalities", top_map, modalities, "",    "list of series, images and notes beside the features"),
 };
 /* What a study carries: no files, so that none of their keys may stand in it. */
 static const struct config_key bare_keys[] = {
     NODE("label",    top_map, label,    NULL, "{name}"),
-    NODE("features", top_map, features, NULL, "list of features, in the model's order"),
+    NODE("features", top_map, features, "",   "list of features, in the model's order"),
+    NODE("modalities", top_map, modalities, "", "list of series, images and notes beside the features"),
 };
 static const struct config_key bare_label_keys[] = {
     TEXT("name", label_map, name, NULL, "what both ends call it"),
@@ -101,21 +104,25 @@ static const struct config_key bare_feature_keys[] = {
 static const struct config_key file_keys[] = {
     TEXT("path", schema_file, path, NULL, "relative to this file, absolute, or $WARDROUND_DATA/..."),
     TEXT("site", schema_file, site, "",   "of all its rows"),
+    TEXT("prefix", schema_file, prefix, "", "put in front of its ids"),
+    WORD("label", schema_file, label, bit_words, "0", "of all its rows, where the label is {from: file}"),
 };
 static const struct config_key patient_keys[] = {
     WORD("from",   patient_map, from,   line_words, "line", "line: the id is <site>-<line number>"),
-    TEXT("column", patient_map, column, "",                 "the column that holds the id"),
-    WORD("rows",   patient_map, rows,   rows_words, "one",  "many: several rows a patient are right"),
+    TEXT("column", patient_map, column, "",                 "the column that words_hold the id"),
+    WORD("rows",   patient_map, rows,   rows_words, "one",  "many: several rows a patient are right; first: later ones are left out"),
+    TEXT("record", patient_map, record, "",                 "the column that names the row, where other files call it otherwise"),
 };
 static const struct config_key site_keys[] = {
     WORD("from",   site_map, from,   file_words, "file", "file: each file names its site"),
-    TEXT("column", site_map, column, "",                 "the column that holds the site"),
+    TEXT("column", site_map, column, "",                 "the column that words_hold the site"),
 };
 static const struct config_key label_keys[] = {
     TEXT("name",     label_map, name,     "",   "what both ends call it (default: the column)"),
-    TEXT("column",   label_map, column,   NULL, "where it stands"),
-    NODE("positive", label_map, positive, NULL, "cells that mean 1"),
-    NODE("negative", label_map, negative, NULL, "cells that mean 0"),
+    WORD("from",     label_map, from,     file_words, "file", "file: each file says it of all its rows"),
+    TEXT("column",   label_map, column,   "",   "where it stands"),
+    NODE("positive", label_map, positive, "",   "cells that mean 1"),
+    NODE("negative", label_map, negative, "",   "cells that mean 0"),
 };
 static const struct config_key feature_keys[] = {
     TEXT("name",       feature_map, name,       NULL,    "what both ends call it"),
@@ -133,108 +140,12 @@ static const struct config_key feature_keys[] = {
 #undef FLAG
 /* clang-format on */
 
-/* ---- lists ---------------------------------------------------------------------------------- */
-
-static bool is_list(const struct config_node *node, const char *what, size_t least, size_t most,
-                    struct config_issues *issues)
-{
-    if (node == NULL) {
-        return false; /* absent: either fine or said by config_bind */
-    }
-    if (node->kind != CONFIG_LIST) {
-        config_issue(issues, node, "%s: must be a list", what);
-        return false;
-    }
-    if (node->n < least || node->n > most) {
-        config_issue(issues, node, "%s: %zu entries, must be %zu to %zu", what, node->n, least,
-                     most);
-        return false;
-    }
-    return true;
-}
-
-/* One list item into its room; an empty word is one that cohorts use: "" means an empty cell. */
-static void read_word(const struct config_node *node, const char *what, char room[SCHEMA_NAME_MAX],
-                      struct config_issues *issues)
-{
-    const char *text;
-    if (!config_as_text(node, &text, issues)) {
-        return;
-    }
-    if (strlen(text) >= SCHEMA_NAME_MAX) {
-        config_issue(issues, node, "%s: longer than %d bytes", what, SCHEMA_NAME_MAX - 1);
-        return;
-    }
-    memcpy(room, text, strlen(text) + 1);
-}
-
-/* Number of a word, NaN if it is none. */
-static double number_of(const char *word)
-{
-    double x = (double)NAN;
-    (void)schema_number(word, &x); /* a word that is no number leaves the NaN */
-    return x;
-}
-
-/* At most `most` words that differ, also as numbers. */
-static size_t read_words(const struct config_node *list, const char *what, size_t least,
-                         size_t most, char (*room)[SCHEMA_NAME_MAX], struct config_issues *issues)
-{
-    double number[SCHEMA_CATEGORIES_MAX]; /* parsed once: the comparison below is quadratic */
-    assert(most <= SCHEMA_CATEGORIES_MAX);
-
-    if (!is_list(list, what, least, most, issues)) {
-        return 0;
-    }
-    for (size_t i = 0; i < list->n; i++) {
-        read_word(&list->at[i], what, room[i], issues);
-        number[i] = number_of(room[i]);
-        for (size_t j = 0; j < i; j++) {
-            const bool same =
-                isnan(number[i]) ? strcmp(room[i], room[j]) == 0 : number[i] - number[j] == 0.0;
-            if (same) {
-                config_issue(issues, &list->at[i], "%s: '%s' stands here twice", what, room[i]);
-                break;
-            }
-        }
-    }
-    return list->n;
-}
-
-static size_t read_marks(const struct config_node *list, const char *what, size_t least,
-                         char (*room)[SCHEMA_NAME_MAX], struct config_issues *issues)
-{
-    return read_words(list, what, least, SCHEMA_MARKS_MAX, room, issues);
-}
-
-static bool holds(char (*mark)[SCHEMA_NAME_MAX], size_t n, const char *word)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (schema_same(mark[i], word)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* No word may mean two things. */
-static void keep_apart(const struct config_node *list, const char *what,
-                       char (*word)[SCHEMA_NAME_MAX], size_t n_words, const char *other,
-                       char (*mark)[SCHEMA_NAME_MAX], size_t n_marks, struct config_issues *issues)
-{
-    for (size_t i = 0; i < n_words; i++) {
-        if (holds(mark, n_marks, word[i])) {
-            config_issue(issues, &list->at[i], "%s: '%s' is also %s", what, word[i], other);
-        }
-    }
-}
-
 /* ---- files, columns, patients, sites -------------------------------------------------------- */
 
 static RC bind_files(const struct top_map *top, struct schema *s, struct config_issues *issues,
                      struct error *err)
 {
-    if (!is_list(top->files, "files", 1, SCHEMA_FILES_MAX, issues)) {
+    if (!words_are_list(top->files, "files", 1, SCHEMA_FILES_MAX, issues)) {
         return RC_OK;
     }
     s->file = calloc(top->files->n, sizeof *s->file);
@@ -258,14 +169,8 @@ static RC bind_files(const struct top_map *top, struct schema *s, struct config_
 static void bind_separator(const struct top_map *top, const struct config_node *root,
                            struct schema *s, struct config_issues *issues)
 {
-    const char *word = top->separator;
-    if (strcmp(word, "tab") == 0) {
-        s->separator = '\t';
-    } else if (strlen(word) == 1 && strchr(",;|:\t", word[0]) != NULL) {
-        s->separator = word[0];
-    } else {
-        config_issue(issues, config_get(root, "separator"),
-                     "separator: must be \",\", \";\", \"|\", \":\" or tab");
+    if (!separator_read(top->separator, &s->separator)) {
+        config_issue(issues, config_get(root, "separator"), SEPARATOR_RULE);
     }
 }
 
@@ -282,7 +187,7 @@ static RC bind_columns(const struct top_map *top, const struct config_node *root
         config_issue(issues, root, "missing key 'columns': without a header they are named here");
         return RC_OK;
     }
-    if (s->has_header || !is_list(top->columns, "columns", 1, SCHEMA_COLUMNS_MAX, issues)) {
+    if (s->has_header || !words_are_list(top->columns, "columns", 1, SCHEMA_COLUMNS_MAX, issues)) {
         return RC_OK;
     }
     s->column = calloc(top->columns->n, sizeof *s->column);
@@ -291,7 +196,7 @@ static RC bind_columns(const struct top_map *top, const struct config_node *root
     }
     s->n_columns = top->columns->n;
     for (size_t i = 0; i < s->n_columns; i++) {
-        read_word(&top->columns->at[i], "columns", s->column[i], issues);
+        words_read_one(&top->columns->at[i], "columns", s->column[i], issues);
         for (size_t j = 0; j < i; j++) {
             if (strcmp(s->column[i], s->column[j]) == 0) {
                 config_issue(issues, &top->columns->at[i], "columns: '%s' stands here twice",
@@ -380,18 +285,41 @@ static void bind_patient(const struct top_map *top, struct schema *s, struct con
     }
     s->patient_from = by_column ? SCHEMA_PATIENT_COLUMN : SCHEMA_PATIENT_LINE;
     s->many_rows = map.rows == ROWS_MANY;
+    s->first_row_only = map.rows == ROWS_FIRST;
     memcpy(s->patient_column, map.column, sizeof s->patient_column);
+    memcpy(s->record_column, map.record, sizeof s->record_column);
     check_column(s, top->patient, s->patient_column, issues);
+    check_column(s, top->patient, s->record_column, issues);
     if (by_column) {
         return;
     }
-    if (s->many_rows) {
+    if (map.rows != ROWS_ONE) {
         config_issue(issues, top->patient, "patient: numbered by line, each has one row");
     }
     check_line_ids(top, s, issues);
 }
 
 /* ---- label and features --------------------------------------------------------------------- */
+
+static void need(const struct config_node *map, const char *key, struct config_issues *issues)
+{
+    if (config_get(map, key) == NULL) {
+        config_issue(issues, map, "missing key '%s'", key);
+    }
+}
+
+static void bind_file_labels(const struct top_map *top, const struct schema *s, bool from_file,
+                             struct config_issues *issues)
+{
+    for (size_t i = 0; i < s->n_files; i++) {
+        const struct config_node *label = config_get(&top->files->at[i], "label");
+        if (from_file && label == NULL) {
+            config_issue(issues, &top->files->at[i], "missing key 'label' (label: {from: file})");
+        } else if (!from_file && label != NULL) {
+            config_issue(issues, label, "the label stands in a column; leave `label` out here");
+        }
+    }
+}
 
 static void bind_label(const struct top_map *top, struct schema *s, struct config_issues *issues)
 {
@@ -402,38 +330,39 @@ static void bind_label(const struct top_map *top, struct schema *s, struct confi
     config_bind(top->label, label_keys, N_OF(label_keys), &map, issues);
     memcpy(s->label_name, map.name, sizeof s->label_name);
     memcpy(s->label_column, map.column, sizeof s->label_column);
+    bind_file_labels(top, s, config_get(top->label, "from") != NULL, issues);
+    if (config_get(top->label, "from") != NULL) {
+        if (config_get(top->label, "column") != NULL || map.positive != NULL ||
+            map.negative != NULL || s->label_name[0] == '\0') {
+            config_issue(issues, top->label,
+                         "label: `from: file` goes with a `name` and nothing else; the files say "
+                         "`label: 0` or `label: 1`");
+        }
+        return;
+    }
+    need(top->label, "column", issues);
+    need(top->label, "positive", issues);
+    need(top->label, "negative", issues);
     check_column(s, top->label, s->label_column, issues);
-    s->n_positive = read_marks(map.positive, "positive", 1, s->positive, issues);
-    s->n_negative = read_marks(map.negative, "negative", 1, s->negative, issues);
-    keep_apart(map.negative, "negative", s->negative, s->n_negative, "positive", s->positive,
-               s->n_positive, issues);
-    keep_apart(map.positive, "positive", s->positive, s->n_positive, "missing", s->missing,
-               s->n_missing, issues);
-    keep_apart(map.negative, "negative", s->negative, s->n_negative, "missing", s->missing,
-               s->n_missing, issues);
+    s->n_positive = words_read_marks(map.positive, "positive", 1, s->positive, issues);
+    s->n_negative = words_read_marks(map.negative, "negative", 1, s->negative, issues);
+    words_keep_apart(map.negative, "negative", s->negative, s->n_negative, "positive", s->positive,
+                     s->n_positive, issues);
+    words_keep_apart(map.positive, "positive", s->positive, s->n_positive, "missing", s->missing,
+                     s->n_missing, issues);
+    words_keep_apart(map.negative, "negative", s->negative, s->n_negative, "missing", s->missing,
+                     s->n_missing, issues);
 }
 
 static void bind_range(const struct config_node *node, const struct feature_map *map,
                        struct schema_feature *f, struct config_issues *issues)
 {
-    double low;
-    double high;
     if (map->range == NULL) {
         config_issue(issues, node, "'%s': a continuous feature needs `range: [low, high]`",
                      f->name);
         return;
     }
-    if (!is_list(map->range, "range", 2, 2, issues) ||
-        !config_as_real(&map->range->at[0], &low, issues) ||
-        !config_as_real(&map->range->at[1], &high, issues)) {
-        return;
-    }
-    if (!(low < high) || fabs(low) > RANGE_MAX || fabs(high) > RANGE_MAX) {
-        config_issue(issues, map->range, "range: must be [low, high] with low below high");
-        return;
-    }
-    f->low = low;
-    f->high = high;
+    (void)words_read_range(map->range, &f->low, &f->high, issues); /* false: said */
 }
 
 static RC bind_categories(const struct config_node *node, const struct feature_map *map,
@@ -455,7 +384,7 @@ static RC bind_categories(const struct config_node *node, const struct feature_m
         memcpy(f->category[1], "1", 2);
         f->n_categories = 2;
     } else {
-        f->n_categories = read_words(map->categories, "categories", 2, most, f->category, issues);
+        f->n_categories = words_read(map->categories, "categories", 2, most, f->category, issues);
     }
     return RC_OK;
 }
@@ -466,8 +395,8 @@ static void keep_missing_apart(struct schema *s, const struct config_node *node,
                                struct config_issues *issues)
 {
     for (size_t c = 0; c < f->n_categories; c++) {
-        if (holds(s->missing, s->n_missing, f->category[c]) ||
-            holds(f->missing, f->n_missing, f->category[c])) {
+        if (words_hold(s->missing, s->n_missing, f->category[c]) ||
+            words_hold(f->missing, f->n_missing, f->category[c])) {
             config_issue(issues, map->categories != NULL ? &map->categories->at[c] : node,
                          "'%s': category '%s' is also missing", f->name, f->category[c]);
         }
@@ -485,7 +414,8 @@ static void check_feature_column(const struct schema *s, size_t i, const struct 
     if (strcmp(f->column, s->label_column) == 0) {
         config_issue(issues, node, "'%s': the label cannot be a feature", f->name);
     }
-    if (strcmp(f->column, s->patient_column) == 0 || strcmp(f->column, s->site_column) == 0) {
+    if (strcmp(f->column, s->patient_column) == 0 || strcmp(f->column, s->site_column) == 0 ||
+        strcmp(f->column, s->record_column) == 0) {
         config_issue(issues, node, "'%s': the patient's id or site cannot be a feature", f->name);
     }
     for (size_t j = 0; j < i; j++) {
@@ -548,16 +478,19 @@ static RC bind_feature(struct schema *s, size_t i, bool bare, const struct confi
             config_issue(issues, map.range, "'%s': only a continuous feature has a range", f->name);
         }
     }
-    f->n_missing = read_marks(map.missing, "missing", 0, f->missing, issues);
+    f->n_missing = words_read_marks(map.missing, "missing", 0, f->missing, issues);
     keep_missing_apart(s, node, &map, f, issues);
     check_feature_column(s, i, node, issues);
     return rc;
 }
 
-static RC bind_features(const struct top_map *top, bool bare, struct schema *s,
-                        struct config_issues *issues, struct error *err)
+static RC bind_features(const struct top_map *top, const struct config_node *root, bool bare,
+                        struct schema *s, struct config_issues *issues, struct error *err)
 {
-    if (!is_list(top->features, "features", 1, SCHEMA_FEATURES_MAX, issues)) {
+    if (top->features == NULL && top->modalities == NULL) {
+        config_issue(issues, root, "missing key 'features'");
+    }
+    if (!words_are_list(top->features, "features", 1, SCHEMA_FEATURES_MAX, issues)) {
         return RC_OK;
     }
     s->feature = calloc(top->features->n, sizeof *s->feature);
@@ -600,7 +533,7 @@ static RC bind(const struct config_doc *doc, struct schema *s, struct config_iss
     config_bind(root, top_keys, N_OF(top_keys), &top, issues);
     memcpy(s->name, top.name, sizeof s->name);
     bind_separator(&top, root, s, issues);
-    s->n_missing = read_marks(top.missing, "missing", 0, s->missing, issues);
+    s->n_missing = words_read_marks(top.missing, "missing", 0, s->missing, issues);
     rc = bind_files(&top, s, issues, err);
     if (rc == RC_OK) {
         rc = bind_columns(&top, root, s, issues, err);
@@ -611,7 +544,8 @@ static RC bind(const struct config_doc *doc, struct schema *s, struct config_iss
     bind_site(&top, s, issues);
     bind_patient(&top, s, issues);
     bind_label(&top, s, issues);
-    return bind_features(&top, false, s, issues, err);
+    rc = bind_features(&top, root, false, s, issues, err);
+    return rc == RC_OK ? modalities_bind(top.modalities, false, s, issues, err) : rc;
 }
 
 /* Features and label alone. Columns take their features' names, so that the rules hold unchanged. */
@@ -625,7 +559,8 @@ static RC bind_bare(const struct config_doc *doc, struct schema *s, struct confi
         config_bind(top.label, bare_label_keys, N_OF(bare_label_keys), &label, issues);
         memcpy(s->label_name, label.name, sizeof s->label_name);
     }
-    return bind_features(&top, true, s, issues, err);
+    const enum rc rc = bind_features(&top, config_root(doc), true, s, issues, err);
+    return rc == RC_OK ? modalities_bind(top.modalities, true, s, issues, err) : rc;
 }
 
 typedef enum rc binder(const struct config_doc *doc, struct schema *s, struct config_issues *issues,

@@ -5,10 +5,14 @@
  *   features:
  *   - {name: "age", type: continuous, unit: "years", range: [20, 80], required: false}
  *   - {name: "cp", type: categorical, unit: "", categories: ["1", "2"], required: false}
+ *   modalities:
+ *   - {name: "vitals", type: series, window: [0, 48], grid: {steps: 48, fill: last}, variables: [...]}
+ *   - {name: "xray", type: image, size: [64, 64], standardise: true}
+ *   - {name: "notes", type: notes, tokens: 256, unit: words, vocabulary: 4096, ngrams: 2, seed: 0}
  */
 #include <stdio.h>
 
-#include "common/schema/schema.h"
+#include "common/schema/schema_internal.h"
 
 /* The code point of the UTF-8 sequence at s, and its length. The text went through libyaml, which
  * lets no broken sequence pass; a cut one still stops at its NUL. */
@@ -34,7 +38,7 @@ static int is_escaped(unsigned long c)
            c == 0x2029 || c == 0xfeff || c == 0xfffe || c == 0xffff;
 }
 
-static void print_quoted(const char *text, FILE *to)
+void print_quoted(const char *text, FILE *to)
 {
     const unsigned char *s = (const unsigned char *)text;
     (void)fputc('"', to);
@@ -75,8 +79,9 @@ void schema_print_features(const struct schema *s, FILE *to)
 {
     (void)fputs("label: {name: ", to);
     print_quoted(schema_label_name(s), to);
-    (void)fputs("}\nfeatures:\n", to);
+    (void)fputs(s->n_features > 0 ? "}\nfeatures:\n" : "}\n", to);
     for (size_t i = 0; i < s->n_features; i++) {
         print_feature(&s->feature[i], to);
     }
+    modalities_print(s, to);
 }

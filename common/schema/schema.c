@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/schema/schema_internal.h"
+
 #define SHARED_PREFIX  "$WARDROUND_DATA/"
 #define SHARED_DEFAULT "../shared/data"
 
@@ -14,24 +16,22 @@ void schema_release(struct schema *s)
         free(s->feature[i].category);
     }
     free(s->feature);
+    modalities_release(s);
     free(s->column);
     free(s->file);
     *s = (struct schema){0};
 }
 
-bool schema_file_is_shared(const struct schema *s, size_t i)
+bool schema_path_is_shared(const char *path)
 {
-    assert(i < s->n_files);
-    return strncmp(s->file[i].path, SHARED_PREFIX, strlen(SHARED_PREFIX)) == 0;
+    return strncmp(path, SHARED_PREFIX, strlen(SHARED_PREFIX)) == 0;
 }
 
-enum rc schema_file_path(const struct schema *s, size_t i, char out[SCHEMA_FULL_PATH_MAX],
-                         struct error *err)
+enum rc schema_path(const struct schema *s, const char *path, char out[SCHEMA_FULL_PATH_MAX],
+                    struct error *err)
 {
-    assert(i < s->n_files);
-    const char *path = s->file[i].path;
     int n;
-    if (schema_file_is_shared(s, i)) {
+    if (schema_path_is_shared(path)) {
         const char *data = getenv("WARDROUND_DATA");
         n = snprintf(out, SCHEMA_FULL_PATH_MAX, "%s/%s",
                      data != NULL && data[0] != '\0' ? data : SHARED_DEFAULT,
@@ -87,6 +87,7 @@ struct hash schema_hash(const struct schema *s)
             hash_category(&h, f->category[c]);
         }
     }
+    modalities_hash(&h, s);
     return hasher_final(&h);
 }
 
@@ -99,6 +100,10 @@ struct schema_layout schema_layout(const struct schema *s)
         } else {
             layout.n_values += s->feature[i].may_miss ? 2 : 1;
         }
+    }
+    layout.n_parts = s->n_modalities;
+    for (size_t i = 0; i < s->n_modalities; i++) {
+        layout.part[i] = schema_part(&s->modality[i]);
     }
     return layout;
 }
@@ -119,15 +124,20 @@ size_t schema_code_count(const struct schema *s, size_t k)
     return s->feature[i].n_categories + (s->feature[i].may_miss ? 1 : 0);
 }
 
+float schema_scale_range(double low, double high, double x)
+{
+    assert(low < high);
+    if (x <= low) {
+        return -1.0F;
+    }
+    if (x >= high) {
+        return 1.0F;
+    }
+    return (float)((2.0 * x - high - low) / (high - low));
+}
+
 float schema_scale(const struct schema_feature *f, double x)
 {
     assert(f->type == SCHEMA_CONTINUOUS);
-    assert(f->low < f->high);
-    if (x <= f->low) {
-        return -1.0F;
-    }
-    if (x >= f->high) {
-        return 1.0F;
-    }
-    return (float)((2.0 * x - f->high - f->low) / (f->high - f->low));
+    return schema_scale_range(f->low, f->high, x);
 }

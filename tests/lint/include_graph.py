@@ -21,7 +21,7 @@ HOME = {  # pattern of a library header -> folders that may include it (tests ma
     r"sodium(/.*)?\.h": ("common/base", "common/seal"),
     r"(cblas|f77blas|openblas/.*|.*lapack.*)\.h": ("common/kernel",),
     r"yaml\.h": ("common/config",),
-    r"(csv|zlib)\.h": ("common/cohort",),
+    r"(csv|zlib|png)\.h": ("common/cohort",),
     r"jansson(_config)?\.h": ("agent/app", "aggregator/app", "sim/app", "sim/report", "common/checkpoint"),
     r"argp\.h": ("agent/app", "aggregator/app", "sim/app"),
     r"(seccomp|linux/.*)\.h": ("agent/sandbox",),

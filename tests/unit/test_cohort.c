@@ -477,14 +477,14 @@ static void each_limit_is_an_error_with_its_place(void **state)
         const char *text, *says;
         size_t n;
     } over[] = {
-        {{2, 1000, 100, 50}, good, "a.csv:3:1: error: more than 2 rows", 1},
-        {{3, 40, 100, 50}, good, "a.csv:1:1: error: the file is longer than 40 bytes", 1},
-        {{3, 1000, 100, 3}, "p,a,50,35.0,1,6,0\n", "a.csv:1:4: error: longer than 3 bytes", 1},
-        {{3, 1000, 20, 9},
+        {{2, 1000, 100, 50, 1}, good, "a.csv:3:1: error: more than 2 rows", 1},
+        {{3, 40, 100, 50, 1}, good, "a.csv:1:1: error: the file is longer than 40 bytes", 1},
+        {{3, 1000, 100, 3, 1}, "p,a,50,35.0,1,6,0\n", "a.csv:1:4: error: longer than 3 bytes", 1},
+        {{3, 1000, 20, 9, 1},
          "p,a,50,3500000000,1,6,0\nq,a,50,1,1,6,7\n",
          "a.csv:1:1: error: a row of more than 20",
          2},
-        {{3, 1000, 20, 20},
+        {{3, 1000, 20, 20, 1},
          "p,a,50,\"1,1,6,0\nq,a,50,1,1,6,7\nr,a,50,1,1,6,7\n",
          "a.csv:1:4: error: a row of more than 20",
          2},
@@ -1154,19 +1154,27 @@ static void a_batch_is_gathered_row_by_row(void **state)
                  NULL);
     const size_t row[] = {2, 0, 3};
     const size_t patient[] = {1, 0, 2};
-    float values[3 * 5];
-    int32_t codes[3];
-    float label[3];
-    dataset_gather(d, row, patient, 3, values, codes, label);
+    const struct schema_layout layout = {.n_values = d->n_values, .n_codes = d->n_codes};
+    struct error err = {0};
+    struct arena memory = {0};
+    struct batch_room room;
+    assert_int_equal(arena_init(&memory, batch_room_cost(&layout, 3), &err), RC_OK);
+    batch_room_take(&room, &layout, 3, &memory);
+    assert_int_equal(memory.used, memory.size);
+    dataset_gather(d, row, patient, 3, &room);
     static const double age[] = {0, -2.0 / 3, 1.0 / 3};
     static const int code[] = {2, 0, 3};
     static const double y[] = {1, 0, 0};
     for (size_t i = 0; i < 3; i++) {
-        assert_real(values[i * 5], age[i]);
-        assert_int_equal(codes[i], code[i]);
-        assert_real(label[i], y[i]);
+        assert_real(room.batch.values[i * 5], age[i]);
+        assert_int_equal(room.batch.codes[i], code[i]);
+        assert_real(room.batch.label[i], y[i]);
+        assert_int_equal(room.batch.present[i], 1); /* the table */
     }
-    dataset_gather(d, row, patient, 0, NULL, NULL, NULL); /* an empty batch */
+    assert_null(room.batch.part);
+    dataset_gather(d, NULL, NULL, 0, &room); /* an empty batch */
+    assert_int_equal(room.batch.B, 0);
+    arena_release(&memory);
     dataset_close(&d);
 }
 

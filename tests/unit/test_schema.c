@@ -89,9 +89,9 @@ static void a_cohort_yaml_becomes_a_schema(void **state)
     assert_string_equal(s.name, "test");
     assert_int_equal(s.n_files, 2);
     assert_string_equal(s.file[1].site, "b");
-    assert_int_equal(schema_file_path(&s, 0, full, &err), RC_OK);
+    assert_int_equal(schema_path(&s, s.file[0].path, full, &err), RC_OK);
     assert_string_equal(full, "site/a.csv");
-    assert_int_equal(schema_file_path(&s, 1, full, &err), RC_OK);
+    assert_int_equal(schema_path(&s, s.file[1].path, full, &err), RC_OK);
     assert_string_equal(full, "/b/b.csv");
     assert_true(s.separator == ',' && s.has_header && !s.many_rows);
     assert_int_equal(s.patient_from, SCHEMA_PATIENT_COLUMN);
@@ -336,19 +336,19 @@ static void the_data_folder_comes_from_the_environment(void **state)
     }
     struct schema s = parsed(
         write_yaml((struct parts){.files = "files: [{path: $WARDROUND_DATA/h/a.csv, site: a}]\n"}));
-    assert_true(schema_file_is_shared(&s, 0));
+    assert_true(schema_path_is_shared(s.file[0].path));
     assert_int_equal(setenv("WARDROUND_DATA", "/somewhere", 1), 0);
-    assert_int_equal(schema_file_path(&s, 0, full, &err), RC_OK);
+    assert_int_equal(schema_path(&s, s.file[0].path, full, &err), RC_OK);
     assert_string_equal(full, "/somewhere/h/a.csv");
     assert_int_equal(unsetenv("WARDROUND_DATA"), 0);
-    assert_int_equal(schema_file_path(&s, 0, full, &err), RC_OK);
+    assert_int_equal(schema_path(&s, s.file[0].path, full, &err), RC_OK);
     assert_string_equal(full, "../shared/data/h/a.csv");
     char *long_value = malloc(SCHEMA_FULL_PATH_MAX + 1);
     assert_non_null(long_value);
     memset(long_value, 'x', SCHEMA_FULL_PATH_MAX);
     long_value[SCHEMA_FULL_PATH_MAX] = '\0';
     assert_int_equal(setenv("WARDROUND_DATA", long_value, 1), 0);
-    assert_int_equal(schema_file_path(&s, 0, full, &err), RC_INVALID);
+    assert_int_equal(schema_path(&s, s.file[0].path, full, &err), RC_INVALID);
     free(long_value);
     assert_int_equal(
         before != NULL ? setenv("WARDROUND_DATA", kept, 1) : unsetenv("WARDROUND_DATA"), 0);
