@@ -161,8 +161,8 @@ static RC walk_raw(struct image_reading *r, struct raw *raw, struct scan *ids, s
             return rc;
         }
         if (there != (got > 0)) {
-            config_issue(in->issues, NULL, "%s ids than the %s images of %s",
-                         there ? "more" : "fewer", there ? "so many" : "many", r->file->path);
+            config_issue(in->issues, NULL, "%s ids than images in %s", there ? "more" : "fewer",
+                         r->file->path);
             return RC_OK;
         }
         if (!there) {

@@ -116,7 +116,9 @@ enum rc folder_open(const char *path, const char *ending, size_t most, struct fo
     }
     (void)closedir(dir);
     if (rc == RC_OK) {
-        qsort(f.name, f.n, sizeof *f.name, by_name); /* the same order everywhere */
+        if (f.n > 0) {
+            qsort(f.name, f.n, sizeof *f.name, by_name); /* the same order everywhere */
+        }
         *out = f;
     } else {
         folder_close(&f);
