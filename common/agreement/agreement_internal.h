@@ -20,4 +20,8 @@ void agreement_put_body(const struct agreement *a, unsigned char *out);
 /** What agreement_verify does after the signature. */
 RC agreement_parse_body(const void *body, size_t n, struct agreement *out, struct error *err);
 
+/** The modalities' share of agreement_fits: RC_OK where they are the same. */
+RC agreement_fits_modalities(const struct schema *want, const struct schema *own,
+                             struct error *err);
+
 #endif

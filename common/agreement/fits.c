@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/agreement/agreement.h"
+#include "common/agreement/agreement_internal.h"
 #include "common/base/text.h"
 
 enum { LIST_ROOM = 72 };
@@ -120,9 +120,9 @@ static RC check(const struct schema *want, const struct schema *own, struct erro
                              "does not describe; add it under features:",
                              f->name, describe(f, text));
         }
-        const enum rc rc = compare(f, mine, err);
-        if (rc != RC_OK) {
-            return rc;
+        const enum rc same = compare(f, mine, err);
+        if (same != RC_OK) {
+            return same;
         }
     }
     for (size_t i = 0; i < own->n_features; i++) {
@@ -141,6 +141,10 @@ static RC check(const struct schema *want, const struct schema *own, struct erro
                              "put its features into the study's order",
                              i + 1, want->feature[i].name, own->feature[i].name);
         }
+    }
+    const enum rc rc = agreement_fits_modalities(want, own, err);
+    if (rc != RC_OK) {
+        return rc;
     }
     if (strcmp(schema_label_name(want), schema_label_name(own)) != 0) {
         return error_set(err, RC_INVALID,

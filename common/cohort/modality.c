@@ -44,7 +44,7 @@ static const char *what(const struct schema_modality *m)
 void modality_warn(struct cohort_summary *sum, const struct schema_modality *m,
                    const struct cohort_found *found)
 {
-    if (found->n_records == 0) {
+    if (found->n_records == 0 && m->n_files > 0) {
         summary_warn(sum, "'%s' is absent for every patient", m->name);
     }
     if (found->n_unknown > 0) {
@@ -59,7 +59,7 @@ void modality_warn(struct cohort_summary *sum, const struct schema_modality *m,
                      "'%s'",
                      m->name, found->n_outside, found->n_items, found->outside);
     }
-    if (found->n_never > 0) {
+    if (found->n_never > 0 && m->n_files > 0) {
         summary_warn(sum, "'%s': '%s'%s never seen; is `code` as the files write it?", m->name,
                      found->never, found->n_never > 1 ? " and others are" : " is");
     }

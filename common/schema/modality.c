@@ -32,6 +32,11 @@ double time_unit_hours(int word)
     return hours[word];
 }
 
+bool sources_none(const struct config_node *list)
+{
+    return list != NULL && list->kind == CONFIG_LIST && list->n == 0;
+}
+
 bool separator_read(const char *word, char *out)
 {
     if (strcmp(word, "tab") == 0) {
@@ -84,10 +89,10 @@ enum rc sources_bind(const struct config_node *list, const struct config_node *m
         config_issue(issues, map, "missing key 'files'");
         return RC_OK;
     }
-    if (!words_are_list(list, "files", 1, SCHEMA_FILES_MAX, issues)) {
+    if (!words_are_list(list, "files", 0, SCHEMA_FILES_MAX, issues)) {
         return RC_OK;
     }
-    m->file = calloc(list->n, sizeof *m->file);
+    m->file = calloc(list->n + 1, sizeof *m->file); /* none: this site does not have the modality */
     if (m->file == NULL) {
         return error_set(err, RC_NOMEM, "no memory for the files of '%s'", m->name);
     }

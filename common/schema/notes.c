@@ -90,7 +90,7 @@ enum rc notes_bind(const struct config_node *node, bool bare, const struct schem
     memcpy(m->name, map.name, sizeof m->name);
     m->has_window = window_bind(map.window, &m->window, issues);
     bind_tokens(node, &map, &m->notes, issues);
-    if (bare) {
+    if (bare || sources_none(map.files)) {
         return RC_OK;
     }
     m->notes.format = (enum schema_notes_format)map.format;

@@ -29,6 +29,7 @@ enum {
     SCHEMA_MODALITIES_MAX = 8,
     SCHEMA_VARIABLES_MAX = 1024,
     SCHEMA_STEPS_MAX = 4096,
+    SCHEMA_GRID_MAX = 1 << 18, /**< steps times variables: 1 MiB of reals a record */
     SCHEMA_EVENTS_MAX = 1 << 16,
     SCHEMA_SIDE_MAX = 1024, /**< of the image that the model sees */
     SCHEMA_TOKENS_MAX = 1 << 16,
@@ -139,7 +140,7 @@ struct schema_notes {
 struct schema_modality {
     char name[SCHEMA_NAME_MAX];
     enum schema_kind kind;
-    size_t n_files;
+    size_t n_files; /**< 0: this site does not have it */
     struct schema_source *file;
     struct schema_long columns;  /**< SERIES, NOTES */
     bool has_window;             /**< always for SERIES */

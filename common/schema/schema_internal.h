@@ -63,6 +63,8 @@ bool separator_read(const char *word, char *out);
 /** `files` of a modality. @param with_ids may an entry have `ids`? */
 RC sources_bind(const struct config_node *list, const struct config_node *map, bool with_ids,
                 struct schema_modality *m, struct config_issues *issues, struct error *err);
+/** `files: []`: this site does not have the modality, and need not say how its files are written. */
+bool sources_none(const struct config_node *list);
 /** `window: [from, to]`. @return false: absent, or a problem, reported */
 bool window_bind(const struct config_node *node, struct schema_window *out,
                  struct config_issues *issues);

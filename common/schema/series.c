@@ -148,7 +148,11 @@ enum rc series_bind(const struct config_node *node, bool bare, const struct sche
     m->has_window = window_bind(map.window, &m->window, issues);
     bind_form(node, &map, &m->series, issues);
     enum rc rc = bind_variables(map.variables, bare, &m->series, issues, err);
-    if (bare || rc != RC_OK) {
+    if (rc == RC_OK && m->series.steps * m->series.n_variables > SCHEMA_GRID_MAX) {
+        config_issue(issues, node, "grid: steps times variables must be at most %d",
+                     SCHEMA_GRID_MAX);
+    }
+    if (bare || rc != RC_OK || sources_none(map.files)) {
         return rc;
     }
     long_bind(map.columns, node, LONG_TIME | LONG_VALUES, &m->columns, issues);

@@ -623,6 +623,77 @@ static void a_site_that_differs_is_told_the_first_thing_to_change(void **state)
     agreement_release(&a);
 }
 
+#define VITALS(window, form, variables) \
+    "- {name: vitals, type: series, window: " window ", " form ", variables: [" variables "]"
+#define HR     "{name: hr, unit: 1/min, range: [20, 220]}, {name: k, range: [2, 8]}"
+#define XRAY   "- {name: xray, type: image, size: [8, 9]"
+#define LETTER "- {name: letter, type: notes, tokens: 7, vocabulary: 99"
+#define NONE   ", files: []}\n"
+
+static void a_site_whose_modalities_differ_is_told_the_first_thing_to_change(void **state)
+{
+    (void)state;
+    static const char *const label = "name: dead, column: status";
+    static const char study[] =
+        "label: {name: dead}\nfeatures:\n"
+        "- {name: sex, type: binary, categories: [f, m]}\nmodalities:\n" VITALS(
+            "[0, 48]", "grid: {steps: 4, fill: last}", HR) "}\n" XRAY "}\n" LETTER "}\n";
+    static const char grid[] = VITALS("[0, 48]", "grid: {steps: 4, fill: last}", HR) NONE;
+    static const struct {
+        const char *series, *image, *notes, *want;
+    } site[] = {
+        {"", XRAY NONE, LETTER NONE, "reads modality 'vitals' (series), which this site's"},
+        {grid, "- {name: xray, type: notes, tokens: 7, vocabulary: 9" NONE, LETTER NONE,
+         "modality 'xray' is of type image in the study and notes in"},
+        {VITALS("[0, 24]", "grid: {steps: 4, fill: last}", HR) NONE, XRAY NONE, LETTER NONE,
+         "another `window` in the study than in this site's cohort.yaml; write `window: [0, 48]`"},
+        {VITALS("[0, 48]", "events: 4", HR) NONE, XRAY NONE, LETTER NONE,
+         "write `grid: {steps: 4, fill: last}` there"},
+        {VITALS("[0, 48]", "grid: {steps: 4}", HR) NONE, XRAY NONE, LETTER NONE,
+         "write `grid: {steps: 4, fill: last}` there"},
+        {VITALS("[0, 48]", "grid: {steps: 4, fill: last}", "{name: hr, range: [0, 1]}") NONE,
+         XRAY NONE, LETTER NONE, "has 2 variables in the study and 1 in"},
+        {VITALS("[0, 48]", "grid: {steps: 4, fill: last}",
+                "{name: k, range: [2, 8]}, {name: hr, unit: 1/min, range: [20, 220]}") NONE,
+         XRAY NONE, LETTER NONE,
+         "where the study has variable 'hr', this site's cohort.yaml has 'k'"},
+        {VITALS("[0, 48]", "grid: {steps: 4, fill: last}",
+                "{name: hr, unit: Hz, range: [20, 220]}, {name: k, range: [2, 8]}") NONE,
+         XRAY NONE, LETTER NONE,
+         "variable 'hr' of 'vitals' has the unit '1/min' in the study and 'Hz'"},
+        {VITALS("[0, 48]", "grid: {steps: 4, fill: last}",
+                "{name: hr, unit: 1/min, range: [20, 220]}, {name: k, range: [2, 9]}") NONE,
+         XRAY NONE, LETTER NONE,
+         "variable 'k' of 'vitals' has the range [2, 8] in the study and [2, 9]"},
+        {grid, "- {name: xray, type: image, size: [9, 8]" NONE, LETTER NONE,
+         "write `size: [8, 9]`"},
+        {grid, XRAY ", standardise: false" NONE, LETTER NONE, "write `standardise: true`"},
+        {grid, XRAY NONE, LETTER ", seed: 1" NONE,
+         "write `tokens: 7, unit: words, vocabulary: 99, ngrams: 1, seed: 0` there"},
+        {grid, XRAY NONE, LETTER NONE "- {name: more, type: image, size: [1, 1]" NONE,
+         "describes modality 'more', which the study does not read"},
+        {XRAY NONE, grid, LETTER NONE,
+         "modality 1 of the study is 'vitals', of this site's cohort.yaml 'xray'"},
+    };
+    make_raw(document, study, solved_sigma());
+    struct agreement a = verified();
+    struct error err = {0};
+    char text[4096];
+    (void)snprintf(text, sizeof text, SEX "modalities:\n%s" XRAY NONE LETTER NONE, grid);
+    assert_int_equal(fits(&a, label, text, &err), RC_OK);
+    assert_int_equal(fits(&a, label, SEX, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "with `files: []` if this site has none"));
+    for (size_t i = 0; i < COUNT(site); i++) {
+        (void)snprintf(text, sizeof text, SEX "modalities:\n%s%s%s", site[i].series, site[i].image,
+                       site[i].notes);
+        const enum rc rc = fits(&a, label, text, &err);
+        if (rc != RC_INVALID || strstr(err.text, site[i].want) == NULL) {
+            fail_msg("%s '%s', want '%s'", rc_name(rc), err.text, site[i].want);
+        }
+    }
+    agreement_release(&a);
+}
+
 static void a_study_with_hostile_names_cannot_write_to_a_terminal(void **state)
 {
     (void)state;
@@ -675,6 +746,7 @@ int main(void)
         cmocka_unit_test(plan_and_document_must_want_each_other),
         cmocka_unit_test(without_noise_sigma_is_nothing_else_than_zero),
         cmocka_unit_test(a_site_that_differs_is_told_the_first_thing_to_change),
+        cmocka_unit_test(a_site_whose_modalities_differ_is_told_the_first_thing_to_change),
         cmocka_unit_test(a_study_with_hostile_names_cannot_write_to_a_terminal),
         cmocka_unit_test(a_long_list_of_categories_is_cut_where_it_says_so),
     };

@@ -283,7 +283,10 @@ static void no_sample_reads_a_field_that_tells_the_outcome(void **state)
 static void each_mistake_is_named_at_its_line(void **state)
 {
     (void)state;
-#define M HEAD TABLE "modalities:\n- "
+#define M     HEAD TABLE "modalities:\n- "
+#define V1(n) "{name: v" #n ", range: [0, 1]}, "
+#define V8(n) V1(n##0) V1(n##1) V1(n##2) V1(n##3) V1(n##4) V1(n##5) V1(n##6) V1(n##7)
+#define V64   V8(0) V8(1) V8(2) V8(3) V8(4) V8(5) V8(6) V8(7) "{name: last, range: [0, 1]}"
     static const struct {
         const char *text;
         size_t line;
@@ -346,6 +349,9 @@ static void each_mistake_is_named_at_its_line(void **state)
          4, "goes with a `name` and nothing else"},
     };
 #undef M
+#undef V1
+#undef V8
+#undef V64
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         refused(wrong[i].text, wrong[i].line, wrong[i].says);
     }
@@ -361,6 +367,17 @@ static void carried_modalities_know_no_files(void **state)
     issues = (struct config_issues){0};
     assert_int_equal(schema_parse_features("f", text, strlen(text), &s, &issues, &err), RC_INVALID);
     assert_non_null(strstr(issues.line[0], "unknown key 'files'"));
+}
+
+static void a_site_without_a_modality_describes_it_and_names_no_file(void **state)
+{
+    (void)state;
+    const struct hash with = hash_of_yaml(HEAD TABLE "modalities:\n- " SERIES "\n- " NOTES "\n");
+    const struct hash without = hash_of_yaml(
+        HEAD TABLE "modalities:\n- {name: vitals, type: series, window: [0, 48], grid: {steps: 12, "
+                   "fill: last}" VARIABLES ", files: []}\n- {name: notes, type: notes, tokens: 32, "
+                   "vocabulary: 512, ngrams: 2, seed: 9, files: []}\n");
+    assert_true(hash_equal(&with, &without));
 }
 
 static void a_slice_of_a_batch_is_its_rows(void **state)
@@ -403,6 +420,7 @@ int main(void)
         cmocka_unit_test(no_sample_reads_a_field_that_tells_the_outcome),
         cmocka_unit_test(each_mistake_is_named_at_its_line),
         cmocka_unit_test(carried_modalities_know_no_files),
+        cmocka_unit_test(a_site_without_a_modality_describes_it_and_names_no_file),
         cmocka_unit_test(a_slice_of_a_batch_is_its_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
