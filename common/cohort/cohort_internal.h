@@ -242,6 +242,7 @@ struct pieces {
     size_t n_entries;
     unsigned char *bytes, *sorted;
     size_t n_bytes;
+    size_t room;                    /**< bytes there may be before it grows or is flushed */
     char last_key[SCHEMA_NAME_MAX]; /**< most files come patient by patient */
     int64_t last_record;
     bool any_key;

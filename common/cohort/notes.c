@@ -24,14 +24,14 @@
 struct notes_reading {
     struct intake *in;
     struct arena memory;
-    unsigned char *item; /* [PIECES_ITEM_MAX] */
+    unsigned char *item; /* [NOTE_HEAD + row_bytes] */
 };
 
 static RC add_note(struct notes_reading *r, int64_t record, double hours, const void *text,
                    size_t n, struct error *err)
 {
     struct intake *in = r->in;
-    assert(n <= PIECES_ITEM_MAX - NOTE_HEAD);
+    assert(n <= in->limits->row_bytes);
     in->found->n_items++;
     if (in->issues->n > 0) {
         return RC_OK;
@@ -166,11 +166,11 @@ enum rc notes_import(struct intake *in, struct error *err)
 {
     struct notes_reading r = {.in = in};
     assert(in->limits->row_bytes <= PIECES_ITEM_MAX - NOTE_HEAD);
-    enum rc rc = arena_init(&r.memory, arena_cost(PIECES_ITEM_MAX, 1), err);
+    enum rc rc = arena_init(&r.memory, arena_cost(NOTE_HEAD + in->limits->row_bytes, 1), err);
     if (rc != RC_OK) {
         return rc;
     }
-    r.item = arena_take(&r.memory, PIECES_ITEM_MAX, 1);
+    r.item = arena_take(&r.memory, NOTE_HEAD + in->limits->row_bytes, 1);
     if (in->m->notes.format == SCHEMA_CSV) {
         rc = long_walk(in, take_row, &r, err);
     }

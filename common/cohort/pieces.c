@@ -9,8 +9,10 @@
 
 #include "common/cohort/cohort_internal.h"
 
-enum { WAITING_BYTES = 1 << 23, WAITING_ENTRIES = 1 << 18 };
-static_assert((int)PIECES_ITEM_MAX <= (int)WAITING_BYTES, "one item fits");
+/* What may wait grows from the first to the last of these; an item has this many bytes on average, or
+ * its place in the list is full before its bytes are. */
+enum { WAITING_FIRST = 1 << 12, WAITING_LAST = 1 << 23, BYTES_PER_ENTRY = 32 };
+static_assert((int)PIECES_ITEM_MAX <= (int)WAITING_LAST, "one item fits");
 
 struct piece_entry {
     int64_t record;
@@ -36,20 +38,38 @@ uint32_t u32_get(const unsigned char *from)
 
 /* ---- in ------------------------------------------------------------------------------------- */
 
-enum rc pieces_init(struct pieces *p, struct store *store, struct error *err)
+/* Room for `room` bytes of items. What waits already comes along; the old room is wiped. */
+static RC make_room(struct pieces *p, size_t room, struct error *err)
 {
-    *p = (struct pieces){.store = store};
-    enum rc rc =
-        arena_init(&p->memory,
-                   2 * arena_cost(WAITING_BYTES, 1) + arena_cost(WAITING_ENTRIES, sizeof *p->entry),
-                   err);
+    struct arena memory = {0};
+    const size_t entries = room / BYTES_PER_ENTRY;
+    const struct pieces old = *p;
+    const enum rc rc =
+        arena_init(&memory, 2 * arena_cost(room, 1) + arena_cost(entries, sizeof *p->entry), err);
     if (rc != RC_OK) {
         return rc;
     }
-    p->bytes = arena_take(&p->memory, WAITING_BYTES, 1);
-    p->sorted = arena_take(&p->memory, WAITING_BYTES, 1);
-    p->entry = arena_take(&p->memory, WAITING_ENTRIES, sizeof *p->entry);
-    rc = store_prepare(store, "SELECT id FROM record WHERE key = ?", &p->find, err);
+    p->bytes = arena_take(&memory, room, 1);
+    p->sorted = arena_take(&memory, room, 1);
+    p->entry = arena_take(&memory, entries, sizeof *p->entry);
+    p->room = room;
+    if (old.n_entries > 0) {
+        memcpy(p->bytes, old.bytes, old.n_bytes);
+        memcpy(p->entry, old.entry, old.n_entries * sizeof *old.entry);
+    }
+    arena_wipe(&p->memory);
+    arena_release(&p->memory);
+    p->memory = memory;
+    return RC_OK;
+}
+
+enum rc pieces_init(struct pieces *p, struct store *store, struct error *err)
+{
+    *p = (struct pieces){.store = store};
+    enum rc rc = make_room(p, WAITING_FIRST, err);
+    if (rc == RC_OK) {
+        rc = store_prepare(store, "SELECT id FROM record WHERE key = ?", &p->find, err);
+    }
     if (rc == RC_OK) {
         rc = store_prepare(store, "INSERT INTO piece (record, modality, data) VALUES (?, ?, ?)",
                            &p->add, err);
@@ -144,8 +164,9 @@ enum rc pieces_add(struct pieces *p, int64_t record, size_t modality, const void
                    struct error *err)
 {
     assert(n <= PIECES_ITEM_MAX);
-    if (p->n_entries == WAITING_ENTRIES || n > WAITING_BYTES - p->n_bytes) {
-        const enum rc rc = pieces_flush(p, err);
+    while (p->n_entries == p->room / BYTES_PER_ENTRY || n > p->room - p->n_bytes) {
+        const enum rc rc =
+            p->room < WAITING_LAST ? make_room(p, 2 * p->room, err) : pieces_flush(p, err);
         if (rc != RC_OK) {
             return rc;
         }
