@@ -22,111 +22,167 @@ size_t pool_out_width(const struct pool_shape *s)
     return (s->W - s->KW) / s->stride + 1;
 }
 
-/* Where window p of all samples begins in x. */
-static size_t corner(const struct pool_shape *s, size_t p)
+/* Where row r of the windows of all samples begins in x; its windows follow at `stride` pixels. */
+static size_t row_start(const struct pool_shape *s, size_t r)
 {
-    const size_t OW = pool_out_width(s);
     const size_t OH = pool_out_height(s);
-    const size_t row = p / OW / OH * s->H + p / OW % OH * s->stride;
-    return (row * s->W + p % OW * s->stride) * s->C;
+    return (r / OH * s->H + r % OH * s->stride) * s->W * s->C;
 }
 
-/* And its tap k, from there. */
-static size_t tap(const struct pool_shape *s, size_t k)
-{
-    return (k / s->KW * s->W + k % s->KW) * s->C;
-}
-
-static size_t windows(const struct pool_shape *s, size_t B)
+static size_t rows(const struct pool_shape *s, size_t B)
 {
     assert(pool_fits(s));
-    return B * pool_out_height(s) * pool_out_width(s);
+    return B * pool_out_height(s);
 }
 
-WIDE void max_pool_forward(real *restrict y, const real *restrict x, const struct pool_shape *s,
-                           size_t B)
+/* A comparison and a choice for a few channels: compilers leave this one scalar, and wider vectors than
+ * every processor has they take apart number by number. */
+enum { FEW = 16 / sizeof(real) };
+typedef real lanes __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+typedef __typeof__((lanes){0} < (lanes){0}) mask;
+
+/* The largest of one window, for FEW channels; they stay in registers. */
+static inline void largest(real *restrict y, const real *restrict x, const struct pool_shape *s)
 {
-    const size_t n = windows(s, B);
-    for (size_t p = 0; p < n; p++) {
-        const real *x_p = x + corner(s, p); /* [C], and the other taps */
-        real *y_p = y + p * s->C;           /* [C] */
-        memcpy(y_p, x_p, s->C * sizeof *y);
-        for (size_t k = 1; k < s->KH * s->KW; k++) {
-            const real *x_k = x_p + tap(s, k); /* [C] */
-            for (size_t c = 0; c < s->C; c++) {
-                y_p[c] = x_k[c] > y_p[c] || x_k[c] != x_k[c] ? x_k[c] : y_p[c];
+    lanes best = *(const lanes *)x;
+    for (size_t ky = 0; ky < s->KH; ky++) {
+        const real *x_k = x + ky * s->W * s->C; /* [KW, C] */
+        for (size_t kx = 0; kx < s->KW; kx++, x_k += s->C) {
+            const lanes v = *(const lanes *)x_k;
+            const mask more = (v > best) | (v != v);
+            best = (lanes)((more & (mask)v) | (~more & (mask)best));
+        }
+    }
+    *(lanes *)y = best;
+}
+
+static void largest_of(real *restrict y, const real *restrict x, const struct pool_shape *s,
+                       size_t n)
+{
+    for (size_t c = 0; c < n; c++) {
+        y[c] = x[c];
+        for (size_t ky = 0; ky < s->KH; ky++) {
+            for (size_t kx = 0; kx < s->KW; kx++) {
+                const real v = x[(ky * s->W + kx) * s->C + c];
+                y[c] = v > y[c] || v != v ? v : y[c];
             }
         }
     }
 }
 
-/* BLOCK channels of one window; write: the window is nobody else's. */
-static inline __attribute__((always_inline)) void
-give(real *restrict dx, const real *restrict dy, const real *restrict x, const real *restrict y,
-     const struct pool_shape *s, size_t C, bool write)
+void max_pool_forward(real *restrict y, const real *restrict x, const struct pool_shape *s,
+                      size_t B)
 {
-    real left[BLOCK]; /* dy, until somebody took it */
-    memcpy(left, dy, C * sizeof *left);
-    for (size_t k = 0; k < s->KH * s->KW; k++) {
-        const real *x_k = x + tap(s, k); /* [C] */
-        real *dx_k = dx + tap(s, k);
-        for (size_t c = 0; c < C; c++) {
-            const bool hit = x_k[c] == y[c];
-            const real got = hit ? left[c] : 0;
-            dx_k[c] = write ? got : dx_k[c] + got;
-            left[c] = hit ? 0 : left[c];
+    const size_t n = rows(s, B);
+    const size_t OW = pool_out_width(s);
+    for (size_t r = 0; r < n; r++) {
+        const real *x_p = x + row_start(s, r); /* [C] of a window's corner, the others from there */
+        real *y_p = y + r * OW * s->C;         /* [C] */
+        for (size_t j = 0; j < OW; j++, x_p += s->stride * s->C, y_p += s->C) {
+            size_t c = 0;
+            for (; c + FEW <= s->C; c += FEW) {
+                largest(y_p + c, x_p + c, s);
+            }
+            largest_of(y_p + c, x_p + c, s, s->C - c);
         }
     }
 }
 
-WIDE void max_pool_backward(real *restrict dx, const real *restrict dy, const real *restrict x,
-                            const real *restrict y, const struct pool_shape *s, size_t B)
+/* The gradient of one window, for FEW channels; write: the window is nobody else's. */
+static inline void give(real *restrict dx, const real *restrict dy, const real *restrict x,
+                        const real *restrict y, const struct pool_shape *s, bool write)
 {
-    const size_t n = windows(s, B);
-    for (size_t p = 0; p < n; p++) {
-        for (size_t from = 0; from < s->C; from += BLOCK) {
-            const size_t at = corner(s, p) + from;
-            const size_t C = s->C - from < BLOCK ? s->C - from : BLOCK;
-            give(dx + at, dy + p * s->C + from, x + at, y + p * s->C + from, s, C, false);
+    lanes left = *(const lanes *)dy; /* dy, until somebody took it */
+    const lanes most = *(const lanes *)y;
+    for (size_t ky = 0; ky < s->KH; ky++) {
+        for (size_t kx = 0; kx < s->KW; kx++) {
+            const size_t at = (ky * s->W + kx) * s->C;
+            const mask hit = *(const lanes *)(x + at) == most;
+            const lanes got = (lanes)(hit & (mask)left);
+            left = (lanes)(~hit & (mask)left);
+            if (write) {
+                *(lanes *)(dx + at) = got;
+            } else {
+                *(lanes *)(dx + at) += got;
+            }
         }
     }
 }
 
+static void give_to(real *restrict dx, const real *restrict dy, const real *restrict x,
+                    const real *restrict y, const struct pool_shape *s, size_t n, bool write)
+{
+    for (size_t c = 0; c < n; c++) {
+        real left = dy[c];
+        for (size_t ky = 0; ky < s->KH; ky++) {
+            for (size_t kx = 0; kx < s->KW; kx++) {
+                const size_t at = (ky * s->W + kx) * s->C + c;
+                const real got = x[at] == y[c] ? left : 0;
+                dx[at] = write ? got : dx[at] + got;
+                left = x[at] == y[c] ? 0 : left;
+            }
+        }
+    }
+}
+
+static void give_all(real *restrict dx, const real *restrict dy, const real *restrict x,
+                     const real *restrict y, const struct pool_shape *s, size_t B, bool write)
+{
+    const size_t n = rows(s, B);
+    const size_t OW = pool_out_width(s);
+    for (size_t r = 0; r < n; r++) {
+        size_t at = row_start(s, r); /* in x and dx */
+        size_t to = r * OW * s->C;   /* in y and dy */
+        for (size_t j = 0; j < OW; j++, at += s->stride * s->C, to += s->C) {
+            size_t c = 0;
+            for (; c + FEW <= s->C; c += FEW) {
+                give(dx + at + c, dy + to + c, x + at + c, y + to + c, s, write);
+            }
+            give_to(dx + at + c, dy + to + c, x + at + c, y + to + c, s, s->C - c, write);
+        }
+    }
+}
+
+void max_pool_backward(real *restrict dx, const real *restrict dy, const real *restrict x,
+                       const real *restrict y, const struct pool_shape *s, size_t B)
+{
+    give_all(dx, dy, x, y, s, B, false);
+}
+
+/* The windows cover the image, each pixel once. */
 static bool tiles(const struct pool_shape *s)
 {
     return s->KH == s->stride && s->KW == s->stride && s->H % s->KH == 0 && s->W % s->KW == 0;
 }
 
-WIDE void max_pool_backward_set(real *restrict dx, const real *restrict dy, const real *restrict x,
-                                const real *restrict y, const struct pool_shape *s, size_t B)
+void max_pool_backward_set(real *restrict dx, const real *restrict dy, const real *restrict x,
+                           const real *restrict y, const struct pool_shape *s, size_t B)
 {
-    const size_t n = windows(s, B);
-    const bool write = tiles(s);
-    if (!write) {
-        memset(dx, 0, B * s->H * s->W * s->C * sizeof *dx);
+    if (tiles(s)) {
+        give_all(dx, dy, x, y, s, B, true);
+        return;
     }
-    for (size_t p = 0; p < n; p++) {
-        for (size_t from = 0; from < s->C; from += BLOCK) {
-            const size_t at = corner(s, p) + from;
-            const size_t C = s->C - from < BLOCK ? s->C - from : BLOCK;
-            give(dx + at, dy + p * s->C + from, x + at, y + p * s->C + from, s, C, write);
-        }
-    }
+    memset(dx, 0, B * s->H * s->W * s->C * sizeof *dx);
+    give_all(dx, dy, x, y, s, B, false);
 }
 
 WIDE void average_pool_forward(real *restrict y, const real *restrict x, const struct pool_shape *s,
                                size_t B)
 {
-    const size_t n = windows(s, B);
+    const size_t n = rows(s, B);
+    const size_t OW = pool_out_width(s);
     const real share = (real)(1.0 / (double)(s->KH * s->KW));
-    memset(y, 0, n * s->C * sizeof *y);
-    for (size_t p = 0; p < n; p++) {
-        const real *x_p = x + corner(s, p); /* [C], and the other taps */
-        real *y_p = y + p * s->C;           /* [C] */
-        for (size_t k = 0; k < s->KH * s->KW; k++) {
-            const real *x_k = x_p + tap(s, k);
-            for (size_t c = 0; c < s->C; c++) {
-                y_p[c] += share * x_k[c];
+    memset(y, 0, n * OW * s->C * sizeof *y);
+    for (size_t r = 0; r < n; r++) {
+        for (size_t j = 0; j < OW; j++) {
+            real *y_p = y + (r * OW + j) * s->C; /* [C] */
+            for (size_t ky = 0; ky < s->KH; ky++) {
+                const real *x_k = x + row_start(s, r) + (ky * s->W + j * s->stride) * s->C;
+                for (size_t k = 0; k < s->KW * s->C; k += s->C) {
+                    for (size_t c = 0; c < s->C; c++) {
+                        y_p[c] += share * x_k[k + c];
+                    }
+                }
             }
         }
     }
@@ -135,14 +191,19 @@ WIDE void average_pool_forward(real *restrict y, const real *restrict x, const s
 WIDE void average_pool_backward(real *restrict dx, const real *restrict dy,
                                 const struct pool_shape *s, size_t B)
 {
-    const size_t n = windows(s, B);
+    const size_t n = rows(s, B);
+    const size_t OW = pool_out_width(s);
     const real share = (real)(1.0 / (double)(s->KH * s->KW));
-    for (size_t p = 0; p < n; p++) {
-        const real *dy_p = dy + p * s->C; /* [C] */
-        for (size_t k = 0; k < s->KH * s->KW; k++) {
-            real *dx_k = dx + corner(s, p) + tap(s, k);
-            for (size_t c = 0; c < s->C; c++) {
-                dx_k[c] += share * dy_p[c];
+    for (size_t r = 0; r < n; r++) {
+        for (size_t j = 0; j < OW; j++) {
+            const real *dy_p = dy + (r * OW + j) * s->C; /* [C] */
+            for (size_t ky = 0; ky < s->KH; ky++) {
+                real *dx_k = dx + row_start(s, r) + (ky * s->W + j * s->stride) * s->C;
+                for (size_t k = 0; k < s->KW * s->C; k += s->C) {
+                    for (size_t c = 0; c < s->C; c++) {
+                        dx_k[k + c] += share * dy_p[c];
+                    }
+                }
             }
         }
     }
