@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/kernel/depthwise.h"
+#include "common/kernel/weight_norm.h"
 #include "common/tape/image.h"
 #include "common/tape/kept_internal.h"
 
@@ -100,6 +101,14 @@ static const struct book_rule BOOK_CONV = {.name = "convolution",
                                            .form = dropped_form,
                                            .sum = dropped_sum};
 
+static void input_gradient(const struct tape *t, const struct node *n, const struct node *x,
+                           const real *w, const struct conv_shape *s)
+{
+    if (x->g != NULL) {
+        (x->fresh ? conv_backward_input_set : conv_backward_input)(x->g, n->g, w, s, t->B, t->work);
+    }
+}
+
 static void conv_sweep(struct tape *t, struct node *n)
 {
     const struct conv_shape s = recall(n);
@@ -107,10 +116,39 @@ static void conv_sweep(struct tape *t, struct node *n)
     if (weights(&s) <= TAPE_KEPT_MAX) {
         conv_weight_each(n->keep[0], n->g, x->v, &s, t->B, t->work);
     }
-    if (x->g != NULL) {
-        (x->fresh ? conv_backward_input_set : conv_backward_input)(x->g, n->g, n->w[0], &s, t->B,
-                                                                   t->work);
+    input_gradient(t, n, x, n->w[0], &s);
+}
+
+/* The node of a convolution by weights of p's shape, if it is one. */
+static struct node *push_conv(struct tape *t, const char *op, struct node *x, const struct param *p,
+                              const struct conv_shape *s, struct window window,
+                              void (*sweep)(struct tape *, struct node *))
+{
+    if (p->rank != 2 || p->dim[1] != taps(s) * s->C) {
+        return tape_unfit(t, op, x, p);
     }
+    if (!conv_fits(s)) {
+        return too_small(t, op, x, window);
+    }
+    struct node *n = tape_push(t, shape_of(t, x, s), 1, &x, sweep);
+    if (n != NULL) {
+        remember(n, window);
+        n->flow = FLOW_WRITES;
+        n->spare = true;
+        n->n_work = conv_scratch(s);
+    }
+    return n;
+}
+
+static void forward(struct tape *t, const struct node *n, const struct node *x, const real *w,
+                    const struct conv_shape *s)
+{
+    const size_t mark = tape_mark(t);
+    real *scratch = tape_take(t, conv_scratch(s));
+    if (!tape_measuring(t)) {
+        conv_forward(n->v, x->v, w, s, t->B, scratch);
+    }
+    tape_rewind(t, mark);
 }
 
 static struct node *conv(struct tape *t, const char *op, struct node *x, struct param_id w,
@@ -118,29 +156,14 @@ static struct node *conv(struct tape *t, const char *op, struct node *x, struct 
 {
     const struct param *p = param_at(t->table, w);
     const struct conv_shape s = conv_of(&x->shape, window, p->dim[0]);
-    if (p->rank != 2 || p->dim[1] != taps(&s) * s.C) {
-        return tape_unfit(t, op, x, p);
-    }
-    if (!conv_fits(&s)) {
-        return too_small(t, op, x, window);
-    }
-    struct node *n = tape_push(t, shape_of(t, x, &s), 1, &x, conv_sweep);
+    struct node *n = push_conv(t, op, x, p, &s, window, conv_sweep);
     if (n == NULL) {
         return NULL;
     }
     const bool kept = weights(&s) <= TAPE_KEPT_MAX;
-    remember(n, window);
-    n->flow = FLOW_WRITES;
-    n->spare = true;
     n->w[0] = tape_slice(t, p);
     n->keep[0] = tape_take(t, kept ? t->B * weights(&s) : conv_scratch(&s));
-    n->n_work = conv_scratch(&s);
-    const size_t mark = tape_mark(t);
-    real *scratch = tape_take(t, conv_scratch(&s));
-    if (!tape_measuring(t)) {
-        conv_forward(n->v, x->v, n->w[0], &s, t->B, scratch);
-    }
-    tape_rewind(t, mark);
+    forward(t, n, x, n->w[0], &s);
     struct book_entry e = kept_entry(w, n->keep[0], weights(&s), s.O);
     if (!kept) {
         e = (struct book_entry){.rule = &BOOK_CONV,
@@ -166,15 +189,67 @@ struct node *tape_conv2d(struct tape *t, struct node *x, struct param_id w, stru
     return conv(t, "convolution 2-D", x, w, window);
 }
 
+static bool is_series(const struct node *x, struct window w)
+{
+    return x->shape.rank == 3 && w.width == 1 && w.left == 0 && w.right == 0;
+}
+
 struct node *tape_conv1d(struct tape *t, struct node *x, struct param_id w, struct window window)
 {
     if (x == NULL) {
         return NULL;
     }
-    if (x->shape.rank != 3 || window.width != 1 || window.left != 0 || window.right != 0) {
+    if (!is_series(x, window)) {
         return tape_unfit(t, "convolution 1-D", x, param_at(t->table, w));
     }
     return conv(t, "convolution 1-D", x, w, window);
+}
+
+/* ---- with weight normalisation --------------------------------------------------------------- */
+
+/* w[0], w[1]: direction and gain; keep: their gradients, and the weights that they make. */
+enum { DIRECTION, GAIN, WEIGHT };
+
+static void weight_norm_sweep(struct tape *t, struct node *n)
+{
+    const struct conv_shape s = recall(n);
+    struct node *x = n->in[0];
+    conv_weight_each(n->keep[DIRECTION], n->g, x->v, &s, t->B, t->work);
+    weight_norm_backward_each(n->keep[DIRECTION], n->keep[GAIN], n->w[DIRECTION], n->w[GAIN], t->B,
+                              s.O, weights(&s) / s.O, t->work);
+    input_gradient(t, n, x, n->keep[WEIGHT], &s);
+}
+
+struct node *tape_conv1d_weight_norm(struct tape *t, struct node *x, struct param_id v,
+                                     struct param_id gain, struct window window)
+{
+    if (x == NULL) {
+        return NULL;
+    }
+    const struct param *p = param_at(t->table, v);
+    const struct param *pg = param_at(t->table, gain);
+    if (!is_series(x, window) || !param_is_vector(pg, p->dim[0])) {
+        return tape_unfit(t, "convolution 1-D", x, is_series(x, window) ? pg : p);
+    }
+    const struct conv_shape s = conv_of(&x->shape, window, p->dim[0]);
+    struct node *n = push_conv(t, "convolution 1-D", x, p, &s, window, weight_norm_sweep);
+    if (n == NULL) {
+        return NULL;
+    }
+    const size_t K = weights(&s) / s.O;
+    n->w[DIRECTION] = tape_slice(t, p);
+    n->w[GAIN] = tape_slice(t, pg);
+    n->keep[DIRECTION] = tape_take(t, t->B * weights(&s));
+    n->keep[GAIN] = tape_take(t, t->B * s.O);
+    n->keep[WEIGHT] = tape_take(t, weights(&s));
+    n->n_work = n->n_work > weights(&s) + s.O ? n->n_work : weights(&s) + s.O;
+    if (!tape_measuring(t)) {
+        weight_norm_forward(n->keep[WEIGHT], n->w[DIRECTION], n->w[GAIN], s.O, K);
+    }
+    forward(t, n, x, n->keep[WEIGHT], &s);
+    tape_enter(t, n, kept_entry(v, n->keep[DIRECTION], weights(&s), s.O));
+    tape_enter(t, n, kept_entry(gain, n->keep[GAIN], s.O, 1));
+    return n;
 }
 
 /* ---- depthwise ------------------------------------------------------------------------------- */

@@ -36,6 +36,12 @@ struct window window_causal(size_t size, size_t dilation);
 struct node *tape_conv2d(struct tape *t, struct node *x, struct param_id w, struct window window);
 /** x [B, T, C], w [O, height*C] -> [B, T', O]; window.width must be 1. */
 struct node *tape_conv1d(struct tape *t, struct node *x, struct param_id w, struct window window);
+/**
+ * The same whose weights are gain_o v_o/|v_o| (weight normalisation, Salimans, Kingma 2016): v [O, height*C],
+ * gain [O]. Its gradients are always kept.
+ */
+struct node *tape_conv1d_weight_norm(struct tape *t, struct node *x, struct param_id v,
+                                     struct param_id gain, struct window window);
 /** x [B, H, W, C], w [C, height*width] -> [B, OH, OW, C]: a window for each channel. */
 struct node *tape_depthwise2d(struct tape *t, struct node *x, struct param_id w,
                               struct window window);

@@ -75,8 +75,9 @@ static struct node *image_record(struct net *n, struct tape *t, struct node *x)
 static void series_declare(struct net *n)
 {
     add(n, 4, 3 * 2); /* 0: width 3, 2 -> 4 */
-    add(n, 5, 2 * 4); /* 1: width 2, stride 2 */
+    add(n, 5, 2 * 4); /* 1: width 2, stride 2, and 4: gain of its rows */
     add(n, 5, 0);     /* 2, 3: group norm */
+    add(n, 5, 0);
     add(n, 5, 0);
 }
 
@@ -84,8 +85,9 @@ static struct node *series_record(struct net *n, struct tape *t, struct node *x)
 {
     struct node *h = tape_gelu(t, tape_conv1d(t, x, n->id[0], window_causal(3, 2)));
     h = tape_max_pool2d(t, h, (struct window){.height = 2, .width = 1, .stride = 1, .dilation = 1});
-    h = tape_conv1d(t, h, n->id[1],
-                    (struct window){.height = 2, .width = 1, .stride = 2, .dilation = 1, .top = 1});
+    h = tape_conv1d_weight_norm(
+        t, h, n->id[1], n->id[4],
+        (struct window){.height = 2, .width = 1, .stride = 2, .dilation = 1, .top = 1});
     h = tape_tanh(t, tape_group_norm(t, h, n->id[2], n->id[3], 1));
     h = tape_average_pool2d(t, h,
                             (struct window){.height = 2, .width = 1, .stride = 2, .dilation = 1});
@@ -377,6 +379,14 @@ static void shapes_that_do_not_fit_are_both_named(void **state)
     x = tape_conv2d(n->tape, start(n), n->id[0], window_square(3, 1, 1));
     refused(n, tape_group_norm(n->tape, x, n->id[1], n->id[2], 4),
             "group norm: shapes [3,6,5,6] and [4] do not fit");
+    drop(n);
+    n = make_nth(1);
+    x = start(n);
+    refused(n, tape_conv1d_weight_norm(n->tape, x, n->id[0], n->id[4], window_causal(3, 1)),
+            "convolution 1-D: shapes [3,9,2] and [5] do not fit");
+    x = start(n);
+    refused(n, tape_conv1d(n->tape, x, n->id[0], window_square(3, 1, 1)),
+            "convolution 1-D: shapes [3,9,2] and [4,6] do not fit");
     drop(n);
 }
 
