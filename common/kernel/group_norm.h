@@ -20,6 +20,11 @@ void group_norm_forward(real *restrict y, real *restrict mean, real *restrict rs
                         const real *restrict x, const real *restrict gain,
                         const real *restrict shift, size_t B, size_t T, size_t C, size_t G);
 
+/** y once more, to the bit, from the statistics that forward left. */
+void group_norm_again(real *restrict y, const real *restrict mean, const real *restrict rstd,
+                      const real *restrict x, const real *restrict gain, const real *restrict shift,
+                      size_t B, size_t T, size_t C, size_t G);
+
 /** dx += the adjoint; dgain, dshift [B, C] = each sample's gradient. */
 void group_norm_backward(real *restrict dx, real *restrict dgain, real *restrict dshift,
                          const real *restrict dy, const real *restrict x, const real *restrict mean,

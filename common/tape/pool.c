@@ -1,28 +1,56 @@
 /* Pooling of images and series. */
-#include "common/kernel/pool.h"
+#include "common/tape/pool_internal.h"
 
-#include "common/tape/image.h"
-#include "common/tape/tape_internal.h"
-
-static struct pool_shape pool_of(const struct shape *x, size_t height, size_t width, size_t stride)
+bool pool_shape_of(struct tape *t, const char *op, const struct shape *x, struct window w,
+                   struct pool_shape *out)
 {
-    const bool series = x->rank == 3; /* one pixel wide */
-    return (struct pool_shape){.H = x->dim[1],
-                               .W = series ? 1 : x->dim[2],
-                               .C = shape_last(x),
-                               .KH = height,
-                               .KW = width,
-                               .stride = stride};
+    const size_t size[2] = {w.height, w.width};
+    const bool border = w.top != 0 || w.bottom != 0 || w.left != 0 || w.right != 0;
+    if (x->rank < 3 || x->rank > 4 || border || w.dilation != 1) {
+        (void)tape_mismatch(t, op, x->dim, x->rank, size, 2);
+        return false;
+    }
+    const struct pool_shape s = {.H = x->dim[1],
+                                 .W = x->rank == 3 ? 1 : x->dim[2], /* a series: one pixel wide */
+                                 .C = shape_last(x),
+                                 .KH = w.height,
+                                 .KW = w.width,
+                                 .stride = w.stride};
+    if (!pool_fits(&s)) {
+        (void)tape_mismatch(t, op, x->dim, x->rank, size, 2);
+        return false;
+    }
+    *out = s;
+    return true;
 }
 
-static struct pool_shape recall(const struct node *n)
+struct shape pool_result(const struct shape *x, const struct pool_shape *s)
 {
-    return pool_of(&n->in[0]->shape, n->number[0], n->number[1], n->number[2]);
+    struct shape shape = *x;
+    shape.dim[1] = pool_out_height(s);
+    if (shape.rank == 4) {
+        shape.dim[2] = pool_out_width(s);
+    }
+    return shape;
+}
+
+void pool_remember(struct node *n, const struct pool_shape *s)
+{
+    const size_t number[6] = {s->H, s->W, s->C, s->KH, s->KW, s->stride};
+    for (size_t i = 0; i < 6; i++) {
+        n->number[i] = number[i];
+    }
+}
+
+struct pool_shape pool_recall(const struct node *n)
+{
+    const size_t *k = n->number;
+    return (struct pool_shape){k[0], k[1], k[2], k[3], k[4], k[5]};
 }
 
 static void max_sweep(struct tape *t, struct node *n)
 {
-    const struct pool_shape s = recall(n);
+    const struct pool_shape s = pool_recall(n);
     struct node *x = n->in[0];
     if (x->g != NULL) {
         (x->fresh ? max_pool_backward_set : max_pool_backward)(x->g, n->g, x->v, n->v, &s, t->B);
@@ -31,13 +59,8 @@ static void max_sweep(struct tape *t, struct node *n)
 
 static void average_sweep(struct tape *t, struct node *n)
 {
-    const struct pool_shape s = recall(n);
+    const struct pool_shape s = pool_recall(n);
     average_pool_backward(n->in[0]->g, n->g, &s, t->B);
-}
-
-static bool has_border(struct window w)
-{
-    return w.dilation != 1 || w.top != 0 || w.bottom != 0 || w.left != 0 || w.right != 0;
 }
 
 static struct node *pool(struct tape *t, const char *op, struct node *x, struct window w,
@@ -48,27 +71,16 @@ static struct node *pool(struct tape *t, const char *op, struct node *x, struct 
     if (x == NULL) {
         return NULL;
     }
-    const size_t size[2] = {w.height, w.width};
-    if (x->shape.rank < 3 || has_border(w)) {
-        return tape_mismatch(t, op, x->shape.dim, x->shape.rank, size, 2);
+    struct pool_shape s;
+    if (!pool_shape_of(t, op, &x->shape, w, &s)) {
+        return NULL;
     }
-    const struct pool_shape s = pool_of(&x->shape, w.height, w.width, w.stride);
-    if (!pool_fits(&s)) {
-        return tape_mismatch(t, op, x->shape.dim, x->shape.rank, size, 2);
-    }
-    struct shape shape = x->shape;
-    shape.dim[1] = pool_out_height(&s);
-    if (shape.rank == 4) {
-        shape.dim[2] = pool_out_width(&s);
-    }
-    struct node *n = tape_push(t, shape, 1, &x, sweep);
+    struct node *n = tape_push(t, pool_result(&x->shape, &s), 1, &x, sweep);
     if (n == NULL) {
         return NULL;
     }
     n->flow = sweep == max_sweep ? FLOW_WRITES : FLOW_ADDS;
-    n->number[0] = w.height;
-    n->number[1] = w.width;
-    n->number[2] = w.stride;
+    pool_remember(n, &s);
     if (!tape_measuring(t)) {
         forward(n->v, x->v, &s, t->B);
     }

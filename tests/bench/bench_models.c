@@ -166,11 +166,12 @@ static struct node *img(const struct bench_model *m, struct tape *t, const float
     struct node *h = tape_input_shaped(t, x, 3, (size_t[]){IMG_SIDE, IMG_SIDE, 1});
     for (size_t i = 0; i < 3; i++) {
         h = tape_conv2d(t, h, m->conv[i], window_square(3, 1, 1));
-        h = tape_relu_over(t,
-                           tape_group_norm(t, h, m->group[i].gain, m->group[i].shift, groups[i]));
-        h = i < 2 ? tape_max_pool2d(t, h, window_square(2, 2, 0)) : tape_global_average(t, h);
+        const struct scale_shift s = m->group[i];
+        h = i < 2 ? tape_group_norm_relu_pool(t, h, s.gain, s.shift, groups[i],
+                                              window_square(2, 2, 0))
+                  : tape_group_norm_relu(t, h, s.gain, s.shift, groups[i]);
     }
-    return affine(t, h, m->img_out);
+    return affine(t, tape_global_average(t, h), m->img_out);
 }
 
 static struct node *tx(const struct bench_model *m, struct tape *t, const int32_t *words)

@@ -126,11 +126,62 @@ static struct node *behind_record(struct net *n, struct tape *t, struct node *x)
     return tape_global_average(t, h);
 }
 
+/* Norm, relu and pool in one, and the same as three operations: the oracle. */
+static void fused_declare(struct net *n)
+{
+    add(n, 18, 9 * 2); /* more channels than the lanes of one step */
+    add(n, 18, 0);
+    add(n, 18, 0);
+    add(n, 4, 9 * 18);
+    add(n, 4, 0);
+    add(n, 4, 0);
+}
+
+static struct node *fused_record(struct net *n, struct tape *t, struct node *x)
+{
+    struct node *h = tape_conv2d(t, x, n->id[0], window_square(3, 1, 1));
+    h = tape_group_norm_relu_pool(t, h, n->id[1], n->id[2], 3, window_square(2, 2, 0));
+    h = tape_conv2d(t, h, n->id[3], window_square(3, 1, 1));
+    return tape_global_average(t, tape_group_norm_relu(t, h, n->id[4], n->id[5], 2));
+}
+
+static struct node *unfused_record(struct net *n, struct tape *t, struct node *x)
+{
+    struct node *h = tape_conv2d(t, x, n->id[0], window_square(3, 1, 1));
+    h = tape_relu(t, tape_group_norm(t, h, n->id[1], n->id[2], 3));
+    h = tape_max_pool2d(t, h, window_square(2, 2, 0));
+    h = tape_conv2d(t, h, n->id[3], window_square(3, 1, 1));
+    h = tape_relu(t, tape_group_norm(t, h, n->id[4], n->id[5], 2));
+    return tape_global_average(t, h);
+}
+
+/* Straight above an input, and above something that another operation reads too. */
+static void fused_above_declare(struct net *n)
+{
+    add(n, 2, 0);
+    add(n, 2, 0);
+    add(n, 2, 0);
+    add(n, 2, 0);
+    add(n, 2, 0);
+}
+
+static struct node *fused_above_record(struct net *n, struct tape *t, struct node *x)
+{
+    struct node *h = tape_group_norm_relu(t, x, n->id[0], n->id[1], 1);
+    h = tape_bias(t, h, n->id[2]);
+    struct node *left = tape_gelu(t, h);
+    struct node *right = tape_group_norm_relu(t, h, n->id[3], n->id[4], 2);
+    return tape_global_average(t, tape_add(t, left, right));
+}
+
 static const struct kind kinds[] = {
     {"image", image_declare, image_record, 3, {6, 5, 2}, 0},
     {"series", series_declare, series_record, 2, {9, 2}, 0},
     {"large", large_declare, large_record, 2, {4, 3}, 450},
     {"behind a view", behind_declare, behind_record, 3, {3, 4, 3}, 0},
+    {"fused", fused_declare, fused_record, 3, {6, 5, 2}, 0},
+    {"unfused", fused_declare, unfused_record, 3, {6, 5, 2}, 0},
+    {"fused, above", fused_above_declare, fused_above_record, 3, {4, 3, 2}, 0},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -184,7 +235,7 @@ static struct net *make(const struct kind *kind, size_t width)
     return n;
 }
 
-static const size_t widths[KINDS] = {4, 5, 950, 4};
+static const size_t widths[KINDS] = {4, 5, 950, 4, 4, 4, 2};
 
 static struct net *make_nth(size_t i)
 {
@@ -298,6 +349,27 @@ static void norms_and_weighted_sums_are_those_of_the_formed_gradients(void **sta
     }
 }
 
+static void the_fused_norm_is_norm_relu_and_pool_in_less_memory(void **state)
+{
+    (void)state;
+    struct net *one = make_nth(4);
+    struct net *three = make_nth(5);
+    assert_true(one->tape->cost < three->tape->cost);
+    sweep(one);
+    sweep(three);
+    for (size_t b = 0; b < B; b++) {
+        assert_true(one->tape->node[one->tape->n_nodes - 1].v[b] ==
+                    three->tape->node[three->tape->n_nodes - 1].v[b]);
+        book_form(one->tape, b, one->grad);
+        book_form(three->tape, b, three->grad);
+    }
+    for (size_t k = 0; k < one->table.P; k++) {
+        assert_true(fabs((double)(one->grad[k] - three->grad[k])) < 1e-14);
+    }
+    drop(one);
+    drop(three);
+}
+
 static void a_sample_that_is_not_finite_is_dropped_and_the_others_stay(void **state)
 {
     (void)state;
@@ -376,6 +448,12 @@ static void shapes_that_do_not_fit_are_both_named(void **state)
     x = start(n);
     refused(n, tape_group_norm(n->tape, x, n->id[1], n->id[2], 1),
             "group norm: shapes [3,6,5,2] and [6] do not fit");
+    x = start(n);
+    refused(n, tape_group_norm_relu(n->tape, x, n->id[1], n->id[2], 1),
+            "group norm: shapes [3,6,5,2] and [6] do not fit");
+    x = tape_conv2d(n->tape, start(n), n->id[0], window_square(3, 1, 1));
+    refused(n, tape_group_norm_relu_pool(n->tape, x, n->id[1], n->id[2], 3, window_square(6, 1, 0)),
+            "maximum pool: shapes [3,6,5,6] and [6,6] do not fit");
     x = tape_conv2d(n->tape, start(n), n->id[0], window_square(3, 1, 1));
     refused(n, tape_group_norm(n->tape, x, n->id[1], n->id[2], 4),
             "group norm: shapes [3,6,5,6] and [4] do not fit");
@@ -407,6 +485,7 @@ int main(void)
         cmocka_unit_test(the_sum_of_gradients_agrees_with_finite_differences),
         cmocka_unit_test(a_gradient_in_a_batch_is_that_gradient_alone),
         cmocka_unit_test(norms_and_weighted_sums_are_those_of_the_formed_gradients),
+        cmocka_unit_test(the_fused_norm_is_norm_relu_and_pool_in_less_memory),
         cmocka_unit_test(a_sample_that_is_not_finite_is_dropped_and_the_others_stay),
         cmocka_unit_test(a_measuring_tape_sums_exactly_what_a_step_takes),
         cmocka_unit_test(shapes_that_do_not_fit_are_both_named),

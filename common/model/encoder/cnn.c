@@ -91,11 +91,20 @@ static struct node *layer_record(const struct cnn *m, struct tape *t, const stru
     return tape_group_norm(t, x, l->gain, l->shift, m->spec.groups);
 }
 
+/* relu(GN(conv(x))) */
+static struct node *relu_layer_record(const struct cnn *m, struct tape *t,
+                                      const struct cnn_layer *l, struct node *x,
+                                      struct window window)
+{
+    x = tape_conv2d(t, x, l->weight, window);
+    return tape_group_norm_relu(t, x, l->gain, l->shift, m->spec.groups);
+}
+
 static struct node *stage_record(const struct cnn *m, struct tape *t, size_t s, struct node *x)
 {
     const struct cnn_stage *stage = &m->stage[s];
     const size_t stride = s == 0 ? 1 : 2;
-    struct node *h = tape_relu(t, layer_record(m, t, &stage->a, x, window_square(3, stride, 1)));
+    struct node *h = relu_layer_record(m, t, &stage->a, x, window_square(3, stride, 1));
     h = layer_record(m, t, &stage->b, h, window_square(3, 1, 1));
     if (s > 0) {
         x = layer_record(m, t, &stage->shortcut, x, window_square(1, stride, 0));
@@ -105,7 +114,7 @@ static struct node *stage_record(const struct cnn *m, struct tape *t, size_t s, 
 
 struct node *cnn_record(const struct cnn *m, struct tape *t, struct node *x)
 {
-    struct node *h = tape_relu(t, layer_record(m, t, &m->stem, x, window_square(3, 1, 1)));
+    struct node *h = relu_layer_record(m, t, &m->stem, x, window_square(3, 1, 1));
     for (size_t s = 0; s < m->spec.stages; s++) {
         h = stage_record(m, t, s, h);
     }
