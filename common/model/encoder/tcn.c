@@ -87,7 +87,7 @@ static struct node *layer_record(const struct tcn *m, struct tape *t, const stru
 {
     const struct window window = window_causal(m->spec.size, dilation);
     h = tape_conv1d_weight_norm(t, h, l->direction, l->gain, window);
-    return tape_relu(t, tape_bias(t, h, l->bias));
+    return tape_relu_over(t, tape_bias(t, h, l->bias));
 }
 
 struct node *tcn_record_steps(const struct tcn *m, struct tape *t, struct node *x)
