@@ -340,7 +340,7 @@ static void write_lines(FILE *f, const struct figure *g)
     const double apart = 0.065 * (g->high - g->low); /* the height of a name */
     if (line[0] != NULL && line[1] != NULL && fabs(at[0] - at[1]) < apart) {
         const double push = 0.5 * (apart - fabs(at[0] - at[1]));
-        const size_t upper = at[0] >= at[1] ? 0 : 1;
+        const size_t upper = (size_t)(at[0] < at[1]);
         at[upper] += push;
         at[1 - upper] -= push;
     }
