@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/kernel/linear_internal.h"
+#include "common/kernel/panel_internal.h"
 #include "common/kernel/softmax.h"
 #include "common/kernel/wide.h"
 
@@ -27,23 +27,46 @@ static real score_scale(struct attention_size s)
     return (real)(1.0 / sqrt((double)(s.D / s.heads)));
 }
 
-void attention_forward(real *restrict o, real *restrict p, const real *q, const real *k,
-                       const real *v, const uint8_t *key, struct attention_size s)
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* A panel, and for backward the gradients of p and of the scores. */
+size_t attention_scratch(struct attention_size s)
 {
     const size_t E = s.D / s.heads;
-    for (size_t b = 0; b < s.B; b++) {
-        memset(o + b * s.N * s.D, 0, s.N * s.D * sizeof *o);
-        for (size_t h = 0; h < s.heads; h++) {
-            const real *q_h = q + b * s.N * s.D + h * E;   /* [N, E] of rows D apart */
-            const real *k_h = k + b * s.M * s.D + h * E;   /* [M, E] */
-            const real *v_h = v + b * s.M * s.D + h * E;   /* [M, E] */
-            real *p_h = p + (b * s.heads + h) * s.N * s.M; /* [N, M] */
-            memset(p_h, 0, s.N * s.M * sizeof *p); /* here, so that it is still in the cache */
-            product_nt(s.N, s.M, E, q_h, s.D, k_h, s.D, p_h, s.M); /* Q K^T */
-            scale_and_mask(p_h, key == NULL ? NULL : key + b * s.M, score_scale(s), s.N, s.M);
-            softmax_forward(p_h, p_h, s.N, s.M);
-            product_nn(s.N, E, s.M, p_h, s.M, v_h, s.D, o + b * s.N * s.D + h * E, s.D); /* P V */
-        }
+    const size_t panel = larger(panel_size(E, s.M), panel_size(larger(s.N, s.M), E));
+    return panel + 2 * s.N * s.M;
+}
+
+/* Rows of a head, D apart. */
+static struct panel_left rows_of(const real *x, size_t D)
+{
+    return (struct panel_left){.x = x, .row = D, .step = 1};
+}
+
+/* Rows of the transpose of a matrix with M columns. */
+static struct panel_left columns_of(const real *x, size_t M)
+{
+    return (struct panel_left){.x = x, .row = 1, .step = M};
+}
+
+void attention_forward(real *restrict o, real *restrict p, real *restrict scratch, const real *q,
+                       const real *k, const real *v, const uint8_t *key, struct attention_size s)
+{
+    const size_t E = s.D / s.heads;
+    for (size_t i = 0; i < s.B * s.heads; i++) {
+        const size_t b = i / s.heads;
+        const size_t at_q = b * s.N * s.D + i % s.heads * E; /* [N, E] of rows D apart */
+        const size_t at_k = b * s.M * s.D + i % s.heads * E; /* [M, E] */
+        real *p_h = p + i * s.N * s.M;                       /* [N, M] */
+        panel_of_columns(scratch, k + at_k, s.D, E, s.M);
+        panel_product(p_h, s.M, rows_of(q + at_q, s.D), scratch, s.N, s.M, E, false); /* Q K^T */
+        scale_and_mask(p_h, key == NULL ? NULL : key + b * s.M, score_scale(s), s.N, s.M);
+        softmax_forward(p_h, p_h, s.N, s.M);
+        panel_of_rows(scratch, v + at_k, s.D, s.M, E);
+        panel_product(o + at_q, s.D, rows_of(p_h, s.M), scratch, s.N, E, s.M, false); /* P V */
     }
 }
 
@@ -76,24 +99,29 @@ void attention_forward_plain(real *restrict o, real *restrict p, const real *q, 
     }
 }
 
-void attention_backward(real *dq, real *dk, real *dv, real *restrict dp, const real *restrict d_o,
-                        const real *restrict p, const real *q, const real *k, const real *v,
-                        struct attention_size s)
+void attention_backward(real *dq, real *dk, real *dv, real *restrict scratch,
+                        const real *restrict d_o, const real *restrict p, const real *q,
+                        const real *k, const real *v, struct attention_size s)
 {
     const size_t E = s.D / s.heads;
-    real *dscore = dp + s.N * s.M; /* [N, M] */
-    for (size_t b = 0; b < s.B; b++) {
-        for (size_t h = 0; h < s.heads; h++) {
-            const size_t at_q = b * s.N * s.D + h * E;
-            const size_t at_k = b * s.M * s.D + h * E;
-            const real *p_h = p + (b * s.heads + h) * s.N * s.M; /* [N, M] */
-            memset(dp, 0, 2 * s.N * s.M * sizeof *dp);
-            product_nt(s.N, s.M, E, d_o + at_q, s.D, v + at_k, s.D, dp, s.M);   /* dP = dO V^T */
-            product_tn(s.M, E, s.N, p_h, s.M, d_o + at_q, s.D, dv + at_k, s.D); /* dV = P^T dO */
-            softmax_backward(dscore, dp, p_h, s.N, s.M);
-            scale_and_mask(dscore, NULL, score_scale(s), s.N, s.M); /* p = 0 made it 0 already */
-            product_nn(s.N, E, s.M, dscore, s.M, k + at_k, s.D, dq + at_q, s.D);
-            product_tn(s.M, E, s.N, dscore, s.M, q + at_q, s.D, dk + at_k, s.D);
-        }
+    real *dp = scratch;               /* [N, M] */
+    real *dscore = dp + s.N * s.M;    /* [N, M] */
+    real *panel = dscore + s.N * s.M; /* each factor in turn */
+    for (size_t i = 0; i < s.B * s.heads; i++) {
+        const size_t b = i / s.heads;
+        const size_t at_q = b * s.N * s.D + i % s.heads * E;
+        const size_t at_k = b * s.M * s.D + i % s.heads * E;
+        const real *p_h = p + i * s.N * s.M; /* [N, M] */
+        panel_of_columns(panel, v + at_k, s.D, E, s.M);
+        panel_product(dp, s.M, rows_of(d_o + at_q, s.D), panel, s.N, s.M, E, false); /* dO V^T */
+        panel_of_rows(panel, d_o + at_q, s.D, s.N, E);
+        panel_product(dv + at_k, s.D, columns_of(p_h, s.M), panel, s.M, E, s.N, true); /* P^T dO */
+        memset(dscore, 0, s.N * s.M * sizeof *dscore);
+        softmax_backward(dscore, dp, p_h, s.N, s.M);
+        scale_and_mask(dscore, NULL, score_scale(s), s.N, s.M); /* p = 0 made it 0 already */
+        panel_of_rows(panel, k + at_k, s.D, s.M, E);
+        panel_product(dq + at_q, s.D, rows_of(dscore, s.M), panel, s.N, E, s.M, true);
+        panel_of_rows(panel, q + at_q, s.D, s.N, E);
+        panel_product(dk + at_k, s.D, columns_of(dscore, s.M), panel, s.M, E, s.N, true);
     }
 }

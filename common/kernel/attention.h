@@ -20,18 +20,18 @@ struct attention_size {
     size_t B, N, M, D, heads; /**< heads divides D */
 };
 
-void attention_forward(real *restrict o, real *restrict p, const real *q, const real *k,
-                       const real *v, const uint8_t *key, struct attention_size s);
+/** Reals of scratch that forward and backward want. */
+size_t attention_scratch(struct attention_size s);
+
+void attention_forward(real *restrict o, real *restrict p, real *restrict scratch, const real *q,
+                       const real *k, const real *v, const uint8_t *key, struct attention_size s);
 /** The same by loops: the oracle of the tests. */
 void attention_forward_plain(real *restrict o, real *restrict p, const real *q, const real *k,
                              const real *v, const uint8_t *key, struct attention_size s);
 
-/**
- * dq, dk, dv += the adjoint; they may be the same array (self-attention of one node).
- * @param[out] dp [2, N, M] scratch
- */
-void attention_backward(real *dq, real *dk, real *dv, real *restrict dp, const real *restrict d_o,
-                        const real *restrict p, const real *q, const real *k, const real *v,
-                        struct attention_size s);
+/** dq, dk, dv += the adjoint; they may be the same array (self-attention of one node). */
+void attention_backward(real *dq, real *dk, real *dv, real *restrict scratch,
+                        const real *restrict d_o, const real *restrict p, const real *q,
+                        const real *k, const real *v, struct attention_size s);
 
 #endif

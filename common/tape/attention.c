@@ -50,10 +50,13 @@ struct node *tape_attention(struct tape *t, struct node *q, struct node *k, stru
     n->number[0] = heads;
     const struct attention_size s = size_of(n);
     n->keep[0] = tape_take(t, s.B * heads * s.N * s.M);
-    n->n_work = 2 * s.N * s.M;
+    n->n_work = attention_scratch(s);
+    const size_t mark = tape_mark(t);
+    real *scratch = tape_take(t, n->n_work);
     if (!tape_measuring(t)) {
-        attention_forward(n->v, n->keep[0], q->v, k->v, v->v, key, s);
+        attention_forward(n->v, n->keep[0], scratch, q->v, k->v, v->v, key, s);
     }
+    tape_rewind(t, mark);
     return n;
 }
 
