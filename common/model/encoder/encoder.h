@@ -8,8 +8,9 @@
  *     struct node *h = gru_encoder_record(&e, t, &series, drop);
  *
  * declare: RC_INVALID where sizes do not fit, saying which; RC_LIMIT, RC_NOMEM of the table.
- * record: `drop` NULL: no dropout. A sample depends on itself alone; one whose modality is empty
- * (length 0, no codes) has a vector all the same, and whoever fuses decides not to use it.
+ * record: arrays are borrowed until the sweep is over. `drop` NULL: no dropout. A sample depends on
+ * itself alone; one whose modality is empty (length 0, no codes) has a vector all the same, and
+ * whoever fuses decides not to use it.
  */
 #ifndef COMMON_MODEL_ENCODER_ENCODER_H
 #define COMMON_MODEL_ENCODER_ENCODER_H
@@ -148,6 +149,7 @@ struct node *feature_transformer_record(const struct feature_transformer *e, str
  * nobody's notes were needed for. A word is a run of letters and digits, ASCII in lower case; every
  * byte beyond ASCII is a letter, so UTF-8 stays whole.
  * @param n_max 1: words; 2: words and pairs
+ * @param V 1 to INT32_MAX
  * @param[out] code [room]; the rest is -1
  * @return how many codes the text has; those beyond `room` are left out
  */

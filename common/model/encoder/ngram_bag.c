@@ -1,4 +1,5 @@
 /* A note as the mean of its n-grams' embeddings (Joulin et al. 2017): relu(W mean_t E[code_t] + b). */
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,6 +30,8 @@ static void put(uint64_t h, size_t V, int32_t *code, size_t room, size_t *n)
 size_t ngram_codes(const char *text, size_t bytes, size_t n_max, size_t V, int32_t *code,
                    size_t room)
 {
+    assert(V > 0);
+    assert(V <= INT32_MAX);
     size_t n = 0;
     bool before = false; /* there is a word before this one … */
     uint64_t pair = 0;   /* … with this hash, and a space */
