@@ -196,11 +196,26 @@ void slices_close(struct slices **sp)
     *sp = NULL;
 }
 
+/* In the order of the slices; a few numbers at a time, so that the sum is read and written once. */
+static void add_up(const struct slices *s, size_t n, double *sum)
+{
+    enum { CHUNK = 1024 };
+    const size_t P = s->plan.table->P;
+    for (size_t from = 0; from < P; from += CHUNK) {
+        const size_t to = P - from < CHUNK ? P : from + CHUNK;
+        for (size_t k = 0; k < n; k++) {
+            const real *grad = s->slot[k].grad; /* [P] */
+            for (size_t i = from; i < to; i++) {
+                sum[i] += (double)grad[i];
+            }
+        }
+    }
+}
+
 enum rc slices_accumulate(struct slices *s, const real *params, size_t B, double C, double *sum,
                           struct clip_counts *counts, double *loss, struct error *err)
 {
     const size_t n = (B + s->plan.physical - 1) / s->plan.physical;
-    const size_t P = s->plan.table->P;
     (void)pthread_mutex_lock(&s->lock);
     s->params = params;
     s->B = B;
@@ -218,10 +233,10 @@ enum rc slices_accumulate(struct slices *s, const real *params, size_t B, double
         while (s->done < s->until - first) {
             (void)pthread_cond_wait(&s->end, &s->lock);
         }
+        if (s->err.rc == RC_OK) {
+            add_up(s, s->until - first, sum);
+        }
         for (size_t k = 0; k < s->until - first && s->err.rc == RC_OK; k++) {
-            for (size_t i = 0; i < P; i++) {
-                sum[i] += (double)s->slot[k].grad[i];
-            }
             *loss += s->slot[k].loss;
             counts->samples += s->slot[k].counts.samples;
             counts->clipped += s->slot[k].counts.clipped;

@@ -1,6 +1,7 @@
 #include "common/kernel/linear.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include <cblas.h>
@@ -11,9 +12,38 @@
 #include "common/kernel/rows.h"
 #include "common/kernel/wide.h"
 
-/* Debian's serial OpenBLAS hands out one packing buffer without a lock: two products at once write
- * over each other's. Threads of a simulation therefore take turns; alone it costs some 20 ns. */
+/*
+ * Who may multiply at the same time depends on how OpenBLAS was built. Debian's pthread build is safe
+ * for many callers, and is told at the start to compute each product in the caller's own thread:
+ * parallelism is ours. It has started a thread by then, which never gets work and ends at the first
+ * fork; asking again later would start it anew. The serial build hands out one packing buffer without
+ * a lock, so that two products at once write over each other's: there, and in a build we do not know,
+ * they take turns. Alone, the lock costs some 20 ns.
+ */
 static pthread_mutex_t one_product = PTHREAD_MUTEX_INITIALIZER;
+static bool in_turns = true; /* written once, before main */
+
+enum { OPENBLAS_PTHREADS = 1 };
+
+__attribute__((constructor)) static void choose(void)
+{
+    openblas_set_num_threads(1);
+    in_turns = openblas_get_parallel() != OPENBLAS_PTHREADS;
+}
+
+static void begin_product(void)
+{
+    if (in_turns) {
+        (void)pthread_mutex_lock(&one_product);
+    }
+}
+
+static void end_product(void)
+{
+    if (in_turns) {
+        (void)pthread_mutex_unlock(&one_product);
+    }
+}
 
 /* c [M, N] = op(a) op(b) + beta c */
 static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t M, size_t N, size_t K,
@@ -23,7 +53,7 @@ static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t M, size_t N, siz
     if (M == 0 || N == 0 || K == 0) {
         return;
     }
-    (void)pthread_mutex_lock(&one_product);
+    begin_product();
 #ifdef REAL_IS_DOUBLE
     cblas_dgemm(CblasRowMajor, ta, tb, (blasint)M, (blasint)N, (blasint)K, 1.0, a, (blasint)lda, b,
                 (blasint)ldb, beta, c, (blasint)ldc);
@@ -31,13 +61,13 @@ static void gemm(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t M, size_t N, siz
     cblas_sgemm(CblasRowMajor, ta, tb, (blasint)M, (blasint)N, (blasint)K, 1.0f, a, (blasint)lda, b,
                 (blasint)ldb, beta, c, (blasint)ldc);
 #endif
-    (void)pthread_mutex_unlock(&one_product);
+    end_product();
 }
 
 /* The lower half of c [T, T] = a a^T, a [T, D]. */
 static void gram(real *c, const real *a, size_t T, size_t D)
 {
-    (void)pthread_mutex_lock(&one_product);
+    begin_product();
 #ifdef REAL_IS_DOUBLE
     cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (blasint)T, (blasint)D, 1.0, a, (blasint)D,
                 0.0, c, (blasint)T);
@@ -45,7 +75,7 @@ static void gram(real *c, const real *a, size_t T, size_t D)
     cblas_ssyrk(CblasRowMajor, CblasLower, CblasNoTrans, (blasint)T, (blasint)D, 1.0f, a,
                 (blasint)D, 0.0f, c, (blasint)T);
 #endif
-    (void)pthread_mutex_unlock(&one_product);
+    end_product();
 }
 
 void product_nn(size_t M, size_t N, size_t K, const real *a, size_t lda, const real *b, size_t ldb,
