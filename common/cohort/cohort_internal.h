@@ -297,8 +297,9 @@ RC modality_import(struct intake *in, struct error *err);
 RC series_import(struct intake *in, struct error *err);
 RC image_import(struct intake *in, struct error *err);
 RC notes_import(struct intake *in, struct error *err);
-/** What is allowed and yet most likely a mistake. */
-void modality_warn(struct cohort_summary *sum, const struct schema_modality *m,
+/** What is allowed and yet most likely a mistake. @param shared the files are several sites', of which
+ *  one is read: ids that it does not know are theirs */
+void modality_warn(struct cohort_summary *sum, const struct schema_modality *m, bool shared,
                    const struct cohort_found *found);
 /** How many records have each, of what is in the store. */
 RC modalities_count(const struct schema *s, struct store *store, struct cohort_summary *sum,

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/cohort/cohort_internal.h"
+#include "common/cohort/import_internal.h"
 
 const struct cohort_limits cohort_limits = {
     .rows = COHORT_ROWS_MAX,
@@ -16,20 +16,6 @@ const struct cohort_limits cohort_limits = {
     .row_bytes = COHORT_ROW_BYTES_MAX,
     .cell_bytes = COHORT_CELL_BYTES_MAX,
     .items = COHORT_ITEMS_MAX,
-};
-
-/* What the import asks and tells the store. */
-enum query {
-    FIND_SITE,
-    ADD_SITE,
-    FIND_PATIENT,
-    ADD_PATIENT,
-    ADD_RECORD,
-    FIND_KEY,
-    READ_ALL,
-    READ_SITES,
-    ADD_COHORT,
-    QUERIES
 };
 
 /* clang-format off */
@@ -54,26 +40,6 @@ static const char *const empty_sql[] = {
 };
 /* clang-format on */
 
-struct import {
-    const struct schema *s;
-    const char *only_site; /* NULL: all */
-    const struct cohort_bytes *bytes;
-    const struct cohort_limits *limits;
-    struct store *store;
-    struct statement *query[QUERIES];
-    struct reader reader;
-    struct arena memory;
-    unsigned char *cells; /* [cells_bytes(s)] */
-    struct pieces pieces;
-    size_t n_later, n_later_elsewhere; /* rows left out by `rows: first` */
-    struct config_issues *issues;
-    struct cohort_summary sum;
-    size_t file;                     /* the present one */
-    size_t n_seen;                   /* rows read, stored or not */
-    char last_site[SCHEMA_NAME_MAX]; /* files come site by site: most rows ask for the same */
-    int64_t last_site_id;
-};
-
 void cell_put(unsigned char *to, double x)
 {
     uint64_t bits = UINT64_C(0x7ff8000000000000); /* one NaN for all */
@@ -95,174 +61,6 @@ double cell_get(const unsigned char *from)
     double x;
     memcpy(&x, &bits, sizeof x);
     return x;
-}
-
-/* ---- rows ----------------------------------------------------------------------------------- */
-
-static RC site_id(struct import *im, const char *name, int64_t *out, struct error *err)
-{
-    bool known = false;
-    if (im->last_site_id != 0 && strcmp(name, im->last_site) == 0) {
-        *out = im->last_site_id;
-        return RC_OK;
-    }
-    statement_bind_text(im->query[FIND_SITE], name);
-    enum rc rc = statement_step(im->query[FIND_SITE], &known, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    if (known) {
-        im->last_site_id = statement_i64(im->query[FIND_SITE], 0);
-        statement_reset(im->query[FIND_SITE]);
-    } else {
-        im->last_site_id = (int64_t)++im->sum.n_sites;
-        statement_bind_i64(im->query[ADD_SITE], im->last_site_id);
-        statement_bind_text(im->query[ADD_SITE], name);
-        rc = statement_run(im->query[ADD_SITE], err);
-    }
-    (void)snprintf(im->last_site, sizeof im->last_site, "%s", name);
-    *out = im->last_site_id;
-    return rc;
-}
-
-/* A second row of a patient: what it may not say otherwise than the first. */
-static void check_again(struct import *im, struct statement *first, const struct scan_row *row,
-                        const struct reading *r, int64_t site)
-{
-    const char *file = im->s->file[statement_i64(first, 3)].path;
-    const long long line = (long long)statement_i64(first, 4);
-    if (statement_i64(first, 1) != site) {
-        ISSUE_AT(im->issues, row->line, r->patient_field,
-                 "this patient is at another site in %s:%lld", file, line);
-    } else if (!im->s->many_rows) {
-        ISSUE_AT(im->issues, row->line, r->patient_field,
-                 "the same patient as in %s:%lld; if several rows are right: `rows: many`", file,
-                 line);
-    } else if (statement_i64(first, 2) != r->label) {
-        ISSUE_AT(im->issues, row->line, r->label_field,
-                 "the label of this patient is another in %s:%lld", file, line);
-    }
-}
-
-/* The patient's number, new or known; 0: a later row of a patient whose first row counts. */
-static RC patient_id(struct import *im, size_t file, const struct scan_row *row,
-                     const struct reading *r, int64_t *out, struct error *err)
-{
-    struct statement *find = im->query[FIND_PATIENT];
-    struct statement *add = im->query[ADD_PATIENT];
-    bool known = false;
-    int64_t site;
-
-    enum rc rc = site_id(im, r->site, &site, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    statement_bind_text(find, r->patient);
-    rc = statement_step(find, &known, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    if (known && im->s->first_row_only) {
-        *out = 0;
-        im->n_later++;
-        im->n_later_elsewhere += statement_i64(find, 1) != site;
-        statement_reset(find);
-        return RC_OK;
-    }
-    if (known) {
-        *out = statement_i64(find, 0);
-        check_again(im, find, row, r, site);
-        statement_reset(find);
-        return RC_OK;
-    }
-    *out = (int64_t)++im->sum.n_patients;
-    im->sum.n_positive += r->label == 1;
-    statement_bind_i64(add, *out);
-    statement_bind_text(add, r->patient);
-    statement_bind_i64(add, site);
-    statement_bind_i64(add, r->label);
-    statement_bind_i64(add, (int64_t)file);
-    statement_bind_i64(add, (int64_t)row->line);
-    return statement_run(add, err);
-}
-
-/* `prefix` in front of a name, which may then be too long. */
-static bool put_prefix(struct import *im, const struct scan_row *row, size_t field,
-                       char name[SCHEMA_NAME_MAX])
-{
-    if (!source_name(im->s->file[im->file].prefix, name, strlen(name), name)) {
-        ISSUE_AT(im->issues, row->line, field, "with its prefix the id is longer than %d bytes",
-                 SCHEMA_NAME_MAX - 1);
-        return false;
-    }
-    return true;
-}
-
-/* What the modalities' files call this row. *free is false where another row is called so. */
-static RC check_key(struct import *im, const struct scan_row *row, const struct reading *r,
-                    bool *is_free, struct error *err)
-{
-    struct statement *find = im->query[FIND_KEY];
-    bool known = false;
-    statement_bind_text(find, r->key);
-    const enum rc rc = statement_step(find, &known, err);
-    if (rc == RC_OK && known) {
-        statement_reset(find);
-        ISSUE_AT(im->issues, row->line, r->key_field, "an earlier row has the same '%s'",
-                 im->s->record_column);
-    }
-    *is_free = !known;
-    return rc;
-}
-
-static RC add_record(struct import *im, const struct scan_row *row, const struct reading *r,
-                     int64_t patient, struct error *err)
-{
-    const struct schema *s = im->s;
-    struct statement *add = im->query[ADD_RECORD];
-    bool is_free = true;
-    if (s->record_column[0] != '\0') {
-        const enum rc rc = check_key(im, row, r, &is_free, err);
-        if (rc != RC_OK || !is_free) {
-            return rc;
-        }
-    }
-    reader_count(&im->reader);
-    for (size_t i = 0; i < s->n_features; i++) {
-        cell_put(im->cells + i * CELL_BYTES, im->reader.value[i]);
-    }
-    statement_bind_i64(add, (int64_t)++im->sum.n_rows);
-    statement_bind_i64(add, patient);
-    statement_bind_blob(add, im->cells, cells_bytes(s));
-    if (s->n_modalities > 0) {
-        statement_bind_text(add, r->key);
-    } else {
-        statement_bind_null(add);
-    }
-    return statement_run(add, err);
-}
-
-static enum rc take_row(void *import, const struct scan_row *row, struct error *err)
-{
-    struct import *im = import;
-    const struct schema_file *file = &im->s->file[im->file];
-    const size_t n_before = im->issues->n;
-    struct reading r;
-    int64_t patient;
-
-    reader_read(&im->reader, file->site, row, &r, im->issues);
-    if (!r.usable || (im->only_site != NULL && strcmp(r.site, im->only_site) != 0)) {
-        return RC_OK;
-    }
-    if (file->prefix[0] != '\0' && (!put_prefix(im, row, r.patient_field, r.patient) ||
-                                    !put_prefix(im, row, r.key_field, r.key))) {
-        return RC_OK;
-    }
-    enum rc rc = patient_id(im, im->file, row, &r, &patient, err);
-    if (rc != RC_OK || !r.whole || patient == 0 || im->issues->n > n_before) {
-        return rc;
-    }
-    return add_record(im, row, &r, patient, err);
 }
 
 static RC run_once(struct store *store, const char *sql, struct error *err)
@@ -294,8 +92,8 @@ static RC take_file(struct import *im, size_t file, struct error *err)
         im->sum.n_files++;
         im->file = file;
         im->reader.file_label = im->s->file[file].label;
-        rc = reader_walk(&im->reader, scan, im->limits->rows, &im->n_seen, take_row, im, im->issues,
-                         err);
+        rc = reader_walk(&im->reader, scan, im->limits->rows, &im->n_seen, import_take_row, im,
+                         im->issues, err);
         if (rc != RC_OK) {
             rc = error_context(err, "%s", im->s->file[file].path);
         }
@@ -421,75 +219,6 @@ static RC compute_version(struct import *im, const struct hash *schema, struct e
     return RC_OK;
 }
 
-void summary_warn(struct cohort_summary *sum, const char *fmt, ...)
-{
-    const size_t i = sum->n_warnings++;
-    if (i < COHORT_WARNINGS_SHOWN) {
-        va_list ap;
-        va_start(ap, fmt);
-        (void)vsnprintf(sum->warning[i], sizeof sum->warning[i], fmt, ap);
-        va_end(ap);
-    }
-}
-
-void summary_features(struct cohort_summary *sum, const struct reader *r)
-{
-    for (size_t i = 0; i < r->s->n_features; i++) {
-        const struct schema_feature *f = &r->s->feature[i];
-        sum->n_missing_cells += r->n_missing[i];
-        if (r->n_missing[i] == sum->n_rows) {
-            summary_warn(sum, "'%s' is missing in every row", f->name);
-        }
-        if (r->n_outside[i] > 0) {
-            summary_warn(sum, "'%s': %zu of %zu values are outside of %g to %g %s and are clamped",
-                         f->name, r->n_outside[i], sum->n_rows - r->n_missing[i], f->low, f->high,
-                         f->unit);
-        }
-    }
-}
-
-static void warn_one_class(struct cohort_summary *sum, const char *where, bool positive)
-{
-    summary_warn(sum, "%s: every label is %s: nothing can be learned or measured there", where,
-                 positive ? "positive" : "negative");
-}
-
-/* What is allowed and yet most likely a mistake in the files or the schema. */
-static RC look_for_warnings(struct import *im, struct error *err)
-{
-    struct statement *sites = im->query[READ_SITES];
-    struct cohort_summary *sum = &im->sum;
-    bool row = true;
-
-    if (sum->n_positive == 0 || sum->n_positive == sum->n_patients) {
-        warn_one_class(sum, "the whole cohort", sum->n_positive > 0);
-    } else if (sum->n_sites > 1) {
-        enum rc rc = statement_step(sites, &row, err);
-        for (; rc == RC_OK && row; rc = statement_step(sites, &row, err)) {
-            if (statement_i64(sites, 1) == statement_i64(sites, 2)) {
-                char where[SCHEMA_NAME_MAX + 16];
-                (void)snprintf(where, sizeof where, "site '%s'", statement_text(sites, 0));
-                warn_one_class(sum, where, statement_i64(sites, 1) == 1);
-            }
-        }
-        if (rc != RC_OK) {
-            return rc;
-        }
-    }
-    if (im->n_later > 0) {
-        summary_warn(
-            sum,
-            "%zu rows are later ones of patients seen before, %zu of them at another site, "
-            "and are left out (rows: first)",
-            im->n_later, im->n_later_elsewhere);
-    }
-    summary_features(&im->sum, &im->reader);
-    for (size_t i = 0; i < im->s->n_modalities; i++) {
-        modality_warn(sum, &im->s->modality[i], &sum->modality[i]);
-    }
-    return RC_OK;
-}
-
 /* All files were read and nothing is wrong: the last words of the transaction. */
 static RC seal(struct import *im, struct error *err)
 {
@@ -497,7 +226,7 @@ static RC seal(struct import *im, struct error *err)
 
     enum rc rc = compute_version(im, &schema, err);
     if (rc == RC_OK) {
-        rc = look_for_warnings(im, err);
+        rc = import_look_for_warnings(im, err);
     }
     if (rc == RC_OK) {
         statement_bind_text(im->query[ADD_COHORT], im->s->name);

@@ -41,13 +41,13 @@ static const char *what(const struct schema_modality *m)
     return m->kind == SCHEMA_IMAGE ? "images" : m->kind == SCHEMA_SERIES ? "rows" : "notes";
 }
 
-void modality_warn(struct cohort_summary *sum, const struct schema_modality *m,
+void modality_warn(struct cohort_summary *sum, const struct schema_modality *m, bool shared,
                    const struct cohort_found *found)
 {
     if (found->n_records == 0 && m->n_files > 0) {
         summary_warn(sum, "'%s' is absent for every patient", m->name);
     }
-    if (found->n_unknown > 0) {
+    if (found->n_unknown > 0 && !shared) {
         summary_warn(sum,
                      "'%s': %zu %s are of ids that this cohort's table does not have, and are left "
                      "out",
