@@ -218,7 +218,8 @@ static RC take_raw(struct image_reading *r, const struct cohort_bytes *bytes, st
 
 /* ---- folders -------------------------------------------------------------------------------- */
 
-static RC take_png(struct image_reading *r, const char *folder, const char *name, struct error *err)
+static RC take_png(struct image_reading *r, const char *folder, const char *name, size_t number,
+                   struct error *err)
 {
     struct intake *in = r->in;
     char path[SCHEMA_FULL_PATH_MAX + 256];
@@ -229,14 +230,14 @@ static RC take_png(struct image_reading *r, const char *folder, const char *name
     int64_t record;
     (void)snprintf(path, sizeof path, "%s/%s", folder, name);
     (void)snprintf(written, sizeof written, "%s: file %zu in order of names", r->file->path,
-                   in->n_seen);
+                   number);
     if (!source_name(r->file->prefix, name, strlen(name) - strlen(".png"), key)) {
         in->issues->path = written;
         config_issue(in->issues, NULL, "its name is longer than an id of %d bytes",
                      SCHEMA_NAME_MAX - 1);
         return RC_OK;
     }
-    enum rc rc = whose(in, key, in->n_seen, r->seen, &record, err);
+    enum rc rc = whose(in, key, number, r->seen, &record, err);
     if (rc != RC_OK || record == 0) {
         return rc;
     }
@@ -279,7 +280,7 @@ static RC take_folder(struct image_reading *r, struct error *err)
     }
     for (size_t i = 0; rc == RC_OK && i < f.n; i++) {
         in->n_seen++;
-        rc = take_png(r, path, f.name[i], err);
+        rc = take_png(r, path, f.name[i], i + 1, err);
     }
     folder_close(&f);
     return rc;
