@@ -76,7 +76,10 @@ static void check_taken(struct agreement *a, const uint8_t *body, size_t n)
     struct error err = {0};
     check_plan(&a->study);
     assert(a->study.cohort[0] == '\0');
-    assert(a->schema.n_files == 0 && a->schema.n_features > 0);
+    assert(a->schema.n_files == 0 && a->schema.n_features + a->schema.n_modalities > 0);
+    for (size_t i = 0; i < a->schema.n_modalities; i++) {
+        assert(a->schema.modality[i].n_files == 0);
+    }
     enum rc rc = agreement_fits(a, &a->schema, &err);
     assert(rc == RC_OK);
 
@@ -88,8 +91,12 @@ static void check_taken(struct agreement *a, const uint8_t *body, size_t n)
     assert(memcmp(again, body, n - sigma) == 0);
     free(again);
 
-    struct schema other = a->schema; /* a site that lacks the last feature */
-    other.n_features--;
+    struct schema other = a->schema; /* a site that lacks the last modality, or feature */
+    if (other.n_modalities > 0) {
+        other.n_modalities--;
+    } else {
+        other.n_features--;
+    }
     rc = agreement_fits(a, &other, &err);
     assert(rc == RC_INVALID);
     for (const unsigned char *c = (const unsigned char *)err.text; *c != '\0'; c++) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -364,6 +365,54 @@ static void a_damaged_piece_is_refused(void **state)
     }
 }
 
+/* A site.db from before there were modalities: nothing needs to be imported again. */
+static void a_cohort_imported_by_an_older_program_is_still_read(void **state)
+{
+    (void)state;
+    static const char yaml[] = TABLE;
+    static const char *const sql[] = {
+        "INSERT INTO site (id, name) VALUES (1, 's')",
+        "INSERT INTO patient (id, name, site, label, file, line) VALUES (1, 'p', 1, 1, 0, 2)",
+        "INSERT INTO record (id, patient, cells) VALUES (1, 1, x'000000000000f03f')",
+    };
+    struct error err = {0};
+    struct config_issues issues = {0};
+    struct schema s = {0};
+    struct store *store = NULL;
+    struct statement *st = NULL;
+    struct dataset *d = NULL;
+    char path[] = "/tmp/wardround-old-XXXXXX";
+    const int fd = mkstemp(path);
+    struct store_kind old = cohort_store_kind;
+    old.n_migrations = 1;
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(schema_parse("y", yaml, strlen(yaml), &s, &issues, &err), RC_OK);
+    const struct hash schema = schema_hash(&s);
+    assert_int_equal(store_open(path, &old, &store, &err), RC_OK);
+    for (size_t i = 0; i < sizeof sql / sizeof sql[0]; i++) {
+        assert_int_equal(store_prepare(store, sql[i], &st, &err), RC_OK);
+        assert_int_equal(statement_run(st, &err), RC_OK);
+    }
+    assert_int_equal(store_prepare(store,
+                                   "INSERT INTO cohort (only, name, schema, version) VALUES "
+                                   "(1, 't', ?, ?)",
+                                   &st, &err),
+                     RC_OK);
+    statement_bind_blob(st, schema.b, sizeof schema.b);
+    statement_bind_blob(st, schema.b, sizeof schema.b);
+    assert_int_equal(statement_run(st, &err), RC_OK);
+    store_close(&store);
+    assert_int_equal(store_open(path, &cohort_store_kind, &store, &err), RC_OK);
+    assert_int_equal(dataset_open(&s, store, &d, &err), RC_OK);
+    assert_int_equal(d->n_rows, 1);
+    assert_true(d->values[0] > 0.5F && d->label[0] > 0.5F);
+    dataset_close(&d);
+    store_close(&store);
+    schema_release(&s);
+    assert_int_equal(remove(path), 0);
+}
+
 static void new_patients_from_one_file_are_refused_with_a_way_out(void **state)
 {
     (void)state;
@@ -395,6 +444,7 @@ int main(void)
         cmocka_unit_test(a_site_reads_its_own_files_and_patients),
         cmocka_unit_test(a_pick_takes_its_patients_series_along),
         cmocka_unit_test(a_damaged_piece_is_refused),
+        cmocka_unit_test(a_cohort_imported_by_an_older_program_is_still_read),
         cmocka_unit_test(new_patients_from_one_file_are_refused_with_a_way_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
