@@ -198,6 +198,10 @@ void book_weighted_sum(struct tape *t, const double *c, real *grad)
     for (size_t i = 0; i < t->n_entries; i++) {
         const struct book_entry *e = &t->entry[i];
         real *dst = grad + param_at(t->table, e->param)->offset;
+        if (e->kept != NULL && c == NULL) {
+            rows_sum(dst, e->kept, t->B, slice_size(t, e));
+            continue;
+        }
         if (e->kept != NULL) {
             rows_weighted_sum(dst, e->kept, c, t->B, slice_size(t, e));
             continue;

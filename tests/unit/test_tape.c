@@ -241,6 +241,24 @@ static void a_weighted_sum_is_the_weighted_sum_of_formed_gradients(void **state)
     drop(n);
 }
 
+static void norms_may_be_asked_for_in_ordinary_training(void **state)
+{
+    (void)state;
+    struct net *n = make();
+    real want[P_MAX] = {0};
+    real got[P_MAX] = {0};
+    double norm_sq[B];
+    sweep(n);
+    book_weighted_sum(n->tape, NULL, want);
+    sweep(n);
+    book_norms_sq(n->tape, &n->arena, norm_sq);
+    book_weighted_sum(n->tape, NULL, got);
+    for (size_t i = 0; i < n->table.P; i++) {
+        assert_true(fabs((double)(want[i] - got[i])) < 1e-13);
+    }
+    drop(n);
+}
+
 static void a_dropped_sample_leaves_no_trace(void **state)
 {
     (void)state;
@@ -368,6 +386,7 @@ int main(void)
         cmocka_unit_test(a_formed_gradient_is_that_of_the_sample_alone),
         cmocka_unit_test(norms_from_the_books_are_norms_of_formed_gradients),
         cmocka_unit_test(a_weighted_sum_is_the_weighted_sum_of_formed_gradients),
+        cmocka_unit_test(norms_may_be_asked_for_in_ordinary_training),
         cmocka_unit_test(a_dropped_sample_leaves_no_trace),
         cmocka_unit_test(shapes_that_do_not_fit_are_both_named),
         cmocka_unit_test(a_loss_over_a_wide_logit_is_refused_not_broadcast),
