@@ -41,14 +41,14 @@ struct node *tape_masked_mean(struct tape *t, struct node *x, const uint8_t *the
 
 /* ---- which positions are there --------------------------------------------------------------- */
 
-static uint8_t *take_bytes(struct tape *t, size_t n)
+uint8_t *tape_bytes(struct tape *t, size_t n)
 {
     return (uint8_t *)tape_take(t, (n + sizeof(real) - 1) / sizeof(real));
 }
 
 const uint8_t *tape_coded(struct tape *t, const int32_t *code, size_t T)
 {
-    uint8_t *there = take_bytes(t, t->B * T);
+    uint8_t *there = tape_bytes(t, t->B * T);
     for (size_t i = 0; there != NULL && i < t->B * T; i++) {
         there[i] = code[i] >= 0;
     }
@@ -57,7 +57,7 @@ const uint8_t *tape_coded(struct tape *t, const int32_t *code, size_t T)
 
 const uint8_t *tape_within(struct tape *t, const int32_t *length, size_t T)
 {
-    uint8_t *there = take_bytes(t, t->B * T);
+    uint8_t *there = tape_bytes(t, t->B * T);
     for (size_t i = 0; there != NULL && i < t->B * T; i++) {
         there[i] = length == NULL || (int64_t)(i % T) < (int64_t)length[i / T];
     }
@@ -68,7 +68,7 @@ const uint8_t *tape_flanked(struct tape *t, size_t before, const uint8_t *there,
                             size_t after)
 {
     const size_t all = before + N + after;
-    uint8_t *out = take_bytes(t, t->B * all);
+    uint8_t *out = tape_bytes(t, t->B * all);
     for (size_t i = 0; out != NULL && i < t->B * all; i++) {
         const size_t n = i % all;
         const bool inside = n >= before && n < before + N;

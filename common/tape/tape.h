@@ -257,6 +257,25 @@ struct node *tape_sinusoids(struct tape *t, struct node *x);
 /** x [B, H, W, C] -> [B, H W / p^2, p p C]: squares in reading order; p divides H and W. */
 struct node *tape_patches(struct tape *t, struct node *x, size_t p);
 
+/* ---- what a sample may lack: there = 0 where it does ------------------------------------------ */
+
+/** a [B, …] of the samples that are there [B], b's of the others; b NULL: zeros. Equal shapes. */
+struct node *tape_choose(struct tape *t, struct node *a, struct node *b, const uint8_t *there);
+/** x [B, K] -> softmax over those that are there [B, K], 0 of the others; of none: 0. */
+struct node *tape_softmax_there(struct tape *t, struct node *x, const uint8_t *there);
+/** x [B, N, D] -> the positions that are there [B, N] in their order, then zeros. */
+struct node *tape_pack(struct tape *t, struct node *x, const uint8_t *there);
+/**
+ * Average of probabilities: logit [B, K] -> [B, 1], the logit of sum_k a_k sigmoid(logit_k), where a
+ * is the softmax of score [B, K] (NULL: equal shares) over those that are there [B, K]. Of none: 0.
+ */
+struct node *tape_mixture(struct tape *t, struct node *logit, struct node *score,
+                          const uint8_t *there);
+
+/** n bytes of the step arena, unset, for masks; NULL while measuring. */
+uint8_t *tape_bytes(struct tape *t, size_t n);
+/** length [B]: how many of N are there [B, N], in the step arena; NULL while measuring. */
+const int32_t *tape_counts(struct tape *t, const uint8_t *there, size_t N);
 /** there [B, T] = code >= 0, in the step arena; NULL while measuring. */
 const uint8_t *tape_coded(struct tape *t, const int32_t *code, size_t T);
 /** there [B, T] = position < length (NULL: all), in the step arena; NULL while measuring. */
