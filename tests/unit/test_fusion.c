@@ -384,6 +384,17 @@ static void what_does_not_fit_is_named(void **state)
     f.width = 0;
     assert_int_equal(fusion_declare(&n.table, "f", "gate", &f, &err), RC_INVALID);
     assert_string_equal(err.text, "fusion 'f': width must be at least 1");
+    static struct tape t;
+    const float x[5] = {0};
+    assert_int_equal(fusion_declare(&n.table, "f", "late", &f, &err), RC_OK);
+    param_table_seal(&n.table);
+    tape_start(&t, NULL, &n.table, NULL, 1);
+    struct node *const h[2] = {tape_input(&t, x, 3), tape_input(&t, x, 4)};
+    const struct fusion_input in = {.M = 2, .h = h};
+    assert_null(fusion_record(&f, &t, &in, NULL));
+    assert_int_equal(tape_verdict(&t, &err), RC_INVALID);
+    assert_string_equal(err.text, "fusion: modality 1 is not a vector of 5 numbers");
+    param_table_release(&n.table);
 }
 
 int main(void)
