@@ -20,6 +20,8 @@ struct round_work {
     real *params;  /* [P] what the tape reads */
     struct optimiser optimiser;
     size_t *row, *who;      /* [n_patients] the step's sample */
+    uint64_t *sample;       /* [physical batch] whose coins of dropout */
+    uint64_t coins;         /* their seed in this step */
     struct batch_room room; /* of a physical batch */
 };
 
@@ -51,7 +53,7 @@ static enum rc reserve(struct round_work *k, const struct train_job *job, struct
     rc = arena_init(&k->round,
                     5 * arena_cost(P, sizeof(double)) + arena_cost(S, sizeof(double)) +
                         arena_cost(P, sizeof(real)) + 2 * arena_cost(n, sizeof(size_t)) +
-                        batch_room_cost(&job->model->layout, B),
+                        arena_cost(B, sizeof(uint64_t)) + batch_room_cost(&job->model->layout, B),
                     err);
     if (rc != RC_OK) {
         return rc;
@@ -65,6 +67,7 @@ static enum rc reserve(struct round_work *k, const struct train_job *job, struct
     k->params = arena_take(&k->round, P, sizeof(real));
     k->row = arena_take(&k->round, n, sizeof(size_t));
     k->who = arena_take(&k->round, n, sizeof(size_t));
+    k->sample = arena_take(&k->round, B, sizeof(uint64_t));
     batch_room_take(&k->room, &job->model->layout, B, &k->round);
     return RC_OK;
 }
@@ -114,15 +117,34 @@ static struct coin_key coins(const struct train_job *job, struct entropy *entrop
     return key;
 }
 
+/* Secret where the sampler's are. */
+static uint64_t coins_of_dropout(const struct coin_key *key, uint64_t step)
+{
+    struct hasher h;
+    uint64_t seed = 0;
+    hasher_init_keyed(&h, key->b);
+    hasher_text(&h, "dropout");
+    hasher_u64(&h, step);
+    const struct hash digest = hasher_final(&h);
+    memcpy(&seed, digest.b, sizeof seed);
+    return seed;
+}
+
 /* Abadi et al. 2016, Alg. 1, "Compute gradient" and "Clip gradient", for one physical batch. */
 static enum rc add_batch(struct round_work *k, const struct train_job *job, size_t at, size_t B,
                          struct train_report *report, struct error *err)
 {
     dataset_gather(job->data, k->row + at, k->who + at, B, &k->room);
-    const struct batch *batch = &k->room.batch;
+    for (size_t b = 0; b < B; b++) { /* a patient's, whoever else there is: as the sampler's */
+        memcpy(&k->sample[b], job->data->patient[k->who[at + b]].b, sizeof k->sample[b]);
+    }
+    struct batch batch = k->room.batch;
+    batch.training = true;
+    batch.coins = k->coins;
+    batch.sample = k->sample;
     const size_t mark = arena_mark(&k->step);
     tape_start(k->tape, &k->step, &job->model->table, k->params, B);
-    struct node *loss = tape_bce(k->tape, model_logit(job->model, k->tape, batch), batch->label);
+    struct node *loss = tape_bce(k->tape, model_logit(job->model, k->tape, &batch), batch.label);
     enum rc rc = tape_verdict(k->tape, err);
     if (rc == RC_OK) {
         tape_backward(k->tape, loss);
@@ -145,6 +167,7 @@ static enum rc step(struct round_work *k, const struct train_job *job, const str
     const struct dataset *d = job->data;
     const size_t P = job->model->table.P;
 
+    k->coins = coins_of_dropout(key, number);
     const size_t n = sampler_draw(key, number, dp->sample_rate, d->patient, d->first_row,
                                   d->n_patients, k->row, k->who);
     for (size_t i = 0; i < P; i++) {

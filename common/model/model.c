@@ -10,13 +10,14 @@
 static const struct model_kind kinds[] = {
     {"logistic", logistic_declare, logistic_record},
     {"mlp", mlp_declare, mlp_record},
+    {"multimodal", multimodal_declare, multimodal_record},
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 size_t model_names(const char *const **name)
 {
-    static const char *const names[] = {"logistic", "mlp"};
+    static const char *const names[] = {"logistic", "mlp", "multimodal"};
     static_assert(sizeof names / sizeof names[0] == KINDS, "one name a kind");
     *name = names;
     return KINDS;
@@ -34,12 +35,12 @@ enum rc model_open(const struct study_model *spec, const struct schema *schema, 
         }
     }
     if (m.kind == NULL) {
-        rc = error_set(err, RC_INVALID, "no model is named '%s'; there are: %s, %s", spec->name,
-                       kinds[0].name, kinds[1].name);
-        static_assert(KINDS == 2, "every name is in the sentence above");
+        rc = error_set(err, RC_INVALID, "no model is named '%s'; there are: %s, %s, %s", spec->name,
+                       kinds[0].name, kinds[1].name, kinds[2].name);
+        static_assert(KINDS == 3, "every name is in the sentence above");
         goto out;
     }
-    if (m.layout.n_values + m.layout.n_codes == 0) {
+    if (m.layout.n_values + m.layout.n_codes == 0 && m.kind != &kinds[2]) {
         rc = error_set(err, RC_INVALID, "the cohort has no feature for model '%s'", spec->name);
         goto out;
     }
@@ -69,6 +70,7 @@ out:
 void model_release(struct model *m)
 {
     free(m->code_table);
+    free(m->multi);
     param_table_release(&m->table);
     *m = (struct model){0};
 }
@@ -82,7 +84,8 @@ enum rc model_step_cost(const struct model *m, struct tape *t, size_t B, size_t 
                         struct error *err)
 {
     tape_start(t, NULL, &m->table, NULL, B);
-    struct node *loss = tape_bce(t, model_logit(m, t, &(struct batch){.B = B}), NULL);
+    const struct batch nobody = {.B = B, .training = true};
+    struct node *loss = tape_bce(t, model_logit(m, t, &nobody), NULL);
     const enum rc rc = tape_verdict(t, err);
     if (rc == RC_OK) {
         tape_backward(t, loss);

@@ -8,6 +8,9 @@
  *                                                         embedding of width 1 is its one-hot weights
  *   mlp        h = [x; E_1[code_1]; …]; h = act(LN(W h + b)) per hidden width; z = head(adapter(h))
  *
+ *   multimodal h_m = adapter_m(encoder_m(x_m)) of every modality; z = fusion(those that are there);
+ *              logit = w2 relu(W1 z + b1) + b2, or the fusion's own
+ *
  * The adapter is residual, h + W2 relu(W1 h + b1) + b2 with W2 = b2 = 0 at the start, and `site`:
  * trained, clipped and noised with the rest, never sent (METHODS.md 5.2, R1).
  */
@@ -18,6 +21,7 @@
 #include <stdint.h>
 
 #include "common/base/error.h"
+#include "common/model/modality.h"
 #include "common/schema/schema.h"
 #include "common/study/study.h"
 #include "common/tape/tape.h"
@@ -36,8 +40,9 @@ struct model {
     struct param_table table;
     struct param_id *code_table; /**< [layout.n_codes] */
     struct model_layer layer[MODEL_LAYERS_MAX];
-    struct model_layer down, up; /**< adapter: w and b */
-    struct model_layer head;     /**< w and b */
+    struct adapter adapter;
+    struct model_layer head;  /**< w and b */
+    struct multimodal *multi; /**< owned; NULL of other models */
 };
 
 /**

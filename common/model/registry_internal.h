@@ -5,6 +5,7 @@
 #ifndef COMMON_MODEL_REGISTRY_INTERNAL_H
 #define COMMON_MODEL_REGISTRY_INTERNAL_H
 
+#include "common/model/modality.h"
 #include "common/model/model.h"
 
 struct model_kind {
@@ -25,8 +26,7 @@ RC codes_declare(struct model *m, const struct schema *schema, size_t width, enu
 struct node *codes_record(const struct model *m, struct tape *t, const struct batch *batch,
                           size_t k);
 
-/** The residual site adapter; without one in the study, h itself. */
-RC adapter_declare(struct model *m, size_t width, struct error *err);
-struct node *adapter_record(const struct model *m, struct tape *t, struct node *h);
+RC multimodal_declare(struct model *m, const struct schema *schema, struct error *err);
+struct node *multimodal_record(const struct model *m, struct tape *t, const struct batch *batch);
 
 #endif

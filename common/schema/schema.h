@@ -308,6 +308,10 @@ struct batch {
         *present; /**< [B, 1 + n_parts]: first the table (1 if the cohort has features), then
                                  the parts; NULL where there are none */
     const struct batch_part *part; /**< [n_parts] */
+    bool training;                 /**< what a model drops at random, it drops */
+    uint64_t coins;                /**< training: another seed each step */
+    const uint64_t *sample; /**< training: [B] whose coins; a record's do not depend on its batch.
+                                 NULL while measuring */
 };
 
 /** Records `at` … `at + n - 1` of a batch. @param room [n_parts] is where its parts are written */

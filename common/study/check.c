@@ -51,13 +51,29 @@ static void refuse_unused(const struct config_node *map, const char *const *key,
 
 static void check_model(const struct study_draft *d, struct config_issues *issues)
 {
-    static const char *const of_mlp[] = {"hidden", "embedding", "activation", "layer_norm"};
+    static const char *const of_mlp[] = {"hidden", "activation", "layer_norm"};
+    static const char *const of_embedding[] = {"embedding"};
+    static const char *const of_multimodal[] = {"fusion", "missing", "table",           "series",
+                                                "image",  "notes",   "width",           "heads",
+                                                "layers", "dropout", "modality_dropout"};
+    if (!says(d->model, "name", "multimodal")) {
+        refuse_unused(d->model, of_multimodal, sizeof of_multimodal / sizeof of_multimodal[0],
+                      "name: multimodal", issues);
+    } else {
+        refuse_unused(d->model, of_mlp, 3, "name: mlp", issues);
+        if (d->study.model.heads > 0 && d->study.model.width % d->study.model.heads != 0) {
+            config_issue(issues, at(d->model, "heads"),
+                         "heads: must divide width, and %zu does not divide %zu",
+                         d->study.model.heads, d->study.model.width);
+        }
+    }
     if (says(d->model, "name", "mlp") && config_get(d->model, "hidden") == NULL) {
         config_issue(issues, at(d->model, "name"),
                      "missing key 'hidden': an mlp needs the widths of its layers, as in [32, 16]");
     }
     if (says(d->model, "name", "logistic")) {
-        refuse_unused(d->model, of_mlp, 4, "name: mlp", issues);
+        refuse_unused(d->model, of_mlp, 3, "name: mlp", issues);
+        refuse_unused(d->model, of_embedding, 1, "name: mlp or multimodal", issues);
         if (d->study.model.adapter > 0) {
             config_issue(issues, at(d->model, "adapter"),
                          "adapter: logistic has no hidden layer for it; use 0, or name: mlp");

@@ -1,5 +1,24 @@
 #include "common/study/study.h"
 
+/* Only of a model that has them: others hash as before there were any. */
+static void add_modalities(struct hasher *h, const struct study_model *m)
+{
+    if (m->width == 0) {
+        return;
+    }
+    hasher_text(h, m->fusion);
+    hasher_text(h, m->missing);
+    hasher_text(h, m->table);
+    hasher_text(h, m->series);
+    hasher_text(h, m->image);
+    hasher_text(h, m->notes);
+    hasher_u64(h, m->width);
+    hasher_u64(h, m->heads);
+    hasher_u64(h, m->layers);
+    hasher_f64(h, m->dropout);
+    hasher_f64(h, m->modality_dropout);
+}
+
 static void add_model(struct hasher *h, const struct study_model *m)
 {
     hasher_text(h, m->name);
@@ -11,6 +30,7 @@ static void add_model(struct hasher *h, const struct study_model *m)
     hasher_text(h, m->activation);
     hasher_u64(h, m->layer_norm);
     hasher_u64(h, m->adapter);
+    add_modalities(h, m);
 }
 
 static void add_local(struct hasher *h, const struct study_local *l)

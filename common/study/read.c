@@ -10,8 +10,16 @@
 
 /* ---- the tables: key, place, bounds, default, help --------------------------------------------- */
 
-static const char *const models[] = {"logistic", "mlp", NULL};
+static const char *const models[] = {"logistic", "mlp", "multimodal", NULL};
 static const char *const activations[] = {"relu", "gelu", "tanh", NULL};
+static const char *const fusions[] = {"attention", "concat",     "projected", "gate",
+                                      "gmu",       "gmu_heads",  "medfuse",   "hierarchical",
+                                      "late",      "tri_branch", NULL};
+static const char *const missings[] = {"skip", "token", "zero", NULL};
+static const char *const tables[] = {"mlp", "transformer", NULL};
+static const char *const series[] = {"gru", "lstm", "cnn", "transformer", NULL};
+static const char *const images[] = {"cnn", "vit", NULL};
+static const char *const notes[] = {"bag", "transformer", NULL};
 static const char *const optimisers[] = {[STUDY_SGD] = "sgd", [STUDY_ADAM] = "adam", NULL};
 static const char *const rules[] = {[STUDY_FEDAVG] = "fedavg", [STUDY_FEDADAM] = "fedadam", NULL};
 static const char *const noises[] = {[STUDY_NOISE_NONE] = "none",
@@ -26,7 +34,7 @@ static_assert(sizeof(enum study_server) == sizeof(int), "a choice is written as 
 /* Names that the model's map gives as choices and struct study_model keeps as text. */
 struct model_words {
     struct study_model m;
-    int name, activation;
+    int name, activation, fusion, missing, table, series, image, notes;
     const struct config_node *hidden;
 };
 
@@ -73,7 +81,29 @@ static const struct config_key model_keys[] = {
     {.name = "layer_norm", .type = CONFIG_BOOL, .offset = AT(m.layer_norm), .fallback = "false",
      .help = "mlp: normalise each hidden layer within the patient"},
     {.name = "adapter", .type = CONFIG_COUNT, .offset = AT(m.adapter), .max = 1024, .fallback = "0",
-     .help = "mlp: bottleneck of the adapter that stays at the site; 0 is none"},
+     .help = "mlp, multimodal: bottleneck of the adapter that stays at the site, multimodal: of one after each encoder; 0 is none"},
+    {.name = "fusion", .type = CONFIG_CHOICE, .offset = AT(fusion), .choices = fusions, .fallback = "attention",
+     .help = "multimodal: how the vectors of a patient's modalities become one"},
+    {.name = "missing", .type = CONFIG_CHOICE, .offset = AT(missing), .choices = missings, .fallback = "skip",
+     .help = "multimodal: what stands for a modality that a patient lacks: nothing, a learned token, zeros"},
+    {.name = "table", .type = CONFIG_CHOICE, .offset = AT(table), .choices = tables, .fallback = "mlp",
+     .help = "multimodal: encoder of the features"},
+    {.name = "series", .type = CONFIG_CHOICE, .offset = AT(series), .choices = series, .fallback = "gru",
+     .help = "multimodal: encoder of series"},
+    {.name = "image", .type = CONFIG_CHOICE, .offset = AT(image), .choices = images, .fallback = "cnn",
+     .help = "multimodal: encoder of images"},
+    {.name = "notes", .type = CONFIG_CHOICE, .offset = AT(notes), .choices = notes, .fallback = "bag",
+     .help = "multimodal: encoder of notes"},
+    {.name = "width", .type = CONFIG_COUNT, .offset = AT(m.width), .min = 4, .max = 1024, .fallback = "64",
+     .help = "multimodal: numbers in the vector of a modality, and of what is fused"},
+    {.name = "heads", .type = CONFIG_COUNT, .offset = AT(m.heads), .min = 1, .max = 16, .fallback = "4",
+     .help = "multimodal: heads of what attends; divides `width`"},
+    {.name = "layers", .type = CONFIG_COUNT, .offset = AT(m.layers), .min = 1, .max = 8, .fallback = "1",
+     .help = "multimodal: layers of recurrent encoders and of transformers"},
+    {.name = "dropout", .type = CONFIG_REAL, .offset = AT(m.dropout), .max = 0.9, .fallback = "0",
+     .help = "multimodal: share of numbers dropped while training"},
+    {.name = "modality_dropout", .type = CONFIG_REAL, .offset = AT(m.modality_dropout), .max = 0.9, .fallback = "0",
+     .help = "multimodal: chance of each modality to be dropped while training; never all that a patient has"},
 };
 #undef AT
 
@@ -207,8 +237,19 @@ static void read_model(struct study_draft *d, struct config_issues *issues)
     if (w.hidden != NULL) {
         read_hidden(w.hidden, &w.m, issues);
     }
-    if (strcmp(w.m.name, "mlp") != 0) {
-        w.m.embedding = 0; /* the default is an mlp's */
+    if (strcmp(w.m.name, "multimodal") == 0) {
+        (void)snprintf(w.m.fusion, sizeof w.m.fusion, "%s", fusions[w.fusion]);
+        (void)snprintf(w.m.missing, sizeof w.m.missing, "%s", missings[w.missing]);
+        (void)snprintf(w.m.table, sizeof w.m.table, "%s", tables[w.table]);
+        (void)snprintf(w.m.series, sizeof w.m.series, "%s", series[w.series]);
+        (void)snprintf(w.m.image, sizeof w.m.image, "%s", images[w.image]);
+        (void)snprintf(w.m.notes, sizeof w.m.notes, "%s", notes[w.notes]);
+    } else { /* the defaults are a multimodal model's */
+        w.m.width = w.m.heads = w.m.layers = 0;
+        w.m.dropout = w.m.modality_dropout = 0.0;
+    }
+    if (strcmp(w.m.name, "logistic") == 0) {
+        w.m.embedding = 0; /* the default is of models that embed */
     }
     d->study.model = w.m;
     d->hidden = w.hidden;

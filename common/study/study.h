@@ -32,13 +32,19 @@ enum study_server { STUDY_FEDAVG, STUDY_FEDADAM };
 
 /** The model, as its registry in common/model reads it. */
 struct study_model {
-    char name[STUDY_NAME_MAX]; /**< "logistic", "mlp" */
+    char name[STUDY_NAME_MAX]; /**< "logistic", "mlp", "multimodal" */
     size_t n_hidden;
     size_t hidden[STUDY_HIDDEN_MAX]; /**< widths, mlp only */
     size_t embedding;                /**< width of a categorical's embedding, mlp only */
     char activation[16];             /**< relu, gelu, tanh */
     bool layer_norm;
     size_t adapter; /**< bottleneck of the per-site residual adapter; 0 = none */
+    /* multimodal only; else empty and 0 */
+    char fusion[24];                                  /**< by name: common/model/fusion */
+    char missing[8];                                  /**< skip, token, zero */
+    char table[16], series[16], image[16], notes[16]; /**< encoders: common/model/modality.h */
+    size_t width, heads, layers;      /**< of vectors; of what attends; of encoders */
+    double dropout, modality_dropout; /**< rates in [0, 1), while training */
 };
 
 /** Optimiser of a site's local steps; step size is `rate`. */

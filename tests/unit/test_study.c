@@ -495,7 +495,7 @@ static void all_problems_of_a_document_are_reported_at_once(void **state)
         "s.yaml:2:9: error: rounds: '1,1' is not a whole number in plain digits",
         "s.yaml:3:1: error: unknown key 'qourum'; did you mean 'quorum'?",
         "s.yaml:1:1: error: missing key 'quorum'",
-        "s.yaml:5:15: error: name: 'mpl' is none of logistic, mlp; did you mean 'mlp'?",
+        "s.yaml:5:15: error: name: 'mpl' is none of logistic, mlp, multimodal; did you mean 'mlp'?",
         "s.yaml:6:28: error: momentum: is 2, must be from 0 to 0.9999",
         "s.yaml:7:44: error: clip: is -1, must be from 1e-06 to 1000000",
         "s.yaml:9:24: error: nominal: '1e2' is not a whole number in plain digits",
@@ -815,11 +815,44 @@ static void a_copy_shares_nothing(void **state)
     study_release(&b);
 }
 
+static void a_multimodal_model_s_hash_changes_with_every_word_and_number(void **state)
+{
+    (void)state;
+    static const size_t field[] = {
+        offsetof(struct study, model.fusion[0]), offsetof(struct study, model.missing[0]),
+        offsetof(struct study, model.table[0]),  offsetof(struct study, model.series[0]),
+        offsetof(struct study, model.image[0]),  offsetof(struct study, model.notes[0]),
+        offsetof(struct study, model.width),     offsetof(struct study, model.heads),
+        offsetof(struct study, model.layers),    offsetof(struct study, model.dropout),
+        offsetof(struct study, model.embedding), offsetof(struct study, model.modality_dropout),
+    };
+    struct study s =
+        read_good(with_line(6, "model: {name: multimodal, fusion: gmu, series: lstm}"));
+    const struct hash schema = hash_of("schema", 6);
+    struct hash seen[1 + COUNT(field)] = {study_hash(&s, &schema)};
+    assert_string_equal(s.model.fusion, "gmu");
+    assert_string_equal(s.model.missing, "skip");
+    assert_string_equal(s.model.series, "lstm");
+    assert_string_equal(s.model.notes, "bag");
+    assert_int_equal(s.model.width, 64);
+    for (size_t i = 0; i < COUNT(field); i++) {
+        unsigned char *byte = (unsigned char *)&s + field[i];
+        *byte ^= 1;
+        seen[1 + i] = study_hash(&s, &schema);
+        *byte ^= 1;
+        for (size_t j = 0; j <= i; j++) {
+            assert_false(hash_equal(&seen[1 + i], &seen[j]));
+        }
+    }
+    study_release(&s);
+}
+
 /* A field that a later hand adds must be added to study_hash and to the list below. */
 static void the_hash_changes_with_every_field(void **state)
 {
     (void)state;
-    _Static_assert(sizeof(struct study_model) == 64 + 8 + 32 + 8 + 16 + 8 + 8,
+    _Static_assert(sizeof(struct study_model) ==
+                       64 + 8 + 32 + 8 + 16 + 8 + 8 + 24 + 8 + 4 * 16 + 3 * 8 + 2 * 8,
                    "hash the new field");
     _Static_assert(sizeof(struct study_local) == 8 + 5 * 8 + 2 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_server_rule) == 8 + 4 * 8 + 8, "hash the new field");
@@ -1048,6 +1081,7 @@ int main(void)
         cmocka_unit_test(a_plan_of_somebody_else_is_checked_and_not_made_again),
         cmocka_unit_test(a_copy_shares_nothing),
         cmocka_unit_test(the_hash_changes_with_every_field),
+        cmocka_unit_test(a_multimodal_model_s_hash_changes_with_every_word_and_number),
         cmocka_unit_test(the_coordinators_own_cohort_path_is_read_and_not_hashed),
         cmocka_unit_test(a_document_in_memory_is_the_same_as_in_its_file),
         cmocka_unit_test(a_carried_sigma_is_compared_exactly),

@@ -41,7 +41,7 @@ enum rc mlp_declare(struct model *m, const struct schema *schema, struct error *
         width = m->spec.hidden[i];
     }
     if (rc == RC_OK) {
-        rc = adapter_declare(m, width, err);
+        rc = adapter_declare(&m->table, "adapter", m->spec.adapter, width, &m->adapter, err);
     }
     if (rc == RC_OK) {
         rc = param_add(&m->table, "head.weight", PARAM_SHARED, PARAM_FAN_IN, 2,
@@ -77,6 +77,6 @@ struct node *mlp_record(const struct model *m, struct tape *t, const struct batc
         h = m->spec.layer_norm ? tape_layer_norm(t, h, l->gain, l->shift) : h;
         h = activate(m, t, h);
     }
-    h = adapter_record(m, t, h);
+    h = adapter_record(&m->adapter, t, h);
     return tape_bias(t, tape_linear(t, h, m->head.w), m->head.b);
 }

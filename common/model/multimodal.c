@@ -1,0 +1,129 @@
+/*
+ * h_m = adapter_m(encoder_m(x_m)) of every modality;  z = fusion(h_1, …, h_M of those that are there);
+ * logit = w2 relu(W1 z + b1) + b2, unless the fusion ends in a logit itself.
+ */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/model/encoder/encoder_internal.h"
+#include "common/model/fusion/fusion.h"
+#include "common/model/modality.h"
+#include "common/model/registry_internal.h"
+
+enum { MODALITIES_MAX = FUSION_MODALITIES_MAX };
+
+struct multimodal {
+    size_t M;
+    bool has_table; /**< the first one */
+    struct modality modality[MODALITIES_MAX];
+    struct fusion fusion;
+    struct encoder_linear hidden, head;
+};
+
+static enum fusion_missing missing_of(const char *word)
+{
+    if (strcmp(word, "token") == 0) {
+        return FUSION_TOKEN;
+    }
+    return strcmp(word, "zero") == 0 ? FUSION_ZERO : FUSION_SKIP;
+}
+
+static enum rc fuse_declare(struct model *m, struct error *err)
+{
+    struct multimodal *x = m->multi;
+    const struct study_model *s = &m->spec;
+    x->fusion = (struct fusion){.M = x->M,
+                                .width = s->width,
+                                .heads = s->heads,
+                                .layers = s->layers,
+                                .hidden = 2 * s->width,
+                                .missing = missing_of(s->missing)};
+    /* With one position each, a softmax over keys is 1 and these two are linear maps in disguise. */
+    if (strcmp(s->fusion, "cross_attention") == 0 || strcmp(s->fusion, "asymmetric") == 0) {
+        return error_set(
+            err, RC_INVALID,
+            "fusion '%s' looks at positions, and encoders give one vector each; choose "
+            "another, such as attention",
+            s->fusion);
+    }
+    for (size_t i = 0; i < x->M; i++) {
+        x->fusion.width_in[i] = x->modality[i].width;
+    }
+    enum rc rc = fusion_declare(&m->table, "fusion", s->fusion, &x->fusion, err);
+    if (rc != RC_OK || fusion_ends_in_logit(&x->fusion)) {
+        return rc;
+    }
+    rc = encoder_linear_declare(&m->table, "head", "hidden", s->width, fusion_width(&x->fusion),
+                                &x->hidden, err);
+    return rc == RC_OK
+               ? encoder_linear_declare(&m->table, "head", "out", 1, s->width, &x->head, err)
+               : rc;
+}
+
+enum rc multimodal_declare(struct model *m, const struct schema *schema, struct error *err)
+{
+    struct multimodal *x = calloc(1, sizeof *x);
+    enum rc rc = RC_OK;
+    if (x == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for model 'multimodal'");
+    }
+    m->multi = x;
+    x->has_table = m->layout.n_values + m->layout.n_codes > 0;
+    if (x->has_table) {
+        rc = modality_table(&m->table, &m->spec, schema, &x->modality[0], err);
+        x->M = 1;
+    }
+    for (size_t i = 0; rc == RC_OK && i < m->layout.n_parts; i++) {
+        if (x->M == MODALITIES_MAX) {
+            return error_set(err, RC_LIMIT, "model 'multimodal' takes at most %d modalities",
+                             (int)MODALITIES_MAX);
+        }
+        rc = modality_part(&m->table, &m->spec, &m->layout, i, schema->modality[i].name,
+                           &x->modality[x->M++], err);
+    }
+    return rc == RC_OK ? fuse_declare(m, err) : rc;
+}
+
+/* [B, M] of those that the model reads. NULL while measuring; of a table alone: all there. */
+static const uint8_t *present_of(const struct multimodal *x, const struct model *m, struct tape *t,
+                                 const struct batch *batch)
+{
+    const size_t columns = 1 + m->layout.n_parts;
+    uint8_t *present = tape_bytes(t, t->B * x->M);
+    for (size_t b = 0; present != NULL && b < t->B; b++) {
+        const uint8_t *all = batch->present == NULL ? NULL : batch->present + b * columns;
+        for (size_t i = 0; i < x->M; i++) {
+            present[b * x->M + i] = all == NULL || all[x->has_table ? i : i + 1];
+        }
+    }
+    return present;
+}
+
+struct node *multimodal_record(const struct model *m, struct tape *t, const struct batch *batch)
+{
+    const struct multimodal *x = m->multi;
+    const struct study_model *s = &m->spec;
+    const struct tape_dropout numbers = {.rate = s->dropout,
+                                         .seed = batch->coins,
+                                         .sample = batch->sample};
+    const struct tape_dropout modalities = {.rate = s->modality_dropout,
+                                            .seed = batch->coins,
+                                            .sample = batch->sample};
+    const struct tape_dropout *drop = batch->training && s->dropout > 0.0 ? &numbers : NULL;
+    struct node *h[MODALITIES_MAX] = {NULL};
+    const uint8_t *present = present_of(x, m, t, batch);
+    if (batch->training && s->modality_dropout > 0.0) {
+        present = fusion_thin(t, present, x->M, &modalities);
+    }
+    for (size_t i = 0; i < x->M; i++) {
+        h[i] = modality_record(&x->modality[i], t, batch, drop);
+    }
+    const struct fusion_input in = {.M = x->M, .h = h, .present = present};
+    struct node *z = fusion_record(&x->fusion, t, &in, drop);
+    if (fusion_ends_in_logit(&x->fusion)) {
+        return z;
+    }
+    z = encoder_drop(t, tape_relu(t, encoder_linear_record(&x->hidden, t, z)), drop);
+    return encoder_linear_record(&x->head, t, z);
+}

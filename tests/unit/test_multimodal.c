@@ -1,0 +1,307 @@
+/* The model of many modalities: every encoder, every fusion, and what is absent. In double; tapecheck.h
+ * says what is asserted of each. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/model/fusion/fusion.h"
+#include "common/model/model.h"
+#include "tests/support/gradcheck.h"
+#include "tests/support/tapecheck.h"
+
+enum { B = 4, STEPS = 4, V = 2, SIDE = 8, TOKENS = 5, WORDS = 11, VALUES = 3, CODES = 1, M = 4 };
+
+static const char features[] =
+    "label: {name: dead}\nfeatures:\n"
+    "- {name: age, type: continuous, range: [20, 80]}\n- {name: sex, type: binary, required: "
+    "true}\n"
+    "- {name: ca, type: categorical, categories: [0, 1, 2]}\nmodalities:\n"
+    "- {name: vitals, type: series, window: [0, 48], grid: {steps: 4, fill: last}, variables:"
+    " [{name: hr, unit: 1/min, range: [20, 220]}, {name: k, range: [2, 8]}]}\n"
+    "- {name: xray, type: image, size: [8, 8]}\n"
+    "- {name: letter, type: notes, tokens: 5, vocabulary: 11}\n";
+
+static const struct study_model base = {.name = "multimodal",
+                                        .embedding = 2,
+                                        .fusion = "attention",
+                                        .missing = "skip",
+                                        .table = "mlp",
+                                        .series = "gru",
+                                        .image = "cnn",
+                                        .notes = "bag",
+                                        .width = 4,
+                                        .heads = 2,
+                                        .layers = 1};
+
+struct net {
+    struct schema schema;
+    struct model model;
+    float values[B * VALUES], series[3][B * STEPS * V], pixels[B * SIDE * SIDE], label[B];
+    int32_t codes[B * CODES], words[B * TOKENS], length[B];
+    uint8_t present[B * M];
+    uint64_t sample[B];
+    bool training;
+};
+
+static void fill(float *to, size_t n, unsigned seed)
+{
+    real v[B * SIDE * SIDE];
+    gradcheck_fill(v, n, seed);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = (float)v[i];
+    }
+}
+
+static struct net *make(const struct study_model *spec)
+{
+    static const uint8_t present[B * M] = {1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1};
+    static const int32_t codes[B] = {2, 0, 3, 1};
+    static const int32_t words[B * TOKENS] = {3, 1, 3, 0, 0, 7, 10, 0, 2, 2,
+                                              4, 0, 0, 0, 0, 5, 6,  5, 0, 0};
+    struct error err = {0};
+    struct config_issues issues = {0};
+    struct net *n = calloc(1, sizeof *n);
+    assert_non_null(n);
+    if (schema_parse_features("study", features, strlen(features), &n->schema, &issues, &err) !=
+            RC_OK ||
+        model_open(spec, &n->schema, &n->model, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    assert_int_equal(n->model.layout.n_values, VALUES);
+    assert_int_equal(n->model.layout.n_parts, M - 1);
+    fill(n->values, B * VALUES, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        fill(n->series[i], B * STEPS * V, 2 + i);
+    }
+    fill(n->pixels, B * SIDE * SIDE, 7);
+    memcpy(n->codes, codes, sizeof codes);
+    memcpy(n->words, words, sizeof words);
+    memcpy(n->present, present, sizeof present);
+    for (size_t b = 0; b < B; b++) {
+        n->label[b] = (float)(b % 2);
+        n->length[b] = b == 2 ? 1 : 3;
+        n->sample[b] = 1000 + 7 * b;
+    }
+    return n;
+}
+
+static void drop(struct net *n)
+{
+    model_release(&n->model);
+    schema_release(&n->schema);
+    free(n);
+}
+
+static struct node *logits(struct tape *t, const struct net *n, size_t first)
+{
+    const struct batch_part part[M - 1] = {{.values = n->series[0] + first * STEPS * V,
+                                            .mask = n->series[1] + first * STEPS * V,
+                                            .delta = n->series[2] + first * STEPS * V},
+                                           {.values = n->pixels + first * SIDE * SIDE},
+                                           {.codes = n->words + first * TOKENS,
+                                            .length = n->length + first}};
+    const struct batch batch = {.B = t->B,
+                                .values = n->values + first * VALUES,
+                                .codes = n->codes + first * CODES,
+                                .present = n->present + first * M,
+                                .part = part,
+                                .training = n->training,
+                                .coins = 13,
+                                .sample = n->sample + first};
+    const struct batch nobody = {.B = t->B, .training = n->training};
+    return model_logit(&n->model, t, t->arena == NULL ? &nobody : &batch);
+}
+
+static struct node *record(struct tape *t, void *ctx, size_t first)
+{
+    const struct net *n = ctx;
+    struct node *z = logits(t, n, first);
+    return tape_bce(t, z, t->arena == NULL ? NULL : n->label + first);
+}
+
+static void check(const struct study_model *spec, bool training)
+{
+    struct net *n = make(spec);
+    n->training = training;
+    print_message("%s, %s, %s, %s, %s, missing %s%s\n", spec->fusion, spec->table, spec->series,
+                  spec->image, spec->notes, spec->missing, training ? ", training" : "");
+    tapecheck(&n->model.table, record, n, B);
+    drop(n);
+}
+
+static void word(char *to, size_t room, const char *text)
+{
+    (void)snprintf(to, room, "%s", text);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+static void every_encoder_holds_what_a_tape_promises(void **state)
+{
+    (void)state;
+    static const char *const words[][4] = {{"mlp", "gru", "cnn", "bag"},
+                                           {"transformer", "lstm", "vit", "transformer"},
+                                           {"mlp", "cnn", "vit", "bag"},
+                                           {"mlp", "transformer", "cnn", "bag"}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        struct study_model spec = base;
+        word(spec.table, sizeof spec.table, words[i][0]);
+        word(spec.series, sizeof spec.series, words[i][1]);
+        word(spec.image, sizeof spec.image, words[i][2]);
+        word(spec.notes, sizeof spec.notes, words[i][3]);
+        check(&spec, false);
+    }
+}
+
+static void every_fusion_holds_what_a_tape_promises(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < fusion_count(); i++) {
+        struct study_model spec = base;
+        if (strcmp(fusion_name(i), "cross_attention") == 0 ||
+            strcmp(fusion_name(i), "asymmetric") == 0) {
+            continue; /* look at positions; refused below */
+        }
+        const bool needs_all = strcmp(fusion_name(i), "concat") == 0 ||
+                               strcmp(fusion_name(i), "projected") == 0 ||
+                               strcmp(fusion_name(i), "hierarchical") == 0;
+        word(spec.fusion, sizeof spec.fusion, fusion_name(i));
+        word(spec.missing, sizeof spec.missing, needs_all ? "token" : "skip");
+        check(&spec, false);
+    }
+}
+
+static void dropping_numbers_and_modalities_keeps_what_a_tape_promises(void **state)
+{
+    (void)state;
+    struct study_model spec = base;
+    spec.dropout = 0.25;
+    spec.modality_dropout = 0.25;
+    check(&spec, true);
+}
+
+static real logit_of(struct net *n, size_t b)
+{
+    struct error err = {0};
+    struct arena arena = {0};
+    size_t cost = 0;
+    struct tape *t = malloc(sizeof *t);
+    real *params = calloc(n->model.table.P, sizeof *params);
+    assert_non_null(t);
+    assert_non_null(params);
+    gradcheck_fill(params, n->model.table.P, 9);
+    assert_int_equal(model_step_cost(&n->model, t, B, &cost, &err), RC_OK);
+    assert_int_equal(arena_init(&arena, cost, &err), RC_OK);
+    tape_start(t, &arena, &n->model.table, params, B);
+    const struct node *z = logits(t, n, 0);
+    assert_int_equal(tape_verdict(t, &err), RC_OK);
+    const real logit = z->v[b];
+    arena_release(&arena);
+    free(params);
+    free(t);
+    return logit;
+}
+
+static void what_a_patient_lacks_has_no_influence_and_what_it_has_does(void **state)
+{
+    (void)state;
+    struct net *n = make(&base);
+    const real second = logit_of(n, 1); /* neither series nor notes */
+    const real first = logit_of(n, 0);
+    for (size_t i = 0; i < STEPS * V; i++) {
+        n->series[0][i] += 1.0f;             /* the first patient's */
+        n->series[0][STEPS * V + i] += 1.0f; /* the second's */
+    }
+    n->words[TOKENS] = 1;
+    assert_true(logit_of(n, 1) == second);
+    assert_true(logit_of(n, 0) != first);
+    n->pixels[SIDE * SIDE + 9] += 1.0f;
+    assert_true(logit_of(n, 1) != second);
+    drop(n);
+}
+
+static void what_is_dropped_while_training_is_there_when_scoring(void **state)
+{
+    (void)state;
+    struct study_model spec = base;
+    spec.modality_dropout = 0.9;
+    struct net *n = make(&spec);
+    const real whole = logit_of(n, 0);
+    n->training = true;
+    const real thinned = logit_of(n, 0);
+    assert_true(whole != thinned); /* by this seed's coins */
+    assert_true(logit_of(n, 0) == thinned);
+    drop(n);
+}
+
+static void one_adapter_for_each_modality_stays_at_the_site(void **state)
+{
+    (void)state;
+    struct study_model spec = base;
+    spec.adapter = 3;
+    struct net *n = make(&spec);
+    const struct param_table *table = &n->model.table;
+    size_t site = 0;
+    for (size_t i = 0; i < table->n; i++) {
+        const bool adapter = strstr(table->param[i].name, ".adapter.") != NULL;
+        assert_int_equal(table->param[i].scope == PARAM_SITE, adapter);
+        site += adapter;
+    }
+    assert_int_equal(site, 4 * M);
+    drop(n);
+}
+
+static void what_it_cannot_read_is_said(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fusion, *missing, *series;
+        size_t heads;
+        const char *says;
+    } bad[] = {{"attention", "skip", "rnn", 2, "modality 'vitals' has no encoder named 'rnn'"},
+               {"blend", "skip", "gru", 2, "blend"},
+               {"attention", "skip", "gru", 3, "heads"},
+               {"cross_attention", "skip", "gru", 2, "looks at positions"},
+               {"asymmetric", "skip", "gru", 2, "looks at positions"},
+               {"concat", "skip", "gru", 2, "concat"}};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct study_model spec = base;
+        struct error err = {0};
+        struct config_issues issues = {0};
+        struct schema schema;
+        struct model m = {0};
+        word(spec.fusion, sizeof spec.fusion, bad[i].fusion);
+        word(spec.missing, sizeof spec.missing, bad[i].missing);
+        word(spec.series, sizeof spec.series, bad[i].series);
+        spec.heads = bad[i].heads;
+        assert_int_equal(schema_parse_features("study", features, strlen(features), &schema,
+                                               &issues, &err),
+                         RC_OK);
+        const enum rc rc = model_open(&spec, &schema, &m, &err);
+        if (rc != RC_INVALID || strstr(err.text, bad[i].says) == NULL) {
+            fail_msg("want '%s', got %s: %s", bad[i].says, rc_name(rc), err.text);
+        }
+        schema_release(&schema);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_encoder_holds_what_a_tape_promises),
+        cmocka_unit_test(every_fusion_holds_what_a_tape_promises),
+        cmocka_unit_test(dropping_numbers_and_modalities_keeps_what_a_tape_promises),
+        cmocka_unit_test(what_a_patient_lacks_has_no_influence_and_what_it_has_does),
+        cmocka_unit_test(what_is_dropped_while_training_is_there_when_scoring),
+        cmocka_unit_test(one_adapter_for_each_modality_stays_at_the_site),
+        cmocka_unit_test(what_it_cannot_read_is_said),
+    };
+    return cmocka_run_group_tests_name("multimodal", tests, NULL, NULL);
+}
