@@ -15,20 +15,27 @@
 /*
  * Who may multiply at the same time depends on how OpenBLAS was built. Debian's pthread build is safe
  * for many callers, and is told at the start to compute each product in the caller's own thread:
- * parallelism is ours. It has started a thread by then, which never gets work and ends at the first
- * fork; asking again later would start it anew. The serial build hands out one packing buffer without
- * a lock, so that two products at once write over each other's: there, and in a build we do not know,
- * they take turns. Alone, the lock costs some 20 ns.
+ * parallelism is ours. It has started a thread by then, which would never get work and which blocks no
+ * signal: a program that waits for SIGTERM would see it go there. So that thread is ended before main;
+ * asking again later would start it anew. The serial build hands out one packing buffer without a lock,
+ * so that two products at once write over each other's: there, and in a build we do not know, they take
+ * turns. Alone, the lock costs some 20 ns.
  */
 static pthread_mutex_t one_product = PTHREAD_MUTEX_INITIALIZER;
 static bool in_turns = true; /* written once, before main */
 
 enum { OPENBLAS_PTHREADS = 1 };
 
+/* Of the pthread build: what it does itself before a fork. */
+__attribute__((weak)) int blas_thread_shutdown_(void);
+
 __attribute__((constructor)) static void choose(void)
 {
     openblas_set_num_threads(1);
     in_turns = openblas_get_parallel() != OPENBLAS_PTHREADS;
+    if (!in_turns && blas_thread_shutdown_ != NULL) {
+        (void)blas_thread_shutdown_();
+    }
 }
 
 static void begin_product(void)

@@ -3,6 +3,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -229,9 +232,27 @@ static void the_embedding_scatter_is_the_adjoint_of_the_gather(void **state)
     assert_true(dtable[0] == 0); /* a code nobody had */
 }
 
+/* One that blocks no signal would take those that the programs wait for. */
+static void no_thread_of_a_library_is_there_when_main_begins(void **state)
+{
+    (void)state;
+    char line[128];
+    long threads = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) != NULL) {
+        if (strncmp(line, "Threads:", 8) == 0) {
+            threads = strtol(line + 8, NULL, 10);
+        }
+    }
+    (void)fclose(f);
+    assert_int_equal(threads, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_thread_of_a_library_is_there_when_main_begins),
         cmocka_unit_test(the_product_agrees_with_the_loops),
         cmocka_unit_test(linear_agrees_with_finite_differences),
         cmocka_unit_test(the_gram_norm_is_the_norm_of_the_formed_gradient),
