@@ -50,6 +50,7 @@ static const char cohort_template[] =
 
 struct made {
     bool folder, keys, card, site, cohort;
+    bool ledger; /* of before: it is kept */
 };
 
 static enum rc make_folder(const char *path, bool *made, struct error *err)
@@ -231,12 +232,16 @@ static enum rc say(const struct words *w, const char *card_file, const struct se
         (void)json_object_set_new(o, "made_card", json_boolean(m->card));
         (void)json_object_set_new(o, "made_site_yaml", json_boolean(m->site));
         (void)json_object_set_new(o, "made_cohort_yaml", json_boolean(m->cohort));
+        (void)json_object_set_new(o, "found_ledger", json_boolean(m->ledger));
         return report_print(o, err);
     }
     say_line(m->keys, "keys/site.key", "secret: keep a copy offline, give it to nobody");
     say_line(m->card, card_file, "public: send it to the coordinator");
     say_line(m->site, "site.yaml", "what this hospital allows: read it and change it");
     say_line(m->cohort, "cohort.yaml", "how the files are written: describe yours");
+    if (m->ledger) {
+        say_line(false, "ledger.db", "what was spent here goes on counting, whatever the card");
+    }
     (void)printf("\nfingerprint of %s: %s\n", card->name, fingerprint);
     if (m->keys || m->card) {
         (void)printf(
@@ -285,6 +290,7 @@ enum rc command_init(const struct words *w, bool *yes, struct config_issues *iss
     if (rc == RC_OK) {
         rc = write_template(w->folder, "cohort.yaml", cohort_template, name, &m.cohort, err);
     }
+    m.ledger = rc == RC_OK && is_there(w->folder, "ledger.db");
     if (rc == RC_OK) {
         rc = say(w, card_file, &card, &m, err);
     }

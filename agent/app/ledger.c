@@ -94,6 +94,14 @@ static enum rc verify(const struct words *w, const struct site *site, struct led
     }
     const size_t receipts = all.n;
     site_witnesses_release(&all);
+    if (rc == RC_OK && !v.marked && v.spends > 0) {
+        rc = error_set(
+            err, RC_STATE,
+            "the mark '%s/ledger.db.mark' is gone, and without it an end that was cut off "
+            "is not seen: put back the newest copy of both; what is spent next makes a "
+            "new one",
+            site->folder);
+    }
     if (rc != RC_OK) {
         return rc;
     }
@@ -105,11 +113,11 @@ static enum rc verify(const struct words *w, const struct site *site, struct led
                                       (json_int_t)receipts),
                             err);
     }
-    (void)printf("sound: every row is chained as it was written, up to the mark (studies %zu, "
-                 "spends %zu); stored bytes have their hashes (updates %zu, site states %zu); "
-                 "every row that a "
-                 "coordinator has signed for is there (receipts %zu)\n",
-                 v.studies, v.spends, v.updates, v.site_states, receipts);
+    (void)printf(
+        "sound: every row is chained as it was written, up to the mark (studies %zu, "
+        "spends %zu); stored bytes have their hashes (updates %zu, site states %zu); "
+        "every row that a coordinator has signed for is there (receipts %zu of %zu spends)\n",
+        v.studies, v.spends, v.updates, v.site_states, receipts, v.spends);
     return RC_OK;
 }
 

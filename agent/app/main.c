@@ -4,6 +4,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,8 +127,8 @@ static const struct command {
      "What has been spent, and what is left. --verify finds a row that was edited, exchanged, "
      "inserted or removed, stored bytes that changed, an end that was cut off, and an old copy "
      "that "
-     "was put back; not an old copy of ledger and mark together, nor a chain that was computed "
-     "anew. --export writes the whole of it as a page to print and as tables, with what the "
+     "was put back, by the mark and by what coordinators have signed. "
+     "--export writes the whole of it as a page to print and as tables, with what the "
      "figures "
      "mean, also while the agent runs; a ledger that cannot be verified is exported too, says so, "
      "and the exit is 1.\v"
@@ -242,6 +243,29 @@ static void check_options(const struct parsing *p, const struct argp_state *stat
     }
 }
 
+/* `ledger` does one thing at a time: of two wishes one would be passed over in silence. */
+static void check_one_answer(const struct parsing *p, const struct argp_state *state)
+{
+    static const struct {
+        unsigned option;
+        const char *name;
+    } answers[] = {{TAKES(OPT_WHAT_IF), "--what-if"},
+                   {TAKES(OPT_VERIFY), "--verify"},
+                   {TAKES(OPT_BACKUP), "--backup"},
+                   {TAKES(OPT_EXPORT), "--export"}};
+    const char *first = NULL;
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        if ((p->given & answers[i].option) == 0) {
+            continue;
+        }
+        if (first != NULL) {
+            argp_error(state, "%s and %s are two questions: ask one at a time", first,
+                       answers[i].name);
+        }
+        first = answers[i].name;
+    }
+}
+
 static void check_words(const struct parsing *p, const struct argp_state *state)
 {
     const struct words *w = p->words;
@@ -251,6 +275,7 @@ static void check_words(const struct parsing *p, const struct argp_state *state)
         argp_error(state, "%s wants: %s", w->command, p->command->usage);
     } else {
         check_options(p, state);
+        check_one_answer(p, state);
     }
 }
 
@@ -366,6 +391,7 @@ int main(int argc, char **argv)
     bool yes = true;
     struct parsing p = {.command = find_command(argc, argv), .words = &w};
     read_words(argc, argv, &p);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file at its limit is a full disk: a sentence, no death */
 
     assert(p.command != NULL); /* argp ends the program where there is none */
     enum rc rc = p.command->run(&w, &yes, &issues, &err);

@@ -258,8 +258,8 @@ static enum rc count(void *ctx, const struct receipt *r, struct error *err)
     return RC_OK;
 }
 
-/* Has a coordinator ever signed that this folder had a ledger? */
-static enum rc signed_before(const char *folder, bool *yes, struct error *err)
+/* Is there a sign that this folder had a ledger: a receipt, or its mark? */
+static enum rc had_ledger(const char *folder, bool *yes, struct error *err)
 {
     char path[SITE_PATH_MAX];
     size_t n = 0;
@@ -268,6 +268,12 @@ static enum rc signed_before(const char *folder, bool *yes, struct error *err)
         rc = receipts_each(path, true, count, &n, err);
     }
     *yes = n > 0;
+    if (rc == RC_OK && n == 0) { /* or the ledger has left its mark */
+        rc = site_path(folder, "ledger.db.mark", path, err);
+        if (rc == RC_OK) {
+            rc = site_look(path, yes, err);
+        }
+    }
     return rc;
 }
 
@@ -291,16 +297,18 @@ static enum rc must_have_ledger(const char *folder, const char *path, struct err
         return rc;
     }
     if (!there) {
-        rc = signed_before(folder, &there, err);
+        rc = had_ledger(folder, &there, err);
     }
     if (rc != RC_OK) {
         return rc;
     }
     if (there) {
-        return error_set(err, RC_STATE,
-                         "the ledger '%s' is gone; restore it from a backup (to begin anew knowing "
-                         "that, move site.db and receipts away and import)",
-                         path);
+        return error_set(
+            err, RC_STATE,
+            "the ledger '%s' is gone; restore it from a backup (a hospital that has truly "
+            "lost it begins anew: another folder, `wardround-agent init`, and a new "
+            "card that its coordinators enrol)",
+            path);
     }
     return error_set(err, RC_STATE, "'%s' has no ledger yet; run `wardround-agent import %s` first",
                      folder, folder);
@@ -427,7 +435,7 @@ enum rc site_ledger_first(const struct site *s, struct ledger **out, struct erro
         rc = site_look(cohort, &imported, err);
     }
     if (rc == RC_OK && !imported) {
-        rc = signed_before(s->folder, &imported, err);
+        rc = had_ledger(s->folder, &imported, err);
     }
     if (rc == RC_OK && imported) {
         rc = must_have_ledger(s->folder, path, err);

@@ -260,6 +260,8 @@ enum rc round_commit(struct trainer *t, const struct wire_message *m, struct err
     enum rc rc = ledger_spend(t->ledger, &spend, &failure);
     forget_result(t);
     if (rc == RC_LIMIT || rc == RC_STATE) {
+        log_event(LOG_LEVEL_WARN, "round_not_spent", "study=%s round=%llu reason=\"%s\"",
+                  study->name, (unsigned long long)m->round, failure.text);
         return say(t, WIRE_NOT_COMMITTED, m->round, failure.text, err);
     }
     if (rc != RC_OK) { /* perhaps committed: a fresh start looks into the ledger */

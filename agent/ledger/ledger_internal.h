@@ -158,6 +158,8 @@ RC ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool cohort_to
 RC ledger_mark(struct ledger *l, struct error *err);
 /** The same in a transaction that is open. A view is compared with the mark that was kept; nothing is written. */
 RC ledger_mark_within(struct ledger *l, struct error *err);
+/** Is there one beside the ledger? A ledger in memory has none and lacks none. */
+RC ledger_mark_there(struct ledger *l, bool *there, struct error *err);
 /** Reads the mark for a view that is about to begin. */
 void ledger_mark_keep(struct ledger *l);
 

@@ -112,8 +112,10 @@ static RC has_row(struct ledger *l, enum ledger_sql sql, const struct ledger_end
     return rc;
 }
 
-/* In a transaction, so that two programs never write the mark at once, nor an older one over a newer. */
-enum rc ledger_mark_within(struct ledger *l, struct error *err)
+/* In a transaction, so that two programs never write the mark at once, nor an older one over a newer. The
+ * first open of a ledger writes its mark, so one that is missing beside rows was taken away: it is not
+ * made again just by looking, which would hide that, but by what is spent next. */
+static RC within(struct ledger *l, bool committed, struct error *err)
 {
     if (l->mark[0] == '\0') {
         return RC_OK;
@@ -136,9 +138,25 @@ enum rc ledger_mark_within(struct ledger *l, struct error *err)
         return rc;
     }
     rc = of_ledger(l, &now, err);
+    if (rc == RC_OK && !marked.there && !committed && now.spend.number > 0) {
+        return RC_OK;
+    }
     const bool lags = !marked.there || now.study.number > marked.study.number ||
                       now.spend.number > marked.spend.number;
     return rc == RC_OK && lags ? write_mark(l, &now, err) : rc;
+}
+
+enum rc ledger_mark_within(struct ledger *l, struct error *err)
+{
+    return within(l, false, err);
+}
+
+enum rc ledger_mark_there(struct ledger *l, bool *there, struct error *err)
+{
+    struct ledger_mark marked = l->marked;
+    const enum rc rc = l->view || l->mark[0] == '\0' ? RC_OK : read_mark(l, &marked, err);
+    *there = marked.there || l->mark[0] == '\0';
+    return rc;
 }
 
 void ledger_mark_keep(struct ledger *l)
@@ -151,7 +169,7 @@ enum rc ledger_mark(struct ledger *l, struct error *err)
 {
     enum rc rc = store_begin(l->store, err);
     if (rc == RC_OK) {
-        rc = ledger_mark_within(l, err);
+        rc = within(l, true, err);
     }
     store_rollback(l->store);
     return rc;

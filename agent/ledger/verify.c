@@ -49,7 +49,9 @@ enum rc ledger_verify(struct ledger *l, struct ledger_verified *out, struct erro
         rc = check_bytes(l->st[LEDGER_ALL_SITE_STATES], "the site's state in study", &v.site_states,
                          err);
     }
-    v.marked = !l->view || l->marked.there;
+    if (rc == RC_OK) {
+        rc = ledger_mark_there(l, &v.marked, err);
+    }
     ledger_look_away(l);
     if (rc == RC_OK) {
         *out = v;

@@ -259,7 +259,7 @@ void rdp_compose(const struct mechanism *m, size_t n, struct rdp_curve *curve)
 
 size_t rdp_filter_order(double epsilon, double delta)
 {
-    assert(epsilon > 0.0 && delta > 0.0 && delta < 1.0);
+    assert(epsilon >= 0.0 && delta > 0.0 && delta < 1.0);
     size_t best = RDP_ORDERS - 1; /* a budget below every conversion allows nothing at any order */
     double most = 0.0;
     for (size_t i = 0; i < RDP_ORDERS; i++) {

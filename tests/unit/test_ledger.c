@@ -1148,6 +1148,30 @@ static void an_old_copy_that_was_put_back_is_refused_until_the_newest_is(void **
     (void)unlink(beside(".mark.old"));
 }
 
+static void a_total_of_nothing_refuses_with_a_sentence(void **state)
+{
+    (void)state;
+    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct study more = a_study("more", 0.25, 1.9);
+    const struct hash hash = hash_of_name(&more);
+    struct ledger_policy nothing = generous;
+    struct ledger_forecast f = {0};
+    struct error err = {0};
+    double spent = 0.0;
+    struct ledger *l = opened(path, &generous);
+    join(l, &s);
+    spend(l, &s, 1, "one");
+    ledger_close(&l);
+    nothing.max_epsilon_total = 0.0; /* what a hospital writes that wants no more of it */
+    l = opened(path, &nothing);
+    assert_int_equal(ledger_epsilon(l, NULL, 1e-3, &spent, &err), RC_OK);
+    assert_true(spent > 0.0);
+    assert_int_equal(ledger_what_if(l, &more, &hash, PATIENTS, &f, &err), RC_OK);
+    assert_false(f.allowed);
+    assert_true(f.epsilon_left == 0.0);
+    ledger_close(&l);
+}
+
 /* ---- anchors --------------------------------------------------------------------------------- */
 
 static struct hash anchor_of(struct ledger *l, const struct study *s, uint64_t round)
@@ -1238,7 +1262,7 @@ static void what_was_put_back_with_its_mark_lacks_the_anchor_of_what_it_forgot(v
     (void)unlink(beside(".mark.old"));
 }
 
-static void a_mark_that_lags_or_is_not_there_is_brought_up(void **state)
+static void a_mark_that_lags_is_brought_up_and_one_that_is_gone_stays_so_until_a_spend(void **state)
 {
     (void)state;
     a_ledger_with_three_studies();
@@ -1253,10 +1277,18 @@ static void a_mark_that_lags_or_is_not_there_is_brought_up(void **state)
     l = opened(path, &generous);
     ledger_close(&l);
     assert_int_equal(marked_spends(), 4);
-    assert_int_equal(unlink(beside(".mark")), 0); /* of a program that had none */
+    assert_int_equal(unlink(beside(".mark")), 0); /* taken away: looking does not hide that */
+    struct ledger_verified v = {0};
+    struct error err = {0};
     l = opened(path, &generous);
+    assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
+    assert_false(v.marked);
+    assert_int_equal(access(beside(".mark"), F_OK), -1);
+    spend(l, &a, 4, "a4");
+    assert_int_equal(marked_spends(), 5);
+    assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
+    assert_true(v.marked);
     ledger_close(&l);
-    assert_int_equal(marked_spends(), 4);
     (void)unlink(beside(".lags"));
 }
 
@@ -1711,9 +1743,10 @@ int main(void)
         ON_DISK(an_edited_ledger_is_refused),
         ON_DISK(a_ledger_whose_end_was_cut_off_is_refused),
         ON_DISK(an_old_copy_that_was_put_back_is_refused_until_the_newest_is),
+        ON_DISK(a_total_of_nothing_refuses_with_a_sentence),
         ON_DISK(an_anchor_is_the_same_for_ever_and_of_one_row_of_one_ledger),
         ON_DISK(what_was_put_back_with_its_mark_lacks_the_anchor_of_what_it_forgot),
-        ON_DISK(a_mark_that_lags_or_is_not_there_is_brought_up),
+        ON_DISK(a_mark_that_lags_is_brought_up_and_one_that_is_gone_stays_so_until_a_spend),
         ON_DISK(a_mark_that_is_none_is_refused),
         ON_DISK(without_a_mark_that_can_be_written_nothing_may_leave),
         ON_DISK(verify_looks_at_every_row_and_all_stored_bytes),

@@ -372,7 +372,7 @@ static void a_consent_file_that_is_gone_is_not_begun_anew(void **state)
 static void verify_counts(size_t receipts)
 {
     char text[64];
-    (void)snprintf(text, sizeof text, "a coordinator has signed for is there (receipts %zu)",
+    (void)snprintf(text, sizeof text, "a coordinator has signed for is there (receipts %zu of ",
                    receipts);
     assert_int_equal(agent_command(&north, "ledger", "--verify", (char *)NULL), 0);
     assert_true(agent_said(&north, text));
