@@ -29,6 +29,17 @@ struct world {
     uint64_t drawn;
 };
 
+static void of_many_modalities(struct study_model *m)
+{
+    (void)snprintf(m->fusion, sizeof m->fusion, "attention");
+    (void)snprintf(m->missing, sizeof m->missing, "token");
+    (void)snprintf(m->table, sizeof m->table, "mlp");
+    m->width = 8;
+    m->heads = 2;
+    m->layers = 1;
+    m->dropout = 0.5;
+}
+
 static void world_init(struct world *w, const char *model, size_t adapter)
 {
     struct error err = {0};
@@ -59,6 +70,9 @@ static void world_init(struct world *w, const char *model, size_t adapter)
         .site = w->site,
     };
     (void)snprintf(w->study.model.name, sizeof w->study.model.name, "%s", model);
+    if (strcmp(model, "multimodal") == 0) {
+        of_many_modalities(&w->study.model);
+    }
     assert_int_equal(model_open(&w->study.model, &w->schema, &w->model, &err), RC_OK);
     w->data = test_dataset(&w->schema, "a", PATIENTS, 11, SIZE_MAX);
     w->global = calloc(w->model.table.P, sizeof *w->global);
@@ -168,6 +182,13 @@ static void neighbouring_cohorts_differ_by_at_most_the_clip_bound(void **state)
 {
     (void)state;
     neighbours_differ_by_at_most_the_bound("logistic", 0);
+}
+
+/* A neighbour must not move anybody else's coins: one that did would move all that they drop. */
+static void neighbours_are_bounded_where_numbers_are_dropped_at_random(void **state)
+{
+    (void)state;
+    neighbours_differ_by_at_most_the_bound("multimodal", 2);
 }
 
 static void neighbours_are_bounded_with_hidden_layers_and_adapter_too(void **state)
@@ -479,6 +500,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neighbouring_cohorts_differ_by_at_most_the_clip_bound),
         cmocka_unit_test(neighbours_are_bounded_with_hidden_layers_and_adapter_too),
+        cmocka_unit_test(neighbours_are_bounded_where_numbers_are_dropped_at_random),
         cmocka_unit_test(the_released_noise_has_the_accounted_deviation),
         cmocka_unit_test(adapters_are_noised_like_shared_parameters),
         cmocka_unit_test(the_size_of_a_physical_batch_changes_nothing),
