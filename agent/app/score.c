@@ -106,31 +106,23 @@ enum rc scorer_score(const struct scorer *s, const float *values, const int32_t 
 enum rc scorer_score_dataset(const struct scorer *s, const struct dataset *d, double *probability,
                              struct error *err)
 {
-    const struct schema_layout *layout = &s->model.model.layout;
-    struct arena memory = {0};
-    struct batch_room room;
-    size_t row[PHYSICAL_BATCH];
-    size_t who[PHYSICAL_BATCH];
-    size_t p = 0;
-    enum rc rc = arena_init(&memory, batch_room_cost(layout, PHYSICAL_BATCH), err);
-    if (rc != RC_OK) {
-        return rc;
+    size_t *row = calloc(d->n_rows + 1, sizeof *row);
+    size_t *who = calloc(d->n_rows + 1, sizeof *who);
+    enum rc rc = RC_OK;
+    if (row == NULL || who == NULL) {
+        rc = error_set(err, RC_NOMEM, "no memory for %zu rows", d->n_rows);
+        goto out;
     }
-    batch_room_take(&room, layout, PHYSICAL_BATCH, &memory);
-    for (size_t at = 0; rc == RC_OK && at < d->n_rows; at += PHYSICAL_BATCH) {
-        const size_t n = d->n_rows - at < PHYSICAL_BATCH ? d->n_rows - at : PHYSICAL_BATCH;
-        for (size_t i = 0; i < n; i++) {
-            row[i] = at + i;
-            while (d->first_row[p + 1] <= row[i]) {
-                p++;
-            }
+    for (size_t p = 0; p < d->n_patients; p++) {
+        for (size_t i = d->first_row[p]; i < d->first_row[p + 1]; i++) {
+            row[i] = i;
             who[i] = p;
         }
-        dataset_gather(d, row, who, n, &room);
-        rc = model_score(&s->model.model, s->params, &room.batch, n, probability + at, err);
     }
-    arena_wipe(&memory);
-    arena_release(&memory);
+    rc = train_score(&s->model.model, s->params, d, row, who, d->n_rows, probability, err);
+out:
+    free(row);
+    free(who);
     return rc;
 }
 

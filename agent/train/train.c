@@ -12,12 +12,12 @@
 /* Everything of one round: arrays of the round arena. */
 struct round_work {
     struct arena round, step;
-    struct tape *tape;
-    double *w;     /* [P] local parameters */
-    double *start; /* [S] where the round began */
-    double *sum;   /* [P] clipped sum of a step */
-    double *mean;  /* [P] what is released of it */
-    real *params;  /* [P] what the tape reads */
+    struct tape *tape, *made; /* made: of this round alone */
+    double *w;                /* [P] local parameters */
+    double *start;            /* [S] where the round began */
+    double *sum;              /* [P] clipped sum of a step */
+    double *mean;             /* [P] what is released of it */
+    real *params;             /* [P] what the tape reads */
     struct optimiser optimiser;
     size_t *row, *who;      /* [n_patients] the step's sample */
     uint64_t *sample;       /* [physical batch] whose coins of dropout */
@@ -38,7 +38,8 @@ static enum rc reserve(struct round_work *k, const struct train_job *job, struct
     const size_t B = job->study->local.physical_batch;
     size_t tape_cost = 0;
 
-    k->tape = malloc(sizeof *k->tape);
+    k->made = job->tape == NULL ? malloc(sizeof *k->made) : NULL;
+    k->tape = job->tape == NULL ? k->made : job->tape;
     if (k->tape == NULL) {
         return error_set(err, RC_NOMEM, "no memory for a tape");
     }
@@ -79,7 +80,7 @@ static void work_release(struct round_work *k)
     arena_wipe(&k->round);
     arena_release(&k->step);
     arena_release(&k->round);
-    free(k->tape);
+    free(k->made);
     *k = (struct round_work){0};
 }
 

@@ -33,6 +33,8 @@ struct train_job {
     const real *global;     /**< [S] shared parameters of the global model */
     const void *site_state; /**< from the ledger; NULL before the first round */
     size_t site_state_bytes;
+    struct tape *tape; /**< to record on, for who trains many rounds: megabytes, and it holds no
+                            patient's number; NULL: one is made for the round */
     /** Asked before each noised step (from 0), on the training thread: false gives the round up.
      *  NULL: never asked. */
     bool (*go_on)(void *ctx, size_t step, size_t steps);
@@ -79,5 +81,14 @@ double train_weight(const struct study *s, size_t site);
 RC train_parameters(const struct model *model, const struct study *study, const real *global,
                     const void *site_state, size_t site_state_bytes, real *params,
                     struct error *err);
+
+/**
+ * Probabilities of `n` rows of the data, each with its patient; a row's does not depend on the others.
+ * Opening a tape costs more than a row does: ask for many at once.
+ * @param params [P]  @param row, who [n]  @param[out] probability [n]  @retval RC_NOMEM
+ */
+RC train_score(const struct model *model, const real *params, const struct dataset *data,
+               const size_t *row, const size_t *who, size_t n, double *probability,
+               struct error *err);
 
 #endif

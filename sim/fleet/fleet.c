@@ -207,6 +207,7 @@ static void fleet_release(struct fleet *f)
         free(f->site[i].model);
     }
     free(f->site);
+    free(f->tape);
     coordinator_stop(&f->coordinator);
     queue_release(&f->queue);
 }
@@ -217,7 +218,8 @@ static enum rc start(struct fleet *f, struct error *err)
     const struct hash h = schema_hash(schema);
     f->study_hash = study_hash(f->p->study, &h);
     f->site = calloc(f->p->study->n_sites, sizeof *f->site);
-    if (f->site == NULL) {
+    f->tape = malloc(sizeof *f->tape);
+    if (f->site == NULL || f->tape == NULL) {
         return error_set(err, RC_NOMEM, "no memory for %zu sites", f->p->study->n_sites);
     }
     enum rc rc = coordinator_start(f, err);

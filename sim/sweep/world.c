@@ -73,69 +73,42 @@ size_t sweep_data_site(const struct sweep *s, size_t roster)
     return SIZE_MAX;
 }
 
-enum { AT_ONCE = 256 };
-
-/* The mean probability of a patient's rows. */
-static enum rc score_patient(const struct sweep_world *w, const struct model *model,
-                             const real *params, size_t p, struct batch_room *room,
-                             struct error *err)
-{
-    const struct dataset *d = w->s->data;
-    const size_t rows = d->first_row[p + 1] - d->first_row[p];
-    double probability[AT_ONCE];
-    size_t row[AT_ONCE];
-    size_t who[AT_ONCE];
-    double sum = 0.0;
-    for (size_t at = 0; at < rows; at += AT_ONCE) {
-        const size_t n = rows - at < AT_ONCE ? rows - at : AT_ONCE;
-        for (size_t i = 0; i < n; i++) {
-            row[i] = d->first_row[p] + at + i;
-            who[i] = p;
-        }
-        dataset_gather(d, row, who, n, room);
-        const enum rc rc = model_score(model, params, &room->batch, n, probability, err);
-        if (rc != RC_OK) {
-            return rc;
-        }
-        for (size_t i = 0; i < n; i++) {
-            sum += probability[i];
-        }
-    }
-    w->score[p] = sum / (double)rows;
-    return RC_OK;
-}
-
-/* How many rows any patient has, but not more than are scored at once. */
-static size_t most_rows(const struct dataset *d)
-{
-    size_t most = 0;
-    for (size_t p = 0; p < d->n_patients; p++) {
-        const size_t n = d->first_row[p + 1] - d->first_row[p];
-        most = n > most ? n : most;
-    }
-    return most < AT_ONCE ? most : AT_ONCE;
-}
-
-/* Scores the tested patients of one site (or all). */
+/* Scores the tested patients of one site (or all): the mean probability of each one's rows. */
 static enum rc score_site(const struct sweep_world *w, const struct model *model,
                           const real *params, size_t site, struct error *err)
 {
     const struct dataset *d = w->s->data;
-    const size_t most = most_rows(d);
-    struct arena memory = {0};
-    struct batch_room room;
-    enum rc rc = arena_init(&memory, batch_room_cost(&model->layout, most), err);
-    if (rc != RC_OK) {
-        return rc;
+    size_t *row = calloc(d->n_rows + 1, sizeof *row);
+    size_t *who = calloc(d->n_rows + 1, sizeof *who);
+    double *probability = calloc(d->n_rows + 1, sizeof *probability);
+    size_t n = 0;
+    enum rc rc = RC_OK;
+    if (row == NULL || who == NULL || probability == NULL) {
+        rc = error_set(err, RC_NOMEM, "no memory for %zu rows", d->n_rows);
+        goto out;
     }
-    batch_room_take(&room, &model->layout, most, &memory);
-    for (size_t p = 0; rc == RC_OK && p < d->n_patients; p++) {
-        if (w->part[p] == w->fold && (site == SIZE_MAX || d->site[p] == site)) {
-            rc = score_patient(w, model, params, p, &room, err);
+    for (size_t p = 0; p < d->n_patients; p++) {
+        const bool tested = w->part[p] == w->fold && (site == SIZE_MAX || d->site[p] == site);
+        for (size_t i = d->first_row[p]; tested && i < d->first_row[p + 1]; i++) {
+            row[n] = i;
+            who[n++] = p;
         }
     }
-    arena_wipe(&memory);
-    arena_release(&memory);
+    rc = train_score(model, params, d, row, who, n, probability, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
+    for (size_t k = 0; k < n; k++) {
+        w->score[who[k]] = 0.0;
+    }
+    for (size_t k = 0; k < n; k++) {
+        const size_t p = who[k];
+        w->score[p] += probability[k] / (double)(d->first_row[p + 1] - d->first_row[p]);
+    }
+out:
+    free(row);
+    free(who);
+    free(probability);
     return rc;
 }
 

@@ -201,8 +201,8 @@ static void sizes_that_do_not_fit_are_refused_in_a_sentence(void **state)
     char prefix[PARAM_NAME_MAX];
     memset(prefix, 'p', sizeof prefix - 1);
     prefix[sizeof prefix - 1] = '\0';
-    assert_int_equal(cnn_declare(&cnn, &table, prefix, &three, &err), RC_INVALID);
-    assert_int_equal(tcn_declare(&tcn, &table, prefix, &two, &err), RC_INVALID);
+    assert_int_equal(cnn_declare(&cnn, &table, prefix, &three, &err), RC_LIMIT);
+    assert_int_equal(tcn_declare(&tcn, &table, prefix, &two, &err), RC_LIMIT);
     param_table_release(&table);
 }
 

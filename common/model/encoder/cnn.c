@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "common/model/encoder/encoder_internal.h"
 #include "common/tape/image.h"
 
 size_t cnn_width(const struct cnn_spec *spec)
@@ -10,31 +11,20 @@ size_t cnn_width(const struct cnn_spec *spec)
     return spec->first << (spec->stages - 1);
 }
 
-static enum rc slice_declare(struct param_table *table, const char *prefix, const char *layer,
-                             const char *part, enum param_init init, size_t rank, size_t a,
-                             size_t b, struct param_id *id, struct error *err)
-{
-    char name[PARAM_NAME_MAX];
-    const int length = snprintf(name, sizeof name, "%s.%s.%s", prefix, layer, part);
-    if (length < 0 || (size_t)length >= sizeof name) {
-        return error_set(err, RC_INVALID, "parameter '%s.%s.%s': longer than %d bytes", prefix,
-                         layer, part, PARAM_NAME_MAX - 1);
-    }
-    return param_add(table, name, PARAM_SHARED, init, rank, (size_t[]){a, b}, id, err);
-}
-
 /* in -> out channels over `size` x `size` pixels. */
 static enum rc layer_declare(struct cnn_layer *l, struct param_table *table, const char *prefix,
                              const char *name, size_t in, size_t out, size_t size,
                              struct error *err)
 {
-    enum rc rc = slice_declare(table, prefix, name, "weight", PARAM_FAN_IN, 2, out,
-                               size * size * in, &l->weight, err);
+    char full[2 * PARAM_NAME_MAX];
+    (void)snprintf(full, sizeof full, "%s.%s", prefix, name);
+    enum rc rc =
+        encoder_param(table, full, "weight", PARAM_FAN_IN, out, size * size * in, &l->weight, err);
     if (rc == RC_OK) {
-        rc = slice_declare(table, prefix, name, "gain", PARAM_ONE, 1, out, 0, &l->gain, err);
+        rc = encoder_param(table, full, "gain", PARAM_ONE, out, 0, &l->gain, err);
     }
     if (rc == RC_OK) {
-        rc = slice_declare(table, prefix, name, "shift", PARAM_ZERO, 1, out, 0, &l->shift, err);
+        rc = encoder_param(table, full, "shift", PARAM_ZERO, out, 0, &l->shift, err);
     }
     return rc;
 }

@@ -47,7 +47,7 @@ size_t cnn_width(const struct cnn_spec *spec);
 
 /**
  * Adds the parameters "<prefix>.stem.weight", "<prefix>.stage1.a.gain", …
- * @retval RC_INVALID sizes that do not fit each other, or a name that is taken or too long
+ * @retval RC_INVALID sizes that do not fit each other, or a name that is taken; RC_LIMIT a longer name
  */
 RC cnn_declare(struct cnn *m, struct param_table *table, const char *prefix,
                const struct cnn_spec *spec, struct error *err);

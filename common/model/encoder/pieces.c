@@ -16,7 +16,7 @@ enum rc encoder_param(struct param_table *table, const char *prefix, const char 
                       enum param_init init, size_t a, size_t b, struct param_id *id,
                       struct error *err)
 {
-    char full[2 * PARAM_NAME_MAX];
+    char full[3 * PARAM_NAME_MAX]; /* what is too long, param_add refuses */
     (void)snprintf(full, sizeof full, "%s.%s", prefix, name);
     return param_add(table, full, PARAM_SHARED, init, b == 0 ? 1 : 2, (size_t[]){a, b}, id, err);
 }

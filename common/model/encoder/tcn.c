@@ -3,24 +3,12 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "common/model/encoder/encoder_internal.h"
 #include "common/tape/image.h"
 
 size_t tcn_reach(const struct tcn_spec *spec)
 {
     return 1 + 2 * (spec->size - 1) * (((size_t)1 << spec->blocks) - 1);
-}
-
-static enum rc slice_declare(struct param_table *table, const char *prefix, const char *name,
-                             enum param_init init, size_t rank, size_t a, size_t b,
-                             struct param_id *id, struct error *err)
-{
-    char full[PARAM_NAME_MAX];
-    const int length = snprintf(full, sizeof full, "%s.%s", prefix, name);
-    if (length < 0 || (size_t)length >= sizeof full) {
-        return error_set(err, RC_INVALID, "parameter '%s.%s': longer than %d bytes", prefix, name,
-                         PARAM_NAME_MAX - 1);
-    }
-    return param_add(table, full, PARAM_SHARED, init, rank, (size_t[]){a, b}, id, err);
 }
 
 /* The convolution `which`, 'a' or 'b', of block i: in -> width channels. */
@@ -32,13 +20,13 @@ static enum rc layer_declare(const struct tcn *m, struct tcn_layer *l, struct pa
     (void)snprintf(name[0], sizeof name[0], "block%zu.%c.direction", i + 1, which);
     (void)snprintf(name[1], sizeof name[1], "block%zu.%c.gain", i + 1, which);
     (void)snprintf(name[2], sizeof name[2], "block%zu.%c.bias", i + 1, which);
-    enum rc rc = slice_declare(table, prefix, name[0], PARAM_FAN_IN, 2, out, m->spec.size * in,
+    enum rc rc = encoder_param(table, prefix, name[0], PARAM_FAN_IN, out, m->spec.size * in,
                                &l->direction, err);
     if (rc == RC_OK) {
-        rc = slice_declare(table, prefix, name[1], PARAM_ONE, 1, out, 0, &l->gain, err);
+        rc = encoder_param(table, prefix, name[1], PARAM_ONE, out, 0, &l->gain, err);
     }
     if (rc == RC_OK) {
-        rc = slice_declare(table, prefix, name[2], PARAM_ZERO, 1, out, 0, &l->bias, err);
+        rc = encoder_param(table, prefix, name[2], PARAM_ZERO, out, 0, &l->bias, err);
     }
     return rc;
 }
@@ -72,11 +60,11 @@ enum rc tcn_declare(struct tcn *m, struct param_table *table, const char *prefix
         }
     }
     if (rc == RC_OK && widens(m)) {
-        rc = slice_declare(table, prefix, "shortcut.weight", PARAM_FAN_IN, 2, spec->width,
+        rc = encoder_param(table, prefix, "shortcut.weight", PARAM_FAN_IN, spec->width,
                            spec->channels, &m->shortcut, err);
     }
     if (rc == RC_OK && widens(m)) {
-        rc = slice_declare(table, prefix, "shortcut.bias", PARAM_ZERO, 1, spec->width, 0,
+        rc = encoder_param(table, prefix, "shortcut.bias", PARAM_ZERO, spec->width, 0,
                            &m->shortcut_bias, err);
     }
     return rc;

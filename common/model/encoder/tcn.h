@@ -49,7 +49,7 @@ size_t tcn_reach(const struct tcn_spec *spec);
 
 /**
  * Adds the parameters "<prefix>.block1.a.direction", …
- * @retval RC_INVALID sizes that do not fit each other, or a name that is taken or too long
+ * @retval RC_INVALID sizes that do not fit each other, or a name that is taken; RC_LIMIT a longer name
  */
 RC tcn_declare(struct tcn *m, struct param_table *table, const char *prefix,
                const struct tcn_spec *spec, struct error *err);
