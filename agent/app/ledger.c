@@ -97,9 +97,8 @@ static enum rc verify(const struct words *w, const struct site *site, struct led
     if (rc == RC_OK && !v.marked && v.spends > 0) {
         rc = error_set(
             err, RC_STATE,
-            "the mark '%s/ledger.db.mark' is gone, and without it an end that was cut off "
-            "is not seen: put back the newest copy of both; what is spent next makes a "
-            "new one",
+            "'%.90s/ledger.db.mark' is gone, and an end that was cut off would not be seen: "
+            "put back the newest copy of both (the next spend makes a new one)",
             site->folder);
     }
     if (rc != RC_OK) {

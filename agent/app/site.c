@@ -305,9 +305,8 @@ static enum rc must_have_ledger(const char *folder, const char *path, struct err
     if (there) {
         return error_set(
             err, RC_STATE,
-            "the ledger '%s' is gone; restore it from a backup (a hospital that has truly "
-            "lost it begins anew: another folder, `wardround-agent init`, and a new "
-            "card that its coordinators enrol)",
+            "the ledger '%.90s' is gone; restore it from a backup (lost for good: begin in "
+            "another folder, with a new card that coordinators enrol)",
             path);
     }
     return error_set(err, RC_STATE, "'%s' has no ledger yet; run `wardround-agent import %s` first",
@@ -366,12 +365,12 @@ enum rc site_witnessed(const struct site_witnesses *w, struct ledger *ledger, st
             return rc;
         }
         if (!found || !hash_equal(&ours, &r->anchor)) {
-            return error_set(err, RC_STATE,
-                             "coordinator '%s' has signed that round %llu of a study was in this "
-                             "site's ledger, and it is %s: the ledger was cut, put back from an "
-                             "old copy, or written anew; put back its newest copy",
-                             r->from, (unsigned long long)r->round,
-                             found ? "there with another content" : "not there");
+            return error_set(
+                err, RC_STATE,
+                "put back the newest copy of the ledger: coordinator '%s' has signed that "
+                "round %llu of a study was in it, and it is %s",
+                r->from, (unsigned long long)r->round,
+                found ? "there with another content" : "not there");
         }
     }
     return RC_OK;

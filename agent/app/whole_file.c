@@ -58,17 +58,6 @@ static enum rc write_new(const char *fresh, const void *bytes, size_t n, struct 
     return rc;
 }
 
-static void sync_folder(const char *path)
-{
-    char folder[512];
-    folder_of(path, folder);
-    const int at = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (at >= 0) {
-        (void)fsync(at);
-        (void)close(at);
-    }
-}
-
 enum rc whole_file_write(const char *path, const void *bytes, size_t n, struct error *err)
 {
     const enum rc rc = make_folder_of(path, err);
@@ -122,10 +111,7 @@ enum rc whole_file_create(const char *path, const void *bytes, size_t n, struct 
     }
     rc = give_name(fresh, path, err);
     (void)unlink(fresh); /* the second name; after a rename there is none */
-    if (rc == RC_OK) {
-        sync_folder(path);
-    }
-    return rc;
+    return rc == RC_OK ? file_sync_folder(path, err) : rc;
 }
 
 enum rc whole_file_read(const char *path, size_t max, unsigned char **out, size_t *n,

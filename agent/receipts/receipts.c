@@ -108,18 +108,6 @@ static RC append(int fd, const char *line, size_t n, const char *path, struct er
     return RC_OK;
 }
 
-/* The name of a new file is on the disk only with its folder. */
-static RC sync_folder(const char *folder, struct error *err)
-{
-    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool ok = fd >= 0 && fsync(fd) == 0;
-    const int why = errno;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return ok ? RC_OK : error_set(err, RC_IO, "cannot sync '%s': %s", folder, strerror(why));
-}
-
 enum rc receipts_keep(const char *folder, const void *frame, size_t n,
                       const struct seal_public *signer, struct error *err)
 {
@@ -148,7 +136,7 @@ enum rc receipts_keep(const char *folder, const void *frame, size_t n,
     line[2 * n] = '\n';
     rc = append(fd, line, 2 * n + 1, path, err);
     (void)close(fd);
-    return rc == RC_OK ? sync_folder(folder, err) : rc;
+    return rc == RC_OK ? file_sync_folder(path, err) : rc;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

@@ -62,7 +62,12 @@ enum rc file_replace(const char *path, const void *bytes, size_t n, struct error
         return error_set(err, RC_IO, "cannot write '%s': %s; make room, or see who may write there",
                          path, strerror(why));
     }
-    why = sync_folder_of(path);
+    return file_sync_folder(path, err);
+}
+
+enum rc file_sync_folder(const char *path, struct error *err)
+{
+    const int why = sync_folder_of(path);
     return why == 0 ? RC_OK
                     : error_set(err, RC_IO, "'%s' is written, and perhaps not on the disk yet: %s",
                                 path, strerror(why));

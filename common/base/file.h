@@ -17,5 +17,7 @@ enum { FILE_PATH_MAX = 1024 };
  * @retval RC_LIMIT the path is too long
  */
 RC file_replace(const char *path, const void *bytes, size_t n, struct error *err);
+/** Brings the folder of PATH to the disk: a name is there after a power cut only once its folder is, too. */
+RC file_sync_folder(const char *path, struct error *err);
 
 #endif

@@ -13,6 +13,7 @@
 
 #include <sodium.h>
 
+#include "common/base/file.h"
 #include "common/config/config.h"
 #include "common/seal/keys_internal.h"
 #include "common/seal/seal_internal.h"
@@ -342,5 +343,5 @@ enum rc seal_card_write(const char *path, const struct seal_card *card, struct e
         (void)unlink(next);
         return rc;
     }
-    return seal_sync_folder(path, err);
+    return file_sync_folder(path, err);
 }

@@ -8,8 +8,6 @@
 
 #include "common/seal/seal_internal.h"
 
-enum { FOLDER_MAX = 4096 };
-
 enum rc seal_start(struct error *err)
 {
     if (sodium_init() < 0) {
@@ -35,31 +33,6 @@ enum rc seal_write_synced(int fd, const char *path, const void *data, size_t n, 
     if (fsync(fd) != 0) {
         return error_set(err, RC_IO, "%.120s: cannot bring it to the disk: %s", path,
                          strerror(errno));
-    }
-    return RC_OK;
-}
-
-enum rc seal_sync_folder(const char *path, struct error *err)
-{
-    char folder[FOLDER_MAX] = ".";
-    const char *slash = strrchr(path, '/');
-    if (slash != NULL) {
-        const size_t n = slash == path ? 1 : (size_t)(slash - path); /* the root keeps its slash */
-        if (n >= sizeof folder) {
-            return error_set(err, RC_INVALID, "%.120s: too long a path", path);
-        }
-        memcpy(folder, path, n);
-        folder[n] = '\0';
-    }
-    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return error_set(err, RC_IO, "%.120s: cannot open: %s", folder, strerror(errno));
-    }
-    const int failed = fsync(fd) != 0 ? errno : 0;
-    (void)close(fd);
-    if (failed != 0) {
-        return error_set(err, RC_IO, "%.120s: cannot bring it to the disk: %s", folder,
-                         strerror(failed));
     }
     return RC_OK;
 }

@@ -20,6 +20,7 @@
 
 #include <sodium.h>
 
+#include "common/base/file.h"
 #include "common/seal/keys_internal.h"
 #include "common/seal/seal_internal.h"
 
@@ -164,7 +165,7 @@ enum rc seal_keys_create(const char *path, struct error *err)
     memcpy(f->check, check.b, sizeof f->check);
     rc = seal_write_synced(fd, path, f, sizeof *f, err);
     if (rc == RC_OK) {
-        rc = seal_sync_folder(path, err);
+        rc = file_sync_folder(path, err);
     }
     whole = rc == RC_OK;
 out:

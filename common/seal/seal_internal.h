@@ -14,7 +14,5 @@ RC seal_start(struct error *err);
 
 /** All of it and onto the disk. */
 RC seal_write_synced(int fd, const char *path, const void *data, size_t n, struct error *err);
-/** The folder that holds `path`: a name that was added or replaced there survives a power cut. */
-RC seal_sync_folder(const char *path, struct error *err);
 
 #endif
