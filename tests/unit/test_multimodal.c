@@ -293,6 +293,48 @@ static void what_it_cannot_read_is_said(void **state)
     }
 }
 
+/* Names stand in the study's keys and in the model's tables, which do not know each other. */
+static void every_word_that_a_study_may_say_names_something(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key, *words[13];
+    } keys[] = {{"table", {"mlp", "transformer"}},
+                {"series", {"gru", "lstm", "cnn", "transformer"}},
+                {"image", {"cnn", "vit"}},
+                {"notes", {"bag", "transformer"}}};
+    static const char form[] =
+        "study: s\nrounds: 1\nquorum: 1\nmin_sites: 1\nmodel: {name: multimodal, missing: token, "
+        "width: 8, heads: 2, %s: %s}\nlocal: {rate: 1}\nprivacy: {noise: none, epsilon: inf, clip: "
+        "1}\nsites: [{name: a, "
+        "nominal: 9}]\n";
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] + 1; i++) {
+        const bool fusions = i == sizeof keys / sizeof keys[0];
+        for (size_t k = 0;; k++) {
+            const char *said = fusions ? fusion_name(k) : keys[i].words[k];
+            char text[512];
+            struct study study = {0};
+            struct config_issues issues = {0};
+            struct error err = {0};
+            if (said == NULL) {
+                break;
+            }
+            (void)snprintf(text, sizeof text, form, fusions ? "fusion" : keys[i].key, said);
+            const enum rc rc = study_parse("s", text, strlen(text), &study, &issues, &err);
+            if (fusions && (strcmp(said, "cross_attention") == 0 ||
+                            strcmp(said, "asymmetric") == 0)) { /* refused by the model, too */
+                assert_int_equal(rc, RC_INVALID);
+                continue;
+            }
+            if (rc != RC_OK) {
+                fail_msg("%s: %s", said, err.text);
+            }
+            drop(make(&study.model));
+            study_release(&study);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +345,7 @@ int main(void)
         cmocka_unit_test(what_is_dropped_while_training_is_there_when_scoring),
         cmocka_unit_test(one_adapter_for_each_modality_stays_at_the_site),
         cmocka_unit_test(what_it_cannot_read_is_said),
+        cmocka_unit_test(every_word_that_a_study_may_say_names_something),
     };
     return cmocka_run_group_tests_name("multimodal", tests, NULL, NULL);
 }
