@@ -39,18 +39,17 @@ static enum rc fuse_declare(struct model *m, struct error *err)
                                 .layers = s->layers,
                                 .hidden = 2 * s->width,
                                 .missing = missing_of(s->missing)};
-    /* With one position each, a softmax over keys is 1 and these two are linear maps in disguise. */
-    if (strcmp(s->fusion, "cross_attention") == 0 || strcmp(s->fusion, "asymmetric") == 0) {
-        return error_set(
-            err, RC_INVALID,
-            "fusion '%s' looks at positions, and encoders give one vector each; choose "
-            "another, such as attention",
-            s->fusion);
-    }
     for (size_t i = 0; i < x->M; i++) {
         x->fusion.width_in[i] = x->modality[i].width;
     }
     enum rc rc = fusion_declare(&m->table, "fusion", s->fusion, &x->fusion, err);
+    /* With one position each, a softmax over keys is 1 and these are linear maps in disguise. */
+    if (rc == RC_OK && fusion_reads_positions(&x->fusion)) {
+        rc = error_set(err, RC_INVALID,
+                       "fusion '%s' looks at positions, and encoders give one vector each; choose "
+                       "another, such as " FUSION_DEFAULT,
+                       s->fusion);
+    }
     if (rc != RC_OK || fusion_ends_in_logit(&x->fusion)) {
         return rc;
     }

@@ -37,6 +37,11 @@ bool fusion_ends_in_logit(const struct fusion *f)
     return f->kind->logit;
 }
 
+bool fusion_reads_positions(const struct fusion *f)
+{
+    return f->kind->positions;
+}
+
 /* ---- declaring ------------------------------------------------------------------------------- */
 
 static enum rc find(const char *prefix, const char *name, const struct fusion_kind **kind,

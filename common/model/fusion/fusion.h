@@ -102,6 +102,8 @@ RC fusion_declare(struct param_table *table, const char *prefix, const char *nam
 size_t fusion_width(const struct fusion *f);
 /** Whether what is recorded is the logit itself: late, tri_branch. */
 bool fusion_ends_in_logit(const struct fusion *f);
+/** Whether it looks at positions (tokens) rather than at vectors: cross_attention, asymmetric. */
+bool fusion_reads_positions(const struct fusion *f);
 /** The names, i < fusion_count(); NULL beyond. */
 const char *fusion_name(size_t i);
 size_t fusion_count(void);
