@@ -7,7 +7,8 @@
 #include "common/model/encoder/encoder_internal.h"
 
 struct modality_kind {
-    enum schema_kind of; /**< not of a table */
+    enum schema_kind of;   /**< not of a table */
+    enum schema_form form; /**< of series */
     const char *word;
     RC(*declare)
     (struct modality *m, struct param_table *table, const char *name,
@@ -37,6 +38,20 @@ static struct transformer body_of(const struct study_model *spec)
                                 .heads = spec->heads,
                                 .hidden = 2 * spec->width,
                                 .layers = spec->layers};
+}
+
+/* Codes of events or of a text; what is beyond their length is padding: -1, in the step arena. */
+static const int32_t *codes_of(const struct modality *m, struct tape *t, const struct batch *batch)
+{
+    const size_t T = m->layout.items;
+    int32_t *code = (int32_t *)(void *)tape_bytes(t, t->B * T * sizeof *code);
+    for (size_t b = 0; code != NULL && b < t->B; b++) {
+        const struct batch_part *p = &batch->part[m->part];
+        for (size_t i = 0; i < T; i++) {
+            code[b * T + i] = i < (size_t)p->length[b] ? p->codes[b * T + i] : -1;
+        }
+    }
+    return code;
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
@@ -176,6 +191,24 @@ static struct node *tcn_of_record(const struct modality *m, struct tape *t,
     return encoder_drop(t, tcn_record(&m->tcn, t, encoder_series_record(t, &x), NULL), drop);
 }
 
+static enum rc events_of(struct modality *m, struct param_table *table, const char *name,
+                         const struct study_model *spec, struct error *err)
+{
+    m->events = (struct event_transformer){.variables = m->layout.variables, .body = body_of(spec)};
+    return event_transformer_declare(table, name, &m->events, err);
+}
+
+static struct node *events_of_record(const struct modality *m, struct tape *t,
+                                     const struct batch *batch, const struct tape_dropout *drop)
+{
+    struct encoder_events x = {.T = m->layout.items, .code = codes_of(m, t, batch)};
+    if (batch->part != NULL) {
+        x.values = batch->part[m->part].values;
+        x.when = batch->part[m->part].delta;
+    }
+    return event_transformer_record(&m->events, t, &x, drop);
+}
+
 /* ---- images ---------------------------------------------------------------------------------- */
 
 static const float *pixels_of(const struct modality *m, const struct batch *batch)
@@ -233,23 +266,6 @@ static struct node *vit_of_record(const struct modality *m, struct tape *t,
 
 /* ---- notes ----------------------------------------------------------------------------------- */
 
-/* What is beyond a text's length is padding: -1, in the step arena. */
-static struct encoder_codes codes_of(const struct modality *m, struct tape *t,
-                                     const struct batch *batch)
-{
-    const size_t T = m->layout.items;
-    struct encoder_codes x = {.T = T};
-    int32_t *code = (int32_t *)(void *)tape_bytes(t, t->B * T * sizeof *code);
-    for (size_t b = 0; code != NULL && b < t->B; b++) {
-        const struct batch_part *p = &batch->part[m->part];
-        for (size_t i = 0; i < T; i++) {
-            code[b * T + i] = i < (size_t)p->length[b] ? p->codes[b * T + i] : -1;
-        }
-    }
-    x.code = code;
-    return x;
-}
-
 static enum rc bag_of(struct modality *m, struct param_table *table, const char *name,
                       const struct study_model *spec, struct error *err)
 {
@@ -263,7 +279,7 @@ static enum rc bag_of(struct modality *m, struct param_table *table, const char 
 static struct node *bag_of_record(const struct modality *m, struct tape *t,
                                   const struct batch *batch, const struct tape_dropout *drop)
 {
-    const struct encoder_codes x = codes_of(m, t, batch);
+    const struct encoder_codes x = {.T = m->layout.items, .code = codes_of(m, t, batch)};
     return ngram_bag_record(&m->bag, t, &x, drop);
 }
 
@@ -277,7 +293,7 @@ static enum rc text_of(struct modality *m, struct param_table *table, const char
 static struct node *text_of_record(const struct modality *m, struct tape *t,
                                    const struct batch *batch, const struct tape_dropout *drop)
 {
-    const struct encoder_codes x = codes_of(m, t, batch);
+    const struct encoder_codes x = {.T = m->layout.items, .code = codes_of(m, t, batch)};
     return text_transformer_record(&m->text, t, &x, drop);
 }
 
@@ -288,14 +304,16 @@ static const struct modality_kind tables[] = {
     {.word = "transformer", .declare = features_declare, .record = features_record},
 };
 static const struct modality_kind parts[] = {
-    {SCHEMA_SERIES, "gru", gru_declare, gru_record},
-    {SCHEMA_SERIES, "lstm", lstm_declare, lstm_record},
-    {SCHEMA_SERIES, "cnn", tcn_of, tcn_of_record},
-    {SCHEMA_SERIES, "transformer", series_transformer_of, series_transformer_of_record},
-    {SCHEMA_IMAGE, "cnn", cnn_of, cnn_of_record},
-    {SCHEMA_IMAGE, "vit", vit_of, vit_of_record},
-    {SCHEMA_NOTES, "bag", bag_of, bag_of_record},
-    {SCHEMA_NOTES, "transformer", text_of, text_of_record},
+    {SCHEMA_SERIES, SCHEMA_GRID, "gru", gru_declare, gru_record},
+    {SCHEMA_SERIES, SCHEMA_GRID, "lstm", lstm_declare, lstm_record},
+    {SCHEMA_SERIES, SCHEMA_GRID, "cnn", tcn_of, tcn_of_record},
+    {SCHEMA_SERIES, SCHEMA_GRID, "transformer", series_transformer_of,
+     series_transformer_of_record},
+    {SCHEMA_SERIES, SCHEMA_EVENTS, "transformer", events_of, events_of_record},
+    {SCHEMA_IMAGE, 0, "cnn", cnn_of, cnn_of_record},
+    {SCHEMA_IMAGE, 0, "vit", vit_of, vit_of_record},
+    {SCHEMA_NOTES, 0, "bag", bag_of, bag_of_record},
+    {SCHEMA_NOTES, 0, "transformer", text_of, text_of_record},
 };
 
 static enum rc declare(struct modality *m, struct param_table *table, const char *name,
@@ -358,19 +376,22 @@ enum rc modality_part(struct param_table *table, const struct study_model *spec,
     const struct schema_part *p = &layout->part[part];
     *m = (struct modality){
         .word = word_of(spec, p->kind), .width = spec->width, .part = part, .layout = *p};
-    if (p->kind == SCHEMA_SERIES && p->form != SCHEMA_GRID) {
-        return error_set(err, RC_INVALID,
-                         "model 'multimodal' reads series on a grid; '%s' comes as events", name);
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (parts[i].of == p->kind && (p->kind != SCHEMA_SERIES || parts[i].form == p->form) &&
+            strcmp(parts[i].word, m->word) == 0) {
+            m->kind = &parts[i];
+        }
     }
-    if (p->kind == SCHEMA_IMAGE && p->channels != 1) {
+    if (p->kind == SCHEMA_IMAGE && p->channels != 1) { /* a batch has its channels first */
         return error_set(err, RC_INVALID,
                          "model 'multimodal' reads grey images; '%s' has %zu channels", name,
                          p->channels);
     }
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        if (parts[i].of == p->kind && strcmp(parts[i].word, m->word) == 0) {
-            m->kind = &parts[i];
-        }
+    if (m->kind == NULL && p->kind == SCHEMA_SERIES && p->form == SCHEMA_EVENTS) {
+        return error_set(err, RC_INVALID,
+                         "encoder '%s' reads series on a grid, and '%s' comes as events; say "
+                         "series: transformer, or give the cohort a grid",
+                         m->word, name);
     }
     return declare(m, table, name, spec, err);
 }

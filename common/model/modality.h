@@ -40,6 +40,7 @@ struct modality {
     struct gru_encoder gru;
     struct lstm_encoder lstm;
     struct series_transformer series;
+    struct event_transformer events;
     struct tcn tcn;
     struct cnn cnn;
     struct vit vit;

@@ -23,6 +23,18 @@ size_t model_names(const char *const **name)
     return KINDS;
 }
 
+/* Adapters, too, are the site's; a wish for norms that does nothing is said. */
+static bool has_site_norm(const struct param_table *table)
+{
+    for (size_t i = 0; i < table->n; i++) {
+        if (table->param[i].scope == PARAM_SITE &&
+            strstr(table->param[i].name, "adapter.") == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum rc model_open(const struct study_model *spec, const struct schema *schema, struct model *out,
                    struct error *err)
 {
@@ -55,8 +67,15 @@ enum rc model_open(const struct study_model *spec, const struct schema *schema, 
         rc = error_set(err, RC_NOMEM, "no memory for model '%s'", spec->name);
         goto out;
     }
+    m.table.norms = spec->site_norm ? PARAM_SITE : PARAM_SHARED;
     rc = m.kind->declare(&m, schema, err);
     if (rc != RC_OK) {
+        goto out;
+    }
+    if (spec->site_norm && !has_site_norm(&m.table)) {
+        rc = error_set(err, RC_INVALID,
+                       "site_norm: nothing in this model is normalised; leave it out, or choose "
+                       "encoders or a fusion that normalise");
         goto out;
     }
     param_table_seal(&m.table);

@@ -12,7 +12,8 @@
  *              logit = w2 relu(W1 z + b1) + b2, or the fusion's own
  *
  * The adapter is residual, h + W2 relu(W1 h + b1) + b2 with W2 = b2 = 0 at the start, and `site`:
- * trained, clipped and noised with the rest, never sent (METHODS.md 5.2, R1).
+ * trained, clipped and noised with the rest, never sent (METHODS.md 5.2, R1). So are gains and shifts of
+ * normalisations where the study says `site_norm` (after FedBN, Li et al. 2021).
  */
 #ifndef COMMON_MODEL_MODEL_H
 #define COMMON_MODEL_MODEL_H

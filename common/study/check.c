@@ -53,6 +53,7 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
 {
     static const char *const of_mlp[] = {"hidden", "activation", "layer_norm"};
     static const char *const of_embedding[] = {"embedding"};
+    static const char *const of_norms[] = {"site_norm"};
     static const char *const of_multimodal[] = {"fusion", "missing", "table",           "series",
                                                 "image",  "notes",   "width",           "heads",
                                                 "layers", "dropout", "modality_dropout"};
@@ -70,6 +71,9 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
     if (says(d->model, "name", "mlp") && config_get(d->model, "hidden") == NULL) {
         config_issue(issues, at(d->model, "name"),
                      "missing key 'hidden': an mlp needs the widths of its layers, as in [32, 16]");
+    }
+    if (!says(d->model, "name", "multimodal") && !d->study.model.layer_norm) {
+        refuse_unused(d->model, of_norms, 1, "layer_norm: true or name: multimodal", issues);
     }
     if (says(d->model, "name", "logistic")) {
         refuse_unused(d->model, of_mlp, 3, "name: mlp", issues);

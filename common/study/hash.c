@@ -31,6 +31,9 @@ static void add_model(struct hasher *h, const struct study_model *m)
     hasher_u64(h, m->layer_norm);
     hasher_u64(h, m->adapter);
     add_modalities(h, m);
+    if (m->site_norm) { /* others hash as before there were any */
+        hasher_text(h, "site_norm");
+    }
 }
 
 static void add_local(struct hasher *h, const struct study_local *l)

@@ -38,6 +38,7 @@ struct study_model {
     size_t embedding;                /**< width of a categorical's embedding, mlp only */
     char activation[16];             /**< relu, gelu, tanh */
     bool layer_norm;
+    bool site_norm; /**< gains and shifts of normalisations stay at the site */
     size_t adapter; /**< bottleneck of the per-site residual adapter; 0 = none */
     /* multimodal only; else empty and 0 */
     char fusion[24];                                  /**< by name: common/model/fusion */

@@ -93,6 +93,9 @@ void param_init_values(const struct param_table *t, uint64_t seed, real *params)
             case PARAM_ONE:
                 v[j] = 1;
                 break;
+            case PARAM_GATES:
+                v[j] = j / (p->size / 4) == 1 ? 1 : 0;
+                break;
             case PARAM_FAN_IN:
                 v[j] = (real)(bound * (2.0 * rng_uniform(&r) - 1.0));
                 break;

@@ -22,7 +22,9 @@ enum param_scope { PARAM_SHARED, PARAM_SITE };
 enum param_init {
     PARAM_ZERO,
     PARAM_ONE,
-    PARAM_FAN_IN /**< uniform in +-sqrt(3 / fan_in), fan_in = last dimension: variance 1/fan_in */
+    PARAM_FAN_IN, /**< uniform in +-sqrt(3 / fan_in), fan_in = last dimension: variance 1/fan_in */
+    PARAM_GATES /**< biases [4H] of an LSTM's gates i, f, g, o: f begins at 1, so that it remembers
+                       (Gers et al. 2000, Jozefowicz et al. 2015), the others at 0 */
 };
 
 struct param {
@@ -39,7 +41,8 @@ struct param {
 struct param_table {
     size_t n, room;
     struct param *param;
-    size_t S, P; /**< shared and all numbers; set by param_table_seal */
+    size_t S, P;            /**< shared and all numbers; set by param_table_seal */
+    enum param_scope norms; /**< of gains and shifts: who declares a normalisation asks here */
 };
 
 /** A parameter's place in its table: what models keep. */

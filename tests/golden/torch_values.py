@@ -368,6 +368,34 @@ def series_transformer():
     c.write(mean_of_what_is_there(body, x + sinusoids(T, WIDTH), there))
 
 
+def event_curve(c, name, x):
+    """W2 tanh(W1 x + b1), x [B, T]; floor(sqrt(WIDTH)) hidden numbers."""
+    w, b = c.linear(f"e.{name}.in", 2, 1)
+    m = c.bind(nn.Sequential(nn.Linear(1, 2), nn.Tanh(), nn.Linear(2, WIDTH, bias=False)),
+               {"0.weight": w, "0.bias": b, "2.weight": c.param(f"e.{name}.out.weight", WIDTH, 2)})
+    return m(x.unsqueeze(-1))
+
+
+def event_transformer():
+    """Tipirneni and Reddy 2022: triplets, a transformer, shares of a weighted sum."""
+    c = Case("event_series")
+    body = transformer(c, norm_first=False)
+    variable = c.bind(nn.Embedding(11, WIDTH), {"weight": c.param("e.variable", 11, WIDTH)})
+    x = variable(CODES.clamp(min=0)) + event_curve(c, "value", c.data("values", B, T))
+    x = x + event_curve(c, "time", c.data("since", B, T))
+    w, b = c.linear("e.share", 2 * WIDTH, WIDTH)
+    share = c.bind(nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.Tanh(), nn.Linear(2 * WIDTH, 1, bias=False)),
+                   {"0.weight": w, "0.bias": b, "2.weight": c.param("e.share.out.weight", 1, 2 * WIDTH)})
+    rows = []
+    for one, codes in zip(x, CODES):
+        if (codes >= 0).any():
+            h = body(one[None], src_key_padding_mask=(codes < 0)[None])[0][codes >= 0]
+            rows.append((torch.softmax(share(h), 0) * h).sum(0))
+        else:
+            rows.append(0 * one[0])
+    c.write(torch.stack(rows))
+
+
 def feature_transformer():
     c = Case("feature_transformer")
     body = transformer(c, norm_first=True)
@@ -461,7 +489,7 @@ def main():
     print(f"# written by torch_values.py with torch {torch.__version__}; do not edit")
     for case in (linear, layer_norm, group_norm, conv2d, depthwise, conv1d, conv1d_weight_norm, pools, activations,
                  lstm, gru, attention, embedding, losses, gru_encoder, lstm_encoder, series_transformer,
-                 feature_transformer, ngram_bag, text_transformer, vit, cnn, tcn):
+                 event_transformer, feature_transformer, ngram_bag, text_transformer, vit, cnn, tcn):
         case()
     return 0
 

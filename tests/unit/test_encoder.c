@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -166,6 +167,26 @@ static void the_lstm_encoder_holds_what_every_recording_must(void **state)
 {
     (void)state;
     check(LSTM);
+}
+
+static void an_lstm_begins_by_remembering(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct net n = make(LSTM);
+    assert_int_equal(declare(&n, &err), RC_OK);
+    param_table_seal(&n.table);
+    real *params = calloc(n.table.P, sizeof *params);
+    assert_non_null(params);
+    param_init_values(&n.table, 1, params);
+    for (size_t layer = 0; layer < 2; layer++) {
+        const real *bias = params + param_at(&n.table, n.e.lstm.layer[layer].b)->offset;
+        for (size_t j = 0; j < 4 * (size_t)WIDTH; j++) {
+            assert_true(bias[j] == (real)(j / WIDTH == 1 ? 1 : 0)); /* gates i, f, g, o */
+        }
+    }
+    free(params);
+    param_table_release(&n.table);
 }
 
 static void the_series_transformer_holds_what_every_recording_must(void **state)
@@ -384,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_gru_encoder_holds_what_every_recording_must),
         cmocka_unit_test(the_lstm_encoder_holds_what_every_recording_must),
+        cmocka_unit_test(an_lstm_begins_by_remembering),
         cmocka_unit_test(the_series_transformer_holds_what_every_recording_must),
         cmocka_unit_test(the_feature_transformer_holds_what_every_recording_must),
         cmocka_unit_test(the_bag_of_ngrams_holds_what_every_recording_must),

@@ -141,6 +141,62 @@ static void word(char *to, size_t room, const char *text)
     (void)snprintf(to, room, "%s", text);
 }
 
+/* A cohort without a table, whose series comes as events. */
+static const char others[] = "label: {name: dead}\nmodalities:\n"
+                             "- {name: vitals, type: series, window: [0, 48], events: 5, "
+                             "variables: [{name: hr, unit: 1/min, "
+                             "range: [20, 220]}, {name: k, range: [2, 8]}]}\n"
+                             "- {name: skin, type: image, size: [8, 8]}\n";
+
+struct other {
+    struct schema schema;
+    struct model model;
+    float values[B * TOKENS], when[B * TOKENS], pixels[B * SIDE * SIDE];
+    int32_t codes[B * TOKENS], length[B];
+};
+
+static void other_open(struct other *o, const struct study_model *spec)
+{
+    static const int32_t codes[B * TOKENS] = {0, 1, 1, 0, 0, 1, 0, 1, 0, 1,
+                                              1, 1, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const int32_t length[B] = {5, 3, 1, 0};
+    struct error err = {0};
+    struct config_issues issues = {0};
+    *o = (struct other){0};
+    if (schema_parse_features("study", others, strlen(others), &o->schema, &issues, &err) !=
+            RC_OK ||
+        model_open(spec, &o->schema, &o->model, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+    fill(o->values, (size_t)B * TOKENS, 1);
+    fill(o->when, (size_t)B * TOKENS, 2);
+    fill(o->pixels, (size_t)B * SIDE * SIDE, 3);
+    memcpy(o->codes, codes, sizeof codes);
+    memcpy(o->length, length, sizeof length);
+}
+
+static void other_close(struct other *o)
+{
+    model_release(&o->model);
+    schema_release(&o->schema);
+}
+
+static struct node *record_other(struct tape *t, void *ctx, size_t first)
+{
+    static const float label[B] = {1, 0, 0, 1};
+    const struct other *o = ctx;
+    const struct batch_part part[2] = {{.values = o->values + first * TOKENS,
+                                        .delta = o->when + first * TOKENS,
+                                        .codes = o->codes + first * TOKENS,
+                                        .length = o->length + first},
+                                       {.values = o->pixels + first * SIDE * SIDE}};
+    const struct batch batch = {.B = t->B, .part = part};
+    const struct batch nobody = {.B = t->B};
+    const bool measuring = t->arena == NULL;
+    return tape_bce(t, model_logit(&o->model, t, measuring ? &nobody : &batch),
+                    measuring ? NULL : label + first);
+}
+
 /* ---- tests ----------------------------------------------------------------------------------- */
 
 static void every_encoder_holds_what_a_tape_promises(void **state)
@@ -158,6 +214,81 @@ static void every_encoder_holds_what_a_tape_promises(void **state)
         word(spec.notes, sizeof spec.notes, words[i][3]);
         check(&spec, false);
     }
+}
+
+static void events_hold_what_a_tape_promises(void **state)
+{
+    (void)state;
+    struct study_model spec = base;
+    struct other o;
+    word(spec.series, sizeof spec.series, "transformer");
+    other_open(&o, &spec);
+    tapecheck(&o.model.table, record_other, &o, B);
+    other_close(&o);
+}
+
+static void an_encoder_of_grids_refuses_events_and_says_what_reads_them(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct config_issues issues = {0};
+    struct schema schema;
+    struct model m = {0};
+    assert_int_equal(schema_parse_features("study", others, strlen(others), &schema, &issues, &err),
+                     RC_OK);
+    assert_int_equal(model_open(&base, &schema, &m, &err), RC_INVALID);
+    assert_string_equal(err.text, "encoder 'gru' reads series on a grid, and 'vitals' comes as "
+                                  "events; say series: transformer, or give the cohort a grid");
+    schema_release(&schema);
+}
+
+static real loss_of_other(struct other *o, size_t b)
+{
+    struct error err = {0};
+    struct arena arena = {0};
+    size_t cost = 0;
+    struct tape *t = malloc(sizeof *t);
+    real *params = calloc(o->model.table.P, sizeof *params);
+    assert_non_null(t);
+    assert_non_null(params);
+    gradcheck_fill(params, o->model.table.P, 9);
+    assert_int_equal(model_step_cost(&o->model, t, B, &cost, &err), RC_OK);
+    assert_int_equal(arena_init(&arena, cost, &err), RC_OK);
+    tape_start(t, &arena, &o->model.table, params, B);
+    const struct node *z = record_other(t, o, 0);
+    assert_int_equal(tape_verdict(t, &err), RC_OK);
+    const real loss = z->v[b];
+    arena_release(&arena);
+    free(params);
+    free(t);
+    return loss;
+}
+
+static void every_event_of_a_patient_counts_and_its_place_does_not(void **state)
+{
+    (void)state;
+    struct study_model spec = base;
+    struct other o;
+    word(spec.series, sizeof spec.series, "transformer");
+    other_open(&o, &spec);
+    const real before = loss_of_other(&o, 1);
+    o.codes[TOKENS + 3] = 1; /* beyond its three events */
+    o.values[TOKENS + 4] = 0.5f;
+    assert_true(loss_of_other(&o, 1) == before);
+    const float value = o.values[TOKENS];
+    const float when = o.when[TOKENS];
+    o.values[TOKENS] = o.values[TOKENS + 2]; /* both of variable 1 */
+    o.when[TOKENS] = o.when[TOKENS + 2];
+    o.values[TOKENS + 2] = value;
+    o.when[TOKENS + 2] = when;
+    assert_int_equal(o.codes[TOKENS], 1);
+    const int32_t code = o.codes[TOKENS + 2];
+    o.codes[TOKENS + 2] = o.codes[TOKENS];
+    o.codes[TOKENS] = code;
+    assert_true(fabs((double)loss_of_other(&o, 1) - (double)before) < 1e-12);
+    o.when[TOKENS] += 0.25f;
+    assert_true(fabs((double)loss_of_other(&o, 1) - (double)before) > 1e-9);
+    other_close(&o);
 }
 
 static void every_fusion_holds_what_a_tape_promises(void **state)
@@ -259,6 +390,39 @@ static void one_adapter_for_each_modality_stays_at_the_site(void **state)
     drop(n);
 }
 
+static void norms_stay_at_the_site_where_the_study_says_so(void **state)
+{
+    (void)state;
+    struct study_model spec = base;
+    spec.site_norm = true;
+    struct net *n = make(&spec);
+    size_t own = 0;
+    for (size_t i = 0; i < n->model.table.n; i++) {
+        const struct param *p = &n->model.table.param[i];
+        const char *end = strrchr(p->name, '.');
+        const bool norm = strcmp(end, ".gain") == 0 || strcmp(end, ".shift") == 0;
+        assert_int_equal(p->scope == PARAM_SITE, norm);
+        own += norm;
+    }
+    assert_int_equal(own, 2 * (1 + 3 * 2 + 2) + 2 * 3); /* the cnn's convolutions, the fusion's */
+    drop(n);
+
+    struct error err = {0};
+    struct config_issues issues = {0};
+    struct schema schema;
+    struct model m = {0};
+    word(spec.fusion, sizeof spec.fusion, "medfuse");
+    word(spec.image, sizeof spec.image, "cnn");
+    static const char table_only[] =
+        "label: {name: dead}\nfeatures:\n- {name: age, type: continuous, range: [20, 80]}\n";
+    assert_int_equal(schema_parse_features("study", table_only, strlen(table_only), &schema,
+                                           &issues, &err),
+                     RC_OK);
+    assert_int_equal(model_open(&spec, &schema, &m, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "nothing in this model is normalised"));
+    schema_release(&schema);
+}
+
 static void what_it_cannot_read_is_said(void **state)
 {
     (void)state;
@@ -339,6 +503,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_encoder_holds_what_a_tape_promises),
+        cmocka_unit_test(events_hold_what_a_tape_promises),
+        cmocka_unit_test(an_encoder_of_grids_refuses_events_and_says_what_reads_them),
+        cmocka_unit_test(every_event_of_a_patient_counts_and_its_place_does_not),
+        cmocka_unit_test(norms_stay_at_the_site_where_the_study_says_so),
         cmocka_unit_test(every_fusion_holds_what_a_tape_promises),
         cmocka_unit_test(dropping_numbers_and_modalities_keeps_what_a_tape_promises),
         cmocka_unit_test(what_a_patient_lacks_has_no_influence_and_what_it_has_does),

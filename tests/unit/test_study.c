@@ -880,6 +880,7 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, model.embedding),
         offsetof(struct study, model.activation[0]),
         offsetof(struct study, model.layer_norm),
+        offsetof(struct study, model.site_norm),
         offsetof(struct study, model.adapter),
         offsetof(struct study, local.optimiser),
         offsetof(struct study, local.rate),

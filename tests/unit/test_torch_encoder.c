@@ -22,6 +22,7 @@ struct batch {
         struct gru_encoder gru;
         struct lstm_encoder lstm;
         struct series_transformer series;
+        struct event_transformer events;
         struct feature_transformer features;
         struct ngram_bag bag;
         struct text_transformer text;
@@ -102,6 +103,26 @@ static void the_series_transformer_agrees(void **state)
     k.e.series = (struct series_transformer){.variables = V, .body = body};
     assert_int_equal(series_transformer_declare(&table, "e", &k.e.series, &err), RC_OK);
     torch_agrees(k.name, &table, transformed_series, &k, B);
+}
+
+static struct node *events(struct tape *t, void *ctx)
+{
+    struct batch *k = ctx;
+    torch_fill(k->values, (size_t)B * T, k->name, "values");
+    torch_fill(k->since, (size_t)B * T, k->name, "since");
+    const struct encoder_events x = {.T = T, .values = k->values, .when = k->since, .code = words};
+    return event_transformer_record(&k->e.events, t, &x, NULL);
+}
+
+static void the_event_transformer_agrees(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct param_table table = {0};
+    struct batch k = batch("event_series");
+    k.e.events = (struct event_transformer){.variables = WORDS, .body = body};
+    assert_int_equal(event_transformer_declare(&table, "e", &k.e.events, &err), RC_OK);
+    torch_agrees(k.name, &table, events, &k, B);
 }
 
 static struct node *tcn(struct tape *t, void *ctx)
@@ -225,6 +246,7 @@ int main(void)
         cmocka_unit_test(the_gru_encoder_agrees),
         cmocka_unit_test(the_lstm_encoder_agrees),
         cmocka_unit_test(the_series_transformer_agrees),
+        cmocka_unit_test(the_event_transformer_agrees),
         cmocka_unit_test(the_temporal_convolutional_network_agrees),
         cmocka_unit_test(the_feature_transformer_agrees),
         cmocka_unit_test(the_bag_of_ngrams_agrees),

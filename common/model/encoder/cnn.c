@@ -21,10 +21,10 @@ static enum rc layer_declare(struct cnn_layer *l, struct param_table *table, con
     enum rc rc =
         encoder_param(table, full, "weight", PARAM_FAN_IN, out, size * size * in, &l->weight, err);
     if (rc == RC_OK) {
-        rc = encoder_param(table, full, "gain", PARAM_ONE, out, 0, &l->gain, err);
+        rc = encoder_norm_param(table, full, "gain", PARAM_ONE, out, &l->gain, err);
     }
     if (rc == RC_OK) {
-        rc = encoder_param(table, full, "shift", PARAM_ZERO, out, 0, &l->shift, err);
+        rc = encoder_norm_param(table, full, "shift", PARAM_ZERO, out, &l->shift, err);
     }
     return rc;
 }

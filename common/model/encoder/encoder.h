@@ -28,6 +28,13 @@ struct encoder_series {
     const int32_t *length;              /**< [B] steps of each sample, NULL: T */
 };
 
+/** A patient's events, in any order. */
+struct encoder_events {
+    size_t T;
+    const float *values, *when; /**< [B, T] */
+    const int32_t *code;        /**< [B, T] which variable; negative: padding */
+};
+
 /** Codes of a text, or of its n-grams. */
 struct encoder_codes {
     size_t T;
@@ -124,6 +131,25 @@ RC series_transformer_declare(struct param_table *table, const char *prefix,
 struct node *series_transformer_record(const struct series_transformer *e, struct tape *t,
                                        const struct encoder_series *x,
                                        const struct tape_dropout *drop);
+
+struct event_curve {
+    struct encoder_linear in;
+    struct param_id out;
+};
+
+struct event_transformer {
+    size_t variables;
+    struct param_id variable, share_out;
+    struct event_curve value, time;
+    struct encoder_linear share;
+    struct transformer body; /**< its sizes: width, heads, hidden, layers */
+};
+
+RC event_transformer_declare(struct param_table *table, const char *prefix,
+                             struct event_transformer *e, struct error *err);
+struct node *event_transformer_record(const struct event_transformer *e, struct tape *t,
+                                      const struct encoder_events *x,
+                                      const struct tape_dropout *drop);
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 

@@ -11,6 +11,10 @@
 RC encoder_param(struct param_table *table, const char *prefix, const char *name,
                  enum param_init init, size_t a, size_t b, struct param_id *id, struct error *err);
 
+/** Gain or shift [width] of a normalisation: shared, or the site's where the table says so. */
+RC encoder_norm_param(struct param_table *table, const char *prefix, const char *name,
+                      enum param_init init, size_t width, struct param_id *id, struct error *err);
+
 /** "prefix.part" as the prefix of a part. */
 struct encoder_name {
     char text[PARAM_NAME_MAX];

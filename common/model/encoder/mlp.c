@@ -18,10 +18,10 @@ static enum rc layer_declare(struct model *m, size_t i, size_t in, size_t out, s
         rc = param_add(&m->table, name[1], PARAM_SHARED, PARAM_ZERO, 1, &out, &l->b, err);
     }
     if (rc == RC_OK && m->spec.layer_norm) {
-        rc = param_add(&m->table, name[2], PARAM_SHARED, PARAM_ONE, 1, &out, &l->gain, err);
+        rc = param_add(&m->table, name[2], m->table.norms, PARAM_ONE, 1, &out, &l->gain, err);
     }
     if (rc == RC_OK && m->spec.layer_norm) {
-        rc = param_add(&m->table, name[3], PARAM_SHARED, PARAM_ZERO, 1, &out, &l->shift, err);
+        rc = param_add(&m->table, name[3], m->table.norms, PARAM_ZERO, 1, &out, &l->shift, err);
     }
     return rc;
 }

@@ -21,6 +21,15 @@ enum rc encoder_param(struct param_table *table, const char *prefix, const char 
     return param_add(table, full, PARAM_SHARED, init, b == 0 ? 1 : 2, (size_t[]){a, b}, id, err);
 }
 
+enum rc encoder_norm_param(struct param_table *table, const char *prefix, const char *name,
+                           enum param_init init, size_t width, struct param_id *id,
+                           struct error *err)
+{
+    char full[3 * PARAM_NAME_MAX];
+    (void)snprintf(full, sizeof full, "%s.%s", prefix, name);
+    return param_add(table, full, table->norms, init, 1, &width, id, err);
+}
+
 enum rc encoder_size(const char *prefix, const char *what, size_t size, size_t most,
                      struct error *err)
 {
@@ -57,10 +66,10 @@ enum rc encoder_norm_declare(struct param_table *table, const char *prefix, cons
 {
     char part[PARAM_NAME_MAX];
     (void)snprintf(part, sizeof part, "%s.gain", name);
-    enum rc rc = encoder_param(table, prefix, part, PARAM_ONE, width, 0, &n->gain, err);
+    enum rc rc = encoder_norm_param(table, prefix, part, PARAM_ONE, width, &n->gain, err);
     if (rc == RC_OK) {
         (void)snprintf(part, sizeof part, "%s.shift", name);
-        rc = encoder_param(table, prefix, part, PARAM_ZERO, width, 0, &n->shift, err);
+        rc = encoder_norm_param(table, prefix, part, PARAM_ZERO, width, &n->shift, err);
     }
     return rc;
 }

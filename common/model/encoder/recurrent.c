@@ -73,8 +73,13 @@ enum rc lstm_encoder_declare(struct param_table *table, const char *prefix, stru
     enum rc rc = check(prefix, e->variables, H, e->layers, err);
     for (size_t i = 0; rc == RC_OK && i < e->layers; i++) {
         const size_t D = i == 0 ? 3 * e->variables : H;
-        rc = encoder_linear_declare(table, encoder_part(prefix, "lstm", i).text, "gates", 4 * H,
-                                    D + H, &e->layer[i], err);
+        const struct encoder_name name = encoder_part(prefix, "lstm", i);
+        struct encoder_linear *l = &e->layer[i];
+        rc =
+            encoder_param(table, name.text, "gates.weight", PARAM_FAN_IN, 4 * H, D + H, &l->w, err);
+        if (rc == RC_OK) {
+            rc = encoder_param(table, name.text, "gates.bias", PARAM_GATES, 4 * H, 0, &l->b, err);
+        }
     }
     return rc;
 }

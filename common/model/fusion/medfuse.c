@@ -10,8 +10,12 @@ static enum rc declare(struct fusion *f, struct param_table *table, const char *
                        struct error *err)
 {
     enum rc rc = fusion_project_declare(f, table, prefix, err);
-    return rc == RC_OK ? encoder_linear_declare(table, prefix, "lstm", 4 * f->hidden,
-                                                f->width + f->hidden, &f->joint, err)
+    if (rc == RC_OK) {
+        rc = encoder_param(table, prefix, "lstm.weight", PARAM_FAN_IN, 4 * f->hidden,
+                           f->width + f->hidden, &f->joint.w, err);
+    }
+    return rc == RC_OK ? encoder_param(table, prefix, "lstm.bias", PARAM_GATES, 4 * f->hidden, 0,
+                                       &f->joint.b, err)
                        : rc;
 }
 
