@@ -88,9 +88,15 @@ static void work_release(struct round_work *k)
 static enum rc begin(struct round_work *k, const struct train_job *job, struct error *err)
 {
     const struct param_table *table = &job->model->table;
-    param_init_values(table, job->study->seed, k->params);
-    for (size_t i = 0; i < table->P; i++) {
-        k->w[i] = (double)(i < table->S ? job->global[i] : k->params[i]);
+    const bool own = table->P > table->S && job->site_state == NULL;
+    if (own) { /* draws every parameter: half of a round's time where there are many and few patients */
+        param_init_values(table, job->study->seed, k->params);
+    }
+    for (size_t i = 0; i < table->S; i++) {
+        k->w[i] = (double)job->global[i];
+    }
+    for (size_t i = table->S; own && i < table->P; i++) {
+        k->w[i] = (double)k->params[i];
     }
     memcpy(k->start, k->w, table->S * sizeof *k->start);
     if (job->site_state == NULL) {
@@ -276,7 +282,9 @@ enum rc train_parameters(const struct model *model, const struct study *study, c
 {
     const size_t P = model->table.P;
     const size_t S = model->table.S;
-    param_init_values(&model->table, study->seed, params);
+    if (P > S) {
+        param_init_values(&model->table, study->seed, params);
+    }
     memcpy(params, global, S * sizeof *params);
     if (site_state == NULL || P == S) {
         return RC_OK;
