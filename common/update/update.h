@@ -1,8 +1,8 @@
 /**
  * @file update.h
  * How a site's change of the model leaves training: as integers on a public fixed-point grid, in the
- * ring of integers mod 2^32. Integer sums do not depend on the order of arrival, and masks (a later
- * issue) live in the same ring.
+ * ring of integers mod 2^32. Integer sums do not depend on the order of arrival, and masks
+ * (common/mask) live in the same ring.
  *
  *   u_k = round(w_k Delta_k 2^f) mod 2^32        w_k = nominal_k / sum of nominals: public
  *   mean over contributors K = (sum_{k in K} u_k) 2^-f / sum_{k in K} w_k

@@ -18,7 +18,7 @@ TREES = ("proto", "common", "agent", "aggregator", "sim", "tests")
 HOME = {  # pattern of a library header -> folders that may include it (tests may include any)
     r"zmq(_utils)?\.h": ("common/net",),
     r"sqlite3(ext)?\.h": ("common/store",),
-    r"sodium(/.*)?\.h": ("common/base", "common/seal"),
+    r"sodium(/.*)?\.h": ("common/base", "common/seal", "common/mask"),
     r"(cblas|f77blas|openblas/.*|.*lapack.*)\.h": ("common/kernel",),
     r"yaml\.h": ("common/config",),
     r"(csv|zlib|png)\.h": ("common/cohort",),

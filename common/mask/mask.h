@@ -1,0 +1,270 @@
+/**
+ * @file mask.h
+ * What masked sums are made of (Bonawitz et al. 2017, "Practical Secure Aggregation", double masking
+ * on the complete graph): the secrets of one round, their shares, and the masks that cancel. Pure
+ * functions; who says what when is agent/masking and aggregator/unmasking. docs/PROTOCOL.md, "Masked
+ * sums", is the text. Third home of <sodium.h>: libsodium 1.0.18 is the first with ristretto255.
+ *
+ *   y_u = x_u + PRG(b_u) + sum_{v in U2, v < u} PRG(s_uv) - sum_{v in U2, v > u} PRG(s_uv)  mod 2^32
+ *
+ * (their eq. in section 4.0.2): the higher roster index adds, the lower subtracts. Three names bind
+ * everything to one round; each is a BLAKE2b over all that came before it:
+ *
+ *   attempt   study, round, roster, model, terms                              before anybody speaks
+ *   members   attempt, and U1: who announced a key, with these keys           before shares are dealt
+ *   clique    members, and U2: whose shares arrived, with their commitments   before anything is masked
+ *
+ * Sites that were told different sets therefore have different clique names, hence masks that do not
+ * cancel and signatures that do not count for each other.
+ */
+#ifndef COMMON_MASK_MASK_H
+#define COMMON_MASK_MASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/error.h"
+#include "common/base/hash.h"
+#include "common/seal/seal.h"
+
+enum {
+    MASK_SITES_MAX = 128, /**< of a roster: the complete graph's cost grows with the square */
+    MASK_DEPTH_MAX = 7,   /**< of the tree of commitments: 2^7 = MASK_SITES_MAX */
+    MASK_BOX_BYTES = 144, /**< two openings of 64 bytes, and a tag of 16 */
+    MASK_BLOCK = 16       /**< numbers in a block of ChaCha20: slices begin at a multiple */
+};
+
+struct mask_scalar { /* of ristretto255's prime-order group, canonical, little endian. Secret */
+    unsigned char b[32];
+};
+struct mask_point { /* an element of the group: a public key */
+    unsigned char b[32];
+};
+struct mask_seed { /* 32 fresh secret bytes; all secrets of a site in one round follow from it */
+    unsigned char b[32];
+};
+
+/* ---- sets and terms -------------------------------------------------------------------------- */
+
+/** A set of roster indices. Zeroed: empty. */
+struct mask_set {
+    unsigned char b[MASK_SITES_MAX / 8]; /**< bit i % 8 of byte i / 8 is site i */
+};
+bool mask_set_has(const struct mask_set *s, size_t site);
+void mask_set_add(struct mask_set *s, size_t site);
+size_t mask_set_count(const struct mask_set *s);
+bool mask_set_equal(const struct mask_set *a, const struct mask_set *b);
+/** Every site of `inner` is one of `outer`. */
+bool mask_set_within(const struct mask_set *inner, const struct mask_set *outer);
+
+/** Public numbers of the signed study. */
+struct mask_terms {
+    size_t n_sites;         /**< of the roster, 3..MASK_SITES_MAX */
+    size_t min_sites;       /**< fewest survivors of a round */
+    size_t max_colluding;   /**< sites that may work with the coordinator: c */
+    size_t threshold_least; /**< t is at least this; 0: no more than it must be */
+};
+/**
+ * @retval RC_INVALID fewer than 3 sites (the sum and one's own update give the other's: noise: site is
+ *                    for two), or min_sites < c + 2 (the colluding could read one honest site), or no
+ *                    t fits
+ */
+RC mask_terms_check(const struct mask_terms *terms, struct error *err);
+/**
+ * Shares that open a secret of `members` sites: the least t with 2t > members + c. Two sets of t
+ * signers then share more than c sites, hence an honest one, which signs only one survivor set; and t
+ * shares of each of a site's two secrets would need an honest site that gave both.
+ */
+size_t mask_threshold(const struct mask_terms *terms, size_t members);
+
+/* ---- a round's key pair ---------------------------------------------------------------------- */
+
+/** The secrets of one site in one attempt. */
+struct mask_secrets {
+    struct mask_seed seed;
+    struct mask_scalar key;  /**< x: x G is announced */
+    struct mask_scalar self; /**< b: seeds the self mask */
+};
+
+/** Before anything else here. @retval RC_IO no randomness */
+RC mask_start(struct error *err);
+/** Guarded memory that is wiped when it is freed; zeroed. @retval RC_NOMEM */
+RC mask_guarded(size_t n, void **out, struct error *err);
+void mask_guarded_free(void *p);
+
+/** Key pair and self-mask scalar from a seed and the attempt they are for: 64 bytes of keyed BLAKE2b
+ *  each, reduced mod the group's order. */
+void mask_secrets_from(const struct mask_seed *seed, const struct hash *attempt,
+                       struct mask_secrets *out, struct mask_point *key);
+/** x G. */
+void mask_public(const struct mask_scalar *x, struct mask_point *out);
+/** Diffie-Hellman: x Y. Wipe it. @retval RC_AUTH Y is no element of the group, or its identity */
+RC mask_agree(const struct mask_scalar *x, const struct mask_point *peer, struct mask_point *out,
+              struct error *err);
+
+/* ---- what is signed -------------------------------------------------------------------------- */
+
+struct hash mask_attempt(const struct hash *study, uint64_t round, const struct hash *roster,
+                         const struct hash *model, const struct mask_terms *terms);
+/** Names and Ed25519 keys in roster order, as the signed study has them. */
+struct hash mask_roster(const char *const *name, const struct seal_public *sign, size_t n);
+
+/** A round key, signed over the attempt. */
+struct mask_announcement {
+    size_t site;
+    struct mask_point key;
+    struct seal_signature signature;
+};
+void mask_announcement_sign(const struct seal_keys *k, const struct hash *attempt,
+                            struct mask_announcement *a);
+/** @retval RC_AUTH not this key's over this attempt, or the point is none */
+RC mask_announcement_verify(const struct seal_public *signer, const struct hash *attempt,
+                            const struct mask_announcement *a, struct error *err);
+/** The name of U1: `a` in roster order, each site once (asserted). */
+struct hash mask_members(const struct hash *attempt, const struct mask_announcement *a, size_t n);
+
+/** What a dealer commits to, signed over the members. */
+struct mask_deal {
+    size_t site;
+    struct hash root; /**< of the tree over what each receiver gets */
+    struct hash self; /**< of the self-mask scalar; x needs none, x G is announced */
+    struct seal_signature signature;
+};
+void mask_deal_sign(const struct seal_keys *k, const struct hash *members, struct mask_deal *d);
+/** @retval RC_AUTH */
+RC mask_deal_verify(const struct seal_public *signer, const struct hash *members,
+                    const struct mask_deal *d, struct error *err);
+/** The name of U2: `d` in roster order, each site once (asserted). */
+struct hash mask_clique(const struct hash *members, const struct mask_deal *d, size_t n);
+
+/** A signature over (clique, survivors, signer): that this site will open the sum of these and of no
+ *  others in this round. */
+struct mask_vote {
+    size_t site;
+    struct seal_signature signature;
+};
+void mask_vote_sign(const struct seal_keys *k, const struct hash *clique,
+                    const struct mask_set *survivors, struct mask_vote *v);
+/** @retval RC_AUTH */
+RC mask_vote_verify(const struct seal_public *signer, const struct hash *clique,
+                    const struct mask_set *survivors, const struct mask_vote *v, struct error *err);
+
+/* ---- secret shares --------------------------------------------------------------------------- */
+
+/** Which of a dealer's two secrets. A site gives its share of one of them, never of both. */
+enum mask_secret { MASK_KEY, MASK_SELF };
+
+/** One receiver's share of one secret, with what opens its commitment. Secret. */
+struct mask_opening {
+    struct mask_scalar share;
+    unsigned char blinding[32];
+};
+struct mask_openings {
+    struct mask_opening of[2]; /**< by enum mask_secret */
+};
+/** Hashes of the two openings; public. */
+struct mask_commitments {
+    struct hash of[2];
+};
+struct mask_box { /**< openings for one receiver's eyes */
+    unsigned char b[MASK_BOX_BYTES];
+};
+
+/**
+ * Shamir 1979 over the scalar field: f(0) = secret, f of degree t - 1, the share of roster index i is
+ * f(i + 1). Coefficients and blindings follow from seed and members. Secret: wipe it.
+ */
+struct mask_polynomials {
+    size_t t;
+    struct mask_seed seed;
+    struct mask_scalar a[2][MASK_SITES_MAX]; /**< by enum mask_secret, then by power */
+};
+/** @param t 1..MASK_SITES_MAX */
+void mask_polynomials_make(const struct mask_secrets *s, const struct hash *members, size_t t,
+                           struct mask_polynomials *out);
+void mask_deal_share(const struct mask_polynomials *p, const struct hash *members, size_t receiver,
+                     struct mask_openings *out);
+
+/** lambda_i = prod_{j != i} x_j / (x_j - x_i), with which sum lambda_i f(x_i) = f(0). */
+struct mask_lagrange {
+    size_t t;
+    size_t site[MASK_SITES_MAX];
+    struct mask_scalar lambda[MASK_SITES_MAX];
+};
+/** @retval RC_INVALID a site twice, none on any roster, fewer than 1 or more than MASK_SITES_MAX */
+RC mask_lagrange_at(const size_t *site, size_t n, struct mask_lagrange *out, struct error *err);
+/**
+ * The secret from one share of each site that `l` was made for.
+ * @param share [l->t] in the order of l->site  @param site [n] whose they are
+ * @retval RC_INVALID fewer than t, or other sites' or in another order
+ */
+RC mask_combine(const struct mask_lagrange *l, size_t t, const size_t *site,
+                const struct mask_scalar *share, size_t n, struct mask_scalar *secret,
+                struct error *err);
+
+/**
+ * A hash and not Feldman's points: those would cost t multiplications for each share (at 100 sites
+ * half a second for every site), and name no more: t shares that open rightly and do not combine to
+ * what the dealer committed to convict the dealer; one that does not open convicts who showed it.
+ */
+struct hash mask_commit(const struct hash *members, size_t dealer, size_t receiver,
+                        enum mask_secret which, const struct mask_opening *o);
+struct hash mask_commit_self(const struct hash *members, size_t dealer,
+                             const struct mask_scalar *self);
+
+/** BLAKE2b tree over (commitments, box) of each roster index, padded to 2^depth. A receiver is sent
+ *  its own leaf's path, not everybody's commitments: 36 KB instead of 640 KB at 100 sites. */
+struct mask_tree {
+    size_t depth;
+    struct hash node[2 * MASK_SITES_MAX]; /**< node[1] is the root, leaf i node[2^depth + i] */
+};
+struct mask_path {
+    struct hash sibling[MASK_DEPTH_MAX];
+};
+/** @param c, box [n_sites]; those of sites that are no members and of the dealer's own box zeroed */
+void mask_tree_build(const struct mask_commitments *c, const struct mask_box *box, size_t n_sites,
+                     struct mask_tree *out);
+void mask_tree_path(const struct mask_tree *tree, size_t site, struct mask_path *out);
+bool mask_tree_holds(const struct hash *root, size_t n_sites, size_t site,
+                     const struct mask_commitments *c, const struct mask_box *box,
+                     const struct mask_path *path);
+/** Of a roster's tree. */
+size_t mask_tree_depth(size_t n_sites);
+
+/** What links two sites in one attempt: both keys and their Diffie-Hellman secret. */
+struct mask_pair {
+    size_t low, high; /**< roster indices, low < high */
+    struct mask_point key_low, key_high;
+    struct mask_point secret; /**< mask_agree */
+};
+/** XChaCha20-Poly1305 (IETF) under a key of its own for each (members, dealer, receiver), which seals
+ *  one box only: hence nonce 0. */
+void mask_box_seal(const struct mask_pair *pair, const struct hash *members, size_t dealer,
+                   const struct mask_openings *o, struct mask_box *out);
+/** @retval RC_AUTH not sealed for us by this dealer, or a share that is no scalar; `out` untouched */
+RC mask_box_open(const struct mask_pair *pair, const struct hash *members, size_t dealer,
+                 const struct mask_box *box, struct mask_openings *out, struct error *err);
+
+/* ---- masks ----------------------------------------------------------------------------------- */
+
+/** One ChaCha20 keystream to add to or subtract from an update. Secret. */
+struct mask_stream {
+    unsigned char key[32];
+    bool subtract;
+};
+/** BLAKE2b of pair and clique: both ends compute the same; `site` adds if it is the higher. */
+void mask_stream_pair(const struct mask_pair *pair, const struct hash *clique, size_t site,
+                      struct mask_stream *out);
+void mask_stream_self(const struct mask_scalar *self, const struct hash *clique, size_t site,
+                      struct mask_stream *out);
+/**
+ * numbers += streams, in the ring mod 2^32, in place. All streams pass over a few KB at a time, so
+ * that the numbers are read once and memory does not grow with the sites.
+ * @param numbers [n] little-endian u32 (also update.h's sum)  @param first index of numbers[0] in the
+ *        whole tensor, a multiple of MASK_BLOCK: slices may be masked apart, also by several threads
+ */
+void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream *stream,
+                size_t count);
+
+#endif
