@@ -1,7 +1,17 @@
 /**
  * @file optimiser.h
- * What a site does with a released mean gradient: SGD with momentum, or Adam. Post-processing: it
+ * What a site does with a released mean gradient g: SGD with momentum, Adam or AdamW. Post-processing: it
  * sees noised numbers only. State is kept between rounds in the ledger, with the adapters.
+ *
+ *   SGD    m = momentum m + g;  w -= rate m                                        (Polyak 1964)
+ *   Adam   m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
+ *          w -= rate (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + epsilon)     (Kingma, Ba 2015, Alg. 1)
+ *   AdamW  the same, and w -= rate weight_decay w, of the w before the step
+ *                                                (Loshchilov, Hutter 2019, Alg. 2; their lambda is
+ *                                                 weight_decay times the rate without its schedule)
+ *
+ * Decay never enters g: a gradient that is clipped and noised holds patients' gradients alone. It is
+ * of weights only (param_decays).
  */
 #ifndef AGENT_TRAIN_OPTIMISER_H
 #define AGENT_TRAIN_OPTIMISER_H
@@ -10,6 +20,7 @@
 #include <stdint.h>
 
 #include "common/study/study.h"
+#include "common/tape/params.h"
 
 /** Borrowed arrays; zeroed is the start. */
 struct optimiser {
@@ -18,9 +29,8 @@ struct optimiser {
     double *v;  /**< [P] second moment (Adam) */
 };
 
-/** w [P] -= rate * direction(gradient [P]). SGD: m = momentum m + g (Polyak 1964); Adam: Kingma, Ba
- *  2015, Alg. 1. */
-void optimiser_step(struct optimiser *o, const struct study_local *local, const double *gradient,
-                    double *w, size_t P);
+/** w [P] moves by -rate * direction(gradient [P]). @param rate of this step, see schedule.h */
+void optimiser_step(struct optimiser *o, const struct study_local *local, double rate,
+                    const struct param_table *table, const double *gradient, double *w);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/train/schedule.h"
 #include "agent/train/state_internal.h"
 #include "common/base/rng.h"
 #include "common/dp/noise.h"
@@ -164,6 +165,15 @@ static enum rc add_batch(struct round_work *k, const struct train_job *job, size
     return rc;
 }
 
+/* FedProx, mu (w - w_global): of released numbers alone, so it follows the noise and takes no room
+ * under the clip bound (Li et al. 2020, eq. 2). A site's own parameters have no global ones. */
+static void pull(struct round_work *k, double mu, size_t S)
+{
+    for (size_t i = 0; mu > 0.0 && i < S; i++) {
+        k->mean[i] += mu * (k->w[i] - k->start[i]);
+    }
+}
+
 /* One step: sample, clipped sum, noise, mean by a public divisor, optimiser. */
 static enum rc step(struct round_work *k, const struct train_job *job, const struct coin_key *key,
                     uint64_t number, struct entropy *entropy, struct train_report *report,
@@ -196,7 +206,9 @@ static enum rc step(struct round_work *k, const struct train_job *job, const str
     if (rc != RC_OK) {
         return rc;
     }
-    optimiser_step(&k->optimiser, local, k->mean, k->w, P);
+    pull(k, local->proximal, job->model->table.S);
+    optimiser_step(&k->optimiser, local, schedule_rate(job->study, job->round, (size_t)number),
+                   &job->model->table, k->mean, k->w);
     return RC_OK;
 }
 

@@ -85,15 +85,65 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
     }
 }
 
-static void check_rules(const struct study_draft *d, struct config_issues *issues)
+/* Not there, or a count: what was read is what is meant. */
+static bool is_count(const struct config_node *map, const char *key)
+{
+    const struct config_node *node = config_get(map, key);
+    size_t value;
+    return node == NULL || config_as_count(node, &value, NULL);
+}
+
+static const char *const of_adam[] = {"beta1", "beta2", "epsilon"};
+
+static void check_optimiser(const struct study_draft *d, struct config_issues *issues)
 {
     static const char *const of_sgd[] = {"momentum"};
-    static const char *const of_adam[] = {"beta1", "beta2", "epsilon"};
-    if (says(d->local, "optimiser", "adam")) {
+    static const char *const of_adamw[] = {"weight_decay"};
+    const bool adamw = says(d->local, "optimiser", "adamw");
+    const bool adam = says(d->local, "optimiser", "adam");
+    const bool sgd =
+        config_get(d->local, "optimiser") == NULL || says(d->local, "optimiser", "sgd");
+    if (adam || adamw) {
         refuse_unused(d->local, of_sgd, 1, "optimiser: sgd", issues);
-    } else if (config_get(d->local, "optimiser") == NULL || says(d->local, "optimiser", "sgd")) {
-        refuse_unused(d->local, of_adam, 3, "optimiser: adam", issues);
     }
+    if (sgd) {
+        refuse_unused(d->local, of_adam, 3, "optimiser: adam or adamw", issues);
+    }
+    if (sgd || adam) {
+        refuse_unused(d->local, of_adamw, 1, "optimiser: adamw", issues);
+    }
+}
+
+/* What the rate and the pull towards the global model do in the course of the steps. */
+static void check_course(const struct study_draft *d, struct config_issues *issues)
+{
+    static const char *const of_cosine[] = {"rate_floor"};
+    const struct study *s = &d->study;
+    if (config_get(d->local, "schedule") == NULL || says(d->local, "schedule", "constant")) {
+        refuse_unused(d->local, of_cosine, 1, "schedule: cosine", issues);
+    }
+    if (!is_count(d->local, "steps") || !is_count(d->local, "warmup_steps") || s->rounds == 0 ||
+        s->local.steps == 0) {
+        return;
+    }
+    /* a plan may choose fewer rounds, and at least these steps */
+    const bool planned = s->wish.passes > 0.0;
+    const size_t steps = planned ? study_wish_least(s) : study_steps(s);
+    if (s->local.warmup_steps > 0 && s->local.warmup_steps >= steps) {
+        config_issue(issues, at(d->local, "warmup_steps"),
+                     "warmup_steps: is %zu, must be below the %zu steps of the %s",
+                     s->local.warmup_steps, steps, planned ? "shortest plan" : "study");
+    }
+    if (s->local.steps == 1 && s->local.proximal > 0.0) {
+        config_issue(
+            issues, at(d->local, "proximal"),
+            "proximal: does nothing where a round has one step; write more steps, or leave "
+            "it out");
+    }
+}
+
+static void check_server(const struct study_draft *d, struct config_issues *issues)
+{
     if (config_get(d->server, "rule") == NULL || says(d->server, "rule", "fedavg")) {
         refuse_unused(d->server, of_adam, 3, "rule: fedadam", issues);
     }
@@ -133,14 +183,6 @@ static void check_privacy(const struct study_draft *d, struct config_issues *iss
     } else if (has_delta && !(delta < 1) && !(delta > 1)) {
         config_issue(issues, x, "delta: must be below 1");
     }
-}
-
-/* Not there, or a count: what was read is what is meant. */
-static bool is_count(const struct config_node *map, const char *key)
-{
-    const struct config_node *node = config_get(map, key);
-    size_t value;
-    return node == NULL || config_as_count(node, &value, NULL);
 }
 
 /* A wish for a plan stands alone, and its budget can be kept. */
@@ -244,7 +286,11 @@ void study_check(const struct study_draft *d, struct config_issues *issues)
     }
     check_numbers_of_sites(d, issues);
     check_model(d, issues);
-    check_rules(d, issues);
+    if (d->local != NULL) {
+        check_optimiser(d, issues);
+        check_course(d, issues);
+    }
+    check_server(d, issues);
     check_privacy(d, issues);
     check_wish(d, issues);
     check_site_names(d, issues);

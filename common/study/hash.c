@@ -68,12 +68,42 @@ static void add_privacy(struct hasher *h, const struct study_privacy *p)
     hasher_f64(h, p->noise_multiplier);
 }
 
-/* The order is the format: a new field goes to the end of its group and the version word grows. */
+/* ---- what version 1 did not know ------------------------------------------------------------- */
+
+static bool has_course(const struct study_local *l)
+{
+    return l->schedule != STUDY_CONSTANT || l->weight_decay > 0.0 || l->rate_floor > 0.0 ||
+           l->proximal > 0.0 || l->warmup_steps > 0;
+}
+
+static void add_course(struct hasher *h, const struct study_local *l)
+{
+    hasher_u64(h, l->schedule);
+    hasher_f64(h, l->weight_decay);
+    hasher_f64(h, l->rate_floor);
+    hasher_f64(h, l->proximal);
+    hasher_u64(h, l->warmup_steps);
+}
+
+/* A study that uses nothing of it is the study that it was: its hash stays, and with it the ledgers
+ * and registries that know it by that name. */
+static bool is_version_2(const struct study *s)
+{
+    return has_course(&s->local);
+}
+
+static void add_version_2(struct hasher *h, const struct study *s)
+{
+    add_course(h, &s->local);
+}
+
+/* The order is the format. A new field goes to the end of the newest version's, or, once studies of
+ * that version are out there, into a next version that only studies which use it have. */
 struct hash study_hash(const struct study *s, const struct hash *schema)
 {
     struct hasher h;
     hasher_init(&h);
-    hasher_text(&h, "wardround study 1");
+    hasher_text(&h, is_version_2(s) ? "wardround study 2" : "wardround study 1");
     hasher_text(&h, s->name);
     add_model(&h, &s->model);
     add_local(&h, &s->local);
@@ -91,6 +121,9 @@ struct hash study_hash(const struct study *s, const struct hash *schema)
     for (size_t i = 0; i < s->n_sites; i++) {
         hasher_text(&h, s->site[i].name);
         hasher_u64(&h, s->site[i].nominal);
+    }
+    if (is_version_2(s)) {
+        add_version_2(&h, s);
     }
     hasher_bytes(&h, schema->b, sizeof schema->b);
     return hasher_final(&h);

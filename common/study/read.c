@@ -20,7 +20,10 @@ static const char *const tables[] = {"mlp", "transformer", NULL};
 static const char *const series[] = {"gru", "lstm", "cnn", "transformer", NULL};
 static const char *const images[] = {"cnn", "vit", NULL};
 static const char *const notes[] = {"bag", "transformer", NULL};
-static const char *const optimisers[] = {[STUDY_SGD] = "sgd", [STUDY_ADAM] = "adam", NULL};
+static const char *const optimisers[] = {
+    [STUDY_SGD] = "sgd", [STUDY_ADAM] = "adam", [STUDY_ADAMW] = "adamw", NULL};
+static const char *const schedules[] = {
+    [STUDY_CONSTANT] = "constant", [STUDY_COSINE] = "cosine", NULL};
 static const char *const rules[] = {[STUDY_FEDAVG] = "fedavg", [STUDY_FEDADAM] = "fedadam", NULL};
 static const char *const noises[] = {[STUDY_NOISE_NONE] = "none",
                                      [STUDY_NOISE_SITE] = "site",
@@ -29,6 +32,7 @@ static const char *const noises[] = {[STUDY_NOISE_NONE] = "none",
 
 static_assert(sizeof(enum study_noise) == sizeof(int), "a choice is written as an int");
 static_assert(sizeof(enum study_optimiser) == sizeof(int), "a choice is written as an int");
+static_assert(sizeof(enum study_schedule) == sizeof(int), "a choice is written as an int");
 static_assert(sizeof(enum study_server) == sizeof(int), "a choice is written as an int");
 
 /* Names that the model's map gives as choices and struct study_model keeps as text. */
@@ -118,11 +122,21 @@ static const struct config_key local_keys[] = {
     {.name = "momentum", .type = CONFIG_REAL, .offset = AT(momentum), .max = 0.9999, .fallback = "0",
      .help = "sgd: share of the last step that is kept"},
     {.name = "beta1", .type = CONFIG_REAL, .offset = AT(beta1), .max = 0.9999, .fallback = "0.9",
-     .help = "adam: decay of the mean"},
+     .help = "adam, adamw: decay of the mean"},
     {.name = "beta2", .type = CONFIG_REAL, .offset = AT(beta2), .max = 0.999999, .fallback = "0.999",
-     .help = "adam: decay of the mean square"},
+     .help = "adam, adamw: decay of the mean square"},
     {.name = "epsilon", .type = CONFIG_REAL, .offset = AT(epsilon), .min = 1e-15, .max = 1,
-     .fallback = "1e-8", .help = "adam: added to the root of the mean square"},
+     .fallback = "1e-8", .help = "adam, adamw: added to the root of the mean square"},
+    {.name = "weight_decay", .type = CONFIG_REAL, .offset = AT(weight_decay), .max = 10, .fallback = "0.01",
+     .help = "adamw: a step takes off `rate` times this share of each weight; not of biases, gains and shifts"},
+    {.name = "schedule", .type = CONFIG_CHOICE, .offset = AT(schedule), .choices = schedules, .fallback = "constant",
+     .help = "of the rate, over all steps of the study, after the warm-up"},
+    {.name = "rate_floor", .type = CONFIG_REAL, .offset = AT(rate_floor), .max = 1, .fallback = "0",
+     .help = "cosine: share of `rate` that it falls towards"},
+    {.name = "warmup_steps", .type = CONFIG_COUNT, .offset = AT(warmup_steps), .max = 1000000, .fallback = "0",
+     .help = "the first steps of the study, in which the rate grows to `rate`"},
+    {.name = "proximal", .type = CONFIG_REAL, .offset = AT(proximal), .max = 1e3, .fallback = "0",
+     .help = "mu of FedProx: pull towards the global model; added after the noise, needs several steps in a round"},
     {.name = "steps", .type = CONFIG_COUNT, .offset = AT(steps), .min = 1, .max = 100000, .fallback = "1",
      .help = "noised steps in a round; the budget pays for rounds x steps"},
     {.name = "physical_batch", .type = CONFIG_COUNT, .offset = AT(physical_batch), .min = 1, .max = 256,
@@ -257,6 +271,14 @@ static void read_model(struct study_draft *d, struct config_issues *issues)
     d->hidden = w.hidden;
 }
 
+/* A default of what the optimiser does not use is no part of the study. */
+static void read_local(struct study_draft *d, struct config_issues *issues)
+{
+    struct study_local *l = &d->study.local;
+    config_bind(d->local, local_keys, COUNT(local_keys), l, issues);
+    l->weight_decay = l->optimiser == STUDY_ADAMW ? l->weight_decay : 0.0;
+}
+
 static enum rc read_sites(struct study_draft *d, struct config_issues *issues, struct error *err)
 {
     const struct config_node *list = d->sites;
@@ -318,7 +340,7 @@ static enum rc read_and_plan(const struct config_node *map, const struct study_c
         read_model(&d, issues);
     }
     if (d.local != NULL) {
-        config_bind(d.local, local_keys, COUNT(local_keys), &d.study.local, issues);
+        read_local(&d, issues);
     }
     config_bind(d.server, server_keys, COUNT(server_keys), &d.study.server, issues);
     if (d.privacy != NULL) {

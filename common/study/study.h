@@ -27,7 +27,8 @@ enum {
 };
 
 enum study_noise { STUDY_NOISE_NONE, STUDY_NOISE_SITE, STUDY_NOISE_SHARED };
-enum study_optimiser { STUDY_SGD, STUDY_ADAM };
+enum study_optimiser { STUDY_SGD, STUDY_ADAM, STUDY_ADAMW };
+enum study_schedule { STUDY_CONSTANT, STUDY_COSINE };
 enum study_server { STUDY_FEDAVG, STUDY_FEDADAM };
 
 /** The model, as its registry in common/model reads it. */
@@ -48,12 +49,17 @@ struct study_model {
     double dropout, modality_dropout; /**< rates in [0, 1), while training */
 };
 
-/** Optimiser of a site's local steps; step size is `rate`. */
+/** Optimiser of a site's local steps; step size is `rate`, under the schedule. */
 struct study_local {
     enum study_optimiser optimiser;
+    enum study_schedule schedule; /**< of the rate, over all steps of the study */
     double rate;
     double momentum;              /**< SGD */
-    double beta1, beta2, epsilon; /**< Adam */
+    double beta1, beta2, epsilon; /**< Adam, AdamW */
+    double weight_decay;          /**< AdamW: share of a weight that a step of rate 1 takes off */
+    double rate_floor;            /**< COSINE: share of `rate` that it tends to */
+    double proximal;              /**< mu of FedProx (Li et al. 2020); 0: none */
+    size_t warmup_steps;          /**< the rate grows to `rate` in so many steps */
     size_t steps;                 /**< noised steps in a round */
     size_t physical_batch;
 };

@@ -75,6 +75,12 @@ const struct param *param_at(const struct param_table *t, struct param_id id)
     return &t->param[id.i];
 }
 
+bool param_decays(const struct param *p)
+{
+    const char *dot = strrchr(p->name, '.');
+    return p->rank >= 2 && strcmp(dot == NULL ? p->name : dot + 1, "bias") != 0;
+}
+
 void param_init_values(const struct param_table *t, uint64_t seed, real *params)
 {
     for (size_t i = 0; i < t->n; i++) {

@@ -9,6 +9,7 @@
 #ifndef COMMON_TAPE_PARAMS_H
 #define COMMON_TAPE_PARAMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,6 +61,11 @@ RC param_add(struct param_table *t, const char *name, enum param_scope scope, en
 /** Lays the slices out: shared first. No param_add afterwards. */
 void param_table_seal(struct param_table *t);
 void param_table_release(struct param_table *t);
+
+/** Is it one that weight decay shrinks: a matrix, a kernel or an embedding? What has one dimension is a
+ *  bias, a gain, a shift or a token, and what is named "….bias" is one bias a feature: to shrink them
+ *  would change what a layer says when it has nothing to say, or its scale. */
+bool param_decays(const struct param *p);
 
 const struct param *param_at(const struct param_table *t, struct param_id id);
 

@@ -495,6 +495,105 @@ static void adam_takes_the_step_of_its_paper(void **state)
     world_release(&w);
 }
 
+/* Without noise and with everybody in every step: what training does is a function of the data. */
+static void world_init_plain(struct world *w, const char *model, size_t adapter)
+{
+    world_init(w, model, adapter);
+    w->study.privacy.noise = STUDY_NOISE_NONE;
+    w->study.privacy.noise_multiplier = 0.0;
+    w->study.privacy.sample_rate = 1.0;
+}
+
+/* The second step's gradient has mu (w - w_global) more; w - w_global is the first step. */
+static void the_proximal_term_pulls_shared_parameters_to_the_global_model(void **state)
+{
+    (void)state;
+    const double mu = 0.3, rate = 1.0;
+    struct world one, two, pulled;
+    world_init_plain(&one, "mlp", 2);
+    world_init_plain(&two, "mlp", 2);
+    world_init_plain(&pulled, "mlp", 2);
+    two.study.local.steps = pulled.study.local.steps = 2;
+    pulled.study.local.proximal = mu;
+    must_run(&one, 1);
+    must_run(&two, 1);
+    must_run(&pulled, 1);
+    const size_t S = one.model.table.S;
+    double largest = 0.0;
+    for (size_t i = 0; i < S; i++) {
+        const double want = two.last[i] - rate * mu * one.last[i];
+        assert_true(fabs(pulled.last[i] - want) < 1e-6); /* the grid's steps are 6e-8 */
+        largest = fmax(largest, fabs(pulled.last[i] - two.last[i]));
+    }
+    assert_true(largest > 1e-3);
+    for (size_t i = 0; i < one.model.table.P - S; i++) { /* nobody's but the site's */
+        assert_true(own(&pulled)[i] == own(&two)[i]);
+    }
+    world_release(&one);
+    world_release(&two);
+    world_release(&pulled);
+}
+
+/* It would eat the clip bound's room, and the bound would no longer be of patients alone. */
+static void neighbours_are_bounded_with_decay_and_a_proximal_term(void **state)
+{
+    (void)state;
+    struct world with, without;
+    world_init(&with, "mlp", 2);
+    world_init(&without, "mlp", 2);
+    dataset_close(&without.data);
+    without.data = test_dataset(&without.schema, "a", PATIENTS, 11, 3);
+    for (int i = 0; i < 2; i++) {
+        struct study *s = i == 0 ? &with.study : &without.study;
+        s->privacy.clip = 0.05;
+        s->privacy.noise_multiplier = 200.0;
+        s->local.optimiser = STUDY_ADAMW;
+        s->local.beta1 = 0.0;
+        s->local.beta2 = 0.0;
+        s->local.epsilon = 1e9; /* then Adam's direction is the gradient, scaled */
+        s->local.rate = 1e9;
+        s->local.weight_decay = 1e-10;
+        s->local.proximal = 10.0;
+    }
+    const double C = with.study.privacy.clip;
+    const double d = moved(&with, &without, 1);
+    assert_true(d <= C * 1.001);
+    assert_true(with.drawn == without.drawn);
+    world_release(&with);
+    world_release(&without);
+}
+
+/* Round 2's first step is not round 1's: the schedule counts the study's steps. */
+static void the_schedule_goes_on_from_round_to_round(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct world w;
+    world_init_plain(&w, "logistic", 0);
+    w.study.local.warmup_steps = 2;
+    struct train_result r = {0};
+    double size[2] = {0.0, 0.0};
+    for (uint64_t round = 1; round <= 2; round++) {
+        struct entropy e;
+        replay_init(&e, 1, "a");
+        const struct train_job job = {.study = &w.study,
+                                      .model = &w.model,
+                                      .data = w.data,
+                                      .round = round,
+                                      .global = w.global};
+        assert_int_equal(train_round(&job, &e, &r, &err), RC_OK);
+        const int32_t *update = (const int32_t *)(const void *)r.update;
+        for (size_t i = 0; i < w.model.table.S; i++) {
+            size[round - 1] += (double)update[i] * (double)update[i];
+        }
+        train_result_release(&r);
+    }
+    /* Everybody is sampled in both, at half and at the whole rate; of patients with several rows
+     * another may be drawn. */
+    assert_true(fabs(sqrt(size[1] / size[0]) - 2.0) < 0.3);
+    world_release(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -513,6 +612,9 @@ int main(void)
         cmocka_unit_test(a_cancelled_round_stops_before_its_next_step_and_releases_nothing),
         cmocka_unit_test(training_learns_what_the_cohort_holds),
         cmocka_unit_test(adam_takes_the_step_of_its_paper),
+        cmocka_unit_test(the_proximal_term_pulls_shared_parameters_to_the_global_model),
+        cmocka_unit_test(neighbours_are_bounded_with_decay_and_a_proximal_term),
+        cmocka_unit_test(the_schedule_goes_on_from_round_to_round),
     };
     return cmocka_run_group_tests_name("agent/train", tests, NULL, NULL);
 }

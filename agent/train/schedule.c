@@ -1,0 +1,24 @@
+#include "agent/train/schedule.h"
+
+#include <assert.h>
+#include <math.h>
+
+double schedule_rate(const struct study *study, uint64_t round, size_t step)
+{
+    const double pi = 3.14159265358979323846;
+    const struct study_local *local = &study->local;
+    assert(round >= 1);
+    assert(step < local->steps);
+    const double k = (double)(round - 1) * (double)local->steps + (double)step;
+    const double W = (double)local->warmup_steps;
+    const double T = (double)study_steps(study);
+    if (k < W) {
+        return local->rate * (k + 1.0) / W;
+    }
+    if (local->schedule == STUDY_CONSTANT) {
+        return local->rate;
+    }
+    const double done = k < T ? (k - W) / (T - W) : 1.0;
+    const double f = local->rate_floor;
+    return local->rate * (f + (1.0 - f) * 0.5 * (1.0 + cos(pi * done)));
+}
