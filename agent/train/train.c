@@ -26,11 +26,6 @@ struct round_work {
     struct batch_room room; /* of a physical batch */
 };
 
-double train_weight(const struct study *s, size_t site)
-{
-    return (double)s->site[site].nominal / (double)study_nominal_total(s);
-}
-
 static enum rc reserve(struct round_work *k, const struct train_job *job, struct error *err)
 {
     const size_t P = job->model->table.P;
@@ -227,7 +222,7 @@ static enum rc finish(struct round_work *k, const struct train_job *job, struct 
         return error_set(err, RC_NOMEM, "no memory for an update of %zu bytes", r->update_bytes);
     }
     state_write(job->model, k->w, &k->optimiser, r->site_state);
-    return update_encode(k->mean, S, train_weight(job->study, job->site), job->study->fraction_bits,
+    return update_encode(k->mean, S, study_weight(job->study, job->site), job->study->fraction_bits,
                          r->update, err);
 }
 

@@ -71,9 +71,6 @@ RC train_round(const struct train_job *job, struct entropy *entropy, struct trai
                struct error *err);
 void train_result_release(struct train_result *r);
 
-/** Weight of a site in the mean: nominal / sum of nominals. */
-double train_weight(const struct study *s, size_t site);
-
 /**
  * The site's parameters [P]: global shared ones and, from the site state (or their initial values),
  * its own. For scoring. @retval RC_FORMAT

@@ -75,9 +75,11 @@ static enum rc next_model(struct coordinator *c, struct state *state, struct err
 {
     struct sum sum = {.c = c};
     enum rc rc = merge_open(study_of(c), c->model.table.S, &sum.merge, err);
-    if (rc == RC_OK) {
+    bool again = rc == RC_OK;
+    while (again) {
         rc = registry_each_update(c->registry, coordinator_study(c), c->machine.round, add_update,
                                   &sum, err);
+        again = rc == RC_OK && merge_again(sum.merge);
     }
     if (rc == RC_OK) {
         rc = load_state(c, state, err);

@@ -6,13 +6,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aggregator/merge/robust_internal.h"
 #include "common/update/update.h"
 
-/* The server's state as bytes, on one machine: f64 m[S] | f64 v[S], with FedAdam; then
- * f64 sum of iterates[S], where they are averaged. Plain FedAvg remembers nothing. */
+enum { WINDOW_BYTES = 64 << 20 }; /* of what a robust mean looks at in one go */
+
+/* The server's state as bytes, on one machine: f64 m[S] | f64 v[S], with FedAdam and FedYogi, or
+ * f64 m[S] with FedAvgM; then f64 sum of iterates[S], where they are averaged. Plain FedAvg remembers
+ * nothing, and a robust mean is made anew of each round's updates. */
 static size_t moments_of(const struct study *s)
 {
-    return s->server.rule == STUDY_FEDADAM ? 2 : 0;
+    switch (s->server.rule) {
+    case STUDY_FEDADAM:
+    case STUDY_FEDYOGI:
+        return 2;
+    case STUDY_FEDAVGM:
+        return 1;
+    case STUDY_FEDAVG:
+        break;
+    }
+    return 0;
 }
 
 static size_t parts_of(const struct study *s)
@@ -25,7 +38,8 @@ struct merge {
     size_t S;
     double weight; /* of the sites added */
     bool *added;   /* [n_sites] */
-    uint32_t *sum; /* [S] */
+    uint32_t *sum; /* [S], or NULL with: */
+    struct robust *robust;
 };
 
 size_t merge_state_bytes(const struct study *study, size_t S)
@@ -35,16 +49,22 @@ size_t merge_state_bytes(const struct study *study, size_t S)
 
 enum rc merge_open(const struct study *study, size_t S, struct merge **out, struct error *err)
 {
+    const bool robust = study->server.combine != STUDY_MEAN;
     struct merge *m = calloc(1, sizeof *m);
     if (m != NULL) {
         *m = (struct merge){.study = study,
                             .S = S,
                             .added = calloc(study->n_sites, sizeof *m->added),
-                            .sum = calloc(S + 1, sizeof *m->sum)};
+                            .sum = robust ? NULL : calloc(S + 1, sizeof *m->sum)};
     }
-    if (m == NULL || m->added == NULL || m->sum == NULL) {
+    if (m == NULL || m->added == NULL || (!robust && m->sum == NULL)) {
         merge_close(&m);
         return error_set(err, RC_NOMEM, "no memory to merge %zu parameters", S);
+    }
+    const enum rc rc = robust ? robust_open(study, S, WINDOW_BYTES, &m->robust, err) : RC_OK;
+    if (rc != RC_OK) {
+        merge_close(&m);
+        return rc;
     }
     *out = m;
     return RC_OK;
@@ -55,16 +75,49 @@ void merge_close(struct merge **m)
     if (*m != NULL) {
         free((*m)->added);
         free((*m)->sum);
+        robust_close(&(*m)->robust);
         free(*m);
         *m = NULL;
     }
 }
 
-void merge_restart(struct merge *m)
+static void forget_sites(struct merge *m)
 {
     m->weight = 0.0;
     memset(m->added, 0, m->study->n_sites * sizeof *m->added);
-    memset(m->sum, 0, m->S * sizeof *m->sum);
+}
+
+void merge_restart(struct merge *m)
+{
+    forget_sites(m);
+    if (m->robust != NULL) {
+        robust_restart(m->robust);
+    } else {
+        memset(m->sum, 0, m->S * sizeof *m->sum);
+    }
+}
+
+bool merge_again(struct merge *m)
+{
+    if (m->robust == NULL || !robust_next(m->robust)) {
+        return false;
+    }
+    forget_sites(m);
+    return true;
+}
+
+/* Of the right length. */
+static RC take(struct merge *m, size_t site, const void *update, size_t bytes, struct error *err)
+{
+    if (m->robust == NULL) {
+        return update_add(m->sum, m->S, update, bytes, err);
+    }
+    if (bytes != update_bytes(m->S)) {
+        return error_set(err, RC_FORMAT, "an update of %zu bytes, want %zu", bytes,
+                         update_bytes(m->S));
+    }
+    robust_add(m->robust, site, update);
+    return RC_OK;
 }
 
 enum rc merge_add(struct merge *m, size_t site, const void *update, size_t bytes, struct error *err)
@@ -73,12 +126,12 @@ enum rc merge_add(struct merge *m, size_t site, const void *update, size_t bytes
     if (m->added[site]) {
         return error_set(err, RC_STATE, "site '%s' was added twice", m->study->site[site].name);
     }
-    const enum rc rc = update_add(m->sum, m->S, update, bytes, err);
+    const enum rc rc = take(m, site, update, bytes, err);
     if (rc != RC_OK) {
         return error_context(err, "site '%s'", m->study->site[site].name);
     }
     m->added[site] = true;
-    m->weight += (double)m->study->site[site].nominal / (double)study_nominal_total(m->study);
+    m->weight += study_weight(m->study, site);
     return RC_OK;
 }
 
@@ -103,12 +156,36 @@ static size_t offset_of(size_t k, size_t S, size_t i)
 /* One number under the server's rule: the model's new value. */
 static double rule(const struct study_server_rule *r, double w, double mean, double *m, double *v)
 {
-    if (r->rule == STUDY_FEDADAM) {
+    const double square = mean * mean;
+    switch (r->rule) {
+    case STUDY_FEDAVG:
+        break;
+    case STUDY_FEDAVGM:
+        *m = r->momentum * *m + mean;
+        return w + r->rate * *m;
+    case STUDY_FEDADAM:
         *m = r->beta1 * *m + (1.0 - r->beta1) * mean;
-        *v = r->beta2 * *v + (1.0 - r->beta2) * mean * mean;
+        *v = r->beta2 * *v + (1.0 - r->beta2) * square;
+        return w + r->rate * *m / (sqrt(*v) + r->epsilon);
+    case STUDY_FEDYOGI:
+        *m = r->beta1 * *m + (1.0 - r->beta1) * mean;
+        *v -= (1.0 - r->beta2) * square * (double)((*v > square) - (*v < square));
         return w + r->rate * *m / (sqrt(*v) + r->epsilon);
     }
     return w + r->rate * mean;
+}
+
+/* What the sites say of n numbers from `at` on. */
+static void mean_of(const struct merge *m, size_t at, size_t n, double *mean)
+{
+    if (m->robust == NULL) {
+        update_decode(m->sum + at, n, m->weight, m->study->fraction_bits, mean);
+        return;
+    }
+    const real *robust = robust_mean(m->robust) + at;
+    for (size_t i = 0; i < n; i++) {
+        mean[i] = (double)robust[i];
+    }
 }
 
 /* The numbers from `at` on, into p. @return false: not all are finite */
@@ -125,7 +202,7 @@ static bool next_piece(const struct merge *m, uint64_t round, const real *model,
     for (size_t k = 0; k < parts_of(s); k++) {
         memcpy(p->part[k], state + offset_of(k, m->S, at), p->n * sizeof(double));
     }
-    update_decode(m->sum + at, p->n, m->weight, s->fraction_bits, p->mean);
+    mean_of(m, at, p->n, p->mean);
     for (size_t i = 0; i < p->n; i++) {
         double w =
             rule(&s->server, (double)model[at + i], p->mean[i], &p->part[0][i], &p->part[1][i]);

@@ -5,14 +5,21 @@
  * post-processing.
  *
  *   FedAvg   w += rate mean                                       (McMahan et al. 2017, Alg. 1)
+ *   FedAvgM  m = momentum m + mean;  w += rate m                  (Hsu et al. 2019, 4.3)
  *   FedAdam  m = b1 m + (1-b1) mean;  v = b2 v + (1-b2) mean^2;
  *            w += rate m / (sqrt(v) + tau)                        (Reddi et al. 2021, Alg. 2)
+ *   FedYogi  the same, but  v = v - (1-b2) mean^2 sign(v - mean^2)
+ *
+ * Where updates are not masked a robust mean may stand for the mean (Yin et al. 2018): the median, or a
+ * trimmed mean, of each number, in which every site counts the same and the weights do not count. The
+ * server's rule is then fed with it.
  *
  * With `average_iterates` the last round's model is the mean of all rounds' models.
  */
 #ifndef AGGREGATOR_MERGE_MERGE_H
 #define AGGREGATOR_MERGE_MERGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,15 +36,21 @@ void merge_close(struct merge **m);
 /** Forget the present sum. */
 void merge_restart(struct merge *m);
 
+/** To call when all have been added. With the mean: false. A robust mean looks at the updates once for
+ *  each window of the model: true, all are to be added again. */
+bool merge_again(struct merge *m);
+
 /** Adds a site's update; each site once. @retval RC_FORMAT wrong length @retval RC_STATE twice */
 RC merge_add(struct merge *m, size_t site, const void *update, size_t bytes, struct error *err);
 
 /** Bytes of the server's own state between rounds, 8 for each number of a part that the study has: two
- *  moments with FedAdam, the sum of iterates where they are averaged. Plain FedAvg: 0. */
+ *  moments with FedAdam and FedYogi, one with FedAvgM, the sum of iterates where they are averaged. Plain
+ *  FedAvg: 0. */
 size_t merge_state_bytes(const struct study *study, size_t S);
 
 /**
- * The next model from the present one and the sum. At least one site must have been added.
+ * The next model from the present one and the sum. At least one site must have been added, and
+ * merge_again must have said false.
  * @param model [S] in: global model of round - 1; out: of `round`. Untouched on failure.
  * @param state in: the bytes of the last call, or all zero before round 1; out: the new ones.
  *              Untouched on failure

@@ -142,11 +142,62 @@ static void check_course(const struct study_draft *d, struct config_issues *issu
     }
 }
 
+/* The word of a key with a default. */
+static const char *word_of(const struct config_node *map, const char *key, const char *otherwise)
+{
+    const struct config_node *node = config_get(map, key);
+    return node == NULL ? otherwise : node->kind == CONFIG_SCALAR ? node->text : "";
+}
+
+/* What looks at single updates: there must be some, and enough that some are left. */
+static void check_combine(const struct study_draft *d, struct config_issues *issues)
+{
+    const struct study *s = &d->study;
+    const struct config_node *combine = config_get(d->server, "combine");
+    const bool trimmed = says(d->server, "combine", "trimmed_mean");
+    if (!trimmed && !says(d->server, "combine", "median")) {
+        return;
+    }
+    if (says(d->privacy, "noise", "shared")) {
+        config_issue(issues, combine,
+                     "combine: %s looks at each site's update, and with shared noise only their "
+                     "masked sum can be read; use combine: mean, or noise: site",
+                     combine->text);
+    }
+    if (is_count(d->map, "quorum") && s->quorum > 0 && s->quorum < 3) {
+        config_issue(
+            issues, combine,
+            "combine: %s needs 3 sites in every round, and quorum promises only %zu; raise "
+            "quorum, or use combine: mean",
+            combine->text, s->quorum);
+    } else if (trimmed && is_count(d->server, "trim") && s->quorum > 0 &&
+               s->server.trim >= (s->quorum + 1) / 2) {
+        config_issue(
+            issues, at(d->server, "trim"),
+            "trim: is %zu at each end, which leaves none of the %zu sites that a round may "
+            "have (quorum); at most %zu",
+            s->server.trim, s->quorum, (s->quorum - 1) / 2);
+    }
+}
+
 static void check_server(const struct study_draft *d, struct config_issues *issues)
 {
-    if (config_get(d->server, "rule") == NULL || says(d->server, "rule", "fedavg")) {
-        refuse_unused(d->server, of_adam, 3, "rule: fedadam", issues);
+    static const char *const of_fedavgm[] = {"momentum"};
+    static const char *const of_trimmed[] = {"trim"};
+    const char *rule = word_of(d->server, "rule", "fedavg");
+    const bool known = strcmp(rule, "fedavg") == 0 || strcmp(rule, "fedavgm") == 0;
+    const bool adaptive = strcmp(rule, "fedadam") == 0 || strcmp(rule, "fedyogi") == 0;
+    if (known) {
+        refuse_unused(d->server, of_adam, 3, "rule: fedadam or fedyogi", issues);
     }
+    if (adaptive || strcmp(rule, "fedavg") == 0) {
+        refuse_unused(d->server, of_fedavgm, 1, "rule: fedavgm", issues);
+    }
+    const char *combine = word_of(d->server, "combine", "mean");
+    if (strcmp(combine, "mean") == 0 || strcmp(combine, "median") == 0) {
+        refuse_unused(d->server, of_trimmed, 1, "combine: trimmed_mean", issues);
+    }
+    check_combine(d, issues);
 }
 
 static void check_privacy(const struct study_draft *d, struct config_issues *issues)

@@ -89,12 +89,16 @@ static void add_course(struct hasher *h, const struct study_local *l)
  * and registries that know it by that name. */
 static bool is_version_2(const struct study *s)
 {
-    return has_course(&s->local);
+    return has_course(&s->local) || s->server.combine != STUDY_MEAN || s->server.trim > 0 ||
+           s->server.momentum > 0.0;
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
 {
     add_course(h, &s->local);
+    hasher_u64(h, s->server.combine);
+    hasher_f64(h, s->server.momentum);
+    hasher_u64(h, s->server.trim);
 }
 
 /* The order is the format. A new field goes to the end of the newest version's, or, once studies of

@@ -24,7 +24,13 @@ static const char *const optimisers[] = {
     [STUDY_SGD] = "sgd", [STUDY_ADAM] = "adam", [STUDY_ADAMW] = "adamw", NULL};
 static const char *const schedules[] = {
     [STUDY_CONSTANT] = "constant", [STUDY_COSINE] = "cosine", NULL};
-static const char *const rules[] = {[STUDY_FEDAVG] = "fedavg", [STUDY_FEDADAM] = "fedadam", NULL};
+static const char *const rules[] = {[STUDY_FEDAVG] = "fedavg",
+                                    [STUDY_FEDADAM] = "fedadam",
+                                    [STUDY_FEDAVGM] = "fedavgm",
+                                    [STUDY_FEDYOGI] = "fedyogi",
+                                    NULL};
+static const char *const combines[] = {
+    [STUDY_MEAN] = "mean", [STUDY_MEDIAN] = "median", [STUDY_TRIMMED_MEAN] = "trimmed_mean", NULL};
 static const char *const noises[] = {[STUDY_NOISE_NONE] = "none",
                                      [STUDY_NOISE_SITE] = "site",
                                      [STUDY_NOISE_SHARED] = "shared",
@@ -33,6 +39,7 @@ static const char *const noises[] = {[STUDY_NOISE_NONE] = "none",
 static_assert(sizeof(enum study_noise) == sizeof(int), "a choice is written as an int");
 static_assert(sizeof(enum study_optimiser) == sizeof(int), "a choice is written as an int");
 static_assert(sizeof(enum study_schedule) == sizeof(int), "a choice is written as an int");
+static_assert(sizeof(enum study_combine) == sizeof(int), "a choice is written as an int");
 static_assert(sizeof(enum study_server) == sizeof(int), "a choice is written as an int");
 
 /* Names that the model's map gives as choices and struct study_model keeps as text. */
@@ -151,11 +158,17 @@ static const struct config_key server_keys[] = {
     {.name = "rate", .type = CONFIG_REAL, .offset = AT(rate), .min = 1e-9, .max = 1e3, .fallback = "1",
      .help = "step size at the coordinator"},
     {.name = "beta1", .type = CONFIG_REAL, .offset = AT(beta1), .max = 0.9999, .fallback = "0.9",
-     .help = "fedadam: decay of the mean"},
+     .help = "fedadam, fedyogi: decay of the mean"},
     {.name = "beta2", .type = CONFIG_REAL, .offset = AT(beta2), .max = 0.999999, .fallback = "0.99",
-     .help = "fedadam: decay of the mean square"},
+     .help = "fedadam, fedyogi: decay of the mean square"},
     {.name = "epsilon", .type = CONFIG_REAL, .offset = AT(epsilon), .min = 1e-15, .max = 1,
-     .fallback = "1e-3", .help = "fedadam: tau of Reddi et al. 2021, added to the root"},
+     .fallback = "1e-3", .help = "fedadam, fedyogi: tau of Reddi et al. 2021, added to the root"},
+    {.name = "momentum", .type = CONFIG_REAL, .offset = AT(momentum), .max = 0.9999, .fallback = "0.9",
+     .help = "fedavgm: share of the last step that is kept"},
+    {.name = "combine", .type = CONFIG_CHOICE, .offset = AT(combine), .choices = combines, .fallback = "mean",
+     .help = "of the sites' updates: the weighted mean; or of each number the median or the trimmed mean, where every site counts the same"},
+    {.name = "trim", .type = CONFIG_COUNT, .offset = AT(trim), .min = 1, .max = STUDY_SITES_MAX, .fallback = "1",
+     .help = "trimmed_mean: sites whose values are cut off at each end"},
     {.name = "average_iterates", .type = CONFIG_BOOL, .offset = AT(average_iterates), .fallback = "false",
      .help = "the final model is the mean of all rounds' models"},
 };
@@ -279,6 +292,14 @@ static void read_local(struct study_draft *d, struct config_issues *issues)
     l->weight_decay = l->optimiser == STUDY_ADAMW ? l->weight_decay : 0.0;
 }
 
+static void read_server(struct study_draft *d, struct config_issues *issues)
+{
+    struct study_server_rule *r = &d->study.server;
+    config_bind(d->server, server_keys, COUNT(server_keys), r, issues);
+    r->momentum = r->rule == STUDY_FEDAVGM ? r->momentum : 0.0;
+    r->trim = r->combine == STUDY_TRIMMED_MEAN ? r->trim : 0;
+}
+
 static enum rc read_sites(struct study_draft *d, struct config_issues *issues, struct error *err)
 {
     const struct config_node *list = d->sites;
@@ -342,7 +363,7 @@ static enum rc read_and_plan(const struct config_node *map, const struct study_c
     if (d.local != NULL) {
         read_local(&d, issues);
     }
-    config_bind(d.server, server_keys, COUNT(server_keys), &d.study.server, issues);
+    read_server(&d, issues);
     if (d.privacy != NULL) {
         config_bind(d.privacy, privacy_keys, COUNT(privacy_keys), &d.study, issues);
         take_wish(&d);

@@ -33,6 +33,11 @@ size_t study_nominal_total(const struct study *s)
     return total;
 }
 
+double study_weight(const struct study *s, size_t site)
+{
+    return (double)s->site[site].nominal / (double)study_nominal_total(s);
+}
+
 size_t study_find_site(const struct study *s, const char *name)
 {
     size_t i = 0;

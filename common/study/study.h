@@ -29,7 +29,8 @@ enum {
 enum study_noise { STUDY_NOISE_NONE, STUDY_NOISE_SITE, STUDY_NOISE_SHARED };
 enum study_optimiser { STUDY_SGD, STUDY_ADAM, STUDY_ADAMW };
 enum study_schedule { STUDY_CONSTANT, STUDY_COSINE };
-enum study_server { STUDY_FEDAVG, STUDY_FEDADAM };
+enum study_server { STUDY_FEDAVG, STUDY_FEDADAM, STUDY_FEDAVGM, STUDY_FEDYOGI };
+enum study_combine { STUDY_MEAN, STUDY_MEDIAN, STUDY_TRIMMED_MEAN };
 
 /** The model, as its registry in common/model reads it. */
 struct study_model {
@@ -66,8 +67,12 @@ struct study_local {
 
 struct study_server_rule {
     enum study_server rule;
+    enum study_combine
+        combine; /**< how the sites' updates become the one that the rule is fed with */
     double rate;
-    double beta1, beta2, epsilon; /**< FedAdam (Reddi et al. 2021, Alg. 2; epsilon is its tau) */
+    double beta1, beta2, epsilon; /**< FedAdam, FedYogi (Reddi et al. 2021, Alg. 2; its tau) */
+    double momentum;              /**< FedAvgM */
+    size_t trim;                  /**< TRIMMED_MEAN: sites cut off at each end */
     bool average_iterates;        /**< the final model is the mean of all rounds' models */
 };
 
@@ -183,6 +188,8 @@ RC study_take_sigma(struct study *s, double sigma, struct error *err);
 size_t study_steps(const struct study *s);
 /** Sum of nominal sizes. */
 size_t study_nominal_total(const struct study *s);
+/** Weight of a site in the mean: nominal / sum of nominals. */
+double study_weight(const struct study *s, size_t site);
 /** Index on the roster, or n_sites. */
 size_t study_find_site(const struct study *s, const char *name);
 

@@ -254,8 +254,11 @@ static enum rc merge_and_commit(struct fleet *f, struct error *err)
 {
     struct fleet_coordinator *c = &f->coordinator;
     struct round_machine *m = c->machine;
+    enum rc rc = RC_OK;
     merge_restart(c->merge);
-    enum rc rc = registry_each_update(c->registry, &f->study_hash, m->round, add_update, f, err);
+    do {
+        rc = registry_each_update(c->registry, &f->study_hash, m->round, add_update, f, err);
+    } while (rc == RC_OK && merge_again(c->merge));
     if (rc != RC_OK) {
         return rc;
     }

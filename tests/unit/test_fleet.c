@@ -213,15 +213,13 @@ static void an_undisturbed_study_ends_with_everybody_in_it(void **state)
 }
 
 /* The oracle: the same study as a plain loop, without machines, ledger or queue. */
-static void a_study_is_the_plain_loop_of_training_and_merging(void **state)
+static void is_the_plain_loop(struct world *world)
 {
-    (void)state;
     struct error err = {0};
-    struct world w;
+    struct world w = *world;
     struct fleet_result r = {0};
     struct merge *merge = NULL;
     struct train_result kept[SITES] = {{0}};
-    world_init(&w, STUDY_NOISE_NONE);
     const size_t S = w.model.table.S;
     real *model = calloc(w.model.table.P, sizeof *model);
     unsigned char *server = calloc(1, merge_state_bytes(&w.study, S) + 1);
@@ -246,10 +244,12 @@ static void a_study_is_the_plain_loop_of_training_and_merging(void **state)
             kept[i] = next;
             assert_int_equal(merge_add(merge, i, next.update, next.update_bytes, &err), RC_OK);
         }
+        assert_false(merge_again(merge));
         assert_int_equal(
             merge_finish(merge, round, model, server, merge_state_bytes(&w.study, S), &err), RC_OK);
     }
     run(&w, NULL, 0, &r);
+    assert_int_equal(r.contributors, SITES);
     assert_memory_equal(r.model, model, S * sizeof *model);
     for (size_t i = 0; i < SITES; i++) {
         assert_int_equal(r.site[i].state_bytes, kept[i].site_state_bytes);
@@ -260,6 +260,46 @@ static void a_study_is_the_plain_loop_of_training_and_merging(void **state)
     free(server);
     merge_close(&merge);
     fleet_result_release(&r);
+}
+
+static void a_study_is_the_plain_loop_of_training_and_merging(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, STUDY_NOISE_NONE);
+    is_the_plain_loop(&w);
+    world_release(&w);
+}
+
+/* What has state between rounds, at the site and at the server, and a mean of single updates. */
+static void ask_for_more(struct study *s)
+{
+    s->local.optimiser = STUDY_ADAMW;
+    s->local.rate = 0.05;
+    s->local.beta1 = 0.9;
+    s->local.beta2 = 0.99;
+    s->local.epsilon = 1e-8;
+    s->local.weight_decay = 0.1;
+    s->local.schedule = STUDY_COSINE;
+    s->local.warmup_steps = 2;
+    s->local.proximal = 0.1;
+    s->server.rule = STUDY_FEDYOGI;
+    s->server.combine = STUDY_TRIMMED_MEAN;
+    s->server.trim = 1;
+    s->server.rate = 0.1;
+    s->server.beta1 = 0.9;
+    s->server.beta2 = 0.99;
+    s->server.epsilon = 1e-3;
+    s->server.average_iterates = true;
+}
+
+static void so_it_is_with_adamw_fedyogi_and_a_trimmed_mean(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, STUDY_NOISE_NONE);
+    ask_for_more(&w.study);
+    is_the_plain_loop(&w);
     world_release(&w);
 }
 
@@ -632,6 +672,33 @@ static void killed_anywhere_without_noise_the_model_is_the_same_to_the_byte(void
     kill_everywhere(STUDY_NOISE_NONE);
 }
 
+/* Moments, iterates and the updates that a trimmed mean compares are all on the disk. */
+static void a_coordinator_killed_anywhere_has_the_same_trimmed_mean_and_moments(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result calm = {0};
+    world_init(&w, STUDY_NOISE_NONE);
+    ask_for_more(&w.study);
+    run(&w, NULL, 0, &calm);
+    world_release(&w);
+    assert_true(calm.done);
+    for (uint64_t after = 0; after <= calm.events; after += 3) {
+        struct fleet_result r = {0};
+        const struct fleet_kill kill = {after, FLEET_COORDINATOR};
+        world_init(&w, STUDY_NOISE_NONE);
+        ask_for_more(&w.study);
+        folder_make(&w);
+        run(&w, &kill, 1, &r);
+        assert_true(r.done);
+        assert_memory_equal(r.model, calm.model, w.model.table.S * sizeof(real));
+        fleet_result_release(&r);
+        folder_drop(&w);
+        world_release(&w);
+    }
+    fleet_result_release(&calm);
+}
+
 static void killed_anywhere_with_noise_nothing_is_released_twice_or_unspent(void **state)
 {
     (void)state;
@@ -643,6 +710,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_undisturbed_study_ends_with_everybody_in_it),
         cmocka_unit_test(a_study_is_the_plain_loop_of_training_and_merging),
+        cmocka_unit_test(so_it_is_with_adamw_fedyogi_and_a_trimmed_mean),
         cmocka_unit_test(the_same_parameters_give_the_same_bytes),
         cmocka_unit_test(a_study_on_disk_is_the_study_in_memory),
         cmocka_unit_test(a_site_whose_policy_is_stricter_declines_and_the_others_go_on),
@@ -653,6 +721,7 @@ int main(void)
         cmocka_unit_test(a_withdrawal_below_quorum_fails_the_study),
         cmocka_unit_test(a_study_that_is_stopped_ends_everywhere_and_says_so),
         cmocka_unit_test(killed_anywhere_without_noise_the_model_is_the_same_to_the_byte),
+        cmocka_unit_test(a_coordinator_killed_anywhere_has_the_same_trimmed_mean_and_moments),
         cmocka_unit_test(killed_anywhere_with_noise_nothing_is_released_twice_or_unspent),
     };
     return cmocka_run_group_tests_name("sim/fleet", tests, NULL, NULL);

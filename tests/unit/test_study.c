@@ -242,6 +242,60 @@ static void what_changes_in_the_course_of_training_is_read(void **state)
     study_release(&s);
 }
 
+static void the_servers_words_are_read(void **state)
+{
+    (void)state;
+    struct study s = read_good(with_line(8, "server: {rule: fedavgm}"));
+    assert_int_equal(s.server.rule, STUDY_FEDAVGM);
+    assert_true(s.server.momentum == 0.9);
+    assert_int_equal(s.server.combine, STUDY_MEAN);
+    assert_int_equal(s.server.trim, 0);
+    study_release(&s);
+    s = read_good(with_line(8, "server: {rule: fedyogi, beta1: 0.5}"));
+    assert_int_equal(s.server.rule, STUDY_FEDYOGI);
+    assert_true(s.server.momentum == 0.0 && s.server.beta1 == 0.5);
+    study_release(&s);
+}
+
+/* Three sites. @param want NULL: it is read; else a part of what is said of it */
+static void with_quorum(const char *quorum, const char *server, const char *noise, const char *want)
+{
+    struct study s = {0};
+    struct config_issues issues;
+    struct error err = {0};
+    char text[1024];
+    bool said = false;
+    (void)snprintf(text, sizeof text,
+                   "study: s\nrounds: 5\nquorum: %s\nmin_sites: 2\nmodel: {name: logistic}\n"
+                   "local: {rate: 1}\nserver: %s\n"
+                   "privacy: {noise: %s, epsilon: 2, delta: 1e-4, clip: 1}\n"
+                   "sites: [{name: a, nominal: 1}, {name: b, nominal: 1}, {name: c, nominal: 1}]\n",
+                   quorum, server, noise);
+    const enum rc rc = read_text(text, &s, &issues, &err);
+    assert_int_equal(rc, want == NULL ? RC_OK : RC_INVALID);
+    for (size_t i = 0; i < issues.n; i++) {
+        said = said || (want != NULL && strstr(issues.line[i], want) != NULL);
+    }
+    assert_true(said || want == NULL);
+    study_release(&s);
+}
+
+static void robust_means_want_three_sites_in_every_round_and_their_updates(void **state)
+{
+    (void)state;
+    with_quorum("3", "{combine: median}", "site", NULL);
+    with_quorum("3", "{combine: trimmed_mean}", "site", NULL);
+    with_quorum("2", "{combine: median}", "site",
+                "7:19: error: combine: median needs 3 sites in every round, and quorum promises "
+                "only 2; raise quorum, or use combine: mean");
+    with_quorum("3", "{combine: trimmed_mean, trim: 2}", "site",
+                "7:39: error: trim: is 2 at each end, which leaves none of the 3 sites that a "
+                "round may have (quorum); at most 1");
+    with_quorum("3", "{combine: median}", "shared",
+                "7:19: error: combine: median looks at each site's update, and with shared noise "
+                "only their masked sum can be read");
+}
+
 static void without_noise_there_is_no_sigma(void **state)
 {
     (void)state;
@@ -310,7 +364,12 @@ static void every_rule_speaks_at_its_place(void **state)
          "leave it out"},
         {7, "local: {rate: 0}", "7:15: error: rate: is 0, must be from 1e-09 to 1000"},
         {7, "local: {}", "7:8: error: missing key 'rate'"},
-        {8, "server: {beta1: 0.5}", "8:17: error: beta1: has a meaning only with rule: fedadam"},
+        {8, "server: {beta1: 0.5}",
+         "8:17: error: beta1: has a meaning only with rule: fedadam or fedyogi"},
+        {8, "server: {rule: fedyogi, momentum: 0.5}",
+         "8:35: error: momentum: has a meaning only with rule: fedavgm"},
+        {8, "server: {combine: mean, trim: 1}",
+         "8:31: error: trim: has a meaning only with combine: trimmed_mean"},
         {9, "privacy: {noise: site, epsilon: inf, delta: 1e-4, clip: 1}",
          "9:33: error: epsilon: noise needs a finite one; write it, or noise: none"},
         {9, "privacy: {noise: site, epsilon: 0, delta: 1e-4, clip: 1}",
@@ -898,7 +957,7 @@ static void the_hash_changes_with_every_field(void **state)
                        64 + 8 + 32 + 8 + 16 + 8 + 8 + 24 + 8 + 4 * 16 + 3 * 8 + 2 * 8,
                    "hash the new field");
     _Static_assert(sizeof(struct study_local) == 2 * 4 + 8 * 8 + 3 * 8, "hash the new field");
-    _Static_assert(sizeof(struct study_server_rule) == 8 + 4 * 8 + 8, "hash the new field");
+    _Static_assert(sizeof(struct study_server_rule) == 2 * 4 + 5 * 8 + 2 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_privacy) == 8 + 5 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_site) == 64 + 8, "hash the new field");
     _Static_assert(sizeof(struct study) ==
@@ -944,6 +1003,9 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, server.beta2),
         offsetof(struct study, server.epsilon),
         offsetof(struct study, server.average_iterates),
+        offsetof(struct study, server.combine),
+        offsetof(struct study, server.momentum),
+        offsetof(struct study, server.trim),
         offsetof(struct study, privacy.noise),
         offsetof(struct study, privacy.epsilon),
         offsetof(struct study, privacy.delta),
@@ -1115,6 +1177,8 @@ int main(void)
         cmocka_unit_test(deadlines_and_seed_are_kept_apart),
         cmocka_unit_test(an_mlp_with_adam_and_fedadam_is_read),
         cmocka_unit_test(what_changes_in_the_course_of_training_is_read),
+        cmocka_unit_test(the_servers_words_are_read),
+        cmocka_unit_test(robust_means_want_three_sites_in_every_round_and_their_updates),
         cmocka_unit_test(without_noise_there_is_no_sigma),
         cmocka_unit_test(every_rule_speaks_at_its_place),
         cmocka_unit_test(each_wrong_type_is_one_issue),
