@@ -31,9 +31,6 @@ static void add_model(struct hasher *h, const struct study_model *m)
     hasher_u64(h, m->layer_norm);
     hasher_u64(h, m->adapter);
     add_modalities(h, m);
-    if (m->site_norm) { /* others hash as before there were any */
-        hasher_text(h, "site_norm");
-    }
 }
 
 static void add_local(struct hasher *h, const struct study_local *l)
@@ -90,7 +87,7 @@ static void add_course(struct hasher *h, const struct study_local *l)
 static bool is_version_2(const struct study *s)
 {
     return has_course(&s->local) || s->server.combine != STUDY_MEAN || s->server.trim > 0 ||
-           s->server.momentum > 0.0;
+           s->server.momentum > 0.0 || s->model.site_norm;
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -99,6 +96,7 @@ static void add_version_2(struct hasher *h, const struct study *s)
     hasher_u64(h, s->server.combine);
     hasher_f64(h, s->server.momentum);
     hasher_u64(h, s->server.trim);
+    hasher_u64(h, s->model.site_norm);
 }
 
 /* The order is the format. A new field goes to the end of the newest version's, or, once studies of
