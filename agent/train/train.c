@@ -147,7 +147,7 @@ static enum rc add_batch(struct round_work *k, const struct train_job *job, size
     batch.sample = k->sample;
     const size_t mark = arena_mark(&k->step);
     tape_start(k->tape, &k->step, &job->model->table, k->params, B);
-    struct node *loss = tape_bce(k->tape, model_logit(job->model, k->tape, &batch), batch.label);
+    struct node *loss = model_loss(job->model, k->tape, &batch);
     enum rc rc = tape_verdict(k->tape, err);
     if (rc == RC_OK) {
         tape_backward(k->tape, loss);

@@ -8,9 +8,9 @@
 #include "common/model/registry_internal.h"
 
 static const struct model_kind kinds[] = {
-    {"logistic", logistic_declare, logistic_record},
-    {"mlp", mlp_declare, mlp_record},
-    {"multimodal", multimodal_declare, multimodal_record},
+    {"logistic", logistic_declare, logistic_record, NULL},
+    {"mlp", mlp_declare, mlp_record, NULL},
+    {"multimodal", multimodal_declare, multimodal_record, NULL},
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -99,16 +99,30 @@ struct node *model_logit(const struct model *m, struct tape *t, const struct bat
     return m->kind->record(m, t, batch);
 }
 
+struct node *model_loss(const struct model *m, struct tape *t, const struct batch *batch)
+{
+    return m->kind->loss != NULL ? m->kind->loss(m, t, batch)
+                                 : tape_bce(t, model_logit(m, t, batch), batch->label);
+}
+
 enum rc model_step_cost(const struct model *m, struct tape *t, size_t B, size_t *cost,
                         struct error *err)
 {
+    struct batch nobody = {.B = B};
     tape_start(t, NULL, &m->table, NULL, B);
-    const struct batch nobody = {.B = B, .training = true};
-    struct node *loss = tape_bce(t, model_logit(m, t, &nobody), NULL);
-    const enum rc rc = tape_verdict(t, err);
+    (void)model_logit(m, t, &nobody);
+    enum rc rc = tape_verdict(t, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    const size_t scoring = t->cost;
+    nobody.training = true;
+    tape_start(t, NULL, &m->table, NULL, B);
+    struct node *loss = model_loss(m, t, &nobody);
+    rc = tape_verdict(t, err);
     if (rc == RC_OK) {
         tape_backward(t, loss);
-        *cost = t->cost;
+        *cost = t->cost > scoring ? t->cost : scoring;
     }
     return rc;
 }

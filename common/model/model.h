@@ -56,8 +56,17 @@ void model_release(struct model *m);
 
 /** Records the batch. @return logit [B, 1], NULL with the tape's error set */
 struct node *model_logit(const struct model *m, struct tape *t, const struct batch *batch);
+/**
+ * Records the batch and what it is trained by: a loss of each patient by itself. Of most models the
+ * cross-entropy of the logit and batch->label, which is NULL while measuring.
+ * @return loss [B, 1], NULL with the tape's error set
+ */
+struct node *model_loss(const struct model *m, struct tape *t, const struct batch *batch);
 
-/** Bytes of step arena that a training or scoring step over at most B patients takes. */
+/**
+ * Bytes of step arena that a training or scoring step over at most B patients takes. The tape is left
+ * with the training step measured on it.
+ */
 RC model_step_cost(const struct model *m, struct tape *t, size_t B, size_t *cost,
                    struct error *err);
 

@@ -12,6 +12,8 @@ struct model_kind {
     const char *name;
     RC (*declare)(struct model *m, const struct schema *schema, struct error *err);
     struct node *(*record)(const struct model *m, struct tape *t, const struct batch *batch);
+    /** [B, 1]; NULL: binary cross-entropy of the logit */
+    struct node *(*loss)(const struct model *m, struct tape *t, const struct batch *batch);
 };
 
 RC logistic_declare(struct model *m, const struct schema *schema, struct error *err);

@@ -51,9 +51,10 @@ static struct node *record(struct fixture *f, struct arena *arena)
 {
     const struct batch batch = {.B = f->used,
                                 .values = f->data->values + f->first * f->data->n_values,
-                                .codes = f->data->codes + f->first * f->data->n_codes};
+                                .codes = f->data->codes + f->first * f->data->n_codes,
+                                .label = f->label + f->first};
     tape_start(f->tape, arena, &f->model.table, f->params, f->used);
-    return tape_bce(f->tape, model_logit(&f->model, f->tape, &batch), f->label + f->first);
+    return model_loss(&f->model, f->tape, &batch);
 }
 
 static void fixture_init(struct fixture *f, const struct study_model *spec)

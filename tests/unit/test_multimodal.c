@@ -99,7 +99,8 @@ static void drop(struct net *n)
     free(n);
 }
 
-static struct node *logits(struct tape *t, const struct net *n, size_t first)
+/* The logits of samples from `first` on, or their losses. */
+static struct node *recorded(struct tape *t, const struct net *n, size_t first, bool loss)
 {
     const struct batch_part part[M - 1] = {{.values = n->series[0] + first * STEPS * V,
                                             .mask = n->series[1] + first * STEPS * V,
@@ -110,20 +111,20 @@ static struct node *logits(struct tape *t, const struct net *n, size_t first)
     const struct batch batch = {.B = t->B,
                                 .values = n->values + first * VALUES,
                                 .codes = n->codes + first * CODES,
+                                .label = n->label + first,
                                 .present = n->present + first * M,
                                 .part = part,
                                 .training = n->training,
                                 .coins = 13,
                                 .sample = n->sample + first};
     const struct batch nobody = {.B = t->B, .training = n->training};
-    return model_logit(&n->model, t, t->arena == NULL ? &nobody : &batch);
+    const struct batch *x = t->arena == NULL ? &nobody : &batch;
+    return loss ? model_loss(&n->model, t, x) : model_logit(&n->model, t, x);
 }
 
 static struct node *record(struct tape *t, void *ctx, size_t first)
 {
-    const struct net *n = ctx;
-    struct node *z = logits(t, n, first);
-    return tape_bce(t, z, t->arena == NULL ? NULL : n->label + first);
+    return recorded(t, ctx, first, true);
 }
 
 static void check(const struct study_model *spec, bool training)
@@ -332,7 +333,7 @@ static real logit_of(struct net *n, size_t b)
     assert_int_equal(model_step_cost(&n->model, t, B, &cost, &err), RC_OK);
     assert_int_equal(arena_init(&arena, cost, &err), RC_OK);
     tape_start(t, &arena, &n->model.table, params, B);
-    const struct node *z = logits(t, n, 0);
+    const struct node *z = recorded(t, n, 0, false);
     assert_int_equal(tape_verdict(t, &err), RC_OK);
     const real logit = z->v[b];
     arena_release(&arena);
