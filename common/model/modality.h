@@ -1,7 +1,8 @@
 /**
  * @file modality.h
  * One modality of a batch, through the encoder that the study names for it and the site's adapter, as a
- * vector [B, width]. Which encoder, `table`, `series`, `image` and `notes` of the study's model say.
+ * vector [B, width], or as a vector for each of its positions. Which encoder, `table`, `series`, `image`
+ * and `notes` of the study's model say.
  */
 #ifndef COMMON_MODEL_MODALITY_H
 #define COMMON_MODEL_MODALITY_H
@@ -29,7 +30,7 @@ struct modality_kind;
 /** Plain after modality_declare. */
 struct modality {
     const struct modality_kind *kind;
-    const char *word;         /**< how the study calls the encoder */
+    bool looked_at;           /**< the study's fusion looks at positions */
     size_t width, part;       /**< part: index into the layout's; the table has none */
     size_t n_values, n_codes; /**< of a table */
     size_t categories[ENCODER_COLUMNS_MAX];
@@ -60,5 +61,17 @@ RC modality_part(struct param_table *table, const struct study_model *spec,
 /** [B, width]; drop NULL: no dropout. */
 struct node *modality_record(const struct modality *m, struct tape *t, const struct batch *batch,
                              const struct tape_dropout *drop);
+
+/**
+ * How many positions it has: steps of a series, cells or patches of an image, words of a note, features
+ * of a table and their summary. 1: only a vector (mlp, bag), or one position, which is as little.
+ */
+size_t modality_count(const struct modality *m);
+/** Whether the fusion is to have modality_positions of it, and not modality_record. */
+bool modality_gives_positions(const struct modality *m);
+/** [B, modality_count, width] and where there is something. The adapter is on each. */
+struct encoder_positions modality_positions(const struct modality *m, struct tape *t,
+                                            const struct batch *batch,
+                                            const struct tape_dropout *drop);
 
 #endif

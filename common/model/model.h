@@ -8,7 +8,8 @@
  *                                                         embedding of width 1 is its one-hot weights
  *   mlp        h = [x; E_1[code_1]; …]; h = act(LN(W h + b)) per hidden width; z = head(adapter(h))
  *
- *   multimodal h_m = adapter_m(encoder_m(x_m)) of every modality; z = fusion(those that are there);
+ *   multimodal h_m = adapter_m(encoder_m(x_m)) of every modality, of each position where the fusion
+ *              looks at positions; z = fusion(those that are there);
  *              logit = w2 relu(W1 z + b1) + b2, or the fusion's own
  *
  * The adapter is residual, h + W2 relu(W1 h + b1) + b2 with W2 = b2 = 0 at the start, and `site`:

@@ -1,8 +1,10 @@
 /*
- * h_m = adapter_m(encoder_m(x_m)) of every modality;  z = fusion(h_1, …, h_M of those that are there);
+ * h_m = adapter_m(encoder_m(x_m)) of every modality, a vector, or one for each position where the fusion
+ * looks at positions and the encoder has them;  z = fusion(h_1, …, h_M of those that are there);
  * logit = w2 relu(W1 z + b1) + b2, unless the fusion ends in a logit itself.
  */
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +31,34 @@ static enum fusion_missing missing_of(const char *word)
     return strcmp(word, "zero") == 0 ? FUSION_ZERO : FUSION_SKIP;
 }
 
-static enum rc fuse_declare(struct model *m, struct error *err)
+/* The index of the modality that the study calls primary: "table", or a part's name. */
+static enum rc primary_of(const struct multimodal *x, const struct study_model *s,
+                          const struct schema *schema, size_t *primary, struct error *err)
+{
+    char all[256] = "";
+    size_t used = 0;
+    *primary = 0;
+    if (s->primary[0] == '\0') {
+        return RC_OK;
+    }
+    for (size_t i = 0; i < x->M; i++) {
+        const char *name =
+            x->has_table && i == 0 ? "table" : schema->modality[x->modality[i].part].name;
+        if (strcmp(name, s->primary) == 0) {
+            *primary = i;
+            return RC_OK;
+        }
+        if (used < sizeof all) {
+            used +=
+                (size_t)snprintf(all + used, sizeof all - used, "%s%s", i == 0 ? "" : ", ", name);
+        }
+    }
+    return error_set(err, RC_INVALID,
+                     "model: primary: no modality is named '%s'; the cohort has: %s", s->primary,
+                     all);
+}
+
+static enum rc fuse_declare(struct model *m, const struct schema *schema, struct error *err)
 {
     struct multimodal *x = m->multi;
     const struct study_model *s = &m->spec;
@@ -39,15 +68,23 @@ static enum rc fuse_declare(struct model *m, struct error *err)
                                 .layers = s->layers,
                                 .hidden = 2 * s->width,
                                 .missing = missing_of(s->missing)};
+    bool any = false;
     for (size_t i = 0; i < x->M; i++) {
         x->fusion.width_in[i] = x->modality[i].width;
+        x->fusion.token_in[i] =
+            modality_gives_positions(&x->modality[i]) ? x->modality[i].width : 0;
+        any = any || x->fusion.token_in[i] > 0;
     }
-    enum rc rc = fusion_declare(&m->table, "fusion", s->fusion, &x->fusion, err);
+    enum rc rc = primary_of(x, s, schema, &x->fusion.primary, err);
+    if (rc == RC_OK) {
+        rc = fusion_declare(&m->table, "fusion", s->fusion, &x->fusion, err);
+    }
     /* With one position each, a softmax over keys is 1 and these are linear maps in disguise. */
-    if (rc == RC_OK && fusion_reads_positions(&x->fusion)) {
+    if (rc == RC_OK && fusion_reads_positions(&x->fusion) && !any) {
         rc = error_set(err, RC_INVALID,
-                       "fusion '%s' looks at positions, and encoders give one vector each; choose "
-                       "another, such as " FUSION_DEFAULT,
+                       "model: fusion '%s' looks at positions, and every modality has only one; "
+                       "choose encoders that have more (table: transformer, notes: transformer), "
+                       "or another fusion, such as " FUSION_DEFAULT,
                        s->fusion);
     }
     if (rc != RC_OK || fusion_ends_in_logit(&x->fusion)) {
@@ -81,7 +118,7 @@ enum rc multimodal_declare(struct model *m, const struct schema *schema, struct 
         rc = modality_part(&m->table, &m->spec, &m->layout, i, schema->modality[i].name,
                            &x->modality[x->M++], err);
     }
-    return rc == RC_OK ? fuse_declare(m, err) : rc;
+    return rc == RC_OK ? fuse_declare(m, schema, err) : rc;
 }
 
 /* [B, M] of those that the model reads. NULL while measuring; of a table alone: all there. */
@@ -111,14 +148,23 @@ struct node *multimodal_record(const struct model *m, struct tape *t, const stru
                                             .sample = batch->sample};
     const struct tape_dropout *drop = batch->training && s->dropout > 0.0 ? &numbers : NULL;
     struct node *h[MODALITIES_MAX] = {NULL};
+    struct node *tokens[MODALITIES_MAX] = {NULL};
+    const uint8_t *key[MODALITIES_MAX] = {NULL};
     const uint8_t *present = present_of(x, m, t, batch);
     if (batch->training && s->modality_dropout > 0.0) {
         present = fusion_thin(t, present, x->M, &modalities);
     }
     for (size_t i = 0; i < x->M; i++) {
-        h[i] = modality_record(&x->modality[i], t, batch, drop);
+        if (modality_gives_positions(&x->modality[i])) {
+            const struct encoder_positions p = modality_positions(&x->modality[i], t, batch, drop);
+            tokens[i] = p.x;
+            key[i] = p.key;
+        } else {
+            h[i] = modality_record(&x->modality[i], t, batch, drop);
+        }
     }
-    const struct fusion_input in = {.M = x->M, .h = h, .present = present};
+    const struct fusion_input in = {
+        .M = x->M, .h = h, .tokens = tokens, .key = key, .present = present};
     struct node *z = fusion_record(&x->fusion, t, &in, drop);
     if (fusion_ends_in_logit(&x->fusion)) {
         return z;

@@ -57,6 +57,7 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
     static const char *const of_multimodal[] = {"fusion", "missing", "table",           "series",
                                                 "image",  "notes",   "width",           "heads",
                                                 "layers", "dropout", "modality_dropout"};
+    static const char *const of_asymmetric[] = {"primary"};
     if (!says(d->model, "name", "multimodal")) {
         refuse_unused(d->model, of_multimodal, sizeof of_multimodal / sizeof of_multimodal[0],
                       "name: multimodal", issues);
@@ -67,6 +68,9 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
                          "heads: must divide width, and %zu does not divide %zu",
                          d->study.model.heads, d->study.model.width);
         }
+    }
+    if (!says(d->model, "fusion", "asymmetric")) {
+        refuse_unused(d->model, of_asymmetric, 1, "fusion: asymmetric", issues);
     }
     if (says(d->model, "name", "mlp") && config_get(d->model, "hidden") == NULL) {
         config_issue(issues, at(d->model, "name"),

@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "common/study/study.h"
 
 /* Only of a model that has them: others hash as before there were any. */
@@ -17,6 +19,9 @@ static void add_modalities(struct hasher *h, const struct study_model *m)
     hasher_u64(h, m->layers);
     hasher_f64(h, m->dropout);
     hasher_f64(h, m->modality_dropout);
+    if (strcmp(m->fusion, "asymmetric") == 0) { /* the fusion, above, says whether this follows */
+        hasher_text(h, m->primary);
+    }
 }
 
 static void add_model(struct hasher *h, const struct study_model *m)

@@ -12,9 +12,9 @@
 
 static const char *const models[] = {"logistic", "mlp", "multimodal", NULL};
 static const char *const activations[] = {"relu", "gelu", "tanh", NULL};
-static const char *const fusions[] = {"attention", "concat",     "projected", "gate",
-                                      "gmu",       "gmu_heads",  "medfuse",   "hierarchical",
-                                      "late",      "tri_branch", NULL};
+static const char *const fusions[] = {
+    "attention",  "concat",  "projected",    "gate", "gmu",        "gmu_heads", "cross_attention",
+    "asymmetric", "medfuse", "hierarchical", "late", "tri_branch", NULL};
 static const char *const missings[] = {"skip", "token", "zero", NULL};
 static const char *const tables[] = {"mlp", "transformer", NULL};
 static const char *const series[] = {"gru", "lstm", "cnn", "transformer", NULL};
@@ -96,7 +96,7 @@ static const struct config_key model_keys[] = {
     {.name = "adapter", .type = CONFIG_COUNT, .offset = AT(m.adapter), .max = 1024, .fallback = "0",
      .help = "mlp, multimodal: bottleneck of the adapter that stays at the site, multimodal: of one after each encoder; 0 is none"},
     {.name = "fusion", .type = CONFIG_CHOICE, .offset = AT(fusion), .choices = fusions, .fallback = "attention",
-     .help = "multimodal: how the vectors of a patient's modalities become one"},
+     .help = "multimodal: how a patient's modalities become one; cross_attention and asymmetric look at positions: steps of series, cells of images, with `transformer` words and features"},
     {.name = "missing", .type = CONFIG_CHOICE, .offset = AT(missing), .choices = missings, .fallback = "skip",
      .help = "multimodal: what stands for a modality that a patient lacks: nothing, a learned token, zeros"},
     {.name = "table", .type = CONFIG_CHOICE, .offset = AT(table), .choices = tables, .fallback = "mlp",
@@ -117,6 +117,8 @@ static const struct config_key model_keys[] = {
      .help = "multimodal: share of numbers dropped while training"},
     {.name = "modality_dropout", .type = CONFIG_REAL, .offset = AT(m.modality_dropout), .max = 0.9, .fallback = "0",
      .help = "multimodal: chance of each modality to be dropped while training; never all that a patient has"},
+    {.name = "primary", .type = CONFIG_TEXT, .offset = AT(m.primary), .size = STUDY_NAME_MAX, .fallback = "",
+     .help = "fusion asymmetric: the modality that looks at all others, and they at it alone; `table` is the features, the default the cohort's first modality"},
 };
 #undef AT
 

@@ -48,6 +48,8 @@ struct study_model {
     char table[16], series[16], image[16], notes[16]; /**< encoders: common/model/modality.h */
     size_t width, heads, layers;      /**< of vectors; of what attends; of encoders */
     double dropout, modality_dropout; /**< rates in [0, 1), while training */
+    char primary
+        [STUDY_NAME_MAX]; /**< asymmetric: a modality, "table": the features; "": the first */
 };
 
 /** Optimiser of a site's local steps; step size is `rate`, under the schedule. */

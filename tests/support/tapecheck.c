@@ -151,6 +151,49 @@ static void every_parameter_has_a_gradient(struct bench *k)
     free(grad);
 }
 
+static void add_clipped(struct bench *k, size_t first, size_t B, double C, real *sum)
+{
+    double *c = calloc(k->B, sizeof *c);
+    sweep(k, first, B);
+    book_norms_sq(k->tape, &k->arena, c);
+    for (size_t b = 0; b < B; b++) {
+        c[b] = fmin(1.0, C / sqrt(c[b]));
+    }
+    book_weighted_sum(k->tape, c, sum);
+    free(c);
+}
+
+static void clipped_sums_are_bounded_however_a_batch_is_split(struct bench *k)
+{
+    const size_t P = k->table->P;
+    real *whole = zeros(P);
+    double *norm_sq = calloc(k->B, sizeof *norm_sq);
+    double most = 0.0;
+    double sum_sq = 0.0;
+    sweep(k, 0, k->B);
+    book_norms_sq(k->tape, &k->arena, norm_sq);
+    for (size_t b = 0; b < k->B; b++) {
+        most = fmax(most, norm_sq[b]);
+    }
+    const double C = sqrt(most) / 2; /* some are clipped, others may not be */
+    add_clipped(k, 0, k->B, C, whole);
+    for (size_t i = 0; i < P; i++) {
+        sum_sq += (double)whole[i] * (double)whole[i];
+    }
+    assert_true(sqrt(sum_sq) <= C * (double)k->B * (1.0 + 1e-12));
+    for (size_t first = 1; first < k->B; first++) {
+        real *parts = zeros(P);
+        add_clipped(k, 0, first, C, parts);
+        add_clipped(k, first, k->B - first, C, parts);
+        for (size_t i = 0; i < P; i++) {
+            assert_true(fabs((double)(whole[i] - parts[i])) <= 1e-12 * C * (double)k->B);
+        }
+        free(parts);
+    }
+    free(whole);
+    free(norm_sq);
+}
+
 static struct bench set_up(struct param_table *table, tapecheck_record *how, void *ctx, size_t B)
 {
     struct error err = {0};
@@ -187,6 +230,7 @@ void tapecheck(struct param_table *table, tapecheck_record *how, void *ctx, size
     struct bench k = set_up(table, how, ctx, B);
     sums_agree_with_finite_differences(&k);
     samples_agree_with_themselves_alone(&k);
+    clipped_sums_are_bounded_however_a_batch_is_split(&k);
     every_parameter_has_a_gradient(&k);
     tear_down(&k, table);
 }

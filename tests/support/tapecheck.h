@@ -5,6 +5,7 @@
  *   - the sum of gradients agrees with central differences (1e-6)
  *   - a sample's gradient inside a batch is that of the sample alone
  *   - norms from the books are the norms of formed gradients, weighted sums their weighted sums
+ *   - a clipped sum is at most C B, and the same for a batch in two parts, wherever it is cut
  *   - a measuring tape foretells what recording and sweeping take
  *   - every parameter has a gradient (of some sample)
  */

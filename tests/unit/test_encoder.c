@@ -21,6 +21,7 @@ enum kind { GRU, LSTM, SERIES, TABLE, BAG, TEXT, IMAGE };
 /* One encoder and a head, on three samples of every modality; the last sample has next to nothing. */
 struct net {
     enum kind kind;
+    bool pooled;  /* the mean of the encoder's positions, in the place of its vector */
     size_t steps; /* of series: T, or fewer for a sample alone */
     struct param_table table;
     struct param_id head;
@@ -82,6 +83,32 @@ static struct node *encode(struct tape *t, const struct net *n, size_t first, bo
                                       .there = n->there + first * (F + C),
                                       .codes = n->codes + first * C};
     const struct encoder_image image = {.pixels = n->pixels + first * TALL * BROAD * DEEP};
+    struct encoder_positions p = {0};
+    switch (n->pooled ? n->kind : BAG) {
+    case GRU:
+        p = gru_encoder_positions(&n->e.gru, t, &series, drop);
+        break;
+    case LSTM:
+        p = lstm_encoder_positions(&n->e.lstm, t, &series, drop);
+        break;
+    case SERIES:
+        p = series_transformer_positions(&n->e.series, t, &series, drop);
+        break;
+    case TABLE:
+        p = feature_transformer_positions(&n->e.features, t, &row, drop);
+        break;
+    case TEXT:
+        p = text_transformer_positions(&n->e.text, t, &words, drop);
+        break;
+    case IMAGE:
+        p = vit_positions(&n->e.vit, t, &image, drop);
+        break;
+    case BAG:
+        break;
+    }
+    if (n->pooled) {
+        return tape_masked_mean(t, p.x, p.key);
+    }
     switch (n->kind) {
     case GRU:
         return gru_encoder_record(&n->e.gru, t, &series, drop);
@@ -266,10 +293,12 @@ static void spoil(struct net *n)
 static void what_is_missing_is_not_looked_at(void **state)
 {
     (void)state;
-    const enum kind masked[] = {GRU, LSTM, SERIES, TABLE, BAG, TEXT};
-    for (size_t i = 0; i < sizeof masked / sizeof masked[0]; i++) {
+    const enum kind masked[] = {BAG, GRU, LSTM, SERIES, TABLE, TEXT};
+    const size_t K = sizeof masked / sizeof masked[0];
+    for (size_t i = 0; i < 2 * K - 1; i++) { /* vectors, then positions of all but the first */
         struct error err = {0};
-        struct net n = make(masked[i]);
+        struct net n = make(masked[i < K ? i : i - K + 1]);
+        n.pooled = i >= K;
         real before[B * WIDTH];
         real after[B * WIDTH];
         assert_int_equal(declare(&n, &err), RC_OK);
@@ -285,13 +314,14 @@ static void what_is_missing_is_not_looked_at(void **state)
     }
 }
 
-static void a_series_has_the_vector_of_the_steps_it_has(void **state)
+static void a_series_has_the_vector_and_the_positions_of_the_steps_it_has(void **state)
 {
     (void)state;
     const enum kind kind[3] = {GRU, LSTM, SERIES};
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 6; i++) {
         struct error err = {0};
-        struct net n = make(kind[i]);
+        struct net n = make(kind[i % 3]);
+        n.pooled = i >= 3;
         real padded[B * WIDTH];
         real cut[WIDTH];
         assert_int_equal(declare(&n, &err), RC_OK);
@@ -302,6 +332,25 @@ static void a_series_has_the_vector_of_the_steps_it_has(void **state)
         for (size_t j = 0; j < WIDTH; j++) {
             assert_true(cut[j] != 0 && fabs((double)(padded[j] - cut[j])) < 1e-13);
         }
+        param_table_release(&n.table);
+    }
+}
+
+static void the_mean_of_the_positions_is_the_vector_where_that_is_a_mean(void **state)
+{
+    (void)state;
+    const enum kind kind[3] = {SERIES, TEXT, IMAGE};
+    for (size_t i = 0; i < 3; i++) {
+        struct error err = {0};
+        struct net n = make(kind[i]);
+        real vector[B * WIDTH];
+        real mean[B * WIDTH];
+        assert_int_equal(declare(&n, &err), RC_OK);
+        param_table_seal(&n.table);
+        vectors(&n, B, vector);
+        n.pooled = true;
+        vectors(&n, B, mean);
+        assert_memory_equal(vector, mean, sizeof mean);
         param_table_release(&n.table);
     }
 }
@@ -412,7 +461,8 @@ int main(void)
         cmocka_unit_test(the_text_transformer_holds_what_every_recording_must),
         cmocka_unit_test(the_vision_transformer_holds_what_every_recording_must),
         cmocka_unit_test(what_is_missing_is_not_looked_at),
-        cmocka_unit_test(a_series_has_the_vector_of_the_steps_it_has),
+        cmocka_unit_test(a_series_has_the_vector_and_the_positions_of_the_steps_it_has),
+        cmocka_unit_test(the_mean_of_the_positions_is_the_vector_where_that_is_a_mean),
         cmocka_unit_test(a_bag_does_not_know_the_order_of_words_but_a_transformer_does),
         cmocka_unit_test(words_and_pairs_are_hashed_alike_whatever_surrounds_them),
         cmocka_unit_test(codes_of_words_never_change),

@@ -99,6 +99,33 @@ static void the_residual_network_keeps_what_a_tape_promises(void **state)
     free(n);
 }
 
+static void the_mean_of_the_cells_is_the_image_s_vector(void **state)
+{
+    (void)state;
+    static struct tape t;
+    static real params[8192];
+    struct error err = {0};
+    struct arena arena = {0};
+    struct net *n = make_cnn(&three);
+    param_table_seal(&n->table);
+    assert_true(n->table.P <= 8192);
+    gradcheck_fill(params, n->table.P, 5);
+    assert_int_equal(arena_init(&arena, (size_t)1 << 22, &err), RC_OK);
+    tape_start(&t, &arena, &n->table, params, B);
+    const struct node *vector = cnn_record(&n->cnn, &t, image(&t, n, 0));
+    struct node *cells = cnn_record_cells(&n->cnn, &t, image(&t, n, 0));
+    const struct node *mean = tape_masked_mean(&t, cells, NULL);
+    assert_int_equal(tape_verdict(&t, &err), RC_OK);
+    assert_int_equal(cells->shape.dim[1], cnn_cells(&three, H, W));
+    assert_int_equal(cells->shape.dim[2], cnn_width(&three));
+    for (size_t i = 0; i < B * cnn_width(&three); i++) {
+        assert_true(fabs((double)(mean->v[i] - vector->v[i])) < 1e-13);
+    }
+    arena_release(&arena);
+    param_table_release(&n->table);
+    free(n);
+}
+
 static void the_temporal_network_keeps_what_a_tape_promises(void **state)
 {
     (void)state;
@@ -228,6 +255,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_residual_network_keeps_what_a_tape_promises),
+        cmocka_unit_test(the_mean_of_the_cells_is_the_image_s_vector),
         cmocka_unit_test(the_temporal_network_keeps_what_a_tape_promises),
         cmocka_unit_test(the_residual_network_has_the_parameters_that_are_counted_by_hand),
         cmocka_unit_test(the_temporal_network_sees_its_reach_and_no_future),

@@ -157,9 +157,6 @@ static void every_fusion_holds_what_every_recording_must(void **state)
     (void)state;
     visit_all(check);
 }
-
-/* ---- privacy --------------------------------------------------------------------------------- */
-
 struct bench {
     struct tape tape;
     struct arena arena;
@@ -187,46 +184,6 @@ static struct node *start(struct bench *k, struct net *n, size_t first, size_t c
         fail_msg("%s", err.text);
     }
     return z;
-}
-
-enum { CLIP_PERCENT = 30 };
-
-static void add_clipped(struct bench *k, struct net *n, size_t first, size_t count, real *sum)
-{
-    double c[B];
-    tape_backward(&k->tape, start(k, n, first, count, true));
-    double norm_sq[B] = {0};
-    book_norms_sq(&k->tape, &k->arena, norm_sq);
-    for (size_t b = 0; b < count; b++) {
-        c[b] = fmin(1.0, CLIP_PERCENT / 100.0 / sqrt(norm_sq[b]));
-    }
-    book_weighted_sum(&k->tape, c, sum);
-}
-
-static void clip(struct net *n)
-{
-    static real whole[P_MAX];
-    static real parts[P_MAX];
-    param_table_seal(&n->table);
-    struct bench *k = bench(n);
-    double norm_sq = 0.0;
-    memset(whole, 0, sizeof whole);
-    memset(parts, 0, sizeof parts);
-    add_clipped(k, n, 0, B, whole);
-    add_clipped(k, n, 0, 2, parts);
-    add_clipped(k, n, 2, B - 2, parts);
-    for (size_t i = 0; i < n->table.P; i++) {
-        norm_sq += (double)whole[i] * (double)whole[i];
-        assert_true(fabs((double)(whole[i] - parts[i])) <= 1e-12 * CLIP_PERCENT / 100.0 * B);
-    }
-    assert_true(norm_sq > 0.0);
-    assert_true(sqrt(norm_sq) <= CLIP_PERCENT / 100.0 * B * (1.0 + 1e-12));
-}
-
-static void clipped_sums_are_bounded_and_do_not_know_how_a_batch_was_split(void **state)
-{
-    (void)state;
-    visit_all(clip);
 }
 
 /* ---- what is absent -------------------------------------------------------------------------- */
@@ -401,7 +358,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_fusion_holds_what_every_recording_must),
-        cmocka_unit_test(clipped_sums_are_bounded_and_do_not_know_how_a_batch_was_split),
         cmocka_unit_test(an_absent_modality_changes_nothing_and_its_encoder_has_no_gradient),
         cmocka_unit_test(small_cases_are_those_worked_out_by_hand),
         cmocka_unit_test(modalities_are_dropped_at_the_rate_but_never_all),

@@ -47,6 +47,7 @@ struct net {
     int32_t codes[B * CODES], words[B * TOKENS], length[B];
     uint8_t present[B * M];
     uint64_t sample[B];
+    size_t tokens; /* room of a letter */
     bool training;
 };
 
@@ -59,7 +60,8 @@ static void fill(float *to, size_t n, unsigned seed)
     }
 }
 
-static struct net *make(const struct study_model *spec)
+/* @param tokens at most TOKENS, of which letters fill 3 */
+static struct net *make_of(const struct study_model *spec, size_t tokens)
 {
     static const uint8_t present[B * M] = {1, 1, 1, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1, 1};
     static const int32_t codes[B] = {2, 0, 3, 1};
@@ -69,8 +71,11 @@ static struct net *make(const struct study_model *spec)
     struct config_issues issues = {0};
     struct net *n = calloc(1, sizeof *n);
     assert_non_null(n);
-    if (schema_parse_features("study", features, strlen(features), &n->schema, &issues, &err) !=
-            RC_OK ||
+    char text[sizeof features];
+    memcpy(text, features, sizeof features);
+    *(strstr(text, "tokens: ") + strlen("tokens: ")) = (char)('0' + tokens);
+    n->tokens = tokens;
+    if (schema_parse_features("study", text, strlen(text), &n->schema, &issues, &err) != RC_OK ||
         model_open(spec, &n->schema, &n->model, &err) != RC_OK) {
         fail_msg("%s", err.text);
     }
@@ -92,6 +97,11 @@ static struct net *make(const struct study_model *spec)
     return n;
 }
 
+static struct net *make(const struct study_model *spec)
+{
+    return make_of(spec, TOKENS);
+}
+
 static void drop(struct net *n)
 {
     model_release(&n->model);
@@ -106,7 +116,7 @@ static struct node *recorded(struct tape *t, const struct net *n, size_t first, 
                                             .mask = n->series[1] + first * STEPS * V,
                                             .delta = n->series[2] + first * STEPS * V},
                                            {.values = n->pixels + first * SIDE * SIDE},
-                                           {.codes = n->words + first * TOKENS,
+                                           {.codes = n->words + first * n->tokens,
                                             .length = n->length + first}};
     const struct batch batch = {.B = t->B,
                                 .values = n->values + first * VALUES,
@@ -191,11 +201,9 @@ static struct node *record_other(struct tape *t, void *ctx, size_t first)
                                         .codes = o->codes + first * TOKENS,
                                         .length = o->length + first},
                                        {.values = o->pixels + first * SIDE * SIDE}};
-    const struct batch batch = {.B = t->B, .part = part};
+    const struct batch batch = {.B = t->B, .part = part, .label = label + first};
     const struct batch nobody = {.B = t->B};
-    const bool measuring = t->arena == NULL;
-    return tape_bce(t, model_logit(&o->model, t, measuring ? &nobody : &batch),
-                    measuring ? NULL : label + first);
+    return model_loss(&o->model, t, t->arena == NULL ? &nobody : &batch);
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
@@ -221,11 +229,14 @@ static void events_hold_what_a_tape_promises(void **state)
 {
     (void)state;
     struct study_model spec = base;
-    struct other o;
     word(spec.series, sizeof spec.series, "transformer");
-    other_open(&o, &spec);
-    tapecheck(&o.model.table, record_other, &o, B);
-    other_close(&o);
+    for (size_t i = 0; i < 2; i++) { /* as a vector, and each by itself */
+        struct other o;
+        word(spec.fusion, sizeof spec.fusion, i == 0 ? "attention" : "asymmetric");
+        other_open(&o, &spec);
+        tapecheck(&o.model.table, record_other, &o, B);
+        other_close(&o);
+    }
 }
 
 static void an_encoder_of_grids_refuses_events_and_says_what_reads_them(void **state)
@@ -292,22 +303,49 @@ static void every_event_of_a_patient_counts_and_its_place_does_not(void **state)
     other_close(&o);
 }
 
+/* Whether it cannot do without a vector for every modality. */
+static bool needs_all(const char *fusion)
+{
+    return strcmp(fusion, "concat") == 0 || strcmp(fusion, "projected") == 0 ||
+           strcmp(fusion, "hierarchical") == 0;
+}
+
 static void every_fusion_holds_what_a_tape_promises(void **state)
 {
     (void)state;
     for (size_t i = 0; i < fusion_count(); i++) {
         struct study_model spec = base;
-        if (strcmp(fusion_name(i), "cross_attention") == 0 ||
-            strcmp(fusion_name(i), "asymmetric") == 0) {
-            continue; /* look at positions; refused below */
-        }
-        const bool needs_all = strcmp(fusion_name(i), "concat") == 0 ||
-                               strcmp(fusion_name(i), "projected") == 0 ||
-                               strcmp(fusion_name(i), "hierarchical") == 0;
         word(spec.fusion, sizeof spec.fusion, fusion_name(i));
         word(spec.image, sizeof spec.image, "vit"); /* has a fifth of the cnn's parameters */
-        word(spec.missing, sizeof spec.missing, needs_all ? "token" : "skip");
+        word(spec.missing, sizeof spec.missing, needs_all(fusion_name(i)) ? "token" : "skip");
         check(&spec, false);
+    }
+}
+
+/* Beside the last test, which has gru and vit. */
+static void positions_of_every_encoder_hold_what_a_tape_promises(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fusion, *missing, *table, *series, *image, *notes;
+        size_t adapter;
+        bool training;
+    } of[] = {{"cross_attention", "skip", "transformer", "lstm", "vit", "transformer", 0, false},
+              {"asymmetric", "token", "mlp", "gru", "cnn", "bag", 0, false},
+              {"asymmetric", "skip", "mlp", "cnn", "vit", "transformer", 0, false},
+              {"cross_attention", "zero", "mlp", "transformer", "vit", "bag", 5, true}};
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+        struct study_model spec = base;
+        word(spec.fusion, sizeof spec.fusion, of[i].fusion);
+        word(spec.missing, sizeof spec.missing, of[i].missing);
+        word(spec.table, sizeof spec.table, of[i].table);
+        word(spec.series, sizeof spec.series, of[i].series);
+        word(spec.image, sizeof spec.image, of[i].image);
+        word(spec.notes, sizeof spec.notes, of[i].notes);
+        word(spec.primary, sizeof spec.primary, "xray");
+        spec.adapter = of[i].adapter;
+        spec.dropout = spec.modality_dropout = of[i].training ? 0.25 : 0.0;
+        check(&spec, of[i].training);
     }
 }
 
@@ -329,7 +367,7 @@ static real logit_of(struct net *n, size_t b)
     real *params = calloc(n->model.table.P, sizeof *params);
     assert_non_null(t);
     assert_non_null(params);
-    gradcheck_fill(params, n->model.table.P, 9);
+    gradcheck_fill(params, n->model.table.P, 5);
     assert_int_equal(model_step_cost(&n->model, t, B, &cost, &err), RC_OK);
     assert_int_equal(arena_init(&arena, cost, &err), RC_OK);
     tape_start(t, &arena, &n->model.table, params, B);
@@ -345,19 +383,64 @@ static real logit_of(struct net *n, size_t b)
 static void what_a_patient_lacks_has_no_influence_and_what_it_has_does(void **state)
 {
     (void)state;
-    struct net *n = make(&base);
-    const real second = logit_of(n, 1); /* neither series nor notes */
-    const real first = logit_of(n, 0);
-    for (size_t i = 0; i < STEPS * V; i++) {
-        n->series[0][i] += 1.0f;             /* the first patient's */
-        n->series[0][STEPS * V + i] += 1.0f; /* the second's */
+    for (size_t i = 0; i < fusion_count(); i++) {
+        struct study_model spec = base;
+        word(spec.fusion, sizeof spec.fusion, fusion_name(i));
+        word(spec.missing, sizeof spec.missing, needs_all(fusion_name(i)) ? "zero" : "skip");
+        struct net *n = make(&spec);
+        print_message("%s\n", spec.fusion);
+        const real second = logit_of(n, 1); /* neither series nor notes */
+        const real first = logit_of(n, 0);
+        for (size_t k = 0; k < STEPS * V; k++) {
+            n->series[0][k] += 1.0f;                  /* the first patient's */
+            n->series[0][STEPS * V + k] = (float)NAN; /* the second's */
+        }
+        n->words[TOKENS] = 1;
+        assert_true(logit_of(n, 1) == second);
+        assert_true(logit_of(n, 0) != first);
+        for (size_t k = 0; k < SIDE; k++) {
+            n->pixels[SIDE * SIDE + k] += 1.0f;
+        }
+        assert_true(logit_of(n, 1) != second);
+        drop(n);
     }
-    n->words[TOKENS] = 1;
-    assert_true(logit_of(n, 1) == second);
-    assert_true(logit_of(n, 0) != first);
-    n->pixels[SIDE * SIDE + 9] += 1.0f;
-    assert_true(logit_of(n, 1) != second);
-    drop(n);
+}
+
+static void nobody_looks_at_the_padding_of_a_short_letter(void **state)
+{
+    (void)state;
+    struct study_model spec = base;
+    word(spec.fusion, sizeof spec.fusion, "cross_attention");
+    word(spec.notes, sizeof spec.notes, "transformer");
+    struct net *padded = make(&spec);
+    struct net *cut = make_of(&spec, 3);
+    for (size_t b = 0; b < B; b++) {
+        assert_true(cut->length[b] <= 3);
+        memcpy(cut->words + b * 3, padded->words + b * TOKENS, 3 * sizeof *cut->words);
+    }
+    for (size_t b = 0; b < B; b++) {
+        assert_true(fabs((double)(logit_of(padded, b) - logit_of(cut, b))) < 1e-12);
+    }
+    drop(padded);
+    drop(cut);
+}
+
+static void the_primary_modality_is_the_one_that_the_study_names_or_the_first(void **state)
+{
+    (void)state;
+    struct study_model spec = base;
+    word(spec.fusion, sizeof spec.fusion, "asymmetric");
+    word(spec.series, sizeof spec.series, "transformer");
+    struct net *table_first = make(&spec);
+    word(spec.primary, sizeof spec.primary, "table");
+    struct net *named = make(&spec);
+    word(spec.primary, sizeof spec.primary, "vitals");
+    struct net *series_first = make(&spec);
+    assert_true(logit_of(table_first, 0) == logit_of(named, 0));
+    assert_true(logit_of(table_first, 0) != logit_of(series_first, 0));
+    drop(table_first);
+    drop(named);
+    drop(series_first);
 }
 
 static void what_is_dropped_while_training_is_there_when_scoring(void **state)
@@ -428,15 +511,16 @@ static void what_it_cannot_read_is_said(void **state)
 {
     (void)state;
     static const struct {
-        const char *fusion, *missing, *series;
+        const char *fusion, *missing, *series, *primary;
         size_t heads;
         const char *says;
-    } bad[] = {{"attention", "skip", "rnn", 2, "modality 'vitals' has no encoder named 'rnn'"},
-               {"blend", "skip", "gru", 2, "blend"},
-               {"attention", "skip", "gru", 3, "heads"},
-               {"cross_attention", "skip", "gru", 2, "looks at positions"},
-               {"asymmetric", "skip", "gru", 2, "looks at positions"},
-               {"concat", "skip", "gru", 2, "concat"}};
+    } bad[] = {{"attention", "skip", "rnn", "", 2, "modality 'vitals' has no encoder named 'rnn'"},
+               {"blend", "skip", "gru", "", 2, "blend"},
+               {"attention", "skip", "gru", "", 3, "heads"},
+               {"asymmetric", "skip", "gru", "lungs", 2,
+                "model: primary: no modality is named 'lungs'; the cohort has: table, vitals, "
+                "xray, letter"},
+               {"concat", "skip", "gru", "", 2, "concat"}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct study_model spec = base;
         struct error err = {0};
@@ -446,6 +530,7 @@ static void what_it_cannot_read_is_said(void **state)
         word(spec.fusion, sizeof spec.fusion, bad[i].fusion);
         word(spec.missing, sizeof spec.missing, bad[i].missing);
         word(spec.series, sizeof spec.series, bad[i].series);
+        word(spec.primary, sizeof spec.primary, bad[i].primary);
         spec.heads = bad[i].heads;
         assert_int_equal(schema_parse_features("study", features, strlen(features), &schema,
                                                &issues, &err),
@@ -456,6 +541,33 @@ static void what_it_cannot_read_is_said(void **state)
         }
         schema_release(&schema);
     }
+}
+
+/* A softmax over one key is 1, whoever asks. */
+static void looking_at_positions_is_refused_where_nobody_has_more_than_one(void **state)
+{
+    (void)state;
+    static const char table_and_notes[] =
+        "label: {name: dead}\nfeatures:\n- {name: age, type: continuous, range: [20, 80]}\n"
+        "modalities:\n- {name: letter, type: notes, tokens: 5, vocabulary: 11}\n";
+    struct error err = {0};
+    struct config_issues issues = {0};
+    struct schema schema;
+    struct model m = {0};
+    struct study_model spec = base;
+    word(spec.fusion, sizeof spec.fusion, "cross_attention");
+    assert_int_equal(schema_parse_features("study", table_and_notes, strlen(table_and_notes),
+                                           &schema, &issues, &err),
+                     RC_OK);
+    assert_int_equal(model_open(&spec, &schema, &m, &err), RC_INVALID);
+    assert_string_equal(err.text,
+                        "model: fusion 'cross_attention' looks at positions, and every modality "
+                        "has only one; choose encoders that have more (table: transformer, notes: "
+                        "transformer), or another fusion, such as attention");
+    word(spec.notes, sizeof spec.notes, "transformer");
+    assert_int_equal(model_open(&spec, &schema, &m, &err), RC_OK);
+    model_release(&m);
+    schema_release(&schema);
 }
 
 /* Names stand in the study's keys and in the model's tables, which do not know each other. */
@@ -486,11 +598,6 @@ static void every_word_that_a_study_may_say_names_something(void **state)
             }
             (void)snprintf(text, sizeof text, form, fusions ? "fusion" : keys[i].key, said);
             const enum rc rc = study_parse("s", text, strlen(text), &study, &issues, &err);
-            if (fusions && (strcmp(said, "cross_attention") == 0 ||
-                            strcmp(said, "asymmetric") == 0)) { /* refused by the model, too */
-                assert_int_equal(rc, RC_INVALID);
-                continue;
-            }
             if (rc != RC_OK) {
                 fail_msg("%s: %s", said, err.text);
             }
@@ -509,11 +616,15 @@ int main(void)
         cmocka_unit_test(every_event_of_a_patient_counts_and_its_place_does_not),
         cmocka_unit_test(norms_stay_at_the_site_where_the_study_says_so),
         cmocka_unit_test(every_fusion_holds_what_a_tape_promises),
+        cmocka_unit_test(positions_of_every_encoder_hold_what_a_tape_promises),
         cmocka_unit_test(dropping_numbers_and_modalities_keeps_what_a_tape_promises),
         cmocka_unit_test(what_a_patient_lacks_has_no_influence_and_what_it_has_does),
         cmocka_unit_test(what_is_dropped_while_training_is_there_when_scoring),
         cmocka_unit_test(one_adapter_for_each_modality_stays_at_the_site),
         cmocka_unit_test(what_it_cannot_read_is_said),
+        cmocka_unit_test(nobody_looks_at_the_padding_of_a_short_letter),
+        cmocka_unit_test(the_primary_modality_is_the_one_that_the_study_names_or_the_first),
+        cmocka_unit_test(looking_at_positions_is_refused_where_nobody_has_more_than_one),
         cmocka_unit_test(every_word_that_a_study_may_say_names_something),
     };
     return cmocka_run_group_tests_name("multimodal", tests, NULL, NULL);

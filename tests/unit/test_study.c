@@ -344,6 +344,8 @@ static void every_rule_speaks_at_its_place(void **state)
          "6:32: error: '1.5' is not a whole number in plain digits"},
         {6, "model: {name: mlp, hidden: [4], activation: swish}",
          "6:45: error: activation: 'swish' is none of relu, gelu, tanh"},
+        {6, "model: {name: multimodal, fusion: gmu, primary: table}",
+         "6:49: error: primary: has a meaning only with fusion: asymmetric"},
         {6, "model: logistic", "6:8: error: model: 'logistic' must be a list or a map"},
         {7, "local: {rate: 1, optimiser: adam, momentum: 0.9}",
          "7:45: error: momentum: has a meaning only with optimiser: sgd"},
@@ -949,12 +951,29 @@ static void a_study_that_uses_nothing_new_has_the_hash_that_it_had(void **state)
     study_release(&s);
 }
 
+/* It is hashed where it means something: other studies keep the hash that they had before it. */
+static void the_primary_modality_is_hashed_with_the_fusion_that_has_one(void **state)
+{
+    (void)state;
+    const struct hash schema = hash_of("schema", 6);
+    struct study first = read_good(with_line(6, "model: {name: multimodal, fusion: asymmetric}"));
+    struct study named =
+        read_good(with_line(6, "model: {name: multimodal, fusion: asymmetric, primary: vitals}"));
+    assert_string_equal(first.model.primary, "");
+    assert_string_equal(named.model.primary, "vitals");
+    const struct hash a = study_hash(&first, &schema);
+    const struct hash b = study_hash(&named, &schema);
+    assert_false(hash_equal(&a, &b));
+    study_release(&first);
+    study_release(&named);
+}
+
 /* A field that a later hand adds must be added to study_hash and to the list below. */
 static void the_hash_changes_with_every_field(void **state)
 {
     (void)state;
     _Static_assert(sizeof(struct study_model) ==
-                       64 + 8 + 32 + 8 + 16 + 8 + 8 + 24 + 8 + 4 * 16 + 3 * 8 + 2 * 8,
+                       64 + 8 + 32 + 8 + 16 + 8 + 8 + 24 + 8 + 4 * 16 + 3 * 8 + 2 * 8 + 64,
                    "hash the new field");
     _Static_assert(sizeof(struct study_local) == 2 * 4 + 8 * 8 + 3 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_server_rule) == 2 * 4 + 5 * 8 + 2 * 8, "hash the new field");
@@ -1197,6 +1216,7 @@ int main(void)
         cmocka_unit_test(the_hash_changes_with_every_field),
         cmocka_unit_test(a_study_that_uses_nothing_new_has_the_hash_that_it_had),
         cmocka_unit_test(a_multimodal_model_s_hash_changes_with_every_word_and_number),
+        cmocka_unit_test(the_primary_modality_is_hashed_with_the_fusion_that_has_one),
         cmocka_unit_test(the_coordinators_own_cohort_path_is_read_and_not_hashed),
         cmocka_unit_test(a_document_in_memory_is_the_same_as_in_its_file),
         cmocka_unit_test(a_carried_sigma_is_compared_exactly),

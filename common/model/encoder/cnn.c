@@ -11,6 +11,15 @@ size_t cnn_width(const struct cnn_spec *spec)
     return spec->first << (spec->stages - 1);
 }
 
+size_t cnn_cells(const struct cnn_spec *spec, size_t height, size_t width)
+{
+    for (size_t s = 1; s < spec->stages; s++) { /* a stride of 2, and a row of zeros around */
+        height = (height + 1) / 2;
+        width = (width + 1) / 2;
+    }
+    return height * width;
+}
+
 /* in -> out channels over `size` x `size` pixels. */
 static enum rc layer_declare(struct cnn_layer *l, struct param_table *table, const char *prefix,
                              const char *name, size_t in, size_t out, size_t size,
@@ -102,11 +111,27 @@ static struct node *stage_record(const struct cnn *m, struct tape *t, size_t s, 
     return tape_relu(t, tape_add(t, h, x));
 }
 
-struct node *cnn_record(const struct cnn *m, struct tape *t, struct node *x)
+/* The last map [B, H', W', cnn_width]. */
+static struct node *map_record(const struct cnn *m, struct tape *t, struct node *x)
 {
     struct node *h = relu_layer_record(m, t, &m->stem, x, window_square(3, 1, 1));
     for (size_t s = 0; s < m->spec.stages; s++) {
         h = stage_record(m, t, s, h);
     }
-    return tape_global_average(t, h);
+    return h;
+}
+
+struct node *cnn_record(const struct cnn *m, struct tape *t, struct node *x)
+{
+    return tape_global_average(t, map_record(m, t, x));
+}
+
+struct node *cnn_record_cells(const struct cnn *m, struct tape *t, struct node *x)
+{
+    struct node *h = map_record(m, t, x);
+    if (h == NULL) {
+        return NULL;
+    }
+    const size_t *dim = h->shape.dim;
+    return tape_reshape(t, h, 2, (size_t[]){dim[1] * dim[2], dim[3]});
 }

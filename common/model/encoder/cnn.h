@@ -54,5 +54,9 @@ RC cnn_declare(struct cnn *m, struct param_table *table, const char *prefix,
 
 /** x [B, H, W, channels] -> [B, cnn_width]. NULL as every tape operation. */
 struct node *cnn_record(const struct cnn *m, struct tape *t, struct node *x);
+/** What cnn_record is the mean of: the cells of the last map, in reading order [B, N, cnn_width]. */
+struct node *cnn_record_cells(const struct cnn *m, struct tape *t, struct node *x);
+/** Cells of the last map of an image of height x width. */
+size_t cnn_cells(const struct cnn_spec *spec, size_t height, size_t width);
 
 #endif

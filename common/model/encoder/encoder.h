@@ -11,6 +11,10 @@
  * record: arrays are borrowed until the sweep is over. `drop` NULL: no dropout. A sample depends on
  * itself alone; one whose modality is empty (length 0, no codes) has a vector all the same, and
  * whoever fuses decides not to use it.
+ *
+ * Encoders that keep to places of their input (steps, patches, words, features) give these as well:
+ * …_positions records what the vector is the last, the mean or the summary of, for whom looks at
+ * positions. All parameters are used either way, but where `spread` says otherwise.
  */
 #ifndef COMMON_MODEL_ENCODER_ENCODER_H
 #define COMMON_MODEL_ENCODER_ENCODER_H
@@ -52,6 +56,12 @@ struct encoder_table {
 /** Pixels, channels last. */
 struct encoder_image {
     const float *pixels; /**< [B, height, width, channels] */
+};
+
+/** What an encoder makes of each place of its input. */
+struct encoder_positions {
+    struct node *x;     /**< [B, N, width]; NULL as every tape operation */
+    const uint8_t *key; /**< [B, N], 0 = nothing is there; NULL: everywhere something */
 };
 
 /* ---- pieces ---------------------------------------------------------------------------------- */
@@ -109,6 +119,10 @@ RC gru_encoder_declare(struct param_table *table, const char *prefix, struct gru
                        struct error *err);
 struct node *gru_encoder_record(const struct gru_encoder *e, struct tape *t,
                                 const struct encoder_series *x, const struct tape_dropout *drop);
+/** The state after each step. */
+struct encoder_positions gru_encoder_positions(const struct gru_encoder *e, struct tape *t,
+                                               const struct encoder_series *x,
+                                               const struct tape_dropout *drop);
 
 struct lstm_encoder {
     size_t variables, width, layers;
@@ -119,6 +133,10 @@ RC lstm_encoder_declare(struct param_table *table, const char *prefix, struct ls
                         struct error *err);
 struct node *lstm_encoder_record(const struct lstm_encoder *e, struct tape *t,
                                  const struct encoder_series *x, const struct tape_dropout *drop);
+/** The state after each step. */
+struct encoder_positions lstm_encoder_positions(const struct lstm_encoder *e, struct tape *t,
+                                                const struct encoder_series *x,
+                                                const struct tape_dropout *drop);
 
 struct series_transformer {
     size_t variables;
@@ -131,6 +149,11 @@ RC series_transformer_declare(struct param_table *table, const char *prefix,
 struct node *series_transformer_record(const struct series_transformer *e, struct tape *t,
                                        const struct encoder_series *x,
                                        const struct tape_dropout *drop);
+/** Of each step. */
+struct encoder_positions series_transformer_positions(const struct series_transformer *e,
+                                                      struct tape *t,
+                                                      const struct encoder_series *x,
+                                                      const struct tape_dropout *drop);
 
 struct event_curve {
     struct encoder_linear in;
@@ -139,6 +162,7 @@ struct event_curve {
 
 struct event_transformer {
     size_t variables;
+    bool spread; /**< only positions are asked for: nothing has shares */
     struct param_id variable, share_out;
     struct event_curve value, time;
     struct encoder_linear share;
@@ -150,6 +174,10 @@ RC event_transformer_declare(struct param_table *table, const char *prefix,
 struct node *event_transformer_record(const struct event_transformer *e, struct tape *t,
                                       const struct encoder_events *x,
                                       const struct tape_dropout *drop);
+/** Of each event. */
+struct encoder_positions event_transformer_positions(const struct event_transformer *e,
+                                                     struct tape *t, const struct encoder_events *x,
+                                                     const struct tape_dropout *drop);
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
@@ -167,6 +195,11 @@ RC feature_transformer_declare(struct param_table *table, const char *prefix,
 struct node *feature_transformer_record(const struct feature_transformer *e, struct tape *t,
                                         const struct encoder_table *x,
                                         const struct tape_dropout *drop);
+/** The summary, which is always there, then numbers and columns: 1 + numbers + columns positions. */
+struct encoder_positions feature_transformer_positions(const struct feature_transformer *e,
+                                                       struct tape *t,
+                                                       const struct encoder_table *x,
+                                                       const struct tape_dropout *drop);
 
 /* ---- notes ----------------------------------------------------------------------------------- */
 
@@ -204,6 +237,10 @@ RC text_transformer_declare(struct param_table *table, const char *prefix,
 struct node *text_transformer_record(const struct text_transformer *e, struct tape *t,
                                      const struct encoder_codes *x,
                                      const struct tape_dropout *drop);
+/** Of each code; padding has nothing. */
+struct encoder_positions text_transformer_positions(const struct text_transformer *e,
+                                                    struct tape *t, const struct encoder_codes *x,
+                                                    const struct tape_dropout *drop);
 
 /* ---- images ---------------------------------------------------------------------------------- */
 
@@ -218,5 +255,10 @@ struct vit {
 RC vit_declare(struct param_table *table, const char *prefix, struct vit *e, struct error *err);
 struct node *vit_record(const struct vit *e, struct tape *t, const struct encoder_image *x,
                         const struct tape_dropout *drop);
+/** Of each patch, in reading order: vit_patches of them. */
+struct encoder_positions vit_positions(const struct vit *e, struct tape *t,
+                                       const struct encoder_image *x,
+                                       const struct tape_dropout *drop);
+size_t vit_patches(const struct vit *e);
 
 #endif

@@ -7,6 +7,7 @@
  *
  * Of no events: 0.
  */
+#include <assert.h>
 #include <stdio.h>
 
 #include "common/model/encoder/encoder_internal.h"
@@ -44,9 +45,10 @@ enum rc event_transformer_declare(struct param_table *table, const char *prefix,
     if (rc == RC_OK) {
         rc = curve_declare(table, prefix, "time", D, &e->time, err);
     }
-    if (rc == RC_OK) {
-        rc = encoder_linear_declare(table, prefix, "share", 2 * D, D, &e->share, err);
+    if (rc != RC_OK || e->spread) {
+        return rc;
     }
+    rc = encoder_linear_declare(table, prefix, "share", 2 * D, D, &e->share, err);
     return rc == RC_OK ? encoder_param(table, prefix, "share.out.weight", PARAM_FAN_IN, 1, 2 * D,
                                        &e->share_out, err)
                        : rc;
@@ -59,17 +61,26 @@ static struct node *curve_record(const struct event_curve *c, struct tape *t, co
     return tape_linear(t, tape_tanh(t, encoder_linear_record(&c->in, t, h)), c->out);
 }
 
-struct node *event_transformer_record(const struct event_transformer *e, struct tape *t,
-                                      const struct encoder_events *x,
-                                      const struct tape_dropout *drop)
+struct encoder_positions event_transformer_positions(const struct event_transformer *e,
+                                                     struct tape *t, const struct encoder_events *x,
+                                                     const struct tape_dropout *drop)
 {
     const uint8_t *there = tape_coded(t, x->code, x->T);
     struct node *h = tape_embedding_sequence(t, e->variable, x->code, x->T);
     h = tape_add(t, h, curve_record(&e->value, t, x->values, x->T));
     h = tape_add(t, h, curve_record(&e->time, t, x->when, x->T));
     h = transformer_record(&e->body, t, encoder_drop(t, h, drop), there, drop);
-    struct node *a = tape_tanh(t, encoder_linear_record(&e->share, t, h));
+    return (struct encoder_positions){.x = h, .key = there};
+}
+
+struct node *event_transformer_record(const struct event_transformer *e, struct tape *t,
+                                      const struct encoder_events *x,
+                                      const struct tape_dropout *drop)
+{
+    assert(!e->spread);
+    const struct encoder_positions c = event_transformer_positions(e, t, x, drop);
+    struct node *a = tape_tanh(t, encoder_linear_record(&e->share, t, c.x));
     a = tape_reshape(t, tape_linear(t, a, e->share_out), 1, &x->T); /* [B, T] */
-    a = tape_reshape(t, tape_softmax_there(t, a, there), 2, (size_t[]){1, x->T});
-    return tape_reshape(t, tape_matmul(t, a, h), 1, &e->body.width);
+    a = tape_reshape(t, tape_softmax_there(t, a, c.key), 2, (size_t[]){1, x->T});
+    return tape_reshape(t, tape_matmul(t, a, c.x), 1, &e->body.width);
 }

@@ -56,9 +56,9 @@ enum rc feature_transformer_declare(struct param_table *table, const char *prefi
     return rc;
 }
 
-struct node *feature_transformer_record(const struct feature_transformer *e, struct tape *t,
-                                        const struct encoder_table *x,
-                                        const struct tape_dropout *drop)
+/* [summary; token_f…; token_k…] through the transformer */
+static struct encoder_positions look(const struct feature_transformer *e, struct tape *t,
+                                     const struct encoder_table *x, const struct tape_dropout *drop)
 {
     struct node *column[ENCODER_COLUMNS_MAX];
     for (size_t k = 0; k < e->columns; k++) {
@@ -74,6 +74,24 @@ struct node *feature_transformer_record(const struct feature_transformer *e, str
     struct node *summary = tape_token(t, tape_select(t, h, 0), e->summary, NULL);
     h = tape_chain(t, tape_stack(t, 1, &summary), h);
     const uint8_t *key = tape_flanked(t, 1, x->there, e->numbers + e->columns, 0);
-    h = tape_select(t, transformer_record(&e->body, t, h, key, drop), 0);
+    return (struct encoder_positions){.x = transformer_record(&e->body, t, h, key, drop),
+                                      .key = key};
+}
+
+struct node *feature_transformer_record(const struct feature_transformer *e, struct tape *t,
+                                        const struct encoder_table *x,
+                                        const struct tape_dropout *drop)
+{
+    struct node *h = tape_select(t, look(e, t, x, drop).x, 0);
     return tape_relu(t, encoder_norm_record(&e->last, t, h));
+}
+
+struct encoder_positions feature_transformer_positions(const struct feature_transformer *e,
+                                                       struct tape *t,
+                                                       const struct encoder_table *x,
+                                                       const struct tape_dropout *drop)
+{
+    struct encoder_positions p = look(e, t, x, drop);
+    p.x = tape_relu(t, encoder_norm_record(&e->last, t, p.x));
+    return p;
 }

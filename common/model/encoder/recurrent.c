@@ -54,14 +54,29 @@ enum rc gru_encoder_declare(struct param_table *table, const char *prefix, struc
     return rc;
 }
 
-struct node *gru_encoder_record(const struct gru_encoder *e, struct tape *t,
-                                const struct encoder_series *x, const struct tape_dropout *drop)
+static struct node *gru_states(const struct gru_encoder *e, struct tape *t,
+                               const struct encoder_series *x)
 {
     struct node *h = encoder_series_record(t, x);
     for (size_t i = 0; i < e->layers; i++) {
         h = tape_gru(t, h, &e->layer[i], x->length);
     }
-    return encoder_drop(t, tape_last(t, h, x->length), drop);
+    return h;
+}
+
+struct node *gru_encoder_record(const struct gru_encoder *e, struct tape *t,
+                                const struct encoder_series *x, const struct tape_dropout *drop)
+{
+    return encoder_drop(t, tape_last(t, gru_states(e, t, x), x->length), drop);
+}
+
+struct encoder_positions gru_encoder_positions(const struct gru_encoder *e, struct tape *t,
+                                               const struct encoder_series *x,
+                                               const struct tape_dropout *drop)
+{
+    const uint8_t *there = tape_within(t, x->length, x->T);
+    return (struct encoder_positions){.x = encoder_drop(t, gru_states(e, t, x), drop),
+                                      .key = there};
 }
 
 /* ---- LSTM ------------------------------------------------------------------------------------ */
@@ -84,12 +99,27 @@ enum rc lstm_encoder_declare(struct param_table *table, const char *prefix, stru
     return rc;
 }
 
-struct node *lstm_encoder_record(const struct lstm_encoder *e, struct tape *t,
-                                 const struct encoder_series *x, const struct tape_dropout *drop)
+static struct node *lstm_states(const struct lstm_encoder *e, struct tape *t,
+                                const struct encoder_series *x)
 {
     struct node *h = encoder_series_record(t, x);
     for (size_t i = 0; i < e->layers; i++) {
         h = tape_lstm(t, h, e->layer[i].w, e->layer[i].b, x->length);
     }
-    return encoder_drop(t, tape_last(t, h, x->length), drop);
+    return h;
+}
+
+struct node *lstm_encoder_record(const struct lstm_encoder *e, struct tape *t,
+                                 const struct encoder_series *x, const struct tape_dropout *drop)
+{
+    return encoder_drop(t, tape_last(t, lstm_states(e, t, x), x->length), drop);
+}
+
+struct encoder_positions lstm_encoder_positions(const struct lstm_encoder *e, struct tape *t,
+                                                const struct encoder_series *x,
+                                                const struct tape_dropout *drop)
+{
+    const uint8_t *there = tape_within(t, x->length, x->T);
+    return (struct encoder_positions){.x = encoder_drop(t, lstm_states(e, t, x), drop),
+                                      .key = there};
 }

@@ -15,12 +15,21 @@ enum rc series_transformer_declare(struct param_table *table, const char *prefix
     return rc;
 }
 
-struct node *series_transformer_record(const struct series_transformer *e, struct tape *t,
-                                       const struct encoder_series *x,
-                                       const struct tape_dropout *drop)
+struct encoder_positions series_transformer_positions(const struct series_transformer *e,
+                                                      struct tape *t,
+                                                      const struct encoder_series *x,
+                                                      const struct tape_dropout *drop)
 {
     const uint8_t *there = tape_within(t, x->length, x->T);
     struct node *h = encoder_linear_record(&e->in, t, encoder_series_record(t, x));
     h = transformer_record(&e->body, t, tape_sinusoids(t, h), there, drop);
-    return tape_masked_mean(t, h, there);
+    return (struct encoder_positions){.x = h, .key = there};
+}
+
+struct node *series_transformer_record(const struct series_transformer *e, struct tape *t,
+                                       const struct encoder_series *x,
+                                       const struct tape_dropout *drop)
+{
+    const struct encoder_positions p = series_transformer_positions(e, t, x, drop);
+    return tape_masked_mean(t, p.x, p.key);
 }

@@ -18,12 +18,20 @@ enum rc text_transformer_declare(struct param_table *table, const char *prefix,
     return rc;
 }
 
-struct node *text_transformer_record(const struct text_transformer *e, struct tape *t,
-                                     const struct encoder_codes *x, const struct tape_dropout *drop)
+struct encoder_positions text_transformer_positions(const struct text_transformer *e,
+                                                    struct tape *t, const struct encoder_codes *x,
+                                                    const struct tape_dropout *drop)
 {
     const uint8_t *there = tape_coded(t, x->code, x->T);
     struct node *h = tape_embedding_sequence(t, e->table, x->code, x->T);
     h = tape_sinusoids(t, tape_scale(t, h, sqrt((double)e->body.width), 0.0));
     h = transformer_record(&e->body, t, encoder_drop(t, h, drop), there, drop);
-    return tape_masked_mean(t, h, there);
+    return (struct encoder_positions){.x = h, .key = there};
+}
+
+struct node *text_transformer_record(const struct text_transformer *e, struct tape *t,
+                                     const struct encoder_codes *x, const struct tape_dropout *drop)
+{
+    const struct encoder_positions p = text_transformer_positions(e, t, x, drop);
+    return tape_masked_mean(t, p.x, p.key);
 }

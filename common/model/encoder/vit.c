@@ -5,7 +5,7 @@
  */
 #include "common/model/encoder/encoder_internal.h"
 
-static size_t patches(const struct vit *e)
+size_t vit_patches(const struct vit *e)
 {
     return (e->height / e->patch) * (e->width / e->patch);
 }
@@ -35,8 +35,8 @@ enum rc vit_declare(struct param_table *table, const char *prefix, struct vit *e
                                     e->patch * e->patch * e->channels, &e->in, err);
     }
     if (rc == RC_OK) {
-        rc = encoder_param(table, prefix, "positions", PARAM_ZERO, patches(e) * e->body.width, 0,
-                           &e->positions, err);
+        rc = encoder_param(table, prefix, "positions", PARAM_ZERO, vit_patches(e) * e->body.width,
+                           0, &e->positions, err);
     }
     if (rc == RC_OK) {
         rc = encoder_norm_declare(table, prefix, "last", e->body.width, &e->last, err);
@@ -44,10 +44,11 @@ enum rc vit_declare(struct param_table *table, const char *prefix, struct vit *e
     return rc;
 }
 
-struct node *vit_record(const struct vit *e, struct tape *t, const struct encoder_image *x,
-                        const struct tape_dropout *drop)
+struct encoder_positions vit_positions(const struct vit *e, struct tape *t,
+                                       const struct encoder_image *x,
+                                       const struct tape_dropout *drop)
 {
-    const size_t N = patches(e);
+    const size_t N = vit_patches(e);
     const size_t D = e->body.width;
     struct node *h =
         tape_input_shaped(t, x->pixels, 3, (size_t[]){e->height, e->width, e->channels});
@@ -55,5 +56,11 @@ struct node *vit_record(const struct vit *e, struct tape *t, const struct encode
     h = tape_bias(t, tape_reshape(t, h, 1, (size_t[]){N * D}), e->positions);
     h = tape_reshape(t, h, 2, (size_t[]){N, D});
     h = transformer_record(&e->body, t, h, NULL, drop);
-    return tape_masked_mean(t, encoder_norm_record(&e->last, t, h), NULL);
+    return (struct encoder_positions){.x = encoder_norm_record(&e->last, t, h)};
+}
+
+struct node *vit_record(const struct vit *e, struct tape *t, const struct encoder_image *x,
+                        const struct tape_dropout *drop)
+{
+    return tape_masked_mean(t, vit_positions(e, t, x, drop).x, NULL);
 }

@@ -14,6 +14,7 @@ static enum rc declare(struct fusion *f, struct param_table *table, const char *
                        struct error *err)
 {
     size_t in[FUSION_MODALITIES_MAX];
+    bool looks[FUSION_MODALITIES_MAX * FUSION_MODALITIES_MAX];
     enum rc rc = RC_OK;
     if (f->primary >= f->M) {
         rc = error_set(err, RC_INVALID,
@@ -23,6 +24,9 @@ static enum rc declare(struct fusion *f, struct param_table *table, const char *
     for (size_t m = 0; rc == RC_OK && m < f->M; m++) {
         const struct encoder_name name = encoder_part(prefix, "in", m);
         in[m] = f->width;
+        for (size_t n = 0; n < f->M; n++) {
+            looks[m * f->M + n] = (m == f->primary) != (n == f->primary);
+        }
         rc = encoder_linear_declare(table, name.text, "lift", f->width, fusion_position_width(f, m),
                                     &f->in[m], err);
         if (rc == RC_OK && m != f->primary) {
@@ -32,7 +36,7 @@ static enum rc declare(struct fusion *f, struct param_table *table, const char *
             rc = encoder_param(table, name.text, "finds", PARAM_ONE, 1, 0, &f->finds[m], err);
         }
     }
-    return rc == RC_OK ? fusion_look_declare(f, table, prefix, in, err) : rc;
+    return rc == RC_OK ? fusion_look_declare(f, table, prefix, in, looks, err) : rc;
 }
 
 /* x [B, D] times a learned number. */

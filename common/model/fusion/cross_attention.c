@@ -7,8 +7,8 @@
  * Of two modalities, z_1 = pool A_12 and z_2 = pool A_21; of more, every ordered pair is there and
  * each averages what it finds at the others that are. pool: the mean over the positions.
  *
- * A modality with one position is found whole by whoever looks: the softmax over one key is 1. Give
- * time steps, patches or words where there are any. A sample with one modality has, under `skip`,
+ * A modality with one position is found whole by whoever looks, V_b, and needs no key: the softmax
+ * over one key is 1. Give time steps, patches or words where there are any. A sample with one modality has, under `skip`,
  * nobody to look at and the vector 0: where that is common, let tokens stand for what is absent.
  */
 #include "common/model/fusion/fusion_internal.h"
@@ -17,10 +17,14 @@ static enum rc declare(struct fusion *f, struct param_table *table, const char *
                        struct error *err)
 {
     size_t in[FUSION_MODALITIES_MAX];
+    bool looks[FUSION_MODALITIES_MAX * FUSION_MODALITIES_MAX];
     for (size_t m = 0; m < f->M; m++) {
         in[m] = fusion_position_width(f, m);
+        for (size_t n = 0; n < f->M; n++) {
+            looks[m * f->M + n] = m != n;
+        }
     }
-    return fusion_look_declare(f, table, prefix, in, err);
+    return fusion_look_declare(f, table, prefix, in, looks, err);
 }
 
 /* there [B, M - 1]: those but a, in the step arena; NULL while measuring. */

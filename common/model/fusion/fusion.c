@@ -42,6 +42,16 @@ bool fusion_reads_positions(const struct fusion *f)
     return f->kind->positions;
 }
 
+bool fusion_looks_at_positions(const char *name)
+{
+    for (size_t i = 0; i < N_KINDS; i++) {
+        if (strcmp(KINDS[i]->name, name) == 0) {
+            return KINDS[i]->positions;
+        }
+    }
+    return false;
+}
+
 /* ---- declaring ------------------------------------------------------------------------------- */
 
 static enum rc find(const char *prefix, const char *name, const struct fusion_kind **kind,

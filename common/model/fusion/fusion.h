@@ -70,6 +70,7 @@ struct fusion {
     struct param_id token[FUSION_MODALITIES_MAX];    /**< in place of what is absent */
     struct encoder_linear in[FUSION_MODALITIES_MAX]; /**< projection, or a modality's own head */
     struct encoder_norm norm[FUSION_MODALITIES_MAX];
+    bool asks[FUSION_MODALITIES_MAX]; /**< has a query */
     struct param_id query[FUSION_MODALITIES_MAX], key[FUSION_MODALITIES_MAX],
         value[FUSION_MODALITIES_MAX];
     struct param_id found[FUSION_MODALITIES_MAX]; /**< asymmetric: factor of what is found at it */
@@ -104,6 +105,8 @@ size_t fusion_width(const struct fusion *f);
 bool fusion_ends_in_logit(const struct fusion *f);
 /** Whether it looks at positions (tokens) rather than at vectors: cross_attention, asymmetric. */
 bool fusion_reads_positions(const struct fusion *f);
+/** The same of a name, before anything is declared; false where there is no such fusion. */
+bool fusion_looks_at_positions(const char *name);
 /** The names, i < fusion_count(); NULL beyond. */
 const char *fusion_name(size_t i);
 size_t fusion_count(void);

@@ -54,10 +54,14 @@ struct node *fusion_project(const struct fusion *f, struct tape *t, const struct
 struct node *fusion_blend(struct tape *t, const struct fusion_parts *p, struct node *z,
                           struct node *a, struct node *b);
 
-/** "in<m>.query", "key", "value": W [width, in[m]] of every modality. */
+/**
+ * "in<m>.query", "key", "value": W [width, in[m]] of every modality, but a key of none that has one
+ * position, since whoever looks there finds it whole, and a query only of those that look elsewhere.
+ * @param looks [m * M + n]: whether m looks at n
+ */
 RC fusion_look_declare(struct fusion *f, struct param_table *table, const char *prefix,
-                       const size_t *in, struct error *err);
-/** Queries, keys and values [B, N_m, width] of every modality. */
+                       const size_t *in, const bool *looks, struct error *err);
+/** Queries, keys and values [B, N_m, width] of every modality, NULL where there are none. */
 struct fusion_look {
     struct node *query[FUSION_MODALITIES_MAX], *key[FUSION_MODALITIES_MAX],
         *value[FUSION_MODALITIES_MAX];

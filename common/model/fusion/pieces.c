@@ -34,16 +34,36 @@ size_t fusion_position_width(const struct fusion *f, size_t m)
     return f->token_in[m] > 0 ? f->token_in[m] : f->width_in[m];
 }
 
+/* Whether m looks at one that has more than a position. */
+static bool asks(const struct fusion *f, const bool *looks, size_t m)
+{
+    for (size_t n = 0; n < f->M; n++) {
+        if (looks[m * f->M + n] && f->token_in[n] > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum rc fusion_look_declare(struct fusion *f, struct param_table *table, const char *prefix,
-                            const size_t *in, struct error *err)
+                            const size_t *in, const bool *looks, struct error *err)
 {
     enum rc rc = RC_OK;
-    for (size_t i = 0; rc == RC_OK && i < 3 * f->M; i++) {
-        static const char *const what[3] = {"query.weight", "key.weight", "value.weight"};
-        const size_t m = i / 3;
-        struct param_id *const w[3] = {&f->query[m], &f->key[m], &f->value[m]};
-        rc = encoder_param(table, encoder_part(prefix, "in", m).text, what[i % 3], PARAM_FAN_IN,
-                           f->width, in[m], w[i % 3], err);
+    for (size_t m = 0; m < f->M; m++) {
+        const struct encoder_name name = encoder_part(prefix, "in", m);
+        f->asks[m] = asks(f, looks, m);
+        if (rc == RC_OK && f->asks[m]) {
+            rc = encoder_param(table, name.text, "query.weight", PARAM_FAN_IN, f->width, in[m],
+                               &f->query[m], err);
+        }
+        if (rc == RC_OK && f->token_in[m] > 0) {
+            rc = encoder_param(table, name.text, "key.weight", PARAM_FAN_IN, f->width, in[m],
+                               &f->key[m], err);
+        }
+        if (rc == RC_OK) {
+            rc = encoder_param(table, name.text, "value.weight", PARAM_FAN_IN, f->width, in[m],
+                               &f->value[m], err);
+        }
     }
     return rc;
 }
@@ -52,16 +72,33 @@ struct fusion_look fusion_look_record(const struct fusion *f, struct tape *t, st
 {
     struct fusion_look l = {{NULL}, {NULL}, {NULL}};
     for (size_t m = 0; m < f->M; m++) {
-        l.query[m] = tape_linear(t, x[m], f->query[m]);
-        l.key[m] = tape_linear(t, x[m], f->key[m]);
+        l.query[m] = f->asks[m] ? tape_linear(t, x[m], f->query[m]) : NULL;
+        l.key[m] = f->token_in[m] > 0 ? tape_linear(t, x[m], f->key[m]) : NULL;
         l.value[m] = tape_linear(t, x[m], f->value[m]);
     }
     return l;
 }
 
+/* [B]: whether the one position of `at` is there, and any of `of` to look from. */
+static const uint8_t *meets(struct tape *t, const struct fusion_parts *p, size_t of, size_t at)
+{
+    uint8_t *both = tape_bytes(t, t->B);
+    const size_t N = p->x[of] == NULL ? 0 : p->x[of]->shape.dim[1];
+    for (size_t b = 0; both != NULL && b < t->B; b++) {
+        both[b] = 0;
+        for (size_t i = b * N; i < (b + 1) * N; i++) {
+            both[b] = both[b] || (p->key[at][b] && p->key[of][i]);
+        }
+    }
+    return both;
+}
+
 struct node *fusion_look_at(const struct fusion *f, struct tape *t, const struct fusion_parts *p,
                             const struct fusion_look *l, size_t of, size_t at)
 {
+    if (f->token_in[at] == 0) { /* the softmax over one key is 1, and so is the mean of it */
+        return tape_choose(t, tape_select(t, l->value[at], 0), NULL, meets(t, p, of, at));
+    }
     struct node *found =
         tape_attention(t, l->query[of], l->key[at], l->value[at], f->heads, p->key[at]);
     return tape_masked_mean(t, found, p->key[of]);
