@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Outputs and gradients of operations and encoders by PyTorch, for tests/unit/test_torch_{operation,encoder}.c.
+"""Outputs and gradients of operations, encoders and fusions by PyTorch, for tests/unit/test_torch_*.c.
 
     apt-get install --no-install-recommends python3-torch python3-numpy    (for this script alone)
     /usr/bin/python3 tests/golden/torch_values.py > tests/golden/torch_values.txt
@@ -485,11 +485,262 @@ def tcn():
     c.write(last(channels_last(h), LENGTH))
 
 
+# ---- fusions ---------------------------------------------------------------------------------------------------
+
+# Three modalities, or the first two: sizes of their vectors and how many positions each has, the pattern of which
+# sample has which, and of which of its positions. All that a sample lacks is left out of its own equations.
+SIZE, POSITIONS, FUSED_HIDDEN = (3, 5, 4), (3, 2, 4), 5
+PRESENT = [[1, 1, 1], [1, 0, 1], [0, 1, 0]]
+KEYS = ([[1, 0, 1], [1, 1, 1], [1, 1, 0]], [[1, 1], [0, 1], [1, 0]], [[1, 1, 0, 1], [0, 0, 1, 0], [1, 1, 1, 1]])
+
+
+class Fused(Case):
+    """The modalities: h[m] [B, SIZE[m]], and has(b): which there are of sample b. With a learned token, all are."""
+
+    def __init__(self, name, M, token=False):
+        super().__init__(name)
+        self.M, self.token, self.all = M, token, range(M)
+        self.h = [self.stand_in(m, self.input(f"h{m}", SIZE[m])) if token else self.input(f"h{m}", SIZE[m])
+                  for m in self.all]
+
+    def stand_in(self, m, h):
+        there = torch.tensor([row[m] for row in PRESENT], dtype=torch.bool).unsqueeze(1)
+        return torch.where(there, h, self.param(f"e.token{m}", h.shape[1]))
+
+    def has(self, b):
+        return [m for m in self.all if self.token or PRESENT[b][m]]
+
+    def map(self, name, o, i, bias=True):
+        """A linear map of ours by torch's module."""
+        values = {"weight": self.param(f"{name}.weight", o, i)}
+        if bias:
+            values["bias"] = self.param(f"{name}.bias", o)
+        return self.bind(nn.Linear(i, o, bias=bias), values)
+
+    def norm_of(self, name, d):
+        gain, shift = self.norm(name, d)
+        return self.bind(nn.LayerNorm(d), {"weight": gain, "bias": shift})
+
+    def projected(self):
+        """p[b][m] = W_m h_m + b_m of those that sample b has."""
+        maps = [self.map(f"e.in{m}.project", WIDTH, SIZE[m]) for m in self.all]
+        return [{m: maps[m](self.h[m][b]) for m in self.has(b)} for b in range(B)]
+
+    def side_by_side(self, parts, sizes):
+        """[part_1; ...; part_M], zeros for those that are not among the parts."""
+        return torch.cat([parts[m] if m in parts else torch.zeros(sizes[m]) for m in self.all])
+
+
+def fusion_concat():
+    c = Fused("fusion_concat", 3, token=True)
+    c.write(torch.cat(c.h, 1))
+
+
+def fusion_projected():
+    c = Fused("fusion_projected", 3, token=True)
+    parts = []
+    for m in c.all:
+        w = c.param(f"e.in{m}.weight", WIDTH, SIZE[m])
+        project = c.bind(nn.Linear(SIZE[m], WIDTH, bias=False), {"weight": w})
+        parts.append(c.norm_of(f"e.in{m}.norm", WIDTH)(project(c.h[m])))
+    c.write(torch.cat(parts, 1))
+
+
+def fusion_gate():
+    """Of two g = sigmoid(w^T [p_1; p_2]), of more the softmax over those that are there; one alone is itself."""
+    for M in (2, 3):
+        c = Fused(f"fusion_gate{M}", M)
+        score = c.map("e.gate", 1 if M == 2 else M, M * WIDTH, bias=False)
+        rows = []
+        for p in c.projected():
+            s = score(c.side_by_side(p, [WIDTH] * M))
+            if len(p) == 1:
+                rows.append(*p.values())
+            elif M == 2:
+                rows.append(torch.sigmoid(s) * p[0] + (1 - torch.sigmoid(s)) * p[1])
+            else:
+                share = torch.softmax(s[list(p)], 0)
+                rows.append(sum(a * x for a, x in zip(share, p.values())))
+        c.write(torch.stack(rows))
+
+
+def gmu_rows(c, value, gates, sizes):
+    """Arevalo et al. 2017: eq. 2 to 5 of two modalities, a gate for each of more. value[b][m], gates [M or 1]."""
+    rows = []
+    for v, x in value:
+        z = [torch.sigmoid(gate(c.side_by_side(x, sizes))) for gate in gates]
+        if c.M == 2:
+            rows.append(z[0] * v[0] + (1 - z[0]) * v[1] if len(v) == 2 else next(iter(v.values())))
+        else:
+            rows.append(sum(z[m] * v[m] for m in v))
+    return torch.stack(rows)
+
+
+def fusion_gmu():
+    for M in (2, 3):
+        c = Fused(f"fusion_gmu{M}", M)
+        maps = [c.map(f"e.in{m}", WIDTH, SIZE[m], bias=False) for m in c.all]
+        gates = [c.map(f"e.gate{m}", WIDTH, sum(SIZE[:M]), bias=False) for m in (range(1) if M == 2 else c.all)]
+        value = []
+        for b in range(B):
+            x = {m: c.h[m][b] for m in c.has(b)}
+            value.append(({m: torch.tanh(maps[m](x[m])) for m in x}, x))
+        c.write(gmu_rows(c, value, gates, SIZE))
+
+
+def fusion_gmu_heads():
+    """Jiang et al. 2021: GMUs of their own in each of HEADS subspaces."""
+    for M in (2, 3):
+        c = Fused(f"fusion_gmu_heads{M}", M)
+        d = WIDTH // HEADS
+        p = c.projected()
+        heads = []
+        for k in range(HEADS):
+            gates = [c.map(f"e.gate{m}.head{k}", d, M * d) for m in (range(1) if M == 2 else c.all)]
+            own = [{m: torch.tanh(x)[k * d:(k + 1) * d] for m, x in of.items()} for of in p]
+            heads.append(gmu_rows(c, [(v, v) for v in own], gates, [d] * M))
+        c.write(torch.cat(heads, 1))
+
+
+class Positions(Fused):
+    """The same with positions x[m] [B, N_m, SIZE[m]], but for a last modality that has none; x(b, m): a sample's."""
+
+    def __init__(self, name, M, single=False, token=False):
+        Case.__init__(self, name)
+        self.M, self.token, self.all = M, token, range(M)
+        self.single = M - 1 if single else None
+        self.h, self.rows, self.stands = {}, {}, {}
+        for m in self.all:
+            if m == self.single:
+                self.h[m] = self.input(f"h{m}", SIZE[m])
+            else:
+                self.rows[m] = self.input(f"x{m}", POSITIONS[m], SIZE[m])
+            if token:
+                self.stands[m] = self.param(f"e.token{m}", SIZE[m])
+
+    def x(self, b, m):
+        """[n, SIZE[m]]: what one may look at."""
+        if not PRESENT[b][m]:
+            return self.stands[m].unsqueeze(0)
+        if m == self.single:
+            return self.h[m][b:b + 1]
+        return self.rows[m][b][torch.tensor(KEYS[m][b], dtype=torch.bool)]
+
+
+def attend(q, k, v):
+    """Vaswani et al. 2017, eq. 1, in HEADS subspaces: softmax(Q K^T / sqrt(d)) V, side by side."""
+    d = WIDTH // HEADS
+    cut = lambda x: [x[:, i * d:(i + 1) * d] for i in range(HEADS)]
+    return torch.cat([torch.softmax(a @ b.T / math.sqrt(d), 1) @ x for a, b, x in zip(cut(q), cut(k), cut(v))], 1)
+
+
+def looks(c, sizes, pairs):
+    """look(b, of, at, x): the mean over positions of `of` of what they find at `at`, x[m] [n, sizes[m]] of one sample.
+
+    A modality that nobody has a choice at needs no key, and one that has no choice anywhere no query.
+    """
+    q, k, v = {}, {}, {}
+    for m in c.all:
+        if any(of == m and at != c.single for of, at in pairs):
+            q[m] = c.map(f"e.in{m}.query", WIDTH, sizes[m], bias=False)
+        if m != c.single:
+            k[m] = c.map(f"e.in{m}.key", WIDTH, sizes[m], bias=False)
+        v[m] = c.map(f"e.in{m}.value", WIDTH, sizes[m], bias=False)
+
+    def look(of, at, x):
+        if at == c.single:
+            return v[at](x[at])[0]
+        return attend(q[of](x[of]), k[at](x[at]), v[at](x[at])).mean(0)
+
+    return look
+
+
+def fusion_cross_attention():
+    """z_a = the mean over b != a of the pooled A_ab, every ordered pair of those that are there."""
+    for name, M, single, token in (("fusion_cross2", 2, False, False), ("fusion_cross3", 3, True, False),
+                                   ("fusion_cross_token", 3, False, True)):
+        c = Positions(name, M, single, token)
+        look = looks(c, SIZE, [(a, b) for a in c.all for b in c.all if a != b])
+        rows = []
+        for b in range(B):
+            x = {m: c.x(b, m) for m in c.has(b)}
+            z = []
+            for a in c.all:
+                found = [look(a, m, x) for m in x if m != a] if a in x else []
+                z.append(sum(found) / len(found) if found else torch.zeros(WIDTH))
+            rows.append(torch.cat(z))
+        c.write(torch.stack(rows))
+
+
+def fusion_asymmetric():
+    """F'_p = F_p + sum a_m A(p; m), F'_m = F_m + c_m A(m; p), pooled: the primary first, then the others."""
+    for name, single, token in (("fusion_asymmetric3", True, False), ("fusion_asymmetric_token", False, True)):
+        c = Positions(name, 3, single, token)
+        primary = 1
+        others = [m for m in c.all if m != primary]
+        lift = [c.map(f"e.in{m}.lift", WIDTH, SIZE[m]) for m in c.all]
+        found = {m: c.param(f"e.in{m}.found", 1) for m in others}
+        finds = {m: c.param(f"e.in{m}.finds", 1) for m in others}
+        look = looks(c, [WIDTH] * 3, [(primary, m) for m in others] + [(m, primary) for m in others])
+        rows = []
+        for b in range(B):
+            f = {m: lift[m](c.x(b, m)) for m in c.has(b)}
+            z = {m: f[m].mean(0) for m in f}
+            for m in others:
+                if m in f and primary in f:
+                    z[primary] = z[primary] + found[m] * look(primary, m, f)
+                    z[m] = z[m] + finds[m] * look(m, primary, f)
+            rows.append(torch.cat([z[m] if m in z else torch.zeros(WIDTH) for m in [primary] + others]))
+        c.write(torch.stack(rows))
+
+
+def fusion_attention():
+    """Tokens of those that are there and a summary; nobody else is in the sequence."""
+    for name, token in (("fusion_attention_skip", False), ("fusion_attention_token", True)):
+        c = Fused(name, 3, token)
+        p = c.projected()
+        summary = c.param("e.summary", WIDTH)
+        body = transformer(c, norm_first=True)
+        norm = c.norm_of("e.last", WIDTH)
+        c.write(torch.stack([norm(body(torch.stack([summary, *of.values()])[None])[0, 0]) for of in p]))
+
+
+def fusion_medfuse():
+    c = Fused("fusion_medfuse", 3)
+    p = c.projected()
+    lstm = c.bind(nn.LSTM(WIDTH, FUSED_HIDDEN, batch_first=True),
+                  lstm_values(*c.linear("e.lstm", 4 * FUSED_HIDDEN, WIDTH + FUSED_HIDDEN), WIDTH))
+    c.write(torch.stack([lstm(torch.stack(list(of.values()))[None])[1][0][0, 0] for of in p]))
+
+
+def fusion_hierarchical():
+    c = Fused("fusion_hierarchical", 3, token=True)
+    pairs = {(i, j): c.map(f"e.pair{i}_{j}", WIDTH, 2 * WIDTH) for i, j in ((0, 1), (0, 2), (1, 2))}
+    out = c.map("e.out", WIDTH, 3 * WIDTH)
+    rows = []
+    for p in c.projected():
+        rows.append(F.gelu(out(torch.cat([F.gelu(w(torch.cat([p[i], p[j]]))) for (i, j), w in pairs.items()]))))
+    c.write(torch.stack(rows))
+
+
+def log_odds(p):
+    return torch.log(p / (1 - p))
+
+
+def fusion_late():
+    c = Fused("fusion_late", 3)
+    heads = [c.map(f"e.in{m}.head", 1, SIZE[m]) for m in c.all]
+    c.write(torch.stack([log_odds(sum(torch.sigmoid(heads[m](c.h[m][b])) for m in c.has(b)) / len(c.has(b)))
+                         for b in range(B)]))
+
+
 def main():
     print(f"# written by torch_values.py with torch {torch.__version__}; do not edit")
     for case in (linear, layer_norm, group_norm, conv2d, depthwise, conv1d, conv1d_weight_norm, pools, activations,
                  lstm, gru, attention, embedding, losses, gru_encoder, lstm_encoder, series_transformer,
-                 event_transformer, feature_transformer, ngram_bag, text_transformer, vit, cnn, tcn):
+                 event_transformer, feature_transformer, ngram_bag, text_transformer, vit, cnn, tcn, fusion_concat,
+                 fusion_projected, fusion_gate, fusion_gmu, fusion_gmu_heads, fusion_cross_attention,
+                 fusion_asymmetric, fusion_attention, fusion_medfuse, fusion_hierarchical, fusion_late):
         case()
     return 0
 
