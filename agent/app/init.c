@@ -24,6 +24,7 @@ static const char site_template[] =
     "know\n"
     "# address: tcp://host:7400   # where the coordinator is as seen from here, if not as on its "
     "card\n"
+    "# threads: 1                 # of training, up to 8; each takes memory of its own\n"
     "# auto_approve:              # studies that need no person's approval\n"
     "#   - {coordinator: NAME, max_epsilon: 1}\n";
 

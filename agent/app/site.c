@@ -13,6 +13,7 @@
 #include <poll.h>
 
 #include "agent/app/people.h"
+#include "agent/train/train.h"
 #include "common/base/clock.h"
 #include "common/store/store.h"
 
@@ -21,6 +22,7 @@
 struct site_file {
     char name[SCHEMA_NAME_MAX];
     char address[SEAL_ADDRESS_MAX];
+    size_t threads;
     const struct config_node *policy, *auto_approve;
 };
 
@@ -32,6 +34,8 @@ static const struct config_key file_keys[] = {
      .help = "map: what this hospital allows"},
     {.name = "address", .type = CONFIG_TEXT, .offset = offsetof(struct site_file, address), .size = SEAL_ADDRESS_MAX,
      .fallback = "", .help = "tcp://host:port of the coordinator as seen from here; empty: as its card says"},
+    {.name = "threads", .type = CONFIG_COUNT, .offset = offsetof(struct site_file, threads), .min = 1, .max = TRAIN_THREADS_MAX,
+     .fallback = "1", .help = "of training; each takes memory for a physical batch of its own, and the model is the same to the byte"},
     {.name = "auto_approve", .type = CONFIG_NODE, .offset = offsetof(struct site_file, auto_approve), .fallback = "",
      .help = "list of {coordinator, max_epsilon}: studies that need no person's approval"},
 };
@@ -81,6 +85,7 @@ static enum rc read_site(const char *path, struct site *s, struct config_issues 
     if (rc == RC_OK) {
         memcpy(s->name, f.name, sizeof s->name);
         memcpy(s->address, f.address, sizeof s->address);
+        s->threads = f.threads;
     }
     config_close(&doc);
     return rc;

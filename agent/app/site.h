@@ -45,6 +45,7 @@ struct site {
                                          here, "" for the one on its card */
     struct ledger_policy policy;
     struct schema schema;
+    size_t threads; /**< `threads:` in site.yaml: of training, 1 .. TRAIN_THREADS_MAX */
     size_t n_auto;
     struct site_auto auto_approve[SITE_AUTO_MAX];
 };

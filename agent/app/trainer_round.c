@@ -190,6 +190,7 @@ static enum rc train_on(struct trainer *t, const real *global, struct error *err
                                   .global = global,
                                   .site_state = state_round == 0 ? NULL : state,
                                   .site_state_bytes = state_n,
+                                  .threads = t->site.threads,
                                   .go_on = go_on,
                                   .go_on_ctx = t};
     struct error failure = {0};

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/train/room_internal.h"
 #include "agent/train/schedule.h"
 #include "agent/train/state_internal.h"
 #include "common/base/rng.h"
@@ -12,18 +13,15 @@
 
 /* Everything of one round: arrays of the round arena. */
 struct round_work {
-    struct arena round, step;
-    struct tape *tape, *made; /* made: of this round alone */
-    double *w;                /* [P] local parameters */
-    double *start;            /* [S] where the round began */
-    double *sum;              /* [P] clipped sum of a step */
-    double *mean;             /* [P] what is released of it */
-    real *params;             /* [P] what the tape reads */
+    struct arena round;
+    struct train_room *room, *made; /* made: of this round alone */
+    double *w;                      /* [P] local parameters */
+    double *start;                  /* [S] where the round began */
+    double *sum;                    /* [P] clipped sum of a step */
+    double *mean;                   /* [P] what is released of it */
+    real *params;                   /* [P] what the tapes read */
     struct optimiser optimiser;
-    size_t *row, *who;      /* [n_patients] the step's sample */
-    uint64_t *sample;       /* [physical batch] whose coins of dropout */
-    uint64_t coins;         /* their seed in this step */
-    struct batch_room room; /* of a physical batch */
+    size_t *row, *who; /* [n_patients] the step's sample */
 };
 
 static enum rc reserve(struct round_work *k, const struct train_job *job, struct error *err)
@@ -31,26 +29,20 @@ static enum rc reserve(struct round_work *k, const struct train_job *job, struct
     const size_t P = job->model->table.P;
     const size_t S = job->model->table.S;
     const size_t n = job->data->n_patients;
-    const size_t B = job->study->local.physical_batch;
-    size_t tape_cost = 0;
+    enum rc rc = RC_OK;
 
-    k->made = job->tape == NULL ? malloc(sizeof *k->made) : NULL;
-    k->tape = job->tape == NULL ? k->made : job->tape;
-    if (k->tape == NULL) {
-        return error_set(err, RC_NOMEM, "no memory for a tape");
+    k->room = job->room;
+    if (k->room == NULL) {
+        rc = train_room_open(job->model, job->study->local.physical_batch,
+                             job->threads == 0 ? 1 : job->threads, &k->made, err);
+        k->room = k->made;
     }
-    enum rc rc = model_step_cost(job->model, k->tape, B, &tape_cost, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
-    rc = arena_init(&k->step, tape_cost + clip_scratch_cost(k->tape, B), err);
     if (rc != RC_OK) {
         return rc;
     }
     rc = arena_init(&k->round,
                     5 * arena_cost(P, sizeof(double)) + arena_cost(S, sizeof(double)) +
-                        arena_cost(P, sizeof(real)) + 2 * arena_cost(n, sizeof(size_t)) +
-                        arena_cost(B, sizeof(uint64_t)) + batch_room_cost(&job->model->layout, B),
+                        arena_cost(P, sizeof(real)) + 2 * arena_cost(n, sizeof(size_t)),
                     err);
     if (rc != RC_OK) {
         return rc;
@@ -64,19 +56,17 @@ static enum rc reserve(struct round_work *k, const struct train_job *job, struct
     k->params = arena_take(&k->round, P, sizeof(real));
     k->row = arena_take(&k->round, n, sizeof(size_t));
     k->who = arena_take(&k->round, n, sizeof(size_t));
-    k->sample = arena_take(&k->round, B, sizeof(uint64_t));
-    batch_room_take(&k->room, &job->model->layout, B, &k->round);
     return RC_OK;
 }
 
 static void work_release(struct round_work *k)
 {
-    /* Both held what was computed from patients. */
-    arena_wipe(&k->step);
-    arena_wipe(&k->round);
-    arena_release(&k->step);
+    if (k->room != NULL && k->made == NULL) {
+        room_wipe(k->room);
+    }
+    train_room_close(&k->made);
+    arena_wipe(&k->round); /* computed from patients, too */
     arena_release(&k->round);
-    free(k->made);
     *k = (struct round_work){0};
 }
 
@@ -133,33 +123,6 @@ static uint64_t coins_of_dropout(const struct coin_key *key, uint64_t step)
     return seed;
 }
 
-/* Abadi et al. 2016, Alg. 1, "Compute gradient" and "Clip gradient", for one physical batch. */
-static enum rc add_batch(struct round_work *k, const struct train_job *job, size_t at, size_t B,
-                         struct train_report *report, struct error *err)
-{
-    dataset_gather(job->data, k->row + at, k->who + at, B, &k->room);
-    for (size_t b = 0; b < B; b++) { /* a patient's, whoever else there is: as the sampler's */
-        memcpy(&k->sample[b], job->data->patient[k->who[at + b]].b, sizeof k->sample[b]);
-    }
-    struct batch batch = k->room.batch;
-    batch.training = true;
-    batch.coins = k->coins;
-    batch.sample = k->sample;
-    const size_t mark = arena_mark(&k->step);
-    tape_start(k->tape, &k->step, &job->model->table, k->params, B);
-    struct node *loss = model_loss(job->model, k->tape, &batch);
-    enum rc rc = tape_verdict(k->tape, err);
-    if (rc == RC_OK) {
-        tape_backward(k->tape, loss);
-        for (size_t b = 0; b < B; b++) {
-            report->loss += (double)loss->v[b];
-        }
-        clip_accumulate(k->tape, &k->step, job->study->privacy.clip, k->sum, &report->counts);
-    }
-    arena_rewind(&k->step, mark);
-    return rc;
-}
-
 /* FedProx, mu (w - w_global): of released numbers alone, so it follows the noise and takes no room
  * under the clip bound (Li et al. 2020, eq. 2). A site's own parameters have no global ones. */
 static void pull(struct round_work *k, double mu, size_t S)
@@ -179,25 +142,22 @@ static enum rc step(struct round_work *k, const struct train_job *job, const str
     const struct dataset *d = job->data;
     const size_t P = job->model->table.P;
 
-    k->coins = coins_of_dropout(key, number);
     const size_t n = sampler_draw(key, number, dp->sample_rate, d->patient, d->first_row,
                                   d->n_patients, k->row, k->who);
     for (size_t i = 0; i < P; i++) {
         k->params[i] = (real)k->w[i];
         k->sum[i] = 0.0;
     }
-    for (size_t at = 0; at < n; at += local->physical_batch) {
-        const size_t B = n - at < local->physical_batch ? n - at : local->physical_batch;
-        const enum rc rc = add_batch(k, job, at, B, report, err);
-        if (rc != RC_OK) {
-            return rc;
-        }
+    const struct room_sample sample = {
+        .data = d, .row = k->row, .who = k->who, .n = n, .coins = coins_of_dropout(key, number)};
+    enum rc rc = room_clipped_sum(k->room, &sample, k->params, dp->clip, k->sum, report, err);
+    if (rc != RC_OK) {
+        return rc;
     }
     report->empty_steps += n == 0; /* a noise-only step, like any other */
 
     const double divisor = dp->sample_rate * (double)job->study->site[job->site].nominal;
-    const enum rc rc =
-        noise_release(k->sum, P, dp->clip, dp->noise_multiplier, divisor, entropy, k->mean, err);
+    rc = noise_release(k->sum, P, dp->clip, dp->noise_multiplier, divisor, entropy, k->mean, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -233,6 +193,7 @@ enum rc train_round(const struct train_job *job, struct entropy *entropy, struct
     assert(job->round >= 1);
     assert(job->data->n_values == job->model->layout.n_values);
     assert(job->data->n_codes == job->model->layout.n_codes);
+    assert(job->room == NULL || room_fits(job->room, job->model, job->study->local.physical_batch));
     struct round_work k = {0};
     struct train_result r = {0};
     struct coin_key key = {{0}};

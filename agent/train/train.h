@@ -20,8 +20,27 @@
 #include "common/cohort/cohort.h"
 #include "common/dp/clip.h"
 #include "common/dp/sampler.h"
+#include "common/dp/slices.h"
 #include "common/model/model.h"
 #include "common/study/study.h"
+
+enum { TRAIN_THREADS_MAX = SLICES_THREADS_MAX };
+
+/**
+ * Where batches are computed: threads, and a tape and memory for each of them. Megabytes that take longer
+ * to reserve than a small step takes, and so lent to rounds by who trains many. No patient's number is in
+ * it between rounds.
+ */
+struct train_room;
+
+/**
+ * @param model    borrowed, until the room is closed
+ * @param threads  at least 1; the bytes of an update do not depend on it, the memory does
+ * @retval RC_LIMIT more than TRAIN_THREADS_MAX  @retval RC_NOMEM
+ */
+RC train_room_open(const struct model *model, size_t physical_batch, size_t threads,
+                   struct train_room **out, struct error *err);
+void train_room_close(struct train_room **r);
 
 /** What a round trains on. Borrowed. */
 struct train_job {
@@ -33,8 +52,9 @@ struct train_job {
     const real *global;     /**< [S] shared parameters of the global model */
     const void *site_state; /**< from the ledger; NULL before the first round */
     size_t site_state_bytes;
-    struct tape *tape; /**< to record on, for who trains many rounds: megabytes, and it holds no
-                            patient's number; NULL: one is made for the round */
+    struct train_room *room; /**< of this model and the study's physical batch, one round at a time;
+                                  NULL: one with `threads` is made for the round */
+    size_t threads;          /**< where `room` is NULL; 0: 1 */
     /** Asked before each noised step (from 0), on the training thread: false gives the round up.
      *  NULL: never asked. */
     bool (*go_on)(void *ctx, size_t step, size_t steps);

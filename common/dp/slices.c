@@ -15,6 +15,7 @@ struct slot {
 
 struct worker {
     struct slices *all;
+    size_t number;
     struct tape *tape;
     struct arena step;
     pthread_t thread;
@@ -52,7 +53,7 @@ static enum rc compute(struct worker *w, size_t slice, struct slot *out, struct 
     out->loss = 0.0;
     out->counts = (struct clip_counts){0};
     tape_start(w->tape, &w->step, s->plan.table, s->params, B);
-    struct node *loss = s->plan.record(s->plan.ctx, w->tape, at);
+    struct node *loss = s->plan.record(s->plan.ctx, w->number, w->tape, at);
     const enum rc rc = tape_verdict(w->tape, err);
     if (rc == RC_OK) {
         tape_backward(w->tape, loss);
@@ -105,17 +106,25 @@ static void *work(void *arg)
     return NULL;
 }
 
-static enum rc worker_init(struct worker *w, struct slices *s, struct error *err)
+static enum rc worker_init(struct worker *w, struct slices *s, size_t number, struct error *err)
 {
     w->all = s;
+    w->number = number;
     tape_start(w->tape, NULL, s->plan.table, NULL, s->plan.physical);
-    struct node *loss = s->plan.record(s->plan.ctx, w->tape, 0);
+    struct node *loss = s->plan.record(s->plan.ctx, w->number, w->tape, 0);
     const enum rc rc = tape_verdict(w->tape, err);
     if (rc != RC_OK) {
         return rc;
     }
     tape_backward(w->tape, loss);
     return arena_init(&w->step, w->tape->cost + clip_scratch_cost(w->tape, s->plan.physical), err);
+}
+
+static void take_slots(struct slices *s)
+{
+    for (size_t i = 0; i < s->n_slots && s->memory.base != NULL; i++) {
+        s->slot[i].grad = arena_take_unset(&s->memory, s->plan.table->P, sizeof(real));
+    }
 }
 
 enum rc slices_open(const struct slices_plan *plan, struct slices **out, struct error *err)
@@ -136,21 +145,18 @@ enum rc slices_open(const struct slices_plan *plan, struct slices **out, struct 
         rc = error_set(err, RC_LIMIT, "%zu threads; at most %d", plan->threads, SLICES_THREADS_MAX);
         goto out;
     }
-    const size_t P = plan->table->P;
-    rc = arena_init(&s->memory, s->n_slots * arena_cost(P, sizeof(real)), err);
+    rc = arena_init(&s->memory, s->n_slots * arena_cost(plan->table->P, sizeof(real)), err);
     if (rc != RC_OK) {
         goto out;
     }
-    for (size_t i = 0; i < s->n_slots; i++) {
-        s->slot[i].grad = arena_take_unset(&s->memory, P, sizeof(real));
-    }
+    take_slots(s);
     for (size_t i = 0; i < plan->threads; i++) {
         s->worker[i].tape = malloc(sizeof *s->worker[i].tape);
         if (s->worker[i].tape == NULL) {
             rc = error_set(err, RC_NOMEM, "no memory for a tape");
             goto out;
         }
-        rc = worker_init(&s->worker[i], s, err);
+        rc = worker_init(&s->worker[i], s, i, err);
         if (rc != RC_OK) {
             goto out;
         }
@@ -169,6 +175,16 @@ out:
     return rc;
 }
 
+void slices_wipe(struct slices *s)
+{
+    for (size_t i = 0; i < SLICES_THREADS_MAX; i++) {
+        arena_wipe(&s->worker[i].step);
+    }
+    arena_wipe(&s->memory);
+    arena_rewind(&s->memory, 0);
+    take_slots(s);
+}
+
 void slices_close(struct slices **sp)
 {
     struct slices *s = *sp;
@@ -182,12 +198,11 @@ void slices_close(struct slices **sp)
     for (size_t i = 1; i <= s->n_threads; i++) {
         (void)pthread_join(s->worker[i].thread, NULL);
     }
+    slices_wipe(s);
     for (size_t i = 0; i < SLICES_THREADS_MAX; i++) {
-        arena_wipe(&s->worker[i].step); /* what was computed from patients */
         arena_release(&s->worker[i].step);
         free(s->worker[i].tape);
     }
-    arena_wipe(&s->memory);
     arena_release(&s->memory);
     (void)pthread_cond_destroy(&s->begin);
     (void)pthread_cond_destroy(&s->end);

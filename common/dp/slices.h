@@ -6,7 +6,8 @@
  * gradients are added in the order of the slices. Where a slice begins and ends follows from the
  * physical batch and not from the number of threads, so any number of threads gives the same bytes.
  *
- * Threads live from slices_open to slices_close and sleep between steps.
+ * Threads live from slices_open to slices_close. Between two slices they look around for a moment, as a
+ * small step is over sooner than a sleeper is awake, and then sleep.
  */
 #ifndef COMMON_DP_SLICES_H
 #define COMMON_DP_SLICES_H
@@ -19,10 +20,11 @@
 enum { SLICES_THREADS_MAX = 8 };
 
 /**
- * Records the samples [at, at + t->B) on `t` and returns their loss [B, 1]. Called by several threads
- * at once, with different tapes: it must not write to `ctx`.
+ * Records the samples [at, at + t->B) on `t` and returns their loss [B, 1]; of a measuring tape
+ * (t->arena NULL) no sample is there yet. Called by several threads at once, with different tapes and
+ * different `thread` < plan->threads: of `ctx` it writes to what is that thread's alone.
  */
-typedef struct node *slices_record(void *ctx, struct tape *t, size_t at);
+typedef struct node *slices_record(void *ctx, size_t thread, struct tape *t, size_t at);
 
 struct slices_plan {
     const struct param_table *table;
@@ -37,6 +39,8 @@ struct slices;
 /** @retval RC_LIMIT too many threads  @retval RC_NOMEM  @retval RC_INVALID shapes do not fit */
 RC slices_open(const struct slices_plan *plan, struct slices **out, struct error *err);
 void slices_close(struct slices **s);
+/** Overwrites what was computed from patients; slices_close does so, too. Not during a step. */
+void slices_wipe(struct slices *s);
 
 /**
  * sum [P] += the gradients of B samples, each clipped to C; C = 0: as they are (ordinary training,

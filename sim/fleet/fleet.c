@@ -207,7 +207,7 @@ static void fleet_release(struct fleet *f)
         free(f->site[i].model);
     }
     free(f->site);
-    free(f->tape);
+    train_room_close(&f->room);
     coordinator_stop(&f->coordinator);
     queue_release(&f->queue);
 }
@@ -218,11 +218,14 @@ static enum rc start(struct fleet *f, struct error *err)
     const struct hash h = schema_hash(schema);
     f->study_hash = study_hash(f->p->study, &h);
     f->site = calloc(f->p->study->n_sites, sizeof *f->site);
-    f->tape = malloc(sizeof *f->tape);
-    if (f->site == NULL || f->tape == NULL) {
+    if (f->site == NULL) {
         return error_set(err, RC_NOMEM, "no memory for %zu sites", f->p->study->n_sites);
     }
-    enum rc rc = coordinator_start(f, err);
+    enum rc rc = train_room_open(f->p->model, f->p->study->local.physical_batch,
+                                 f->p->train_threads == 0 ? 1 : f->p->train_threads, &f->room, err);
+    if (rc == RC_OK) {
+        rc = coordinator_start(f, err);
+    }
     for (size_t i = 0; rc == RC_OK && i < f->p->study->n_sites; i++) {
         f->site[i].index = i;
         rc = site_start(f, &f->site[i], err);

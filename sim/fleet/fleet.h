@@ -53,6 +53,7 @@ struct fleet_params {
     const char *folder;                 /**< ledgers and registry as files there; NULL: in memory,
                                              where nobody can be killed */
     uint64_t seed;                      /**< replayed entropy of the sites: protects nobody */
+    size_t train_threads;               /**< of the site that trains; 0: 1. Changes no byte */
     const struct fleet_kill *kill;
     size_t n_kills;
     const struct fleet_decision *decision;

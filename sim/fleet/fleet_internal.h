@@ -97,7 +97,7 @@ struct fleet {
     struct fleet_queue queue;
     struct fleet_site *site; /**< [n_sites] */
     struct fleet_coordinator coordinator;
-    struct tape *tape; /**< of all rounds of all sites: one trains at a time */
+    struct train_room *room; /**< of all rounds of all sites: one trains at a time */
 };
 
 /** How long things take in a world without faults. */

@@ -152,7 +152,7 @@ static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, stru
                                   .global = s->model,
                                   .site_state = state_round == 0 ? NULL : bytes,
                                   .site_state_bytes = n,
-                                  .tape = f->tape};
+                                  .room = f->room};
     struct entropy entropy;
     entropy_for(f, s, round, &entropy);
     train_result_release(&s->trained);

@@ -36,6 +36,15 @@ size_t sweep_worlds(const struct sweep *s)
     return sweep_rows(s) * sweep_folds(s);
 }
 
+size_t sweep_train_threads(const struct sweep *s, size_t worlds)
+{
+    const size_t each = s->jobs / worlds;
+    if (each == 0) {
+        return 1;
+    }
+    return each < TRAIN_THREADS_MAX ? each : TRAIN_THREADS_MAX;
+}
+
 struct sweep_cell sweep_cell_at(const struct sweep *s, size_t row)
 {
     const double epsilon = s->epsilon[row / s->n_seeds % s->n_epsilons];

@@ -40,7 +40,7 @@ struct sweep {
     uint64_t seed[SWEEP_LIST_MAX];
     enum study_noise noise; /**< of the finite epsilons */
     double delta;
-    size_t jobs; /**< worker threads */
+    size_t jobs; /**< threads: a world each; where worlds are fewer, also of their training */
     /** The file names its study by a path and has no split: everybody trains and nobody is tested.
      *  sweep_whole_run; the fields above from `folds` on are not used, but seed[0]. */
     bool whole;
@@ -85,7 +85,7 @@ struct sweep_results {
 };
 
 /**
- * Runs everything on `s->jobs` threads. Same bytes whatever the number of threads.
+ * Runs everything on `s->jobs` threads at most. Same bytes whatever the number of threads.
  * @retval RC_STATE a study failed (a site declined below quorum, a round below quorum)
  */
 RC sweep_run(const struct sweep *s, const struct sweep_progress *progress,

@@ -49,6 +49,9 @@ struct sweep_world {
 };
 RC sweep_world_run(struct sweep_world *w, struct error *err);
 
+/** Threads of a world's training: what `jobs` leaves over where there are fewer worlds. */
+size_t sweep_train_threads(const struct sweep *s, size_t worlds);
+
 /** The simulator's hospitals refuse nothing: what they would spend is what is measured. */
 struct ledger_policy sweep_permissive(void);
 /** Index in the dataset of a roster site. Checked at sweep_open. */

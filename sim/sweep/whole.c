@@ -92,7 +92,8 @@ enum rc sweep_whole_run(const struct sweep *s, const char *path, struct sweep_wh
                                    .model = &model,
                                    .data = (const struct dataset *const *)h.data,
                                    .policy = h.policy,
-                                   .seed = s->seed[0]};
+                                   .seed = s->seed[0],
+                                   .train_threads = sweep_train_threads(s, 1)};
     rc = fleet_run(&p, &r, err);
     if (rc == RC_OK && !r.done) {
         rc = sweep_failed(&s->study, &r, err);

@@ -159,7 +159,8 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
                                    .model = model,
                                    .data = (const struct dataset *const *)data,
                                    .policy = policy,
-                                   .seed = fleet_seed(w, only)};
+                                   .seed = fleet_seed(w, only),
+                                   .train_threads = sweep_train_threads(w->s, sweep_worlds(w->s))};
     rc = fleet_run(&p, &r, err);
     if (rc != RC_OK) {
         goto out;

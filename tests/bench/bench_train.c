@@ -186,8 +186,9 @@ static struct bench_batch invent(const struct bench_model *m, size_t B)
         .label = label};
 }
 
-static struct node *record(void *ctx, struct tape *t, size_t at)
+static struct node *record(void *ctx, size_t thread, struct tape *t, size_t at)
 {
+    (void)thread;
     const struct work *k = ctx;
     return bench_model_loss(&k->model, t, &k->batch, at);
 }

@@ -48,7 +48,7 @@ study_file() {
     echo "join_deadline_s: 120"
     echo "round_deadline_s: 120"
     echo "model: {name: logistic}"
-    echo "local: {rate: 1.0, steps: $4}"
+    echo "local: {rate: 1.0, steps: $4, physical_batch: 16}" # several: there is work for two threads
     echo "server: {average_iterates: true}"
     if [ "$5" = none ]; then
       echo "privacy: {noise: none, epsilon: inf, clip: 1.0, sample_rate: 0.5}"
@@ -76,6 +76,7 @@ policy: {max_epsilon_per_study: ${MAX_EPSILON:-inf}, max_epsilon_total: ${MAX_EP
 auto_approve:
   - {coordinator: coordinator, max_epsilon: ${MAX_EPSILON:-inf}}
 YAML
+    [ "$s" != "${sites[0]}" ] || echo "threads: 2" >>"$dir/$s/site.yaml" # inside the sandbox; the bytes are the same
     {
       "$bin/wardround-agent" init "$dir/$s" &&
         "$bin/wardround-aggregator" enrol "$dir/coordinator" "$dir/$s/$s.card" --fingerprint "$(fingerprint "$dir/$s/$s.card")" &&

@@ -423,8 +423,9 @@ static void a_gradient_that_is_not_finite_counts_as_zero_and_is_counted(void **s
 
 /* ---- slices ---------------------------------------------------------------------------------- */
 
-static struct node *record_slice(void *ctx, struct tape *t, size_t at)
+static struct node *record_slice(void *ctx, size_t thread, struct tape *t, size_t at)
 {
+    (void)thread;
     const struct net *n = ctx;
     struct node *x = tape_input(t, n->x + at * D, D);
     struct node *z = tape_add(t, tape_linear(t, x, n->w), tape_linear(t, x, n->a));
