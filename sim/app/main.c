@@ -32,8 +32,8 @@ static const char doc[] =
     "  run CONFIG --out D       where the file has no split: the whole study, on\n"
     "                           all patients, as its document says;\n"
     "                           D/model.safetensors is the model\n"
-    "  tradeoff CONFIG --out D  the grid of the file: a table, and results.csv and\n"
-    "                           tradeoff.svg in D\n"
+    "  tradeoff CONFIG --out D  the grid of the file and its ablations: a table,\n"
+    "                           and results.csv and tradeoff.svg in D\n"
     "  generate CONFIG --out D  the file's generated hospitals as folders D/NAME\n"
     "                           with their CSV\n"
     "  privacy QUESTION         what steps cost, what a budget allows, what an\n"
@@ -60,7 +60,9 @@ static const struct argp_option options[] = {
     {"jobs", OPT_JOBS, "N", 0,
      "worlds at the same time, or threads of one (default 1); changes no result", 0},
     {"out", OPT_OUT, "DIR", 0,
-     "tradeoff: folder for results.csv, sites.csv, tradeoff.svg; run: for the model", 0},
+     "tradeoff: folder for results.csv, sites.csv, patterns.csv, tradeoff.svg; run: for the "
+     "model",
+     0},
     {"json", OPT_JSON, NULL, 0, "one JSON object on stdout; infinite epsilons are null", 0},
     {0},
 };
@@ -214,6 +216,16 @@ static void print_run(const struct sweep *s, const struct report_row *row)
         }
         (void)printf("  accuracy %.4f  epsilon spent %.4g\n", site->accuracy, site->epsilon_spent);
     }
+    for (size_t i = 0; i < row->n_patterns; i++) {
+        const struct report_pattern *p = &row->pattern[i];
+        (void)printf("  with %s: %zu patients, %zu positive, ", p->name, p->n_patients,
+                     p->n_positive);
+        if (p->has_auroc) {
+            (void)printf("AUROC %.4f [%.4f, %.4f]\n", p->auroc.value, p->auroc.low, p->auroc.high);
+        } else {
+            (void)printf("no AUROC (%s)\n", p->n_patients == 0 ? "nobody" : "one class only");
+        }
+    }
 }
 
 static enum rc make_folder(const char *path, struct error *err)
@@ -236,9 +248,12 @@ static enum rc make_folder(const char *path, struct error *err)
 static enum rc write_reports(const struct words *w, const struct sweep *s,
                              const struct sweep_results *r, struct error *err)
 {
-    char path[3][SWEEP_PATH_MAX];
-    static const char *const name[3] = {"results.csv", "sites.csv", "tradeoff.svg"};
-    for (size_t i = 0; i < 3; i++) {
+    enum { FILES = 4 };
+    char path[FILES][SWEEP_PATH_MAX];
+    static const char *const name[FILES] = {"results.csv", "sites.csv", "tradeoff.svg",
+                                            "patterns.csv"};
+    const size_t n = r->n > 0 && r->row[0].n_patterns > 0 ? FILES : FILES - 1;
+    for (size_t i = 0; i < FILES; i++) {
         if (snprintf(path[i], sizeof path[i], "%s/%s", w->out, name[i]) >= (int)sizeof path[i]) {
             return error_set(err, RC_LIMIT, "the folder's name is too long");
         }
@@ -250,7 +265,10 @@ static enum rc write_reports(const struct words *w, const struct sweep *s,
     if (rc == RC_OK) {
         rc = report_write_svg(path[2], s->name, r->row, r->n, err);
     }
-    for (size_t i = 0; rc == RC_OK && i < 3; i++) {
+    if (rc == RC_OK && n == FILES) {
+        rc = report_write_patterns_csv(path[FILES - 1], r->row, r->n, err);
+    }
+    for (size_t i = 0; rc == RC_OK && i < n; i++) {
         (void)fprintf(stderr, "wrote %s\n", path[i]);
     }
     return rc;
@@ -277,7 +295,12 @@ static enum rc show(const struct words *w, const struct sweep *s, const struct s
     if (summary == NULL) {
         return error_set(err, RC_NOMEM, "no memory for the table");
     }
-    report_print_table(stdout, summary, report_summaries(r->row, r->n, summary));
+    const size_t n = report_summaries(r->row, r->n, summary);
+    report_print_table(stdout, summary, n);
+    if (r->n > 0 && r->row[0].n_patterns > 0) {
+        (void)printf("\nby the modalities that patients have:\n");
+        report_print_patterns(stdout, summary, n, r->row, r->n);
+    }
     free(summary);
     return RC_OK;
 }

@@ -17,7 +17,8 @@
  *
  * pooled and local_only without noise bound the scale from above and below: lines over the whole
  * width, named in the right margin. All else is a series of points. Colours are Okabe and Ito's
- * (2008), each with a marker of its own, so that the figure also reads in grey.
+ * (2008), each with a marker of its own, so that the figure also reads in grey. An ablation's series
+ * take a colour and a marker by its place; they stand side by side with the base's.
  */
 struct style {
     const char *mode, *noise, *label, *colour;
@@ -35,11 +36,16 @@ static const struct style styles[] = {
     {"", "", "other", "#E69F00", 3, 1}, /* what this table has not heard of */
 };
 
+/* Of ablations, by turns; black is the base's. */
+static const char *const colours[] = {"#E69F00", "#56B4E9", "#009E73", "#D55E00",
+                                      "#0072B2", "#CC79A7", "#8C8C00"};
+static const int markers[] = {5, 7, 9, 11, 13, 15, 4, 6, 8, 10, 12, 14, 1, 2, 3};
+
 enum {
     STYLES = sizeof styles / sizeof styles[0],
     STUDY_SHOWN_MAX = 72,
     NO_SERIES = 0,
-    KEY_COLUMNS = 3
+    LABEL_SHOWN_MAX = 48
 };
 
 struct figure {
@@ -53,6 +59,7 @@ struct figure {
     double low, high, step; /**< y axis */
     double delta;           /**< shared by all noisy summaries, or NAN */
     size_t seeds_low, seeds_high;
+    size_t places; /**< ablations, the base among them */
 };
 
 static size_t style_of(const struct report_summary *s)
@@ -67,14 +74,50 @@ static size_t style_of(const struct report_summary *s)
 
 static bool is_line(const struct report_summary *s)
 {
-    return isinf(s->epsilon) && strcmp(s->noise, "none") == 0 &&
+    return s->place == 0 && isinf(s->epsilon) && strcmp(s->noise, "none") == 0 &&
            (strcmp(s->mode, "pooled") == 0 || strcmp(s->mode, "local_only") == 0);
 }
 
-/* Number of the series in tradeoff.csv: 1 + its style; 0 for a line across. */
+/* Number of the series in tradeoff.csv: 1 + its style, and STYLES more for each ablation; 0 for a line
+ * across. */
 static size_t series_of(const struct report_summary *s)
 {
-    return is_line(s) ? NO_SERIES : 1 + style_of(s);
+    return is_line(s) ? NO_SERIES : 1 + s->place * STYLES + style_of(s);
+}
+
+static size_t series_last(const struct figure *g)
+{
+    return g->places * STYLES;
+}
+
+static const struct style *style_of_series(size_t series)
+{
+    return &styles[(series - 1) % STYLES];
+}
+
+static const char *colour_of(size_t series)
+{
+    const size_t place = (series - 1) / STYLES;
+    return place == 0 ? style_of_series(series)->colour
+                      : colours[(place - 1) % (sizeof colours / sizeof colours[0])];
+}
+
+static int marker_of(size_t series)
+{
+    const size_t place = (series - 1) / STYLES;
+    return place == 0 ? style_of_series(series)->marker
+                      : markers[(place - 1) % (sizeof markers / sizeof markers[0])];
+}
+
+/* "gmu: federated, no noise" */
+static void label_of(const struct figure *g, size_t series, char *out, size_t room)
+{
+    const char *ablation = NULL;
+    for (size_t i = 0; i < g->n && series > STYLES; i++) {
+        ablation = series_of(&g->s[i]) == series ? g->s[i].ablation : ablation;
+    }
+    (void)snprintf(out, room, "%s%s%s", ablation == NULL ? "" : ablation,
+                   ablation == NULL ? "" : ": ", style_of_series(series)->label);
 }
 
 static bool is_noisy(const struct report_summary *s)
@@ -189,20 +232,24 @@ static void lay_out(struct figure *g)
     lay_out_y(g);
 }
 
-/* Series at one epsilon stand side by side, not on top of each other. */
+/* Series at one epsilon stand side by side, not on top of each other. Without ablations there is one
+ * series only without noise, in the middle of its room. */
 static double place_of(const struct figure *g, const struct report_summary *s)
 {
+    const bool noisy = is_noisy(s);
     const size_t own = series_of(s);
     double before = 0.0, after = 0.0;
-    for (size_t k = 1; k <= STYLES; k++) {
-        if (k != own && has_series(g, k, true)) {
+    for (size_t k = 1; k <= series_last(g); k++) {
+        if (k != own && has_series(g, k, noisy)) {
             *(k < own ? &before : &after) += 1.0;
         }
     }
-    if (!is_noisy(s)) {
-        return pow(10.0, g->nowhere);
+    const double share = g->finite ? 0.005 : fmin(0.06, 0.9 / (1.0 + before + after));
+    const double shift = share * (g->right - g->left) * (before - after);
+    if (!noisy) {
+        return pow(10.0, g->nowhere + (g->places > 1 ? (g->finite ? 1.0 : 0.5) * shift : 0.0));
     }
-    return s->epsilon * pow(10.0, 0.005 * (g->right - g->left) * (before - after));
+    return s->epsilon * pow(10.0, shift);
 }
 
 static enum rc write_data(const struct figure *g, const char *path, struct error *err)
@@ -212,15 +259,17 @@ static enum rc write_data(const struct figure *g, const char *path, struct error
     if (rc != RC_OK) {
         return rc;
     }
-    (void)fprintf(file.f, "mode,noise,epsilon,delta,seeds,auroc,auroc_sd,auroc_low,auroc_high,"
-                          "auroc_site_mean,auprc,ece,accuracy,accuracy_site_mean,seconds,"
-                          "series,x,bar_low,bar_high\n");
+    (void)fprintf(file.f,
+                  "ablation,mode,noise,epsilon,delta,seeds,auroc,auroc_sd,auroc_low,auroc_high,"
+                  "auroc_site_mean,auprc,ece,accuracy,accuracy_site_mean,seconds,"
+                  "series,x,bar_low,bar_high\n");
     for (size_t i = 0; i < g->n; i++) {
         const struct report_summary *s = &g->s[i];
         double low = (double)NAN, high = (double)NAN;
         if (report_summary_has_auroc(s)) {
             bar_of(g, s, &low, &high);
         }
+        report_csv_text(file.f, s->ablation, ',');
         report_csv_text(file.f, s->mode, ',');
         report_csv_text(file.f, s->noise, ',');
         report_csv_number(file.f, s->epsilon, ',');
@@ -383,46 +432,49 @@ static void write_note(FILE *f, const struct figure *g)
 }
 
 /*
- * The key stands above the axes in rows of three. gnuplot's own key guesses the width of its text
- * and gives up columns early, so that every entry is placed here.
+ * The key stands above the axes in rows of three, of two where ablations make long names. gnuplot's
+ * own key guesses the width of its text and gives up columns early, so that every entry is placed here.
  */
 static size_t write_key(FILE *f, const struct figure *g)
 {
+    const size_t columns = g->places > 1 ? 2 : 3;
+    const double wide = g->places > 1 ? 0.42 : 0.275;
     size_t entry = 0;
-    for (size_t k = 1; k <= STYLES; k++) {
+    for (size_t k = 1; k <= series_last(g); k++) {
+        char label[REPORT_ABLATION_MAX + 64];
         if (!has_series(g, k, false)) {
             continue;
         }
-        const struct style *style = &styles[k - 1];
-        const double x = 0.135 + 0.275 * (double)(entry % KEY_COLUMNS);
-        const double y = 0.89 - 0.044 * (double)(entry / KEY_COLUMNS);
+        const double x = 0.135 + wide * (double)(entry % columns);
+        const double y = 0.89 - 0.044 * (double)(entry / columns);
         (void)fprintf(f,
                       "set arrow from screen %.3f, screen %.3f to screen %.3f, screen %.3f nohead "
-                      "lw 1.8 lc rgb '%s'\n",
-                      x - 0.018, y, x + 0.018, y, style->colour);
+                      "lw 1.8 lc rgb '%s'\nset label ",
+                      x - 0.018, y, x + 0.018, y, colour_of(k));
+        label_of(g, k, label, sizeof label);
+        write_quoted(f, label, LABEL_SHOWN_MAX);
         (void)fprintf(f,
-                      "set label '%s' at screen %.3f, %.3f left offset 1.6, -0.22 font ',12' "
+                      " noenhanced at screen %.3f, %.3f left offset 1.6, -0.22 font ',12' "
                       "point pt %d ps 0.9 lc rgb '%s'\n",
-                      style->label, x, y, style->marker, style->colour);
+                      x, y, marker_of(k), colour_of(k));
         entry++;
     }
-    return (entry + KEY_COLUMNS - 1) / KEY_COLUMNS;
+    return (entry + columns - 1) / columns;
 }
 
 static void write_series(FILE *f, const struct figure *g, const char *data)
 {
     const char *between = "plot ";
-    for (size_t k = 1; k <= STYLES; k++) {
+    for (size_t k = 1; k <= series_last(g); k++) {
         if (!has_series(g, k, false)) {
             continue;
         }
-        const struct style *style = &styles[k - 1];
         (void)fprintf(f, "%s", between);
         write_quoted(f, data, SIZE_MAX);
         (void)fprintf(f,
-                      " skip 1 using ($16 == %zu ? $17 : NaN):6:18:19 with yerrorlines lw 1.8 "
+                      " skip 1 using ($17 == %zu ? $18 : NaN):7:19:20 with yerrorlines lw 1.8 "
                       "lc rgb '%s' pt %d ps 0.9 notitle",
-                      k, style->colour, style->marker);
+                      k, colour_of(k), marker_of(k));
         between = ", \\\n     ";
     }
     if (strcmp(between, "plot ") == 0) { /* lines across only: something must be plotted */
@@ -534,6 +586,7 @@ enum rc report_write_svg(const char *path, const char *study, const struct repor
     g.s = s;
     for (size_t i = 0; i < g.n; i++) {
         drawable = drawable || report_summary_has_auroc(&s[i]);
+        g.places = s[i].place + 1 > g.places ? s[i].place + 1 : g.places;
     }
     if (!drawable) {
         rc = error_set(err, RC_INVALID, "the figure '%s' has nothing to show: no row has an AUROC",

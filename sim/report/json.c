@@ -50,13 +50,33 @@ static json_t *site_json(const struct report_site *site)
     return o;
 }
 
+static json_t *pattern_json(const struct report_pattern *p)
+{
+    json_t *o = json_object();
+    put(&o, "modalities", json_string(p->name));
+    put(&o, "patients", json_integer((json_int_t)p->n_patients));
+    put(&o, "positives", json_integer((json_int_t)p->n_positive));
+    put(&o, "auroc", p->has_auroc ? number(p->auroc.value) : json_null());
+    put(&o, "auroc_low", p->has_auroc ? number(p->auroc.low) : json_null());
+    put(&o, "auroc_high", p->has_auroc ? number(p->auroc.high) : json_null());
+    if (!p->has_auroc) {
+        put(&o, "why_no_auroc", json_string(p->n_patients == 0 ? "nobody" : "one class only"));
+    }
+    return o;
+}
+
 json_t *report_row_json(const struct report_row *row)
 {
     json_t *sites = json_array();
     for (size_t s = 0; s < row->n_sites; s++) {
         append(&sites, site_json(&row->site[s]));
     }
+    json_t *patterns = row->n_patterns > 0 ? json_array() : NULL;
+    for (size_t p = 0; p < row->n_patterns; p++) {
+        append(&patterns, pattern_json(&row->pattern[p]));
+    }
     json_t *o = json_object();
+    put(&o, "ablation", json_string(row->ablation));
     put(&o, "mode", json_string(row->mode));
     put(&o, "noise", json_string(row->noise));
     put(&o, "auroc", number(row->auroc));
@@ -77,6 +97,9 @@ json_t *report_row_json(const struct report_row *row)
     put(&o, "noise_multiplier", number(row->noise_multiplier));
     put(&o, "sample_rate", number(row->sample_rate));
     put(&o, "steps", json_integer((json_int_t)row->steps));
+    if (row->n_patterns > 0) {
+        put(&o, "patterns", patterns); /* NULL: no memory, and so is the whole */
+    }
     return o;
 }
 

@@ -21,6 +21,10 @@
 #include "common/base/error.h"
 #include "common/metrics/metrics.h"
 
+enum { REPORT_ABLATION_MAX = 64, REPORT_PATTERN_MAX = 256 };
+/** Name of the rows of the study as it is written. */
+#define REPORT_BASE "base"
+
 /** One hospital in one row. */
 struct report_site {
     char name[64];
@@ -31,8 +35,17 @@ struct report_site {
     size_t n_patients;
 };
 
-/** One cell of the grid at one seed: (mode, noise, epsilon, delta, seed). */
+/** Tested patients who have the same modalities. */
+struct report_pattern {
+    char name[REPORT_PATTERN_MAX]; /**< what they have: "table+series+notes" */
+    size_t n_patients, n_positive; /**< tested */
+    bool has_auroc;                /**< false: one class only, or nobody */
+    struct interval auroc;         /**< DeLong's 95 % interval */
+};
+
+/** One cell of the grid at one seed: (ablation, mode, noise, epsilon, delta, seed). */
 struct report_row {
+    char ablation[REPORT_ABLATION_MAX];  /**< what differs; REPORT_BASE: nothing */
     char mode[16];                       /**< pooled | federated | local_only */
     char noise[16];                      /**< none | site | shared */
     double epsilon, delta;               /**< of one trained model; INFINITY and 0 without noise */
@@ -47,10 +60,15 @@ struct report_row {
     size_t steps;       /**< noised ones of a site */
     size_t n_sites;
     struct report_site *site; /**< [n_sites], borrowed */
+    size_t n_patterns;        /**< 0: a cohort of one modality */
+    struct report_pattern
+        *pattern; /**< [n_patterns], borrowed; the same names in all rows of a study */
 };
 
 /** Rows of one cell over its seeds. Means skip rows without the number; NAN if none has it. */
 struct report_summary {
+    char ablation[REPORT_ABLATION_MAX];
+    size_t place; /**< of the ablation among the rows' */
     char mode[16], noise[16];
     double epsilon, delta;
     size_t n_seeds;
@@ -64,10 +82,11 @@ struct report_summary {
 };
 
 /**
- * One row as an object: mode, noise, auroc, auroc_low, auroc_high, auroc_site_mean, epsilon, delta,
+ * One row as an object: ablation, mode, noise, auroc, auroc_low, auroc_high, auroc_site_mean, epsilon, delta,
  * rounds, seconds, seed, sites [{name, auroc, epsilon_spent, …}], then auprc, ece, accuracy,
- * accuracy_site_mean, folds, noise_multiplier, sample_rate, steps. A seed above 2^63 - 1 is a string, since JSON
- * integers end there.
+ * accuracy_site_mean, folds, noise_multiplier, sample_rate, steps; of multimodal cohorts patterns
+ * [{modalities, patients, positives, auroc, auroc_low, auroc_high, why_no_auroc}]. A seed above 2^63 - 1 is
+ * a string, since JSON integers end there.
  * @return a new reference, or NULL without memory
  */
 json_t *report_row_json(const struct report_row *row);
@@ -76,8 +95,8 @@ json_t *report_row_json(const struct report_row *row);
 json_t *report_rows_json(const char *study, const struct report_row *row, size_t n);
 
 /**
- * Groups rows by (mode, noise, epsilon, delta). Order: pooled, federated, local_only, others; none,
- * site, shared, others; strongest privacy last.
+ * Groups rows by (ablation, mode, noise, epsilon, delta). Order: ablations as in the rows; pooled,
+ * federated, local_only, others; none, site, shared, others; strongest privacy last.
  * @param[out] out [n] room; @return the number of groups written, at most n
  */
 size_t report_summaries(const struct report_row *row, size_t n, struct report_summary *out);
@@ -89,9 +108,13 @@ RC report_write_csv(const char *path, const struct report_row *row, size_t n, st
 RC report_write_sites_csv(const char *path, const struct report_row *row, size_t n,
                           struct error *err);
 
+/** patterns.csv: a line per row and set of modalities. As above. */
+RC report_write_patterns_csv(const char *path, const struct report_row *row, size_t n,
+                             struct error *err);
+
 /**
- * The figure: AUROC against epsilon, a curve per (mode, noise), bars over seeds; pooled and
- * local-only training without noise are horizontal lines. Drawn by gnuplot from two files
+ * The figure: AUROC against epsilon, a curve per (ablation, mode, noise), bars over seeds; pooled and
+ * local-only training of the base without noise are horizontal lines. Drawn by gnuplot from two files
  * left beside it with .gp and .csv for .svg: `cd DIR && gnuplot NAME.gp` draws it again.
  * @param path  ends in .svg
  * @param study heads the figure; shown as it is, at most 72 bytes of it
@@ -102,7 +125,14 @@ RC report_write_sites_csv(const char *path, const struct report_row *row, size_t
 RC report_write_svg(const char *path, const char *study, const struct report_row *row, size_t n,
                     struct error *err);
 
-/** The same figures as aligned text, a line per summary. */
+/** The same figures as aligned text, a line per summary; ablations are named where there are any. */
 void report_print_table(FILE *to, const struct report_summary *s, size_t n);
+
+/**
+ * AUROC per set of modalities as aligned text: a line per summary and set, means over seeds. Nothing of a
+ * cohort of one modality. `row` [n_rows] are those that were summarised.
+ */
+void report_print_patterns(FILE *to, const struct report_summary *s, size_t n,
+                           const struct report_row *row, size_t n_rows);
 
 #endif

@@ -33,6 +33,8 @@ void report_number(char out[REPORT_NUMBER_MAX], double x);
 void report_csv_text(FILE *f, const char *text, char after);
 void report_csv_number(FILE *f, double x, char after);
 
+/** Whether a row is one of those that were summarised. */
+bool report_summary_has(const struct report_summary *s, const struct report_row *r);
 /** Whether there is a number to draw or print. */
 bool report_summary_has_auroc(const struct report_summary *s);
 

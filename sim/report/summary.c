@@ -30,7 +30,10 @@ static int in_order(const void *left, const void *right)
     static const char *const modes[] = {"pooled", "federated", "local_only"};
     static const char *const noises[] = {"none", "site", "shared"};
     const struct report_summary *a = left, *b = right;
-    int d = by_word(a->mode, b->mode, modes, 3);
+    int d = (a->place > b->place) - (a->place < b->place);
+    if (d == 0) {
+        d = by_word(a->mode, b->mode, modes, 3);
+    }
     if (d == 0) {
         d = by_word(a->noise, b->noise, noises, 3);
     }
@@ -40,10 +43,11 @@ static int in_order(const void *left, const void *right)
     return d != 0 ? d : -by_size(a->delta, b->delta);
 }
 
-static bool same_cell(const struct report_summary *s, const struct report_row *r)
+bool report_summary_has(const struct report_summary *s, const struct report_row *r)
 {
-    return strcmp(s->mode, r->mode) == 0 && strcmp(s->noise, r->noise) == 0 &&
-           by_size(s->epsilon, r->epsilon) == 0 && by_size(s->delta, r->delta) == 0;
+    return strcmp(s->ablation, r->ablation) == 0 && strcmp(s->mode, r->mode) == 0 &&
+           strcmp(s->noise, r->noise) == 0 && by_size(s->epsilon, r->epsilon) == 0 &&
+           by_size(s->delta, r->delta) == 0;
 }
 
 /* Mean and, if wanted, standard deviation of one field over the rows of a cell that have it. */
@@ -55,7 +59,7 @@ static double mean_of(const struct report_summary *s, const struct report_row *r
     for (size_t i = 0; i < n; i++) {
         double x;
         memcpy(&x, (const char *)&row[i] + offset, sizeof x);
-        if (same_cell(s, &row[i]) && isfinite(x)) {
+        if (report_summary_has(s, &row[i]) && isfinite(x)) {
             sum += x;
             count++;
         }
@@ -64,7 +68,7 @@ static double mean_of(const struct report_summary *s, const struct report_row *r
     for (size_t i = 0; i < n && sd != NULL; i++) {
         double x;
         memcpy(&x, (const char *)&row[i] + offset, sizeof x);
-        if (same_cell(s, &row[i]) && isfinite(x)) {
+        if (report_summary_has(s, &row[i]) && isfinite(x)) {
             squares += (x - mean) * (x - mean);
         }
     }
@@ -77,16 +81,33 @@ static double mean_of(const struct report_summary *s, const struct report_row *r
 #define MEAN(field)        mean_of(s, row, n, offsetof(struct report_row, field), NULL)
 #define MEAN_SD(field, sd) mean_of(s, row, n, offsetof(struct report_row, field), sd)
 
+/* Ablations that were seen before this row. */
+static size_t place_of(const struct report_summary *s, size_t groups, const char *ablation)
+{
+    size_t next = 0;
+    for (size_t g = 0; g < groups; g++) {
+        if (strcmp(s[g].ablation, ablation) == 0) {
+            return s[g].place;
+        }
+        next = s[g].place + 1 > next ? s[g].place + 1 : next;
+    }
+    return next;
+}
+
 size_t report_summaries(const struct report_row *row, size_t n, struct report_summary *out)
 {
     size_t groups = 0;
     for (size_t i = 0; i < n; i++) {
         size_t g = 0;
-        while (g < groups && !same_cell(&out[g], &row[i])) {
+        while (g < groups && !report_summary_has(&out[g], &row[i])) {
             g++;
         }
         if (g == groups) {
-            out[g] = (struct report_summary){.epsilon = row[i].epsilon, .delta = row[i].delta};
+            const size_t place = place_of(out, groups, row[i].ablation);
+            out[g] = (struct report_summary){.place = place,
+                                             .epsilon = row[i].epsilon,
+                                             .delta = row[i].delta};
+            memcpy(out[g].ablation, row[i].ablation, sizeof out[g].ablation);
             memcpy(out[g].mode, row[i].mode, sizeof out[g].mode);
             memcpy(out[g].noise, row[i].noise, sizeof out[g].noise);
             groups++;

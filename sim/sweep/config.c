@@ -24,7 +24,7 @@ struct split_draft {
 };
 
 struct grid_draft {
-    const struct config_node *modes, *epsilons, *seeds;
+    const struct config_node *modes, *epsilons, *seeds, *ablations;
     int noise;
     double delta;
 };
@@ -76,6 +76,8 @@ static const struct config_key grid_keys[] = {
      .help = "of the finite epsilons"},
     {.name = "delta", .type = CONFIG_REAL, .offset = AT(delta), .min = 1e-12, .max = 0.5, .fallback = "1e-5",
      .help = "of the finite epsilons"},
+    {.name = "ablations", .type = CONFIG_NODE, .offset = AT(ablations), .fallback = "",
+     .help = "list of maps {name, model, without, without_sites}: the study with something changed or left out"},
 };
 #undef AT
 /* clang-format on */
@@ -315,7 +317,9 @@ static void read_modes(const struct config_node *list, struct sweep *s,
     }
 }
 
-static void read_grid(const struct config_node *map, struct sweep *s, struct config_issues *issues)
+/* @return the list of ablations, which need the cohort to be read; NULL: none */
+static const struct config_node *read_grid(const struct config_node *map, struct sweep *s,
+                                           struct config_issues *issues)
 {
     struct grid_draft g = {0};
     config_bind(map, grid_keys, COUNT(grid_keys), &g, issues);
@@ -334,6 +338,7 @@ static void read_grid(const struct config_node *map, struct sweep *s, struct con
     }
     s->noise = (enum study_noise)g.noise;
     s->delta = g.delta;
+    return g.ablations;
 }
 
 /* `run`: one cell, the study as it is written. */
@@ -416,6 +421,7 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
                         struct config_issues *issues, struct error *err)
 {
     struct draft d = {0};
+    const struct config_node *ablations = NULL;
     if (config_get(root, "rounds") != NULL && config_get(root, "sites") != NULL) {
         return error_set(err, RC_INVALID,
                          "'%s' is a study document; a simulation names it as study: beside its "
@@ -443,7 +449,7 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
             return error_set(err, RC_INVALID,
                              "'%s' has no tradeoff: map; see configs/sim/demo.yaml", path);
         }
-        read_grid(d.tradeoff, s, issues);
+        ablations = read_grid(d.tradeoff, s, issues);
         if (issues->n > 0) {
             return config_verdict(issues, err);
         }
@@ -460,7 +466,11 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
     if (rc == RC_OK) {
         rc = read_split(path, &d, s, issues, err);
     }
-    return rc == RC_OK ? check_roster(s, err) : rc;
+    if (rc == RC_OK) {
+        rc = check_roster(s, err);
+    }
+    issues->path = path; /* not the cohort's: ablations stand in this file */
+    return rc == RC_OK ? sweep_ablations_read(ablations, d.study, !grid, s, issues, err) : rc;
 }
 
 enum rc sweep_open(const char *path, bool grid, const struct sweep_overrides *overrides,
@@ -484,6 +494,7 @@ enum rc sweep_open(const char *path, bool grid, const struct sweep_overrides *ov
 
 void sweep_release(struct sweep *s)
 {
+    sweep_ablations_release(s);
     dataset_close(&s->data);
     schema_release(&s->schema);
     study_release(&s->study);

@@ -9,14 +9,20 @@
 enum { ECE_BINS = 10 };
 static const double MISSING = (double)NAN;
 
+bool sweep_tests(const struct sweep *s, const struct sweep_cell *cell, const size_t *part, size_t p)
+{
+    return part[p] != SWEEP_NEVER &&
+           !(cell->mode == SWEEP_LOCAL_ONLY && cell->ablation->left_out[s->data->site[p]]);
+}
+
 /* Scores and labels of the tested patients of one site (SIZE_MAX: all). */
-static size_t gather(const struct sweep *s, const size_t *part, const double *score, size_t site,
-                     double *x, double *y)
+static size_t gather(const struct sweep *s, const struct sweep_cell *cell, const size_t *part,
+                     const double *score, size_t site, double *x, double *y)
 {
     const struct dataset *d = s->data;
     size_t n = 0;
     for (size_t p = 0; p < d->n_patients; p++) {
-        if (part[p] != SWEEP_NEVER && (site == SIZE_MAX || d->site[p] == site)) {
+        if (sweep_tests(s, cell, part, p) && (site == SIZE_MAX || d->site[p] == site)) {
             x[n] = score[p];
             y[n] = (double)d->label[p];
             n++;
@@ -54,8 +60,8 @@ static double mean_of_sites(const struct report_row *row, bool accuracy)
     return n > 0 ? sum / (double)n : MISSING;
 }
 
-enum rc sweep_evaluate(const struct sweep *s, const size_t *part, const double *score,
-                       struct report_row *row, struct error *err)
+enum rc sweep_evaluate(const struct sweep *s, const struct sweep_cell *cell, const size_t *part,
+                       const double *score, struct report_row *row, struct error *err)
 {
     const struct dataset *d = s->data;
     double *x = calloc(d->n_patients + 1, sizeof *x);
@@ -67,7 +73,7 @@ enum rc sweep_evaluate(const struct sweep *s, const size_t *part, const double *
         rc = error_set(err, RC_NOMEM, "no memory for %zu scores", d->n_patients);
         goto out;
     }
-    const size_t n = gather(s, part, score, SIZE_MAX, x, y);
+    const size_t n = gather(s, cell, part, score, SIZE_MAX, x, y);
     rc = metrics_auroc(x, y, n, &auroc, err);
     if (rc == RC_OK) {
         rc = metrics_auprc(x, y, n, &row->auprc, err);
@@ -83,7 +89,7 @@ enum rc sweep_evaluate(const struct sweep *s, const size_t *part, const double *
     row->ece = metrics_ece(x, y, n, ECE_BINS);
     for (size_t i = 0; i < row->n_sites; i++) {
         (void)snprintf(row->site[i].name, sizeof row->site[i].name, "%s", d->site_name[i]);
-        const size_t n_i = gather(s, part, score, i, x, y);
+        const size_t n_i = gather(s, cell, part, score, i, x, y);
         rc = site_figures(x, y, n_i, &row->site[i], err);
         if (rc != RC_OK) {
             goto out;

@@ -28,7 +28,7 @@ struct pool {
 
 size_t sweep_rows(const struct sweep *s)
 {
-    return s->n_modes * s->n_epsilons * s->n_seeds;
+    return s->n_ablations * s->n_modes * s->n_epsilons * s->n_seeds;
 }
 
 size_t sweep_worlds(const struct sweep *s)
@@ -49,7 +49,9 @@ struct sweep_cell sweep_cell_at(const struct sweep *s, size_t row)
 {
     const double epsilon = s->epsilon[row / s->n_seeds % s->n_epsilons];
     const bool noisy = isfinite(epsilon);
-    return (struct sweep_cell){.mode = s->mode[row / s->n_seeds / s->n_epsilons],
+    const size_t mode = row / s->n_seeds / s->n_epsilons;
+    return (struct sweep_cell){.ablation = &s->ablation[mode / s->n_modes],
+                               .mode = s->mode[mode % s->n_modes],
                                .noise = noisy ? s->noise : STUDY_NOISE_NONE,
                                .epsilon = epsilon,
                                .delta = noisy ? s->delta : 0.0,
@@ -135,6 +137,7 @@ static enum rc make_row(const struct pool *pool, size_t i, struct report_row *ro
     const size_t folds = sweep_folds(s);
     const size_t n = s->data->n_patients;
     const struct sweep_cell cell = sweep_cell_at(s, i);
+    memcpy(row->ablation, cell.ablation->name, sizeof row->ablation);
     (void)snprintf(row->mode, sizeof row->mode, "%s", mode_name(cell.mode));
     (void)snprintf(row->noise, sizeof row->noise, "%s", study_noise_name(cell.noise));
     row->epsilon = cell.epsilon;
@@ -142,7 +145,7 @@ static enum rc make_row(const struct pool *pool, size_t i, struct report_row *ro
     row->seed = cell.seed;
     const struct sweep_plan *plan = &pool->plan[i / s->n_seeds % s->n_epsilons];
     row->rounds = plan->rounds;
-    row->steps = plan->rounds * s->study.local.steps;
+    row->steps = plan->rounds * cell.ablation->study.local.steps;
     row->sample_rate = plan->sample_rate;
     row->folds = folds;
     row->n_sites = s->data->n_sites;
@@ -154,7 +157,10 @@ static enum rc make_row(const struct pool *pool, size_t i, struct report_row *ro
             row->site[site].epsilon_spent = fmax(row->site[site].epsilon_spent, spent);
         }
     }
-    return sweep_evaluate(s, pool->part + i % s->n_seeds * n, pool->score + i * n, row, err);
+    const size_t *part = pool->part + i % s->n_seeds * n;
+    const double *score = pool->score + i * n;
+    const enum rc rc = sweep_evaluate(s, &cell, part, score, row, err);
+    return rc == RC_OK ? sweep_patterns(s, &cell, part, score, row, err) : rc;
 }
 
 static enum rc reserve(struct pool *pool, struct sweep_results *r, size_t **scratch,
@@ -172,8 +178,10 @@ static enum rc reserve(struct pool *pool, struct sweep_results *r, size_t **scra
     pool->seconds = calloc(worlds + 1, sizeof *pool->seconds);
     r->row = calloc(rows + 1, sizeof *r->row);
     r->site = calloc(rows * s->data->n_sites + 1, sizeof *r->site);
+    r->pattern = calloc(rows * sweep_patterns_most(s) + 1, sizeof *r->pattern);
     if (*scratch == NULL || pool->part == NULL || pool->score == NULL || pool->epsilon == NULL ||
-        pool->plan == NULL || pool->seconds == NULL || r->row == NULL || r->site == NULL) {
+        pool->plan == NULL || pool->seconds == NULL || r->row == NULL || r->site == NULL ||
+        r->pattern == NULL) {
         return error_set(err, RC_NOMEM, "no memory for %zu rows of %zu patients", rows, n);
     }
     return RC_OK;
@@ -220,6 +228,7 @@ enum rc sweep_run(const struct sweep *s, const struct sweep_progress *progress,
     rc = run_pool(&pool, err);
     for (size_t i = 0; rc == RC_OK && i < sweep_rows(s); i++) {
         r.row[i].site = r.site + i * s->data->n_sites;
+        r.row[i].pattern = r.pattern + i * sweep_patterns_most(s);
         rc = make_row(&pool, i, &r.row[i], err);
         r.n = i + 1;
     }
@@ -243,5 +252,6 @@ void sweep_results_release(struct sweep_results *r)
 {
     free(r->row);
     free(r->site);
+    free(r->pattern);
     *r = (struct sweep_results){0};
 }

@@ -1,7 +1,7 @@
 /**
  * @file sweep.h
- * A study of studies: the grid mode x noise x epsilon x seed over one cohort, each (cell, seed, fold)
- * a world of its own with empty ledgers. Stated epsilons are per trained model.
+ * A study of studies: the grid ablation x mode x noise x epsilon x seed over one cohort, each (cell,
+ * seed, fold) a world of its own with empty ledgers. Stated epsilons are per trained model.
  *
  * A fold's model never sees the fold's patients; a row's figures are over the scores that every
  * patient got from the model that had not seen them.
@@ -25,15 +25,31 @@ enum { SWEEP_LIST_MAX = 64, SWEEP_PATH_MAX = 512, SWEEP_JOBS_MAX = 256 };
 
 enum sweep_mode { SWEEP_POOLED, SWEEP_FEDERATED, SWEEP_LOCAL_ONLY };
 
+/**
+ * The study with something changed or left out, by name. The first is the study as it is written and is
+ * called REPORT_BASE. Folds, seeds and patients are the same in all of them, so that differences are paired.
+ */
+struct sweep_ablation {
+    char name[REPORT_ABLATION_MAX];
+    struct study study; /**< owned: the base's with another model, or fewer sites on its roster */
+    struct schema
+        schema; /**< less the modalities left out. A view: only its list of modalities is owned */
+    struct dataset data; /**< the same of the cohort: a view, nothing is owned */
+    bool *left_out; /**< [data.n_sites] owned: never trained on; tested all the same, by the models
+                                of the others (local_only has none for them) */
+};
+
 /** What a configuration says, after overrides. Freed by sweep_release. */
 struct sweep {
     char name[64];
     struct study study; /**< the base: cells change its noise, epsilon, delta and seed */
     struct schema schema;
-    struct dataset *data; /**< all patients of all sites */
-    size_t folds;         /**< 0: the fixed split alone */
-    bool *test;           /**< [n_patients] fixed split; NULL: folds over everybody */
-    bool tune;            /**< folds inside the fixed split's train part */
+    struct dataset *data;            /**< all patients of all sites */
+    size_t n_ablations;              /**< from 1, unless `whole` */
+    struct sweep_ablation *ablation; /**< [n_ablations], the base first */
+    size_t folds;                    /**< 0: the fixed split alone */
+    bool *test;                      /**< [n_patients] fixed split; NULL: folds over everybody */
+    bool tune;                       /**< folds inside the fixed split's train part */
     size_t n_modes, n_epsilons, n_seeds;
     enum sweep_mode mode[SWEEP_LIST_MAX];
     double epsilon[SWEEP_LIST_MAX];
@@ -66,7 +82,7 @@ RC sweep_open(const char *path, bool grid, const struct sweep_overrides *overrid
               struct sweep *out, struct config_issues *issues, struct error *err);
 void sweep_release(struct sweep *s);
 
-/** Rows of the grid: modes x epsilons x seeds. */
+/** Rows of the grid: ablations x modes x epsilons x seeds, seeds quickest. */
 size_t sweep_rows(const struct sweep *s);
 /** Worlds to be run for all rows: what progress counts. */
 size_t sweep_worlds(const struct sweep *s);
@@ -82,6 +98,7 @@ struct sweep_results {
     size_t n;
     struct report_row *row;
     struct report_site *site;
+    struct report_pattern *pattern;
 };
 
 /**

@@ -10,6 +10,7 @@
 
 /** A row of the grid before it is run. */
 struct sweep_cell {
+    const struct sweep_ablation *ablation;
     enum sweep_mode mode;
     enum study_noise noise;
     double epsilon, delta;
@@ -54,13 +55,35 @@ size_t sweep_train_threads(const struct sweep *s, size_t worlds);
 
 /** The simulator's hospitals refuse nothing: what they would spend is what is measured. */
 struct ledger_policy sweep_permissive(void);
-/** Index in the dataset of a roster site. Checked at sweep_open. */
-size_t sweep_data_site(const struct sweep *s, size_t roster);
+/** Index in the dataset of site `roster` of the study. Checked at sweep_open. */
+size_t sweep_data_site(const struct dataset *data, const struct study *study, size_t roster);
 /** RC_STATE with the sentence of a study that failed. */
 RC sweep_failed(const struct study *study, const struct fleet_result *r, struct error *err);
 
+/**
+ * Fills s->ablation: the base, then the items of `list` (NULL: none), whose problems are issues at their
+ * place. Study and cohort of `s` have been read, and stay where they are.
+ * @param study the map that s->study was read from; NULL if it was another file
+ * @param base_alone the list is checked and not kept
+ */
+RC sweep_ablations_read(const struct config_node *list, const struct config_node *study,
+                        bool base_alone, struct sweep *s, struct config_issues *issues,
+                        struct error *err);
+void sweep_ablations_release(struct sweep *s);
+
+/** Whether patient p has a score in a cell: it is in a fold, and there is a model for its site. */
+bool sweep_tests(const struct sweep *s, const struct sweep_cell *cell, const size_t *part,
+                 size_t p);
 /** Fills a row's figures from out-of-fold scores. */
-RC sweep_evaluate(const struct sweep *s, const size_t *part, const double *score,
-                  struct report_row *row, struct error *err);
+RC sweep_evaluate(const struct sweep *s, const struct sweep_cell *cell, const size_t *part,
+                  const double *score, struct report_row *row, struct error *err);
+
+/** The most that a row can have: one for each set of modalities that some patient has. 0: the cohort
+ *  has a table alone. */
+size_t sweep_patterns_most(const struct sweep *s);
+/** AUROC per set of modalities that patients have in the whole cohort, whatever an ablation leaves out.
+ *  Fills row->pattern [sweep_patterns_most] and row->n_patterns; most modalities first. */
+RC sweep_patterns(const struct sweep *s, const struct sweep_cell *cell, const size_t *part,
+                  const double *score, struct report_row *row, struct error *err);
 
 #endif

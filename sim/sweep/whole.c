@@ -37,7 +37,7 @@ static enum rc hospitals_open(const struct sweep *s, struct hospitals *h, struct
         rc = error_set(err, RC_NOMEM, "no memory for %zu sites", h->n);
     }
     for (size_t i = 0; rc == RC_OK && i < h->n; i++) {
-        const size_t site = sweep_data_site(s, i);
+        const size_t site = sweep_data_site(s->data, &s->study, i);
         size_t n = 0;
         for (size_t p = 0; p < all->n_patients; p++) {
             if (all->site[p] == site) {

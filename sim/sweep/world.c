@@ -21,7 +21,7 @@ struct ledger_policy sweep_permissive(void)
 static enum rc derive(const struct sweep_world *w, size_t only, const char *name, size_t nominal,
                       struct study *out, struct error *err)
 {
-    enum rc rc = study_copy(&w->s->study, out, err);
+    enum rc rc = study_copy(&w->cell.ablation->study, out, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -47,14 +47,16 @@ static enum rc derive(const struct sweep_world *w, size_t only, const char *name
 static enum rc pick(const struct sweep_world *w, size_t site, struct dataset **out,
                     struct error *err)
 {
-    const struct dataset *d = w->s->data;
+    const struct dataset *d = &w->cell.ablation->data;
+    const bool *left_out = w->cell.ablation->left_out;
     size_t *index = calloc(d->n_patients + 1, sizeof *index);
     if (index == NULL) {
         return error_set(err, RC_NOMEM, "no memory for a fold of %zu patients", d->n_patients);
     }
     size_t n = 0;
     for (size_t p = 0; p < d->n_patients; p++) {
-        if ((site == SIZE_MAX || d->site[p] == site) && sweep_trains(w->s, w->part, p, w->fold)) {
+        const bool here = site == SIZE_MAX || d->site[p] == site;
+        if (here && !left_out[d->site[p]] && sweep_trains(w->s, w->part, p, w->fold)) {
             index[n++] = p;
         }
     }
@@ -63,10 +65,10 @@ static enum rc pick(const struct sweep_world *w, size_t site, struct dataset **o
     return rc;
 }
 
-size_t sweep_data_site(const struct sweep *s, size_t roster)
+size_t sweep_data_site(const struct dataset *data, const struct study *study, size_t roster)
 {
-    for (size_t i = 0; i < s->data->n_sites; i++) {
-        if (strcmp(s->data->site_name[i], s->study.site[roster].name) == 0) {
+    for (size_t i = 0; i < data->n_sites; i++) {
+        if (strcmp(data->site_name[i], study->site[roster].name) == 0) {
             return i;
         }
     }
@@ -77,7 +79,7 @@ size_t sweep_data_site(const struct sweep *s, size_t roster)
 static enum rc score_site(const struct sweep_world *w, const struct model *model,
                           const real *params, size_t site, struct error *err)
 {
-    const struct dataset *d = w->s->data;
+    const struct dataset *d = &w->cell.ablation->data;
     size_t *row = calloc(d->n_rows + 1, sizeof *row);
     size_t *who = calloc(d->n_rows + 1, sizeof *who);
     double *probability = calloc(d->n_rows + 1, sizeof *probability);
@@ -137,6 +139,21 @@ static uint64_t fleet_seed(const struct sweep_world *w, size_t only)
     return seed;
 }
 
+/* Hospitals that were left out have no part in the model; they are scored by what they would be given. */
+static enum rc score_left_out(const struct sweep_world *w, const struct study *study,
+                              const struct model *model, const real *global, real *params,
+                              struct error *err)
+{
+    const struct sweep_ablation *a = w->cell.ablation;
+    enum rc rc = train_parameters(model, study, global, NULL, 0, params, err);
+    for (size_t k = 0; rc == RC_OK && k < a->data.n_sites; k++) {
+        if (a->left_out[k]) {
+            rc = score_site(w, model, params, k, err);
+        }
+    }
+    return rc;
+}
+
 /* Runs one study over `n` datasets and scores: roster site i owns dataset site `of[i]`. */
 static enum rc run_study(struct sweep_world *w, const struct study *study,
                          const struct model *model, struct dataset *const *data, const size_t *of,
@@ -155,7 +172,7 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
         policy[i] = sweep_permissive();
     }
     const struct fleet_params p = {.study = study,
-                                   .schema = &w->s->schema,
+                                   .schema = &w->cell.ablation->schema,
                                    .model = model,
                                    .data = (const struct dataset *const *)data,
                                    .policy = policy,
@@ -179,10 +196,13 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
             goto out;
         }
         for (size_t k = 0; k < w->s->data->n_sites; k++) {
-            if (of[i] == SIZE_MAX || of[i] == k) {
+            if ((of[i] == SIZE_MAX && !w->cell.ablation->left_out[k]) || of[i] == k) {
                 w->epsilon[k] = fmax(w->epsilon[k], r.site[i].epsilon_spent);
             }
         }
+    }
+    if (w->cell.mode == SWEEP_FEDERATED) {
+        rc = score_left_out(w, study, model, r.model, params, err);
     }
 out:
     fleet_result_release(&r);
@@ -194,7 +214,8 @@ out:
 static enum rc federated(struct sweep_world *w, const struct model *model, struct error *err)
 {
     struct study study = {0};
-    const size_t n = w->s->study.n_sites;
+    const struct study *base = &w->cell.ablation->study;
+    const size_t n = base->n_sites;
     struct dataset **data = calloc(n, sizeof(struct dataset *));
     size_t *of = calloc(n, sizeof *of);
     enum rc rc = derive(w, SIZE_MAX, NULL, 0, &study, err);
@@ -202,7 +223,7 @@ static enum rc federated(struct sweep_world *w, const struct model *model, struc
         rc = error_set(err, RC_NOMEM, "no memory for %zu sites", n);
     }
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
-        of[i] = sweep_data_site(w->s, i);
+        of[i] = sweep_data_site(&w->cell.ablation->data, base, i);
         rc = pick(w, of[i], &data[i], err);
     }
     if (rc == RC_OK) {
@@ -221,9 +242,9 @@ static enum rc federated(struct sweep_world *w, const struct model *model, struc
 static enum rc alone(struct sweep_world *w, const struct model *model, size_t only,
                      struct error *err)
 {
-    const struct study *base = &w->s->study;
+    const struct study *base = &w->cell.ablation->study;
     const bool pooled = only == SIZE_MAX;
-    const size_t of = pooled ? SIZE_MAX : sweep_data_site(w->s, only);
+    const size_t of = pooled ? SIZE_MAX : sweep_data_site(&w->cell.ablation->data, base, only);
     struct study study = {0};
     struct dataset *data = NULL;
     enum rc rc = derive(w, pooled ? 0 : only, pooled ? "pooled" : base->site[only].name,
@@ -241,8 +262,9 @@ static enum rc alone(struct sweep_world *w, const struct model *model, size_t on
 
 enum rc sweep_world_run(struct sweep_world *w, struct error *err)
 {
+    const struct sweep_ablation *a = w->cell.ablation;
     struct model model = {0};
-    enum rc rc = model_open(&w->s->study.model, &w->s->schema, &model, err);
+    enum rc rc = model_open(&a->study.model, &a->schema, &model, err);
     if (rc == RC_OK) {
         switch (w->cell.mode) {
         case SWEEP_POOLED:
@@ -252,7 +274,7 @@ enum rc sweep_world_run(struct sweep_world *w, struct error *err)
             rc = federated(w, &model, err);
             break;
         case SWEEP_LOCAL_ONLY:
-            for (size_t i = 0; rc == RC_OK && i < w->s->study.n_sites; i++) {
+            for (size_t i = 0; rc == RC_OK && i < a->study.n_sites; i++) {
                 rc = alone(w, &model, i, err);
             }
             break;

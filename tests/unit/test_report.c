@@ -39,7 +39,7 @@ static int remove_folder(void **state)
     static const char *const names[] = {"results.csv",     "sites.csv",      "tradeoff.svg",
                                         "tradeoff.gp",     "tradeoff.csv",   "again.svg",
                                         "it's & <it>.svg", "it's & <it>.gp", "it's & <it>.csv",
-                                        "table.txt"};
+                                        "table.txt",       "patterns.csv"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)unlink(in_folder(names[i]));
     }
@@ -91,6 +91,7 @@ static struct report_row row_of(const char *mode, const char *noise, double epsi
         .n_sites = 2,
         .site = sites,
     };
+    (void)snprintf(r.ablation, sizeof r.ablation, "%s", REPORT_BASE);
     (void)snprintf(r.mode, sizeof r.mode, "%s", mode);
     (void)snprintf(r.noise, sizeof r.noise, "%s", noise);
     return r;
@@ -235,19 +236,116 @@ static void tables_quote_what_needs_quoting(void **state)
     (void)read_text(in_folder("results.csv"), text, sizeof text);
     assert_string_equal(
         text,
-        "mode,noise,epsilon,delta,seed,auroc,auroc_low,auroc_high,auroc_site_mean,auprc,ece,"
-        "accuracy,accuracy_site_mean,rounds,folds,noise_multiplier,n_sites,seconds,"
+        "ablation,mode,noise,epsilon,delta,seed,auroc,auroc_low,auroc_high,auroc_site_mean,auprc,"
+        "ece,accuracy,accuracy_site_mean,rounds,folds,noise_multiplier,n_sites,seconds,"
         "sample_rate,steps\n"
-        "federated,site,0.1,0.001,3,0.9,0.88,0.92,,0.8,0.05,0.82,0.79,60,5,40,2,1.5,0.25,120\n"
-        "pooled,none,inf,0,3,0.30000000000000004,0.28,0.32000000000000006,"
+        "base,federated,site,0.1,0.001,3,0.9,0.88,0.92,,0.8,0.05,0.82,0.79,60,5,40,2,1.5,0.25,120\n"
+        "base,pooled,none,inf,0,3,0.30000000000000004,0.28,0.32000000000000006,"
         "0.23000000000000004,0.8,0.05,0.82,0.79,60,5,0,0,1.5,0.25,120\n");
     (void)read_text(in_folder("sites.csv"), text, sizeof text);
-    assert_string_equal(text,
-                        "mode,noise,epsilon,delta,seed,site,patients,auroc,auroc_low,auroc_high,"
-                        "accuracy,epsilon_spent\n"
-                        "federated,site,0.1,0.001,3,\"north, \"\"old\"\" wing\",40,0.875,0.75,1,"
-                        "0.8,0.98\n"
-                        "federated,site,0.1,0.001,3,south,3,,,,0.5,0.98\n");
+    assert_string_equal(
+        text, "ablation,mode,noise,epsilon,delta,seed,site,patients,auroc,auroc_low,"
+              "auroc_high,accuracy,epsilon_spent\n"
+              "base,federated,site,0.1,0.001,3,\"north, \"\"old\"\" wing\",40,0.875,0.75,1,"
+              "0.8,0.98\n"
+              "base,federated,site,0.1,0.001,3,south,3,,,,0.5,0.98\n");
+}
+
+static struct report_pattern patterns[2] = {
+    {.name = "table+notes",
+     .has_auroc = true,
+     .auroc = {0.75, 0.5, 1.0},
+     .n_patients = 8,
+     .n_positive = 3},
+    {.name = "table", .n_patients = 2},
+};
+
+/* One row of the study and one of an ablation, both with patterns. */
+static void fill_ablation(struct report_row r[2])
+{
+    r[0] = row_of("federated", "none", HUGE_VAL, 3, 0.9);
+    r[1] = row_of("federated", "none", HUGE_VAL, 3, 0.8);
+    (void)snprintf(r[1].ablation, sizeof r[1].ablation, "it's \"a\", gate");
+    for (size_t i = 0; i < 2; i++) {
+        r[i].n_patterns = 2;
+        r[i].pattern = patterns;
+    }
+}
+
+static void an_ablation_is_a_cell_of_its_own_after_those_before_it(void **state)
+{
+    (void)state;
+    struct report_row r[5] = {row_of("federated", "none", HUGE_VAL, 1, 0.9),
+                              row_of("pooled", "none", HUGE_VAL, 1, 0.9),
+                              row_of("pooled", "none", HUGE_VAL, 1, 0.8),
+                              row_of("pooled", "none", HUGE_VAL, 1, 0.7),
+                              row_of("federated", "none", HUGE_VAL, 2, 0.8)};
+    (void)snprintf(r[2].ablation, sizeof r[2].ablation, "z");
+    (void)snprintf(r[3].ablation, sizeof r[3].ablation, "a");
+    struct report_summary s[5];
+    assert_int_equal(report_summaries(r, 5, s), 4);
+    assert_string_equal(s[0].mode, "pooled");
+    assert_string_equal(s[1].mode, "federated");
+    assert_int_equal(s[1].n_seeds, 2);
+    assert_string_equal(s[2].ablation, "z"); /* as in the rows, not as in the alphabet */
+    assert_string_equal(s[3].ablation, "a");
+    assert_true(fabs(s[3].auroc - 0.7) < 1e-12);
+}
+
+static void a_pattern_of_one_class_has_no_auroc_and_says_so(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct report_row r[2];
+    char text[4096];
+    fill_ablation(r);
+    json_t *o = report_row_json(&r[1]);
+    assert_string_equal(json_string_value(json_object_get(o, "ablation")), "it's \"a\", gate");
+    const json_t *all = json_array_get(json_object_get(o, "patterns"), 0);
+    const json_t *bare = json_array_get(json_object_get(o, "patterns"), 1);
+    assert_true(fabs(json_real_value(json_object_get(all, "auroc")) - 0.75) < 1e-12);
+    assert_int_equal(json_integer_value(json_object_get(all, "positives")), 3);
+    assert_null(json_object_get(all, "why_no_auroc"));
+    assert_true(json_is_null(json_object_get(bare, "auroc")));
+    assert_string_equal(json_string_value(json_object_get(bare, "why_no_auroc")), "one class only");
+    json_decref(o);
+
+    assert_int_equal(report_write_patterns_csv(in_folder("patterns.csv"), r, 2, &err), RC_OK);
+    (void)read_text(in_folder("patterns.csv"), text, sizeof text);
+    assert_string_equal(
+        text, "ablation,mode,noise,epsilon,delta,seed,modalities,patients,positives,"
+              "auroc,auroc_low,auroc_high,note\n"
+              "base,federated,none,inf,0,3,table+notes,8,3,0.75,0.5,1,\n"
+              "base,federated,none,inf,0,3,table,2,0,,,,one class only\n"
+              "\"it's \"\"a\"\", gate\",federated,none,inf,0,3,table+notes,8,3,0.75,0.5,1,\n"
+              "\"it's \"\"a\"\", gate\",federated,none,inf,0,3,table,2,0,,,,one class only\n");
+
+    struct report_summary s[2];
+    FILE *f = fopen(in_folder("table.txt"), "wb");
+    assert_non_null(f);
+    report_print_patterns(f, s, report_summaries(r, 2, s), r, 2);
+    (void)fclose(f);
+    (void)read_text(in_folder("table.txt"), text, sizeof text);
+    assert_non_null(strstr(text, "table+notes         8          3  0.750 [0.500, 1.000]"));
+    assert_non_null(strstr(text, "table               2          0        one class only"));
+}
+
+static void the_tables_name_ablations_where_there_are_any(void **state)
+{
+    (void)state;
+    struct report_row r[2];
+    char text[4096];
+    fill_ablation(r);
+    for (size_t n = 1; n <= 2; n++) {
+        struct report_summary s[2];
+        FILE *f = fopen(in_folder("table.txt"), "wb");
+        assert_non_null(f);
+        report_print_table(f, s, report_summaries(r, n, s));
+        (void)fclose(f);
+        (void)read_text(in_folder("table.txt"), text, sizeof text);
+        assert_true((strncmp(text, "ablation", 8) == 0) == (n == 2));
+        assert_true((strstr(text, "it's \"a\", gate  federated") != NULL) == (n == 2));
+    }
 }
 
 static void an_absent_folder_is_a_sentence(void **state)
@@ -378,6 +476,32 @@ static void sparse_grids_are_drawn_too(void **state)
     draw(&unheard_of, 1);
 }
 
+/* Two ablations at one place would hide each other. */
+static void ablations_stand_side_by_side_in_the_figure(void **state)
+{
+    (void)state;
+    skip_without_gnuplot();
+    struct report_row r[2];
+    static char text[1 << 17];
+    double x[2] = {0.0, 0.0};
+    fill_ablation(r);
+    draw(r, 2);
+    (void)read_text(in_folder("tradeoff.csv"), text, sizeof text);
+    const char *line = text;
+    for (size_t i = 0; i < 2; i++) {
+        line = strchr(line, '\n') + 1;
+        const char *cell = strchr(line, '\n');
+        for (size_t commas = 0; commas < 3; cell--) { /* the third cell from the end */
+            commas += cell[-1] == ',';
+        }
+        x[i] = strtod(cell + 1, NULL);
+    }
+    assert_true(x[0] > 0.0);
+    assert_true(x[0] < x[1]);
+    (void)read_text(in_folder("tradeoff.svg"), text, sizeof text);
+    assert_non_null(strstr(text, "gate: federated, no noise"));
+}
+
 static void an_awkward_name_stays_a_name(void **state)
 {
     (void)state;
@@ -476,6 +600,10 @@ int main(void)
         cmocka_unit_test(rows_of_one_cell_become_mean_and_deviation),
         cmocka_unit_test(another_delta_is_another_cell),
         IN_FOLDER(tables_quote_what_needs_quoting),
+        cmocka_unit_test(an_ablation_is_a_cell_of_its_own_after_those_before_it),
+        IN_FOLDER(a_pattern_of_one_class_has_no_auroc_and_says_so),
+        IN_FOLDER(the_tables_name_ablations_where_there_are_any),
+        IN_FOLDER(ablations_stand_side_by_side_in_the_figure),
         IN_FOLDER(an_absent_folder_is_a_sentence),
         IN_FOLDER(a_place_that_cannot_be_taken_leaves_no_file),
         IN_FOLDER(an_endless_path_is_refused),
