@@ -2,7 +2,7 @@
  * Irregular time series: rows of long files -> events in the store -> a grid or events in a batch.
  *
  * The grid is Che et al. 2018 (GRU-D), section 2.1, for bins of equal width s in a window of T bins:
- *   x[t, v]      the last value of v in bin t, scaled to [-1, 1]
+ *   x[t, v]      the last value of v in bin t, scaled to [-1, 1] (by its logarithm, where the schema says)
  *   m[t, v]      1 if there was one, else 0
  *   delta[0, v]  0
  *   delta[t, v]  s + delta[t-1, v] if m[t-1, v] = 0, else s                                  (eq. 2)
@@ -219,8 +219,7 @@ void series_unpack(const struct schema_modality *m, const struct piece *p, struc
         const size_t v = u32_get(event + 2 * CELL_BYTES);
         const float t = (float)((cell_get(event) - m->window.from_hours) / width);
         to->time[at] = t < 1.0F ? t : nextafterf(1.0F, 0.0F); /* rounding may reach 1 */
-        to->value[at] = schema_scale_range(m->series.variable[v].low, m->series.variable[v].high,
-                                           cell_get(event + CELL_BYTES));
+        to->value[at] = schema_scale_variable(&m->series.variable[v], cell_get(event + CELL_BYTES));
         to->variable[at] = (uint16_t)v;
     }
 }

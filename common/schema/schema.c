@@ -1,6 +1,7 @@
 #include "common/schema/schema.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,15 @@ float schema_scale_range(double low, double high, double x)
         return 1.0F;
     }
     return (float)((2.0 * x - high - low) / (high - low));
+}
+
+float schema_scale_variable(const struct schema_variable *v, double x)
+{
+    if (v->scale == SCHEMA_LINEAR) {
+        return schema_scale_range(v->low, v->high, x);
+    }
+    /* 0 and less, in files of whatever kind, are at the low end */
+    return x <= v->low ? -1.0F : schema_scale_range(log(v->low), log(v->high), log(x));
 }
 
 float schema_scale(const struct schema_feature *f, double x)

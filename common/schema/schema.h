@@ -89,11 +89,16 @@ struct schema_window {
     double from_hours, to_hours;
 };
 
+/** How a value fills its range: evenly, or by its logarithm, for what spreads over orders of magnitude
+ *  (many laboratory values): equal ratios become equal steps. */
+enum schema_scaling { SCHEMA_LINEAR, SCHEMA_LOG };
+
 struct schema_variable {
     char name[SCHEMA_NAME_MAX];
     char code[SCHEMA_NAME_MAX]; /**< as the files write it; default: the name */
     char unit[SCHEMA_NAME_MAX];
     double low, high; /**< as of a continuous feature: public, scaled to [-1, 1], clamped */
+    enum schema_scaling scale; /**< LOG: low is above 0 */
     size_t n_missing;
     char missing[SCHEMA_MARKS_MAX][SCHEMA_NAME_MAX];
 };
@@ -274,6 +279,8 @@ size_t schema_code_count(const struct schema *s, size_t k);
 float schema_scale(const struct schema_feature *f, double x);
 /** The same of a public range. */
 float schema_scale_range(double low, double high, double x);
+/** The same of a variable, by its scale. */
+float schema_scale_variable(const struct schema_variable *v, double x);
 
 /**
  * A number as cohort files may hold it: [+-] digits [. digits] [e [+-] digits], one digit at least

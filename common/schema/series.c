@@ -4,7 +4,8 @@
  *
  *   window: [0, 48]                     hours after the files' time zero; from is in it, to is not
  *   grid: {steps: 48, fill: last}       or   events: 256
- *   variables: [{name: HR, unit: 1/min, range: [20, 220]}, …]
+ *   variables: [{name: HR, unit: 1/min, range: [20, 220]},
+ *               {name: creatinine, unit: mg/dl, range: [0.2, 20], scale: log}, …]
  */
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 
 static const char *const series_words[] = {"series", NULL};
 static const char *const fill_words[] = {"zero", "last", NULL};
+static const char *const scale_words[] = {"linear", "log", NULL};
 
 struct series_map {
     char name[SCHEMA_NAME_MAX], separator[SCHEMA_NAME_MAX];
@@ -30,6 +32,7 @@ struct grid_map {
 
 struct variable_map {
     char name[SCHEMA_NAME_MAX], unit[SCHEMA_NAME_MAX], code[SCHEMA_NAME_MAX];
+    int scale;
     const struct config_node *range, *missing;
 };
 
@@ -39,7 +42,7 @@ struct variable_map {
 #define TEXT(key, map, def, say) \
     {.name = #key, .type = CONFIG_TEXT, .offset = offsetof(struct map, key), .size = SCHEMA_NAME_MAX, \
      .fallback = (def), .help = (say)}
-enum { SERIES_PUBLIC = 6, VARIABLE_PUBLIC = 3 };
+enum { SERIES_PUBLIC = 6, VARIABLE_PUBLIC = 4 };
 static const struct config_key series_keys[] = {
     TEXT(name,      series_map, NULL, "what both ends call it"),
     {.name = "type", .type = CONFIG_CHOICE, .offset = offsetof(struct series_map, type), .choices = series_words,
@@ -66,6 +69,8 @@ static const struct config_key variable_keys[] = {
     TEXT(name,    variable_map, NULL, "what both ends call it"),
     TEXT(unit,    variable_map, "",   "as clinicians write it"),
     NODE(range,   variable_map, NULL, "[low, high], public and clinical"),
+    {.name = "scale", .type = CONFIG_CHOICE, .offset = offsetof(struct variable_map, scale), .choices = scale_words,
+     .fallback = "linear", .help = "log: equal ratios are equal steps; range above 0"},
     TEXT(code,    variable_map, "",   "as the files write it (default: the name)"),
     NODE(missing, variable_map, "",   "values that mean: not known"),
 };
@@ -82,8 +87,11 @@ static void bind_variable(const struct config_node *map, bool bare, struct schem
     memcpy(to->name, v.name, sizeof to->name);
     memcpy(to->unit, v.unit, sizeof to->unit);
     memcpy(to->code, v.code[0] != '\0' ? v.code : v.name, sizeof to->code);
-    if (v.range != NULL) { /* else it is named as missing; false: said */
-        (void)words_read_range(v.range, &to->low, &to->high, issues);
+    to->scale = (enum schema_scaling)v.scale;
+    if (v.range != NULL /* else it is named as missing */ &&
+        words_read_range(v.range, &to->low, &to->high, issues) && to->scale == SCHEMA_LOG &&
+        !(to->low > 0.0)) {
+        config_issue(issues, v.range, "range: must be above 0 with `scale: log`");
     }
     to->n_missing = words_read_marks(v.missing, "missing", 0, to->missing, issues);
     for (size_t j = 0; j < i && to->name[0] != '\0'; j++) {
@@ -166,6 +174,7 @@ enum rc series_bind(const struct config_node *node, bool bare, const struct sche
 void series_hash(struct hasher *h, const struct schema_modality *m)
 {
     const struct schema_series *s = &m->series;
+    bool logarithmic = false;
     hasher_u64(h, (uint64_t)s->form);
     hasher_u64(h, (uint64_t)s->fill);
     hasher_u64(h, s->steps);
@@ -176,6 +185,14 @@ void series_hash(struct hasher *h, const struct schema_modality *m)
         hasher_text(h, s->variable[i].unit);
         hasher_f64(h, s->variable[i].low);
         hasher_f64(h, s->variable[i].high);
+        logarithmic = logarithmic || s->variable[i].scale == SCHEMA_LOG;
+    }
+    if (!logarithmic) {
+        return; /* the hash of linear scales is what it was before there were others */
+    }
+    hasher_text(h, "scales");
+    for (size_t i = 0; i < s->n_variables; i++) {
+        hasher_u64(h, (uint64_t)s->variable[i].scale);
     }
 }
 
@@ -193,7 +210,8 @@ void series_print(const struct schema_modality *m, FILE *to)
         print_quoted(v->name, to);
         (void)fputs(", unit: ", to);
         print_quoted(v->unit, to);
-        (void)fprintf(to, ", range: [%.17g, %.17g]}", v->low, v->high);
+        (void)fprintf(to, ", range: [%.17g, %.17g]%s}", v->low, v->high,
+                      v->scale == SCHEMA_LOG ? ", scale: log" : "");
     }
     (void)fputs("]", to);
 }

@@ -73,7 +73,7 @@ static void assert_real(float x, double want)
 static void physionet_2012_is_read_as_it_is(void **state)
 {
     (void)state;
-    enum { GCS = 10, HR = 14, V = 37 };
+    enum { CREATININE = 7, GCS = 10, HR = 14, V = 37 };
     struct schema s;
     struct arena memory = {0};
     struct batch_room room;
@@ -88,14 +88,16 @@ static void physionet_2012_is_read_as_it_is(void **state)
     assert_int_equal(sum.modality[0].n_items, 1731589);
     gather(d, &s, "132539", &memory, &room);
     const struct batch_part *p = room.batch.part;
-    assert_real(p->values[0 * V + HR], (2 * 77.0 - 220) / 180); /* of 73 and 77 in the first hour */
-    assert_real(p->values[1 * V + HR], (2 * 60.0 - 220) / 180);
-    assert_real(p->values[6 * V + HR], (2 * 73.0 - 220) / 180); /* none in hour 6: that of hour 5 */
-    assert_real(p->mask[6 * V + HR], 0);
-    assert_real(p->mask[7 * V + HR], 1);
-    assert_real(p->delta[7 * V + HR], 2.0 / 48);
-    assert_real(p->values[2 * V + GCS], 1);
-    assert_real(p->delta[3 * V + GCS], 3.0 / 48);
+    assert_real(p->values[0 * V + HR], (2 * 60.0 - 190) / 110); /* of 73, 77, 60 in two hours */
+    assert_real(p->values[1 * V + HR], (2 * 80.0 - 190) / 110);
+    assert_real(p->mask[1 * V + GCS], 1);
+    assert_real(p->mask[2 * V + GCS], 0);
+    assert_real(p->values[2 * V + GCS], 1); /* none in hours 4 and 5: that of hour 3 */
+    assert_real(p->mask[3 * V + GCS], 1);
+    assert_real(p->delta[1 * V + GCS], 1.0 / 24);
+    assert_real(p->delta[3 * V + GCS], 2.0 / 24);
+    assert_real(p->values[4 * V + CREATININE], 0); /* never yet */
+    assert_real(p->values[5 * V + CREATININE], 2 * log(0.8 / 0.3) / log(10 / 0.3) - 1);
     arena_release(&memory);
     dataset_close(&d);
     schema_release(&s);

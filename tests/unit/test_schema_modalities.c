@@ -1,3 +1,4 @@
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -133,6 +134,8 @@ static void whatever_a_model_is_fed_enters_the_hash(void **state)
         S("window: [0, 48], grid: {steps: 12}, variables: [{name: b, unit: v, range: [1, 2]}]"),
         S("window: [0, 48], grid: {steps: 12}, variables: [{name: b, unit: u, range: [0, 2]}]"),
         S("window: [0, 48], grid: {steps: 12}, variables: [{name: b, unit: u, range: [1, 3]}]"),
+        S("window: [0, 48], grid: {steps: 12}, variables: [{name: b, unit: u, range: [1, 3], "
+          "scale: log}]"),
         "{name: a, type: image, size: [5, 7], files: [{path: b}]}",
         "{name: b, type: image, size: [5, 7], files: [{path: b}]}",
         "{name: a, type: image, size: [7, 5], files: [{path: b}]}",
@@ -236,6 +239,7 @@ static void modalities_travel_unchanged_and_samples_are_read(void **state)
         {"configs/sites/physionet/cohort.yaml", 5, 1},
         {"configs/sites/pneumonia/cohort.yaml", 0, 1},
         {"configs/sites/pneumonia/split.yaml", 1, 0},
+        {"configs/sites/pneumonia/split_validation.yaml", 1, 0},
         {"configs/sites/eicu/cohort.yaml", 37, 2},
     };
     struct schema s = parsed(HEAD TABLE ALL);
@@ -320,6 +324,12 @@ static void each_mistake_is_named_at_its_line(void **state)
         {M "{name: a, type: series, window: [0, 48], events: 4, variables: [{name: a, range: [2, "
            "2]}]" SERIES_FILES "}\n",
          8, "must be [low, high]"},
+        {M "{name: a, type: series, window: [0, 48], events: 4, variables: [{name: a, range: [0, "
+           "2], scale: log}]" SERIES_FILES "}\n",
+         8, "must be above 0 with `scale: log`"},
+        {M "{name: a, type: series, window: [0, 48], events: 4, variables: [{name: a, range: [1, "
+           "2], scale: root}]" SERIES_FILES "}\n",
+         8, "linear, log"},
         {M "{name: a, type: series, window: [0, 48], events: 4" VARIABLES
            ", files: [{path: a}], columns: {patient: p, time: t, variable: v}}\n",
          8, "columns: missing key 'value'"},
@@ -380,6 +390,39 @@ static void a_site_without_a_modality_describes_it_and_names_no_file(void **stat
     assert_true(hash_equal(&with, &without));
 }
 
+static void equal_ratios_are_equal_steps_of_a_logarithmic_scale(void **state)
+{
+    (void)state;
+    const struct schema_variable v = {.low = 0.25, .high = 64, .scale = SCHEMA_LOG};
+    static const struct {
+        double x;
+        float want;
+    } at[] = {{0.25, -1}, {1, -0.5F}, {4, 0},  {16, 0.5F}, {64, 1},
+              {65, 1},    {1e308, 1}, {0, -1}, {-3, -1}};
+    for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+        const float is = schema_scale_variable(&v, at[i].x);
+        if (!(fabsf(is - at[i].want) < 1e-6F)) {
+            fail_msg("%g became %g, want %g", at[i].x, (double)is, (double)at[i].want);
+        }
+    }
+    const struct schema_variable even = {.low = 0, .high = 64};
+    assert_true(fabsf(schema_scale_variable(&even, 16) + 0.5F) < 1e-7F);
+}
+
+static void scales_travel_with_the_variables(void **state)
+{
+    (void)state;
+    struct schema s =
+        parsed(HEAD TABLE
+               "modalities:\n- {name: vitals, type: series, window: [0, 48], events: 4, "
+               "variables: [{name: hr, range: [20, 220]}, {name: crea, range: [0.2, 20], scale: "
+               "log}]" SERIES_FILES "}\n");
+    assert_true(s.modality[0].series.variable[0].scale == SCHEMA_LINEAR);
+    assert_true(s.modality[0].series.variable[1].scale == SCHEMA_LOG);
+    travels(&s);
+    schema_release(&s);
+}
+
 static void a_slice_of_a_batch_is_its_rows(void **state)
 {
     (void)state;
@@ -421,6 +464,8 @@ int main(void)
         cmocka_unit_test(each_mistake_is_named_at_its_line),
         cmocka_unit_test(carried_modalities_know_no_files),
         cmocka_unit_test(a_site_without_a_modality_describes_it_and_names_no_file),
+        cmocka_unit_test(equal_ratios_are_equal_steps_of_a_logarithmic_scale),
+        cmocka_unit_test(scales_travel_with_the_variables),
         cmocka_unit_test(a_slice_of_a_batch_is_its_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
