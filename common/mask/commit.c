@@ -39,14 +39,14 @@ struct hash mask_commit_self(const struct hash *members, size_t dealer,
     return out;
 }
 
-static struct hash leaf(const struct mask_commitments *c, const struct mask_box *box)
+static struct hash leaf(const struct mask_portion *p)
 {
     struct hasher h;
     hasher_init(&h);
     hasher_text(&h, "wardround mask leaf v1");
-    hasher_bytes(&h, c->of[MASK_KEY].b, sizeof c->of[MASK_KEY].b);
-    hasher_bytes(&h, c->of[MASK_SELF].b, sizeof c->of[MASK_SELF].b);
-    hasher_bytes(&h, box->b, sizeof box->b);
+    hasher_bytes(&h, p->commitments.of[MASK_KEY].b, HASH_BYTES);
+    hasher_bytes(&h, p->commitments.of[MASK_SELF].b, HASH_BYTES);
+    hasher_bytes(&h, p->box.b, sizeof p->box.b);
     return hasher_final(&h);
 }
 
@@ -69,15 +69,14 @@ size_t mask_tree_depth(size_t n_sites)
     return depth;
 }
 
-void mask_tree_build(const struct mask_commitments *c, const struct mask_box *box, size_t n_sites,
-                     struct mask_tree *out)
+void mask_tree_build(const struct mask_portion *portion, size_t n_sites, struct mask_tree *out)
 {
     assert(n_sites >= 1 && n_sites <= MASK_SITES_MAX);
     memset(out, 0, sizeof *out);
     out->depth = mask_tree_depth(n_sites);
     const size_t leaves = (size_t)1 << out->depth;
     for (size_t i = 0; i < n_sites; i++) {
-        out->node[leaves + i] = leaf(&c[i], &box[i]);
+        out->node[leaves + i] = leaf(&portion[i]);
     }
     for (size_t i = leaves; i-- > 1;) {
         out->node[i] = parent(&out->node[2 * i], &out->node[2 * i + 1]);
@@ -95,11 +94,10 @@ void mask_tree_path(const struct mask_tree *tree, size_t site, struct mask_path 
 }
 
 bool mask_tree_holds(const struct hash *root, size_t n_sites, size_t site,
-                     const struct mask_commitments *c, const struct mask_box *box,
-                     const struct mask_path *path)
+                     const struct mask_portion *portion, const struct mask_path *path)
 {
     const size_t depth = mask_tree_depth(n_sites);
-    struct hash at = leaf(c, box);
+    struct hash at = leaf(portion);
     if (site >= n_sites) {
         return false;
     }

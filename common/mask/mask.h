@@ -213,6 +213,12 @@ struct hash mask_commit(const struct hash *members, size_t dealer, size_t receiv
 struct hash mask_commit_self(const struct hash *members, size_t dealer,
                              const struct mask_scalar *self);
 
+/** What a dealer hands to the coordinator for one receiver. */
+struct mask_portion {
+    struct mask_commitments commitments;
+    struct mask_box box;
+};
+
 /** BLAKE2b tree over (commitments, box) of each roster index, padded to 2^depth. A receiver is sent
  *  its own leaf's path, not everybody's commitments: 36 KB instead of 640 KB at 100 sites. */
 struct mask_tree {
@@ -222,13 +228,11 @@ struct mask_tree {
 struct mask_path {
     struct hash sibling[MASK_DEPTH_MAX];
 };
-/** @param c, box [n_sites]; those of sites that are no members and of the dealer's own box zeroed */
-void mask_tree_build(const struct mask_commitments *c, const struct mask_box *box, size_t n_sites,
-                     struct mask_tree *out);
+/** @param portion [n_sites]; zeroed for sites that are no members, and the dealer's own box */
+void mask_tree_build(const struct mask_portion *portion, size_t n_sites, struct mask_tree *out);
 void mask_tree_path(const struct mask_tree *tree, size_t site, struct mask_path *out);
 bool mask_tree_holds(const struct hash *root, size_t n_sites, size_t site,
-                     const struct mask_commitments *c, const struct mask_box *box,
-                     const struct mask_path *path);
+                     const struct mask_portion *portion, const struct mask_path *path);
 /** Of a roster's tree. */
 size_t mask_tree_depth(size_t n_sites);
 
@@ -245,6 +249,19 @@ void mask_box_seal(const struct mask_pair *pair, const struct hash *members, siz
 /** @retval RC_AUTH not sealed for us by this dealer, or a share that is no scalar; `out` untouched */
 RC mask_box_open(const struct mask_pair *pair, const struct hash *members, size_t dealer,
                  const struct mask_box *box, struct mask_openings *out, struct error *err);
+
+/** One dealer's statement with what it has for one receiver: relayed by the coordinator. */
+struct mask_parcel {
+    struct mask_deal deal;
+    struct mask_box box;   /**< zeroed for the dealer itself */
+    struct mask_path path; /**< of the receiver's leaf */
+};
+/** One share shown to the coordinator. Secret until then. */
+struct mask_reveal {
+    size_t dealer;
+    enum mask_secret which; /**< MASK_SELF of a survivor, MASK_KEY of one that dropped out */
+    struct mask_opening opening;
+};
 
 /* ---- masks ----------------------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@
 
 #include "common/mask/mask_internal.h"
 
-enum { PIECE = 2048 }; /* numbers: 8 KB of update and 8 KB of keystream */
+enum { PIECE = 4096 }; /* numbers: 8 KB of update and 8 KB of keystream */
 static_assert(PIECE % MASK_BLOCK == 0, "a piece begins at a block");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "updates are added as they lie in memory");
 
@@ -62,6 +62,7 @@ void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream 
                 size_t count)
 {
     static const unsigned char nonce[crypto_stream_chacha20_NONCEBYTES] = {0}; /* a key, a mask */
+    static const unsigned char zeros[4 * PIECE]; /* with them the keystream itself comes out */
     uint32_t keystream[PIECE];
     unsigned char *at = numbers;
 
@@ -70,10 +71,8 @@ void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream 
         const size_t piece = n - begin < PIECE ? n - begin : PIECE;
         const uint64_t block = (first + begin) / MASK_BLOCK;
         for (size_t k = 0; k < count; k++) {
-            unsigned char *bytes = (unsigned char *)keystream;
-            memset(bytes, 0, 4 * piece);
-            (void)crypto_stream_chacha20_xor_ic(bytes, bytes, 4 * piece, nonce, block,
-                                                stream[k].key);
+            (void)crypto_stream_chacha20_xor_ic((unsigned char *)keystream, zeros, 4 * piece, nonce,
+                                                block, stream[k].key);
             if (stream[k].subtract) {
                 subtract(at + 4 * begin, keystream, piece);
             } else {

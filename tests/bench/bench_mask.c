@@ -39,8 +39,7 @@ static void of_a_site(size_t sites, const struct hash *name, struct mask_stream 
     static struct mask_secrets secrets[MASK_SITES_MAX];
     static struct mask_point key[MASK_SITES_MAX];
     static struct mask_polynomials p;
-    static struct mask_commitments c[MASK_SITES_MAX];
-    static struct mask_box box[MASK_SITES_MAX];
+    static struct mask_portion portion[MASK_SITES_MAX];
     static struct mask_tree tree;
     static struct mask_pair pair[MASK_SITES_MAX];
     const struct mask_terms terms = {sites, 3, 0, 0};
@@ -61,13 +60,13 @@ static void of_a_site(size_t sites, const struct hash *name, struct mask_stream 
     for (size_t i = 0; i < sites; i++) {
         struct mask_openings o;
         mask_deal_share(&p, name, i, &o);
-        c[i].of[MASK_KEY] = mask_commit(name, 0, i, MASK_KEY, &o.of[MASK_KEY]);
-        c[i].of[MASK_SELF] = mask_commit(name, 0, i, MASK_SELF, &o.of[MASK_SELF]);
+        portion[i].commitments.of[MASK_KEY] = mask_commit(name, 0, i, MASK_KEY, &o.of[MASK_KEY]);
+        portion[i].commitments.of[MASK_SELF] = mask_commit(name, 0, i, MASK_SELF, &o.of[MASK_SELF]);
         if (i > 0) {
-            mask_box_seal(&pair[i], name, 0, &o, &box[i]);
+            mask_box_seal(&pair[i], name, 0, &o, &portion[i].box);
         }
     }
-    mask_tree_build(c, box, sites, &tree);
+    mask_tree_build(portion, sites, &tree);
     say("site: share both secrets, commit, box", t);
     for (size_t i = 1; i < sites; i++) {
         mask_stream_pair(&pair[i], name, 0, &stream[i]);

@@ -398,29 +398,33 @@ static void a_tree_holds_each_leaf_at_its_place_and_no_other(void **state)
 {
     (void)state;
     static const size_t sizes[] = {3, 4, 5, 8, 100, MASK_SITES_MAX};
-    static struct mask_commitments c[MASK_SITES_MAX];
-    static struct mask_box box[MASK_SITES_MAX];
+    static struct mask_portion portion[MASK_SITES_MAX];
     static struct mask_tree tree;
     for (size_t i = 0; i < MASK_SITES_MAX; i++) {
-        memset(&c[i], (int)i, sizeof c[i]);
-        memset(&box[i], (int)i + 1, sizeof box[i]);
+        memset(&portion[i].commitments, (int)i, sizeof portion[i].commitments);
+        memset(&portion[i].box, (int)i + 1, sizeof portion[i].box);
     }
     for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
         const size_t n = sizes[k];
-        mask_tree_build(c, box, n, &tree);
+        mask_tree_build(portion, n, &tree);
         const struct hash root = tree.node[1];
         for (size_t i = 0; i < n; i++) {
             struct mask_path path;
             mask_tree_path(&tree, i, &path);
-            assert_true(mask_tree_holds(&root, n, i, &c[i], &box[i], &path));
+            assert_true(mask_tree_holds(&root, n, i, &portion[i], &path));
             const size_t j = (i + 1) % n;
-            assert_false(mask_tree_holds(&root, n, j, &c[i], &box[i], &path));
-            assert_false(mask_tree_holds(&root, n, i, &c[j], &box[i], &path));
-            assert_false(mask_tree_holds(&root, n, i, &c[i], &box[j], &path));
+            assert_false(mask_tree_holds(&root, n, j, &portion[i], &path));
+            assert_false(mask_tree_holds(&root, n, i, &portion[j], &path));
+            struct mask_portion changed = portion[i];
+            changed.box.b[MASK_BOX_BYTES - 1] ^= 1;
+            assert_false(mask_tree_holds(&root, n, i, &changed, &path));
+            changed = portion[i];
+            changed.commitments.of[MASK_SELF].b[31] ^= 1;
+            assert_false(mask_tree_holds(&root, n, i, &changed, &path));
             path.sibling[0].b[5] ^= 1;
-            assert_false(mask_tree_holds(&root, n, i, &c[i], &box[i], &path));
+            assert_false(mask_tree_holds(&root, n, i, &portion[i], &path));
         }
-        assert_false(mask_tree_holds(&root, n, n, &c[0], &box[0], &(struct mask_path){{{{0}}}}));
+        assert_false(mask_tree_holds(&root, n, n, &portion[0], &(struct mask_path){{{{0}}}}));
     }
 }
 

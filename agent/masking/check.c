@@ -1,0 +1,196 @@
+/*
+ * What a site believes of what the coordinator relays, and why it may open a sum. The coordinator may
+ * have invented sites: whom this hospital has not confirmed itself counts as working with it.
+ */
+#include <string.h>
+
+#include "agent/masking/masking_internal.h"
+
+static size_t confirmed(const struct masking *m, const struct mask_set *set)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->terms.n_sites; i++) {
+        n += mask_set_has(set, i) && (i == m->site || m->peer[i].confirmed);
+    }
+    return n;
+}
+
+/* A sum of fewer would say too much about each. */
+static RC enough(const struct masking *m, const struct mask_set *set, const char *what,
+                 struct error *err)
+{
+    const size_t n = mask_set_count(set);
+    const size_t known = confirmed(m, set);
+    if (n < m->terms.min_sites || n < m->r.threshold) {
+        return error_set(err, RC_LIMIT, "%zu %s, the study wants %zu and the shares %zu", n, what,
+                         m->terms.min_sites, m->r.threshold);
+    }
+    if (known < m->terms.min_sites) {
+        return error_set(err, RC_LIMIT,
+                         "only %zu of %zu %s have cards that this hospital confirmed, %zu are "
+                         "needed; run `wardround-agent trust --peer` for more",
+                         known, n, what, m->terms.min_sites);
+    }
+    return RC_OK;
+}
+
+/* Roster indices, each once, in order. */
+static RC place(const struct masking *m, size_t site, size_t at, size_t before, struct error *err)
+{
+    if (site >= m->terms.n_sites) {
+        return error_set(err, RC_FORMAT, "site %zu is not on a roster of %zu", site,
+                         m->terms.n_sites);
+    }
+    if (at > 0 && site <= before) {
+        return error_set(err, RC_FORMAT, "site %zu twice, or not in roster order", site);
+    }
+    return RC_OK;
+}
+
+/* ---- U1 -------------------------------------------------------------------------------------- */
+
+static RC check_threshold(const struct masking *m, const struct mask_set *set, struct error *err)
+{
+    const size_t n = mask_set_count(set);
+    const size_t t = mask_threshold(&m->terms, n);
+    const size_t unknown = n - confirmed(m, set);
+    if (t > n) {
+        return error_set(err, RC_LIMIT, "%zu sites cannot hold %zu shares", n, t);
+    }
+    if (2 * t <= n + m->terms.max_colluding + unknown) {
+        return error_set(err, RC_LIMIT,
+                         "%zu of %zu sites have no card that this hospital confirmed: with %zu "
+                         "shares they could open an update; run `wardround-agent trust --peer`",
+                         unknown, n, t);
+    }
+    return RC_OK;
+}
+
+enum rc masking_check_members(const struct masking *m, const struct mask_announcement *a, size_t n,
+                              struct mask_set *set, struct error *err)
+{
+    memset(set, 0, sizeof *set);
+    for (size_t i = 0; i < n; i++) {
+        enum rc rc = place(m, a[i].site, i, i > 0 ? a[i - 1].site : 0, err);
+        if (rc == RC_OK) {
+            rc = mask_announcement_verify(&m->peer[a[i].site].sign, &m->r.attempt, &a[i], err);
+        }
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (a[i].site == m->site && memcmp(a[i].key.b, m->r.key.b, sizeof a[i].key.b) != 0) {
+            return error_set(err, RC_AUTH, "another round key than ours under our name");
+        }
+        mask_set_add(set, a[i].site);
+    }
+    if (!mask_set_has(set, m->site)) {
+        return error_set(err, RC_LIMIT, "the round was closed before our key arrived");
+    }
+    const enum rc rc = check_threshold(m, set, err);
+    return rc == RC_OK ? enough(m, set, "sites with round keys", err) : rc;
+}
+
+/* ---- U2 -------------------------------------------------------------------------------------- */
+
+/* What the dealer has for us, and that it is what it committed to. */
+static RC open_parcel(const struct masking *m, const struct mask_parcel *p,
+                      struct mask_openings *held, struct error *err)
+{
+    const size_t dealer = p->deal.site;
+    struct mask_portion portion = {.box = p->box};
+    struct mask_pair pair = masking_pair(m, dealer);
+    enum rc rc = mask_box_open(&pair, &m->r.members, dealer, &p->box, held, err);
+    hash_wipe(&pair, sizeof pair);
+    if (rc == RC_OK) {
+        for (size_t which = 0; which < 2; which++) {
+            portion.commitments.of[which] = mask_commit(&m->r.members, dealer, m->site,
+                                                        (enum mask_secret)which, &held->of[which]);
+        }
+    }
+    if (rc == RC_OK &&
+        !mask_tree_holds(&p->deal.root, m->terms.n_sites, m->site, &portion, &p->path)) {
+        rc = RC_AUTH;
+    }
+    if (rc !=
+        RC_OK) { /* the dealer's fault, or the coordinator's: without the share we cannot go on */
+        return error_set(err, RC_LIMIT,
+                         "what arrived as the share of site %zu is not what it committed to",
+                         dealer);
+    }
+    return RC_OK;
+}
+
+enum rc masking_check_parcels(const struct masking *m, const struct mask_parcel *p, size_t n,
+                              struct mask_set *set, struct mask_openings *held, struct error *err)
+{
+    memset(set, 0, sizeof *set);
+    for (size_t i = 0; i < n; i++) {
+        const struct mask_deal *d = &p[i].deal;
+        enum rc rc = place(m, d->site, i, i > 0 ? p[i - 1].deal.site : 0, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (!mask_set_has(&m->r.announced, d->site)) {
+            return error_set(err, RC_AUTH, "shares of site %zu, which announced no key", d->site);
+        }
+        rc = mask_deal_verify(&m->peer[d->site].sign, &m->r.members, d, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        if (d->site == m->site &&
+            (!hash_equal(&d->root, &m->r.deal.root) || !hash_equal(&d->self, &m->r.deal.self))) {
+            return error_set(err, RC_AUTH, "other shares than ours under our name");
+        }
+        mask_set_add(set, d->site);
+    }
+    if (!mask_set_has(set, m->site)) {
+        return error_set(err, RC_LIMIT, "the round was closed before our shares arrived");
+    }
+    enum rc rc = enough(m, set, "sites with shares", err);
+    for (size_t i = 0; i < n && rc == RC_OK; i++) {
+        const size_t dealer = p[i].deal.site;
+        if (dealer == m->site) {
+            held[dealer] = m->r.own;
+        } else {
+            rc = open_parcel(m, &p[i], &held[dealer], err);
+        }
+    }
+    return rc;
+}
+
+/* ---- U3 -------------------------------------------------------------------------------------- */
+
+enum rc masking_check_survivors(const struct masking *m, const struct mask_set *survivors,
+                                struct error *err)
+{
+    if (!mask_set_within(survivors, &m->r.dealers)) {
+        return error_set(err, RC_AUTH, "a survivor that dealt no shares");
+    }
+    if (!mask_set_has(survivors, m->site)) {
+        return error_set(err, RC_LIMIT, "the round was closed before our update arrived");
+    }
+    return enough(m, survivors, "survivors", err);
+}
+
+enum rc masking_check_votes(const struct masking *m, const struct mask_vote *v, size_t n,
+                            struct error *err)
+{
+    struct mask_set signers = {{0}};
+    for (size_t i = 0; i < n; i++) {
+        if (v[i].site >= m->terms.n_sites || !mask_set_has(&m->r.survivors, v[i].site) ||
+            mask_set_has(&signers, v[i].site)) {
+            continue; /* of nobody who counts, or who counted already */
+        }
+        const struct seal_public *signer = &m->peer[v[i].site].sign;
+        if (mask_vote_verify(signer, &m->r.clique, &m->r.survivors, &v[i], err) == RC_OK) {
+            mask_set_add(&signers, v[i].site);
+        }
+    }
+    if (mask_set_count(&signers) < m->r.threshold) {
+        return error_set(err, RC_AUTH,
+                         "%zu survivors signed this survivor set, %zu are needed before a share is "
+                         "shown",
+                         mask_set_count(&signers), m->r.threshold);
+    }
+    return RC_OK;
+}

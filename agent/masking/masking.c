@@ -1,0 +1,442 @@
+#include "agent/masking/masking.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "agent/masking/masking_internal.h"
+
+/* ---- the round's end ------------------------------------------------------------------------- */
+
+/* The one place where the state changes. */
+static void enter(struct masking *m, enum masking_state state)
+{
+    m->state = state;
+    if (state == MASKING_OUT || state == MASKING_IDLE) {
+        hash_wipe(&m->r, sizeof m->r);
+    }
+}
+
+/* What a check said: refused, or the end of this round for us. */
+static unsigned refused(struct masking *m, enum rc rc)
+{
+    if (rc != RC_LIMIT) {
+        return MASKING_PROTOCOL_ERROR;
+    }
+    enter(m, MASKING_OUT);
+    return MASKING_GIVE_UP;
+}
+
+struct mask_pair masking_pair(const struct masking *m, size_t other)
+{
+    const bool low = m->site < other;
+    return (struct mask_pair){.low = low ? m->site : other,
+                              .high = low ? other : m->site,
+                              .key_low = low ? m->r.key : m->r.keys[other],
+                              .key_high = low ? m->r.keys[other] : m->r.key,
+                              .secret = m->r.agreed[other]};
+}
+
+/* ---- what each message does ------------------------------------------------------------------ */
+
+static unsigned start(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    (void)err;
+    enter(m, MASKING_IDLE);
+    m->round = in->round;
+    m->used_round = in->round;
+    m->r.model = *in->model;
+    m->r.attempt = mask_attempt(&m->study, m->round, &m->roster, in->model, &m->terms);
+    mask_secrets_from(in->seed, &m->r.attempt, &m->r.secrets, &m->r.key);
+    enter(m, MASKING_ANNOUNCED);
+    return MASKING_KEEP_ROUND | MASKING_SAY_ANNOUNCEMENT;
+}
+
+static unsigned announce_again(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    if (!hash_equal(in->model, &m->r.model)) {
+        error_ignore(error_set(err, RC_AUTH, "two models under one round number"));
+        return MASKING_PROTOCOL_ERROR;
+    }
+    return m->state == MASKING_ANNOUNCED ? MASKING_SAY_ANNOUNCEMENT : MASKING_NOTHING;
+}
+
+static void deal(struct masking *m)
+{
+    struct mask_polynomials p;
+    struct mask_tree tree;
+    struct mask_openings o;
+
+    mask_polynomials_make(&m->r.secrets, &m->r.members, m->r.threshold, &p);
+    for (size_t i = 0; i < m->terms.n_sites; i++) {
+        if (!mask_set_has(&m->r.announced, i)) {
+            continue;
+        }
+        mask_deal_share(&p, &m->r.members, i, &o);
+        struct mask_portion *portion = &m->r.portion[i];
+        for (size_t which = 0; which < 2; which++) {
+            portion->commitments.of[which] =
+                mask_commit(&m->r.members, m->site, i, (enum mask_secret)which, &o.of[which]);
+        }
+        if (i == m->site) {
+            m->r.own = o;
+            continue;
+        }
+        struct mask_pair pair = masking_pair(m, i);
+        mask_box_seal(&pair, &m->r.members, m->site, &o, &portion->box);
+        hash_wipe(&pair, sizeof pair);
+    }
+    mask_tree_build(m->r.portion, m->terms.n_sites, &tree);
+    m->r.deal.site = m->site;
+    m->r.deal.root = tree.node[1];
+    m->r.deal.self = mask_commit_self(&m->r.members, m->site, &m->r.secrets.self);
+    hash_wipe(&p, sizeof p);
+    hash_wipe(&o, sizeof o);
+}
+
+static unsigned take_members(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    struct mask_set set;
+    enum rc rc = masking_check_members(m, in->announced, in->n, &set, err);
+    for (size_t i = 0; i < in->n && rc == RC_OK; i++) {
+        const size_t site = in->announced[i].site;
+        m->r.keys[site] = in->announced[i].key;
+        if (site != m->site) {
+            rc = mask_agree(&m->r.secrets.key, &m->r.keys[site], &m->r.agreed[site], err);
+        }
+    }
+    if (rc != RC_OK) {
+        return refused(m, rc);
+    }
+    m->r.announced = set;
+    m->r.threshold = mask_threshold(&m->terms, in->n);
+    m->r.members = mask_members(&m->r.attempt, in->announced, in->n);
+    deal(m);
+    enter(m, MASKING_DEALT);
+    return MASKING_SAY_DEAL;
+}
+
+/* A second copy is answered again while its answer may be missing; another list is a lie. */
+static unsigned members_again(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    bool same = in->n == mask_set_count(&m->r.announced);
+    for (size_t i = 0; same && i < in->n; i++) {
+        const struct mask_announcement *a = &in->announced[i];
+        same = mask_set_has(&m->r.announced, a->site) && (i == 0 || a[-1].site < a->site) &&
+               memcmp(a->key.b, m->r.keys[a->site].b, sizeof a->key.b) == 0;
+    }
+    if (!same) {
+        error_ignore(error_set(err, RC_AUTH, "two lists of members in one round"));
+        return MASKING_PROTOCOL_ERROR;
+    }
+    return m->state == MASKING_DEALT ? MASKING_SAY_DEAL : MASKING_NOTHING;
+}
+
+static unsigned take_parcels(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    struct mask_deal d[MASK_SITES_MAX];
+    struct mask_set set;
+    const enum rc rc = masking_check_parcels(m, in->parcel, in->n, &set, m->r.held, err);
+    if (rc != RC_OK) {
+        hash_wipe(m->r.held, sizeof m->r.held);
+        return refused(m, rc);
+    }
+    for (size_t i = 0; i < in->n; i++) { /* at most n_sites: the check has seen each once */
+        d[i] = in->parcel[i].deal;
+    }
+    m->r.dealers = set;
+    m->r.clique = mask_clique(&m->r.members, d, in->n);
+    enter(m, MASKING_READY);
+    return MASKING_CAN_MASK;
+}
+
+static unsigned parcels_again(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    struct mask_deal d[MASK_SITES_MAX];
+    bool same = in->n == mask_set_count(&m->r.dealers);
+    for (size_t i = 0; same && i < in->n; i++) {
+        d[i] = in->parcel[i].deal;
+        same = mask_set_has(&m->r.dealers, d[i].site) && (i == 0 || d[i - 1].site < d[i].site);
+    }
+    if (same) {
+        const struct hash name = mask_clique(&m->r.members, d, in->n);
+        same = hash_equal(&name, &m->r.clique);
+    }
+    if (!same) {
+        error_ignore(error_set(err, RC_AUTH, "two lists of dealers in one round"));
+        return MASKING_PROTOCOL_ERROR;
+    }
+    return MASKING_NOTHING;
+}
+
+static unsigned vote(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    const enum rc rc = masking_check_survivors(m, in->survivors, err);
+    if (rc != RC_OK) {
+        return refused(m, rc);
+    }
+    m->r.survivors = *in->survivors;
+    enter(m, MASKING_VOTED);
+    return MASKING_SAY_VOTE;
+}
+
+static unsigned vote_again(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    if (!mask_set_equal(in->survivors, &m->r.survivors)) {
+        error_ignore(error_set(err, RC_AUTH, "two survivor sets in one round"));
+        return MASKING_PROTOCOL_ERROR;
+    }
+    return MASKING_SAY_VOTE;
+}
+
+static unsigned reveal(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    const enum rc rc = masking_check_votes(m, in->vote, in->n, err);
+    if (rc != RC_OK) {
+        return refused(m, rc);
+    }
+    enter(m, MASKING_REVEALED);
+    return MASKING_SAY_REVEAL;
+}
+
+/* The same shares whatever was sent: they follow from the one set that we signed. */
+static unsigned reveal_again(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    (void)m;
+    (void)in;
+    (void)err;
+    return MASKING_SAY_REVEAL;
+}
+
+static unsigned leave(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    (void)in;
+    (void)err;
+    enter(m, MASKING_OUT);
+    return MASKING_NOTHING;
+}
+
+static unsigned nothing(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    (void)m;
+    (void)in;
+    (void)err;
+    return MASKING_NOTHING;
+}
+
+static unsigned still_out(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    (void)in;
+    error_ignore(error_set(err, RC_STATE,
+                           "round %llu is over for this site: it gave up or restarted",
+                           (unsigned long long)m->round));
+    return MASKING_GIVE_UP;
+}
+
+/* ---- the protocol, all of it ----------------------------------------------------------------- */
+
+enum column { NEWER, AGAIN, MEMBERS, PARCELS, SURVIVORS, VOTES, CLOSED, COLUMNS, IGNORED, USED };
+
+typedef unsigned act(struct masking *m, const struct masking_input *in, struct error *err);
+
+/* Read down for states, across for events; an absent cell is a refusal. */
+/* clang-format off */
+static act *const table[MASKING_STATES][COLUMNS] = {
+    [MASKING_IDLE]      = {[NEWER] = start, [CLOSED] = nothing},
+    [MASKING_ANNOUNCED] = {[NEWER] = start, [AGAIN] = announce_again, [MEMBERS] = take_members,
+                           [CLOSED] = leave},
+    [MASKING_DEALT]     = {[NEWER] = start, [AGAIN] = announce_again, [MEMBERS] = members_again,
+                           [PARCELS] = take_parcels, [CLOSED] = leave},
+    [MASKING_READY]     = {[NEWER] = start, [AGAIN] = announce_again, [MEMBERS] = members_again,
+                           [PARCELS] = parcels_again, [CLOSED] = leave},
+    [MASKING_MASKED]    = {[NEWER] = start, [AGAIN] = announce_again, [MEMBERS] = members_again,
+                           [PARCELS] = parcels_again, [SURVIVORS] = vote, [CLOSED] = leave},
+    [MASKING_VOTED]     = {[NEWER] = start, [AGAIN] = announce_again, [MEMBERS] = members_again,
+                           [PARCELS] = parcels_again, [SURVIVORS] = vote_again, [VOTES] = reveal,
+                           [CLOSED] = leave},
+    [MASKING_REVEALED]  = {[NEWER] = start, [AGAIN] = announce_again, [MEMBERS] = members_again,
+                           [PARCELS] = parcels_again, [SURVIVORS] = vote_again,
+                           [VOTES] = reveal_again, [CLOSED] = leave},
+    [MASKING_OUT]       = {[NEWER] = start, [AGAIN] = still_out, [MEMBERS] = nothing,
+                           [PARCELS] = nothing, [SURVIVORS] = nothing, [VOTES] = nothing,
+                           [CLOSED] = nothing},
+};
+/* clang-format on */
+
+static enum column column_of(const struct masking *m, const struct masking_input *in)
+{
+    static const enum column plain[MASKING_EVENTS] = {
+        [MASKING_GOT_MEMBERS] = MEMBERS,     [MASKING_GOT_PARCELS] = PARCELS,
+        [MASKING_GOT_SURVIVORS] = SURVIVORS, [MASKING_GOT_VOTES] = VOTES,
+        [MASKING_CLOSED] = CLOSED,
+    };
+    if (in->event == MASKING_OPENED) {
+        if (in->round > m->used_round) {
+            return NEWER;
+        }
+        return in->round == m->round && m->round > 0 ? AGAIN : USED;
+    }
+    return in->round == m->round ? plain[in->event] : IGNORED;
+}
+
+unsigned masking_step(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    assert((unsigned)m->state < MASKING_STATES);
+    assert((unsigned)in->event < MASKING_EVENTS);
+
+    const enum column column = column_of(m, in);
+    if (column == IGNORED) {
+        return MASKING_NOTHING;
+    }
+    if (column == USED) {
+        error_ignore(error_set(err, RC_STATE,
+                               "round %llu was used before this site restarted, or is older",
+                               (unsigned long long)in->round));
+        return MASKING_GIVE_UP;
+    }
+    act *const f = table[m->state][column];
+    if (f == NULL) {
+        error_ignore(error_set(err, RC_STATE, "not now: %s", masking_state_name(m->state)));
+        return MASKING_PROTOCOL_ERROR;
+    }
+    return f(m, in, err);
+}
+
+/* ---- our own update -------------------------------------------------------------------------- */
+
+enum rc masking_mask(struct masking *m, uint64_t round, void *numbers, size_t n, struct error *err)
+{
+    struct mask_stream stream[MASK_SITES_MAX];
+    size_t count = 0;
+
+    if (m->state != MASKING_READY || round != m->round) {
+        return error_set(err, RC_STATE, "round %llu cannot be masked: %s",
+                         (unsigned long long)round, masking_state_name(m->state));
+    }
+    for (size_t i = 0; i < m->terms.n_sites; i++) {
+        if (!mask_set_has(&m->r.dealers, i)) {
+            continue;
+        }
+        if (i == m->site) {
+            mask_stream_self(&m->r.secrets.self, &m->r.clique, i, &stream[count++]);
+            continue;
+        }
+        struct mask_pair pair = masking_pair(m, i);
+        mask_stream_pair(&pair, &m->r.clique, m->site, &stream[count++]);
+        hash_wipe(&pair, sizeof pair);
+    }
+    mask_apply(numbers, n, 0, stream, count);
+    hash_wipe(stream, sizeof stream);
+    hash_wipe(&m->r.secrets, sizeof m->r.secrets);
+    hash_wipe(m->r.agreed, sizeof m->r.agreed);
+    enter(m, MASKING_MASKED);
+    return RC_OK;
+}
+
+/* ---- what to say ----------------------------------------------------------------------------- */
+
+enum masking_state masking_state(const struct masking *m)
+{
+    return m->state;
+}
+
+uint64_t masking_round(const struct masking *m)
+{
+    return m->round;
+}
+
+uint64_t masking_used(const struct masking *m)
+{
+    return m->used_round;
+}
+
+const struct hash *masking_attempt(const struct masking *m)
+{
+    return &m->r.attempt;
+}
+
+const struct hash *masking_members(const struct masking *m)
+{
+    return &m->r.members;
+}
+
+const struct hash *masking_clique(const struct masking *m)
+{
+    return &m->r.clique;
+}
+
+struct mask_announcement masking_announcement(const struct masking *m)
+{
+    assert(m->state >= MASKING_ANNOUNCED && m->state <= MASKING_REVEALED);
+    return (struct mask_announcement){.site = m->site, .key = m->r.key};
+}
+
+struct mask_deal masking_deal(const struct masking *m, struct mask_portion *portion)
+{
+    assert(m->state >= MASKING_DEALT && m->state <= MASKING_REVEALED);
+    memcpy(portion, m->r.portion, m->terms.n_sites * sizeof *portion);
+    return m->r.deal;
+}
+
+struct mask_vote masking_vote(const struct masking *m, struct mask_set *survivors)
+{
+    assert(m->state == MASKING_VOTED || m->state == MASKING_REVEALED);
+    *survivors = m->r.survivors;
+    return (struct mask_vote){.site = m->site};
+}
+
+size_t masking_reveal(const struct masking *m, struct mask_reveal *out)
+{
+    size_t n = 0;
+    assert(m->state == MASKING_REVEALED); /* the one door through which a share leaves */
+    for (size_t i = 0; i < m->terms.n_sites; i++) {
+        if (mask_set_has(&m->r.dealers, i)) {
+            const enum mask_secret which = mask_set_has(&m->r.survivors, i) ? MASK_SELF : MASK_KEY;
+            out[n++] = (struct mask_reveal){i, which, m->r.held[i].of[which]};
+        }
+    }
+    return n;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+enum rc masking_open(const struct masking_setup *setup, struct masking **out, struct error *err)
+{
+    void *p = NULL;
+    enum rc rc = mask_terms_check(&setup->terms, err);
+    if (rc == RC_OK && setup->site >= setup->terms.n_sites) {
+        rc = error_set(err, RC_INVALID, "site %zu is not on a roster of %zu", setup->site,
+                       setup->terms.n_sites);
+    }
+    if (rc == RC_OK) {
+        rc = mask_start(err);
+    }
+    if (rc == RC_OK) {
+        rc = mask_guarded(sizeof(struct masking), &p, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    struct masking *m = p;
+    m->study = setup->study;
+    m->roster = setup->roster;
+    m->terms = setup->terms;
+    m->site = setup->site;
+    m->used_round = setup->used_round;
+    memcpy(m->peer, setup->peer, setup->terms.n_sites * sizeof *setup->peer);
+    *out = m;
+    return RC_OK;
+}
+
+void masking_close(struct masking **m)
+{
+    mask_guarded_free(*m);
+    *m = NULL;
+}
+
+const char *masking_state_name(enum masking_state state)
+{
+    static const char *const name[] = {"idle",   "announced", "dealt",    "ready",
+                                       "masked", "voted",     "revealed", "out"};
+    static_assert(sizeof name / sizeof name[0] == MASKING_STATES, "one name per state");
+    return (unsigned)state < MASKING_STATES ? name[state] : "?";
+}
