@@ -284,4 +284,60 @@ void mask_stream_self(const struct mask_scalar *self, const struct hash *clique,
 void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream *stream,
                 size_t count);
 
+/* ---- raw frames ------------------------------------------------------------------------------ */
+
+/*
+ * What the messages MASK_* carry, little endian, fields in this order, nothing between them:
+ *
+ *   MASK_KEY, MASK_MEMBERS    (site u16, key 32, signature 64) each
+ *   MASK_SHARES               site u16, root 32, self 32, signature 64; then for each roster index
+ *                             (commitment of key 32, of self 32, box 144)
+ *   MASK_PARCELS              (site u16, root 32, self 32, signature 64, box 144, path 7 x 32) each
+ *   MASK_SURVIVORS            set 16
+ *   MASK_VOTE                 set 16; site u16, signature 64
+ *   MASK_VOTES                (site u16, signature 64) each
+ *   MASK_REVEAL               (dealer u16, which u8, share 32, blinding 32) each
+ *
+ * Unpacking checks sizes, indices and `which`; what it all means is the machines' business.
+ */
+enum {
+    MASK_ANNOUNCEMENT_BYTES = 98,
+    MASK_DEAL_BYTES = 130,
+    MASK_PORTION_BYTES = 208,
+    MASK_PARCEL_BYTES = 498,
+    MASK_SET_BYTES = 16,
+    MASK_VOTE_BYTES = 66,
+    MASK_REVEAL_BYTES = 67,
+    MASK_RAW_MAX = MASK_SITES_MAX * MASK_PARCEL_BYTES /**< the largest frame */
+};
+
+/** @return bytes written to `out`, which has room for them */
+size_t mask_pack_announcements(const struct mask_announcement *a, size_t n, unsigned char *out);
+size_t mask_pack_shares(const struct mask_deal *d, const struct mask_portion *portion,
+                        size_t n_sites, unsigned char *out);
+size_t mask_pack_parcels(const struct mask_parcel *p, size_t n, unsigned char *out);
+size_t mask_pack_survivors(const struct mask_set *s, unsigned char *out);
+size_t mask_pack_vote(const struct mask_set *s, const struct mask_vote *v, unsigned char *out);
+size_t mask_pack_votes(const struct mask_vote *v, size_t n, unsigned char *out);
+size_t mask_pack_reveals(const struct mask_reveal *r, size_t n, unsigned char *out);
+
+/**
+ * @param[out] out [n_sites], @p n how many: 1..n_sites; `out` may be written in part
+ * @retval RC_FORMAT another size, a site beyond the roster, no such secret
+ */
+RC mask_unpack_announcements(const void *raw, size_t bytes, size_t n_sites,
+                             struct mask_announcement *out, size_t *n, struct error *err);
+RC mask_unpack_shares(const void *raw, size_t bytes, size_t n_sites, struct mask_deal *d,
+                      struct mask_portion *portion, struct error *err);
+RC mask_unpack_parcels(const void *raw, size_t bytes, size_t n_sites, struct mask_parcel *out,
+                       size_t *n, struct error *err);
+RC mask_unpack_survivors(const void *raw, size_t bytes, size_t n_sites, struct mask_set *out,
+                         struct error *err);
+RC mask_unpack_vote(const void *raw, size_t bytes, size_t n_sites, struct mask_set *s,
+                    struct mask_vote *v, struct error *err);
+RC mask_unpack_votes(const void *raw, size_t bytes, size_t n_sites, struct mask_vote *out,
+                     size_t *n, struct error *err);
+RC mask_unpack_reveals(const void *raw, size_t bytes, size_t n_sites, struct mask_reveal *out,
+                       size_t *n, struct error *err);
+
 #endif

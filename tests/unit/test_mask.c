@@ -515,6 +515,90 @@ static void sets_know_their_members(void **state)
     assert_true(mask_set_equal(&a, &b));
 }
 
+/* ---- raw frames ------------------------------------------------------------------------------ */
+
+static void a_frame_comes_back_as_it_was_and_only_in_its_size(void **state)
+{
+    (void)state;
+    static struct golden g;
+    static unsigned char raw[MASK_RAW_MAX];
+    struct error err;
+    struct mask_announcement a[N_SITES];
+    struct mask_vote v = {.site = 5}, got_vote;
+    struct mask_set s = {{0}}, got_set;
+    struct mask_reveal r[2] = {{2, MASK_SELF, {{{1}}, {2}}}, {5, MASK_KEY, {{{3}}, {4}}}};
+    struct mask_reveal got[N_SITES];
+    size_t n;
+    golden_attempt(&g);
+    memset(v.signature.b, 9, sizeof v.signature.b);
+    mask_set_add(&s, 2);
+    mask_set_add(&s, 5);
+
+    size_t bytes = mask_pack_announcements(g.announced, 3, raw);
+    assert_int_equal(mask_unpack_announcements(raw, bytes, N_SITES, a, &n, &err), RC_OK);
+    assert_int_equal(n, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(a[i].site, site[i]);
+        assert_memory_equal(a[i].key.b, g.announced[i].key.b, 32);
+    }
+    assert_int_equal(mask_unpack_announcements(raw, bytes - 1, N_SITES, a, &n, &err), RC_FORMAT);
+    assert_int_equal(mask_unpack_announcements(raw, 0, N_SITES, a, &n, &err), RC_FORMAT);
+    assert_int_equal(mask_unpack_announcements(raw, bytes, 5, a, &n, &err), RC_FORMAT);
+    assert_non_null(strstr(err.text, "site 5"));
+
+    bytes = mask_pack_vote(&s, &v, raw);
+    assert_int_equal(mask_unpack_vote(raw, bytes, N_SITES, &got_set, &got_vote, &err), RC_OK);
+    assert_true(mask_set_equal(&s, &got_set));
+    assert_int_equal(got_vote.site, 5);
+    assert_memory_equal(got_vote.signature.b, v.signature.b, 64);
+    assert_int_equal(mask_unpack_vote(raw, bytes + 1, N_SITES, &got_set, &got_vote, &err),
+                     RC_FORMAT);
+    assert_int_equal(mask_unpack_survivors(raw, MASK_SET_BYTES, 5, &got_set, &err), RC_FORMAT);
+
+    bytes = mask_pack_reveals(r, 2, raw);
+    assert_int_equal(mask_unpack_reveals(raw, bytes, N_SITES, got, &n, &err), RC_OK);
+    assert_int_equal(n, 2);
+    assert_int_equal(got[0].which, MASK_SELF);
+    assert_int_equal(got[1].which, MASK_KEY);
+    assert_memory_equal(&got[1].opening, &r[1].opening, sizeof r[1].opening);
+    raw[2] = 2;
+    assert_int_equal(mask_unpack_reveals(raw, bytes, N_SITES, got, &n, &err), RC_FORMAT);
+}
+
+static void shares_and_parcels_come_back_as_they_were(void **state)
+{
+    (void)state;
+    static struct golden g;
+    static unsigned char raw[MASK_RAW_MAX];
+    static struct mask_portion portion[N_SITES], got[N_SITES];
+    static struct mask_parcel p[2], got_parcel[N_SITES];
+    struct mask_deal d;
+    struct error err;
+    size_t n;
+    golden_attempt(&g);
+    for (size_t i = 0; i < N_SITES; i++) {
+        memset(&portion[i], (int)i + 1, sizeof portion[i]);
+    }
+    size_t bytes = mask_pack_shares(&g.deal[1], portion, N_SITES, raw);
+    assert_int_equal(mask_unpack_shares(raw, bytes, N_SITES, &d, got, &err), RC_OK);
+    assert_int_equal(d.site, 2);
+    assert_true(hash_equal(&d.root, &g.deal[1].root));
+    assert_true(hash_equal(&d.self, &g.deal[1].self));
+    assert_memory_equal(got, portion, sizeof portion);
+    assert_int_equal(mask_unpack_shares(raw, bytes, N_SITES - 1, &d, got, &err), RC_FORMAT);
+    for (size_t i = 0; i < 2; i++) {
+        p[i].deal = g.deal[i];
+        memset(&p[i].box, (int)i + 3, sizeof p[i].box);
+        memset(&p[i].path, (int)i + 5, sizeof p[i].path);
+    }
+    bytes = mask_pack_parcels(p, 2, raw);
+    assert_int_equal(mask_unpack_parcels(raw, bytes, N_SITES, got_parcel, &n, &err), RC_OK);
+    assert_int_equal(n, 2);
+    assert_memory_equal(&got_parcel[1].box, &p[1].box, sizeof p[1].box);
+    assert_memory_equal(&got_parcel[1].path, &p[1].path, sizeof p[1].path);
+    assert_true(hash_equal(&got_parcel[1].deal.root, &p[1].deal.root));
+}
+
 static int start(void **state)
 {
     (void)state;
@@ -541,6 +625,8 @@ int main(void)
         cmocka_unit_test(a_statement_holds_for_its_signer_its_name_and_its_words_only),
         cmocka_unit_test(a_key_outside_the_group_agrees_with_nobody),
         cmocka_unit_test(sets_know_their_members),
+        cmocka_unit_test(a_frame_comes_back_as_it_was_and_only_in_its_size),
+        cmocka_unit_test(shares_and_parcels_come_back_as_they_were),
     };
     return cmocka_run_group_tests(tests, start, NULL);
 }

@@ -1,0 +1,253 @@
+/*
+ * Raw frames of the messages MASK_*; the layout stands in mask.h. Each record is written and read by
+ * one function pair, so that both directions name the fields in the same order.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "common/mask/mask.h"
+
+static_assert(sizeof(struct mask_portion) == MASK_PORTION_BYTES, "a portion is its bytes");
+static_assert(sizeof(struct mask_set) == MASK_SET_BYTES, "a set is its bytes");
+static_assert(sizeof(struct mask_path) == MASK_DEPTH_MAX * HASH_BYTES, "a path is its bytes");
+static_assert(sizeof(struct mask_opening) == 64, "an opening is its bytes");
+
+static void put(unsigned char **at, const void *data, size_t n)
+{
+    memcpy(*at, data, n);
+    *at += n;
+}
+
+static void take(const unsigned char **at, void *data, size_t n)
+{
+    memcpy(data, *at, n);
+    *at += n;
+}
+
+static void put_index(unsigned char **at, size_t i)
+{
+    const unsigned char two[2] = {(unsigned char)i, (unsigned char)(i >> 8)};
+    assert(i < MASK_SITES_MAX);
+    put(at, two, sizeof two);
+}
+
+static RC take_index(const unsigned char **at, size_t n_sites, size_t *i, struct error *err)
+{
+    unsigned char two[2];
+    take(at, two, sizeof two);
+    *i = two[0] | (size_t)two[1] << 8;
+    if (*i >= n_sites) {
+        return error_set(err, RC_FORMAT, "site %zu is not on a roster of %zu", *i, n_sites);
+    }
+    return RC_OK;
+}
+
+/* How many records of one size; none is no message. */
+static RC count(size_t bytes, size_t record, size_t n_sites, const char *what, size_t *n,
+                struct error *err)
+{
+    assert(n_sites <= MASK_SITES_MAX);
+    if (bytes == 0 || bytes % record != 0 || bytes / record > n_sites) {
+        return error_set(err, RC_FORMAT, "%s of %zu bytes, want 1 to %zu times %zu", what, bytes,
+                         n_sites, record);
+    }
+    *n = bytes / record;
+    return RC_OK;
+}
+
+/* ---- announcements --------------------------------------------------------------------------- */
+
+size_t mask_pack_announcements(const struct mask_announcement *a, size_t n, unsigned char *out)
+{
+    unsigned char *at = out;
+    for (size_t i = 0; i < n; i++) {
+        put_index(&at, a[i].site);
+        put(&at, a[i].key.b, sizeof a[i].key.b);
+        put(&at, a[i].signature.b, sizeof a[i].signature.b);
+    }
+    assert((size_t)(at - out) == n * MASK_ANNOUNCEMENT_BYTES);
+    return (size_t)(at - out);
+}
+
+enum rc mask_unpack_announcements(const void *raw, size_t bytes, size_t n_sites,
+                                  struct mask_announcement *out, size_t *n, struct error *err)
+{
+    const unsigned char *at = raw;
+    enum rc rc = count(bytes, MASK_ANNOUNCEMENT_BYTES, n_sites, "round keys", n, err);
+    for (size_t i = 0; rc == RC_OK && i < *n; i++) {
+        rc = take_index(&at, n_sites, &out[i].site, err);
+        take(&at, out[i].key.b, sizeof out[i].key.b);
+        take(&at, out[i].signature.b, sizeof out[i].signature.b);
+    }
+    return rc;
+}
+
+/* ---- shares, from the dealer and to each receiver -------------------------------------------- */
+
+static void put_deal(unsigned char **at, const struct mask_deal *d)
+{
+    put_index(at, d->site);
+    put(at, d->root.b, sizeof d->root.b);
+    put(at, d->self.b, sizeof d->self.b);
+    put(at, d->signature.b, sizeof d->signature.b);
+}
+
+static RC take_deal(const unsigned char **at, size_t n_sites, struct mask_deal *d,
+                    struct error *err)
+{
+    const enum rc rc = take_index(at, n_sites, &d->site, err);
+    take(at, d->root.b, sizeof d->root.b);
+    take(at, d->self.b, sizeof d->self.b);
+    take(at, d->signature.b, sizeof d->signature.b);
+    return rc;
+}
+
+size_t mask_pack_shares(const struct mask_deal *d, const struct mask_portion *portion,
+                        size_t n_sites, unsigned char *out)
+{
+    unsigned char *at = out;
+    put_deal(&at, d);
+    put(&at, portion, n_sites * sizeof *portion);
+    return (size_t)(at - out);
+}
+
+enum rc mask_unpack_shares(const void *raw, size_t bytes, size_t n_sites, struct mask_deal *d,
+                           struct mask_portion *portion, struct error *err)
+{
+    const unsigned char *at = raw;
+    const size_t want = MASK_DEAL_BYTES + n_sites * MASK_PORTION_BYTES;
+    if (bytes != want) {
+        return error_set(err, RC_FORMAT, "shares of %zu bytes, want %zu", bytes, want);
+    }
+    const enum rc rc = take_deal(&at, n_sites, d, err);
+    take(&at, portion, n_sites * sizeof *portion);
+    return rc;
+}
+
+size_t mask_pack_parcels(const struct mask_parcel *p, size_t n, unsigned char *out)
+{
+    unsigned char *at = out;
+    for (size_t i = 0; i < n; i++) {
+        put_deal(&at, &p[i].deal);
+        put(&at, p[i].box.b, sizeof p[i].box.b);
+        put(&at, &p[i].path, sizeof p[i].path);
+    }
+    assert((size_t)(at - out) == n * MASK_PARCEL_BYTES);
+    return (size_t)(at - out);
+}
+
+enum rc mask_unpack_parcels(const void *raw, size_t bytes, size_t n_sites, struct mask_parcel *out,
+                            size_t *n, struct error *err)
+{
+    const unsigned char *at = raw;
+    enum rc rc = count(bytes, MASK_PARCEL_BYTES, n_sites, "parcels", n, err);
+    for (size_t i = 0; rc == RC_OK && i < *n; i++) {
+        rc = take_deal(&at, n_sites, &out[i].deal, err);
+        take(&at, out[i].box.b, sizeof out[i].box.b);
+        take(&at, &out[i].path, sizeof out[i].path);
+    }
+    return rc;
+}
+
+/* ---- survivors and signatures ---------------------------------------------------------------- */
+
+static RC check_set(const struct mask_set *s, size_t n_sites, struct error *err)
+{
+    for (size_t i = n_sites; i < MASK_SITES_MAX; i++) {
+        if (mask_set_has(s, i)) {
+            return error_set(err, RC_FORMAT, "survivor %zu is not on a roster of %zu", i, n_sites);
+        }
+    }
+    return RC_OK;
+}
+
+size_t mask_pack_survivors(const struct mask_set *s, unsigned char *out)
+{
+    memcpy(out, s->b, sizeof s->b);
+    return sizeof s->b;
+}
+
+enum rc mask_unpack_survivors(const void *raw, size_t bytes, size_t n_sites, struct mask_set *out,
+                              struct error *err)
+{
+    if (bytes != sizeof out->b) {
+        return error_set(err, RC_FORMAT, "survivors of %zu bytes, want %zu", bytes, sizeof out->b);
+    }
+    memcpy(out->b, raw, sizeof out->b);
+    return check_set(out, n_sites, err);
+}
+
+size_t mask_pack_votes(const struct mask_vote *v, size_t n, unsigned char *out)
+{
+    unsigned char *at = out;
+    for (size_t i = 0; i < n; i++) {
+        put_index(&at, v[i].site);
+        put(&at, v[i].signature.b, sizeof v[i].signature.b);
+    }
+    assert((size_t)(at - out) == n * MASK_VOTE_BYTES);
+    return (size_t)(at - out);
+}
+
+enum rc mask_unpack_votes(const void *raw, size_t bytes, size_t n_sites, struct mask_vote *out,
+                          size_t *n, struct error *err)
+{
+    const unsigned char *at = raw;
+    enum rc rc = count(bytes, MASK_VOTE_BYTES, n_sites, "signatures", n, err);
+    for (size_t i = 0; rc == RC_OK && i < *n; i++) {
+        rc = take_index(&at, n_sites, &out[i].site, err);
+        take(&at, out[i].signature.b, sizeof out[i].signature.b);
+    }
+    return rc;
+}
+
+size_t mask_pack_vote(const struct mask_set *s, const struct mask_vote *v, unsigned char *out)
+{
+    return mask_pack_survivors(s, out) + mask_pack_votes(v, 1, out + MASK_SET_BYTES);
+}
+
+enum rc mask_unpack_vote(const void *raw, size_t bytes, size_t n_sites, struct mask_set *s,
+                         struct mask_vote *v, struct error *err)
+{
+    size_t one;
+    if (bytes != MASK_SET_BYTES + MASK_VOTE_BYTES) {
+        return error_set(err, RC_FORMAT, "a signature of %zu bytes, want %d", bytes,
+                         (int)(MASK_SET_BYTES + MASK_VOTE_BYTES));
+    }
+    const enum rc rc = mask_unpack_survivors(raw, MASK_SET_BYTES, n_sites, s, err);
+    return rc != RC_OK ? rc
+                       : mask_unpack_votes((const unsigned char *)raw + MASK_SET_BYTES,
+                                           MASK_VOTE_BYTES, n_sites, v, &one, err);
+}
+
+/* ---- shares that are shown ------------------------------------------------------------------- */
+
+size_t mask_pack_reveals(const struct mask_reveal *r, size_t n, unsigned char *out)
+{
+    unsigned char *at = out;
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char which = (unsigned char)r[i].which;
+        put_index(&at, r[i].dealer);
+        put(&at, &which, 1);
+        put(&at, &r[i].opening, sizeof r[i].opening);
+    }
+    assert((size_t)(at - out) == n * MASK_REVEAL_BYTES);
+    return (size_t)(at - out);
+}
+
+enum rc mask_unpack_reveals(const void *raw, size_t bytes, size_t n_sites, struct mask_reveal *out,
+                            size_t *n, struct error *err)
+{
+    const unsigned char *at = raw;
+    enum rc rc = count(bytes, MASK_REVEAL_BYTES, n_sites, "shown shares", n, err);
+    for (size_t i = 0; rc == RC_OK && i < *n; i++) {
+        unsigned char which;
+        rc = take_index(&at, n_sites, &out[i].dealer, err);
+        take(&at, &which, 1);
+        if (rc == RC_OK && which > MASK_SELF) {
+            rc = error_set(err, RC_FORMAT, "a share of secret %u, which nobody has", which);
+        }
+        out[i].which = which == MASK_SELF ? MASK_SELF : MASK_KEY;
+        take(&at, &out[i].opening, sizeof out[i].opening);
+    }
+    return rc;
+}
