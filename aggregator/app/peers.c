@@ -111,6 +111,14 @@ static bool from_a_site(enum wire_kind kind)
     case WIRE_OUTCOME:
     case WIRE_DONE:
     case WIRE_PROBED:
+    case WIRE_MASK_KEY: /* masked sums are not wired into the programs yet: refused by kind */
+    case WIRE_MASK_SHARES:
+    case WIRE_MASK_VOTE:
+    case WIRE_MASK_REVEAL:
+    case WIRE_MASK_MEMBERS:
+    case WIRE_MASK_PARCELS:
+    case WIRE_MASK_SURVIVORS:
+    case WIRE_MASK_VOTES:
     case WIRE_TRAIN:
     case WIRE_CANCEL:
     case WIRE_COMMIT:

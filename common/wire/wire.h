@@ -49,6 +49,11 @@ enum wire_kind {
     WIRE_GOODBYE = 6, /**< study: DONE is kept, and the final model where there is one. Also
                            trainer -> gateway */
     WIRE_PROBE = 7,   /**< `check` asks: are you there? */
+    /* masked sums; the raw frames are laid out in common/mask/mask.h */
+    WIRE_MASK_KEY = 8,     /**< study, round; raw: the site's round key */
+    WIRE_MASK_SHARES = 9,  /**< study, round; raw: shares for each member, sealed */
+    WIRE_MASK_VOTE = 10,   /**< study, round; raw: a survivor set, signed */
+    WIRE_MASK_REVEAL = 11, /**< study, round; raw: one share of each dealer, open */
     /* coordinator -> site */
     WIRE_STUDY =
         16, /**< study; raw: the signed agreement; anchor: of the newest update ever kept of
@@ -63,6 +68,10 @@ enum wire_kind {
                           if round is 0), sites and contributed (may be absent if round is 0); text:
                           reason or sentence. Also gateway -> trainer */
     WIRE_PROBED = 21,  /**< now_ms: the coordinator's wall clock; text: program and version */
+    WIRE_MASK_MEMBERS = 22,   /**< study, round; raw: all round keys */
+    WIRE_MASK_PARCELS = 23,   /**< study, round; raw: what each dealer has for the receiver */
+    WIRE_MASK_SURVIVORS = 24, /**< study, round; raw: whose updates arrived */
+    WIRE_MASK_VOTES = 25,     /**< study, round; raw: signatures over that set */
     /* both ways, network and pair */
     WIRE_PULSE = 32, /**< study, round, step of steps: grows while the sender makes progress */
     WIRE_CHUNK = 33, /**< tensor, first (index of this chunk), perhaps study; raw: its bytes */

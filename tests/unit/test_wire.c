@@ -31,12 +31,20 @@ static const struct spec specs[] = {
     {WIRE_CANNOT, "CANNOT", "study round text", ""},
     {WIRE_GOODBYE, "GOODBYE", "study", ""},
     {WIRE_PROBE, "PROBE", "", ""},
+    {WIRE_MASK_KEY, "MASK_KEY", "study round raw raw_bytes", ""},
+    {WIRE_MASK_SHARES, "MASK_SHARES", "study round raw raw_bytes", ""},
+    {WIRE_MASK_VOTE, "MASK_VOTE", "study round raw raw_bytes", ""},
+    {WIRE_MASK_REVEAL, "MASK_REVEAL", "study round raw raw_bytes", ""},
     {WIRE_STUDY, "STUDY", "study raw raw_bytes", "anchor"},
     {WIRE_ROUND, "ROUND", "study round tensor tensor_bytes left_ms", ""},
     {WIRE_ACK, "ACK", "study round", "anchor"},
     {WIRE_OUTCOME, "OUTCOME", "study round tensor tensor_bytes n_sites contributed text", ""},
     {WIRE_DONE, "DONE", "study done text", "round tensor tensor_bytes n_sites contributed"},
     {WIRE_PROBED, "PROBED", "now_ms text", ""},
+    {WIRE_MASK_MEMBERS, "MASK_MEMBERS", "study round raw raw_bytes", ""},
+    {WIRE_MASK_PARCELS, "MASK_PARCELS", "study round raw raw_bytes", ""},
+    {WIRE_MASK_SURVIVORS, "MASK_SURVIVORS", "study round raw raw_bytes", ""},
+    {WIRE_MASK_VOTES, "MASK_VOTES", "study round raw raw_bytes", ""},
     {WIRE_PULSE, "PULSE", "study round step steps", ""},
     {WIRE_CHUNK, "CHUNK", "tensor tensor_bytes first raw raw_bytes", "study"},
     {WIRE_CREDIT, "CREDIT", "tensor tensor_bytes first until resume", "study"},
@@ -424,7 +432,7 @@ static void the_envelope_is_checked(void **state)
 static void an_unknown_kind_field_or_version_is_refused(void **state)
 {
     (void)state;
-    static const unsigned kinds[] = {0, 8, 15, 22, 63, 4711};
+    static const unsigned kinds[] = {0, 12, 15, 26, 63, 4711};
     const struct wire_message m = full(WIRE_ACCEPT);
     const struct bytes good = packed(&m);
     for (size_t i = 0; i < COUNT(kinds); i++) {
