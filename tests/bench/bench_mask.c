@@ -1,12 +1,37 @@
 /*
- * What masked sums cost, for one site and for the coordinator: bench_mask [NUMBERS [SITES [DROPPED]]]
- * Only the calculations, no network and no disk. Times of this thread's own clock (CPU).
+ * What masked sums cost: one whole round of both machines, with real signatures and masks, no network
+ * and no disk.
+ *
+ *   bench_mask [NUMBERS [SITES [DROPPED]]]        100 sites, 10 of which deal shares and send no update
+ *
+ * Times are of the thread's own clock (CPU): of one site, and of the coordinator.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
-#include "common/mask/mask.h"
+#include "agent/masking/masking.h"
+#include "aggregator/unmasking/unmasking.h"
+
+enum { ROUND = 1 };
+
+/* Of one round; site 0 is the one that is measured. */
+struct bench {
+    size_t sites, dropped, numbers;
+    struct seal_keys *keys[MASK_SITES_MAX];
+    struct seal_public sign[MASK_SITES_MAX];
+    struct masking_peer peer[MASK_SITES_MAX];
+    struct masking *site[MASK_SITES_MAX];
+    struct unmasking *coordinator;
+    struct mask_announcement announced[MASK_SITES_MAX];
+    struct mask_parcel parcel[MASK_SITES_MAX];
+    struct mask_vote vote[MASK_SITES_MAX];
+    struct hash study, roster, model;
+    uint32_t *sum, *update;
+    double site_ms, coordinator_ms;
+};
+static struct bench b;
 
 static double now_ms(void)
 {
@@ -15,9 +40,173 @@ static double now_ms(void)
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
-static void say(const char *what, double since)
+static void stop_if(bool wrong, const char *why)
 {
-    (void)printf("%-58s %9.3f ms\n", what, now_ms() - since);
+    if (wrong) {
+        (void)fprintf(stderr, "bench_mask: %s\n", why);
+        exit(1);
+    }
+}
+
+static unsigned site_step(size_t i, struct masking_input in)
+{
+    struct error err = {RC_OK, ""};
+    in.round = ROUND;
+    const double since = now_ms();
+    const unsigned actions = masking_step(b.site[i], &in, &err);
+    b.site_ms += i == 0 ? now_ms() - since : 0;
+    stop_if((actions & (MASKING_GIVE_UP | MASKING_PROTOCOL_ERROR)) != 0, err.text);
+    return actions;
+}
+
+static unsigned coordinator_step(size_t i, struct unmasking_input in)
+{
+    struct error err = {RC_OK, ""};
+    in.round = ROUND;
+    in.site = i;
+    const double since = now_ms();
+    const unsigned actions = unmasking_step(b.coordinator, &in, &err);
+    b.coordinator_ms += now_ms() - since;
+    stop_if((actions & (UNMASKING_FAIL | UNMASKING_PROTOCOL_ERROR)) != 0, err.text);
+    return actions;
+}
+
+static void start(void)
+{
+    static char text[MASK_SITES_MAX][8];
+    const char *name[MASK_SITES_MAX];
+    const struct mask_terms terms = {b.sites, 3, 0, 0};
+    struct unmasking_setup setup = {
+        .round = ROUND, .terms = terms, .sign = b.sign, .phase_ms = 1, .update_ms = 1};
+    struct error err;
+    for (size_t i = 0; i < b.sites; i++) {
+        struct seal_curve curve;
+        stop_if(seal_keys_random(&b.keys[i], &err) != RC_OK, "no keys");
+        seal_keys_public(b.keys[i], &b.sign[i], &curve);
+        b.peer[i] = (struct masking_peer){b.sign[i], true};
+        (void)snprintf(text[i], sizeof text[i], "site%zu", i);
+        name[i] = text[i];
+        mask_set_add(&setup.invited, i);
+    }
+    b.study = hash_of("study", 5);
+    b.model = hash_of("model", 5);
+    b.roster = mask_roster(name, b.sign, b.sites);
+    setup.study = b.study;
+    setup.model = b.model;
+    setup.roster = b.roster;
+    stop_if(unmasking_open(&setup, &b.coordinator, &err) != RC_OK, "no coordinator");
+    for (size_t i = 0; i < b.sites; i++) {
+        const struct masking_setup of_site = {
+            .study = b.study, .roster = b.roster, .terms = terms, .site = i, .peer = b.peer};
+        stop_if(masking_open(&of_site, &b.site[i], &err) != RC_OK, "no site");
+    }
+}
+
+static void keys(void)
+{
+    for (size_t i = 0; i < b.sites; i++) {
+        struct mask_seed seed = {{(unsigned char)i, 7}};
+        (void)site_step(
+            i, (struct masking_input){.event = MASKING_OPENED, .model = &b.model, .seed = &seed});
+        const double since = now_ms();
+        struct mask_announcement a = masking_announcement(b.site[i]);
+        mask_announcement_sign(b.keys[i], masking_attempt(b.site[i]), &a);
+        b.site_ms += i == 0 ? now_ms() - since : 0;
+        (void)coordinator_step(i, (struct unmasking_input){.event = UNMASKING_GOT_ANNOUNCEMENT,
+                                                           .announcement = &a});
+    }
+}
+
+static void shares(void)
+{
+    static struct mask_portion portion[MASK_SITES_MAX];
+    const size_t n = unmasking_members(b.coordinator, b.announced);
+    for (size_t i = 0; i < b.sites; i++) {
+        (void)site_step(i, (struct masking_input){
+                               .event = MASKING_GOT_MEMBERS, .announced = b.announced, .n = n});
+        const double since = now_ms();
+        struct mask_deal d = masking_deal(b.site[i], portion);
+        mask_deal_sign(b.keys[i], masking_members(b.site[i]), &d);
+        b.site_ms += i == 0 ? now_ms() - since : 0;
+        (void)coordinator_step(i, (struct unmasking_input){.event = UNMASKING_GOT_DEAL,
+                                                           .deal = &d,
+                                                           .portion = portion,
+                                                           .n = b.sites});
+    }
+}
+
+static void updates(void)
+{
+    struct error err;
+    for (size_t i = 0; i < b.sites; i++) {
+        double since = now_ms();
+        const size_t n = unmasking_parcels(b.coordinator, i, b.parcel);
+        b.coordinator_ms += now_ms() - since;
+        (void)site_step(
+            i, (struct masking_input){.event = MASKING_GOT_PARCELS, .parcel = b.parcel, .n = n});
+    }
+    for (size_t i = 0; i < b.sites; i++) {
+        if (i >= b.sites - b.dropped) {
+            (void)coordinator_step(i, (struct unmasking_input){.event = UNMASKING_GOT_CANNOT});
+            continue;
+        }
+        for (size_t w = 0; w < b.numbers; w++) {
+            b.update[w] = (uint32_t)(i + w);
+        }
+        double since = now_ms();
+        stop_if(masking_mask(b.site[i], ROUND, b.update, b.numbers, &err) != RC_OK, "no mask");
+        const double took = now_ms() - since;
+        if (i == 0) {
+            b.site_ms += took;
+            (void)printf("a site:          %9.2f ms to mask its update\n", took);
+        }
+        for (size_t w = 0; w < b.numbers; w++) {
+            b.sum[w] += b.update[w];
+        }
+        (void)coordinator_step(i, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE});
+    }
+}
+
+static void votes(void)
+{
+    static struct mask_reveal reveal[MASK_SITES_MAX];
+    const size_t survivors = b.sites - b.dropped;
+    for (size_t i = 0; i < survivors; i++) {
+        struct mask_set set = *unmasking_survivors(b.coordinator);
+        (void)site_step(i,
+                        (struct masking_input){.event = MASKING_GOT_SURVIVORS, .survivors = &set});
+        const double since = now_ms();
+        struct mask_vote v = masking_vote(b.site[i], &set);
+        mask_vote_sign(b.keys[i], masking_clique(b.site[i]), &set, &v);
+        b.site_ms += i == 0 ? now_ms() - since : 0;
+        (void)coordinator_step(i, (struct unmasking_input){
+                                      .event = UNMASKING_GOT_VOTE, .survivors = &set, .vote = &v});
+    }
+    const size_t n_votes = unmasking_votes(b.coordinator, b.vote);
+    for (size_t i = 0; i < survivors; i++) {
+        (void)site_step(
+            i, (struct masking_input){.event = MASKING_GOT_VOTES, .vote = b.vote, .n = n_votes});
+        const size_t n = masking_reveal(b.site[i], reveal);
+        (void)coordinator_step(
+            i, (struct unmasking_input){.event = UNMASKING_GOT_REVEAL, .reveal = reveal, .n = n});
+    }
+}
+
+static void unmask(void)
+{
+    size_t count;
+    const size_t survivors = b.sites - b.dropped;
+    stop_if(unmasking_state(b.coordinator) != UNMASKING_DONE, "the sum did not open");
+    const double since = now_ms();
+    const struct mask_stream *stream = unmasking_streams(b.coordinator, &count);
+    mask_apply(b.sum, b.numbers, 0, stream, count);
+    const double took = now_ms() - since;
+    b.coordinator_ms += took;
+    (void)printf("the coordinator: %9.2f ms to take %zu streams off the sum\n", took, count);
+    for (size_t w = 0; w < b.numbers; w++) {
+        const size_t want = survivors * (survivors - 1) / 2 + survivors * w;
+        stop_if(b.sum[w] != (uint32_t)want, "the sum is wrong");
+    }
 }
 
 static size_t number(int argc, char **argv, int i, size_t otherwise)
@@ -25,117 +214,40 @@ static size_t number(int argc, char **argv, int i, size_t otherwise)
     return argc > i ? strtoul(argv[i], NULL, 10) : otherwise;
 }
 
-static void stop(enum rc rc, const struct error *err)
-{
-    if (rc != RC_OK) {
-        (void)fprintf(stderr, "bench_mask: %s\n", err->text);
-        exit(1);
-    }
-}
-
-/* Key pairs of all sites, and site 0's shares and pair secrets. */
-static void of_a_site(size_t sites, const struct hash *name, struct mask_stream *stream)
-{
-    static struct mask_secrets secrets[MASK_SITES_MAX];
-    static struct mask_point key[MASK_SITES_MAX];
-    static struct mask_polynomials p;
-    static struct mask_portion portion[MASK_SITES_MAX];
-    static struct mask_tree tree;
-    static struct mask_pair pair[MASK_SITES_MAX];
-    const struct mask_terms terms = {sites, 3, 0, 0};
-    struct error err;
-
-    for (size_t i = 0; i < sites; i++) {
-        struct mask_seed seed = {{(unsigned char)i, 1}};
-        mask_secrets_from(&seed, name, &secrets[i], &key[i]);
-    }
-    double t = now_ms();
-    for (size_t i = 1; i < sites; i++) {
-        pair[i] = (struct mask_pair){0, i, key[0], key[i], {{0}}};
-        stop(mask_agree(&secrets[0].key, &key[i], &pair[i].secret, &err), &err);
-    }
-    say("site: Diffie-Hellman with all others", t);
-    t = now_ms();
-    mask_polynomials_make(&secrets[0], name, mask_threshold(&terms, sites), &p);
-    for (size_t i = 0; i < sites; i++) {
-        struct mask_openings o;
-        mask_deal_share(&p, name, i, &o);
-        portion[i].commitments.of[MASK_KEY] = mask_commit(name, 0, i, MASK_KEY, &o.of[MASK_KEY]);
-        portion[i].commitments.of[MASK_SELF] = mask_commit(name, 0, i, MASK_SELF, &o.of[MASK_SELF]);
-        if (i > 0) {
-            mask_box_seal(&pair[i], name, 0, &o, &portion[i].box);
-        }
-    }
-    mask_tree_build(portion, sites, &tree);
-    say("site: share both secrets, commit, box", t);
-    for (size_t i = 1; i < sites; i++) {
-        mask_stream_pair(&pair[i], name, 0, &stream[i]);
-    }
-    mask_stream_self(&secrets[0].self, name, 0, &stream[0]);
-}
-
-/* The coordinator opens what t sites have shown: one secret for each site. */
-static void of_shares(size_t sites, const struct hash *name)
-{
-    static struct mask_polynomials p;
-    static struct mask_lagrange l;
-    const struct mask_terms terms = {sites, 3, 0, 0};
-    const size_t t = mask_threshold(&terms, sites);
-    struct mask_scalar share[MASK_SITES_MAX], secret;
-    size_t who[MASK_SITES_MAX];
-    struct mask_secrets s;
-    struct mask_point key;
-    struct mask_seed seed = {{1}};
-    struct error err;
-
-    mask_secrets_from(&seed, name, &s, &key);
-    mask_polynomials_make(&s, name, t, &p);
-    for (size_t i = 0; i < t; i++) {
-        struct mask_openings o;
-        mask_deal_share(&p, name, i, &o);
-        who[i] = i;
-        share[i] = o.of[MASK_KEY].share;
-    }
-    const double since = now_ms();
-    stop(mask_lagrange_at(who, t, &l, &err), &err);
-    for (size_t i = 0; i < sites; i++) {
-        stop(mask_combine(&l, t, who, share, t, &secret, &err), &err);
-    }
-    say("coordinator: one secret of each site from t shares", since);
-}
-
 int main(int argc, char **argv)
 {
-    static struct mask_stream stream[MASK_SITES_MAX];
-    static const char title[] = "bench_mask";
-    const size_t n = number(argc, argv, 1, 1000000);
-    const size_t sites = number(argc, argv, 2, 100);
-    const size_t dropped = number(argc, argv, 3, 10);
-    struct error err;
-
-    if (n < 1 || sites < 3 || sites > MASK_SITES_MAX || dropped >= sites) {
+    b.numbers = number(argc, argv, 1, 1000000);
+    b.sites = number(argc, argv, 2, 100);
+    b.dropped = number(argc, argv, 3, 10);
+    if (b.numbers < 1 || b.sites < 3 || b.sites > MASK_SITES_MAX || 2 * b.dropped >= b.sites) {
         (void)fprintf(stderr, "usage: bench_mask [NUMBERS [SITES (3..128) [DROPPED]]]\n");
         return 2;
     }
-    stop(mask_start(&err), &err);
-    uint32_t *x = calloc(n, sizeof *x);
-    if (x == NULL) {
-        return 1;
+    b.sum = calloc(b.numbers, sizeof *b.sum);
+    b.update = calloc(b.numbers, sizeof *b.update);
+    stop_if(b.sum == NULL || b.update == NULL, "no memory");
+    start();
+    (void)printf("%zu numbers, %zu sites, %zu dropped before their update\n", b.numbers, b.sites,
+                 b.dropped);
+    keys();
+    shares();
+    updates();
+    votes();
+    unmask();
+    (void)printf("a site:          %9.2f ms in all\n", b.site_ms);
+    (void)printf("the coordinator: %9.2f ms in all, without adding updates up\n", b.coordinator_ms);
+    (void)printf("a site sends:    %9zu bytes beside its update\n",
+                 (size_t)(MASK_ANNOUNCEMENT_BYTES + MASK_DEAL_BYTES + MASK_SET_BYTES +
+                          MASK_VOTE_BYTES) +
+                     b.sites * (MASK_PORTION_BYTES + MASK_REVEAL_BYTES));
+    (void)printf("a site receives: %9zu bytes\n",
+                 b.sites * (MASK_ANNOUNCEMENT_BYTES + MASK_PARCEL_BYTES + MASK_VOTE_BYTES));
+    for (size_t i = 0; i < b.sites; i++) {
+        masking_close(&b.site[i]);
+        seal_keys_close(&b.keys[i]);
     }
-    const struct hash name = hash_of(title, sizeof title);
-    (void)printf("%zu numbers, %zu sites, %zu dropped\n", n, sites, dropped);
-    of_a_site(sites, &name, stream);
-    of_shares(sites, &name);
-    mask_apply(x, n, 0, stream, 1); /* pages of x are there */
-    double t = now_ms();
-    mask_apply(x, n, 0, stream, sites);
-    say("site: mask an update", t);
-    t = now_ms();
-    const size_t streams = (sites - dropped) * (dropped + 1);
-    for (size_t done = 0; done < streams; done += sites) {
-        mask_apply(x, n, 0, stream, streams - done < sites ? streams - done : sites);
-    }
-    say("coordinator: unmask the sum", t);
-    free(x);
+    unmasking_close(&b.coordinator);
+    free(b.sum);
+    free(b.update);
     return 0;
 }
