@@ -76,6 +76,21 @@ struct cohort_summary {
 RC cohort_import(const struct schema *s, const char *site_name, struct store *store,
                  struct config_issues *issues, struct cohort_summary *out, struct error *err);
 
+/** A file's content in memory, plain (not gzip). */
+struct cohort_bytes {
+    const void *data;
+    size_t n;
+    const struct cohort_bytes *ids; /**< raw images: of the file `ids`; NULL: it is read */
+};
+
+/**
+ * cohort_import with files already in memory: `file` [s->n_files] and then those of each modality, in
+ * order. For cohorts that are made, not collected.
+ */
+RC cohort_import_bytes(const struct schema *s, const char *site_name,
+                       const struct cohort_bytes *file, struct store *store,
+                       struct config_issues *issues, struct cohort_summary *out, struct error *err);
+
 /**
  * One modality of all rows, as compact as it came: items of row r are first[r] … first[r+1]-1, none
  * where it is absent. Which arrays there are depends on the kind.

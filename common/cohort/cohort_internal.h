@@ -24,12 +24,6 @@ struct cohort_limits {
 };
 extern const struct cohort_limits cohort_limits;
 
-/** A file's content in memory, plain (not gzip). */
-struct cohort_bytes {
-    const void *data;
-    size_t n;
-};
-
 /**
  * cohort_import with files already in memory, or NULL to read the schema's: `file` [s->n_files] and
  * then those of each modality, in order. Folders have no form in memory: they are read in any case.

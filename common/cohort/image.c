@@ -204,7 +204,8 @@ static RC take_raw(struct image_reading *r, const struct cohort_bytes *bytes, st
     }
     if (rc == RC_OK && r->file->ids[0] != '\0') {
         in->issues->path = r->file->ids;
-        rc = source_scan(in->s, r->file->ids, NULL, '\t', in->limits, &ids, in->issues, err);
+        rc = source_scan(in->s, r->file->ids, raw.bytes.ids, '\t', in->limits, &ids, in->issues,
+                         err);
     }
     if (rc == RC_OK && in->issues->n == n_before) {
         rc = walk_raw(r, &raw, ids, err);

@@ -319,3 +319,11 @@ enum rc cohort_import(const struct schema *s, const char *site_name, struct stor
 {
     return cohort_import_from(s, site_name, NULL, &cohort_limits, store, issues, out, err);
 }
+
+enum rc cohort_import_bytes(const struct schema *s, const char *site_name,
+                            const struct cohort_bytes *file, struct store *store,
+                            struct config_issues *issues, struct cohort_summary *out,
+                            struct error *err)
+{
+    return cohort_import_from(s, site_name, file, &cohort_limits, store, issues, out, err);
+}

@@ -201,7 +201,7 @@ static void cut(const uint8_t *data, size_t size, size_t n, struct cohort_bytes 
     for (size_t i = 0; i < n; i++) {
         const uint8_t *end = i + 1 < n ? memchr(data, SEPARATOR, size) : NULL;
         const size_t length = end != NULL ? (size_t)(end - data) : size;
-        file[i] = (struct cohort_bytes){data, length};
+        file[i] = (struct cohort_bytes){.data = data, .n = length};
         data += end != NULL ? length + 1 : length;
         size -= end != NULL ? length + 1 : length;
     }

@@ -32,7 +32,7 @@ void imported_open(struct imported *i, const char *yaml, const char *site,
 {
     struct cohort_bytes bytes[IMPORTED_FILES_MAX] = {0};
     for (size_t k = 0; k < IMPORTED_FILES_MAX && file[k] != NULL; k++) {
-        bytes[k] = (struct cohort_bytes){file[k], strlen(file[k])};
+        bytes[k] = (struct cohort_bytes){.data = file[k], .n = strlen(file[k])};
     }
     imported_open_bytes(i, yaml, site, bytes);
 }

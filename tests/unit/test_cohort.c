@@ -493,7 +493,7 @@ static void each_limit_is_an_error_with_its_place(void **state)
         struct error err = {0};
         struct schema s = schema_of(one_file);
         struct store *store = memory_store();
-        const struct cohort_bytes file = {over[i].text, strlen(over[i].text)};
+        const struct cohort_bytes file = {.data = over[i].text, .n = strlen(over[i].text)};
         assert_int_equal(cohort_import_from(&s, NULL, &file, &over[i].limits, store, &issues, &sum,
                                             &err),
                          RC_INVALID);

@@ -35,7 +35,7 @@ static void assert_reals(const float *x, const double *want, size_t n)
 
 static void open_raw(struct imported *i, const char *yaml, const void *raw, size_t n)
 {
-    const struct cohort_bytes file[] = {{table, strlen(table)}, {raw, n}};
+    const struct cohort_bytes file[] = {{.data = table, .n = strlen(table)}, {.data = raw, .n = n}};
     imported_open_bytes(i, yaml, NULL, file);
 }
 
@@ -272,7 +272,7 @@ static void a_folder_of_images_is_read_by_its_names(void **state)
     struct imported i;
     const struct file good = png_of(2, 3, 8, PNG_COLOR_TYPE_GRAY, false, grey);
     const struct file wide = png_of(3, 2, 8, PNG_COLOR_TYPE_GRAY, false, grey);
-    const struct cohort_bytes file[] = {{table, strlen(table)}, {NULL, 0}};
+    const struct cohort_bytes file[] = {{.data = table, .n = strlen(table)}, {.data = NULL}};
     (void)snprintf(yaml, sizeof yaml, IMAGE("standardise: false, files: [{path: %s}]"), folder);
     put("1.PNG", good.b, good.n);
     put("9.png", "nobody's: not looked at", 23);
@@ -304,7 +304,8 @@ static void ids_of_raw_images_may_stand_in_a_file(void **state)
     char yaml[800];
     char line[160];
     struct imported i;
-    const struct cohort_bytes file[] = {{table, strlen(table)}, {raw, sizeof raw}};
+    const struct cohort_bytes file[] = {{.data = table, .n = strlen(table)},
+                                        {.data = raw, .n = sizeof raw}};
     (void)snprintf(yaml, sizeof yaml,
                    IMAGE("standardise: false, format: raw, files: [{path: x.u8, ids: %s/ids}]"),
                    folder);

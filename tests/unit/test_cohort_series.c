@@ -165,7 +165,8 @@ static void a_refused_import_leaves_the_old_cohort(void **state)
     struct imported i;
     OPEN(&i, GRID("zero"), table, "id,t,v,x\np,1,HR,1\n");
     const struct hash version = i.sum.version;
-    const struct cohort_bytes file[] = {{table, strlen(table)}, {"id,t,v,x\np,1,HR,a\n", 18}};
+    const struct cohort_bytes file[] = {{.data = table, .n = strlen(table)},
+                                        {.data = "id,t,v,x\np,1,HR,a\n", .n = 18}};
     assert_int_equal(cohort_import_from(&i.schema, NULL, file, &cohort_limits, i.store, &i.issues,
                                         &i.sum, &err),
                      RC_INVALID);
@@ -418,7 +419,7 @@ static void new_patients_from_one_file_are_refused_with_a_way_out(void **state)
     (void)state;
     struct error err = {0};
     struct cohort_rows *r = NULL;
-    const struct cohort_bytes file = {table, strlen(table)};
+    const struct cohort_bytes file = {.data = table, .n = strlen(table)};
     struct imported i;
     OPEN(&i, EVENTS, table, "id,t,v,x\np,1,HR,1\n");
     assert_int_equal(cohort_read_rows_from(&i.schema, "new.csv", &file, &cohort_limits, &r, &i.sum,
