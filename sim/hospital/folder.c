@@ -7,8 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Opens folder/name for writing; never over something that is there. */
-static enum rc create(const char *folder, const char *name, FILE **out, struct error *err)
+#include "sim/hospital/hospital_internal.h"
+
+enum rc hospital_create(const char *folder, const char *name, FILE **out, struct error *err)
 {
     char path[512];
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path) {
@@ -23,7 +24,14 @@ static enum rc create(const char *folder, const char *name, FILE **out, struct e
     return RC_OK;
 }
 
-static enum rc finish(FILE *f, const char *folder, struct error *err)
+enum rc hospital_make_folder(const char *folder, struct error *err)
+{
+    return mkdir(folder, 0777) != 0 && errno != EEXIST
+               ? error_set(err, RC_IO, "cannot make folder '%s': %s", folder, strerror(errno))
+               : RC_OK;
+}
+
+enum rc hospital_finish(FILE *f, const char *folder, struct error *err)
 {
     const bool failed = ferror(f) != 0;
     return fclose(f) != 0 || failed
@@ -141,21 +149,21 @@ enum rc hospital_write_folder(const struct schema *schema, const struct dataset 
                               const char *folder, struct error *err)
 {
     FILE *f = NULL;
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
-        return error_set(err, RC_IO, "cannot make folder '%s': %s", folder, strerror(errno));
+    enum rc rc = hospital_make_folder(folder, err);
+    if (rc == RC_OK) {
+        rc = hospital_create(folder, "patients.csv", &f, err);
     }
-    enum rc rc = create(folder, "patients.csv", &f, err);
     if (rc != RC_OK) {
         return rc;
     }
     write_patients(f, schema, data, site);
-    rc = finish(f, folder, err);
+    rc = hospital_finish(f, folder, err);
     if (rc == RC_OK) {
-        rc = create(folder, "cohort.yaml", &f, err);
+        rc = hospital_create(folder, "cohort.yaml", &f, err);
     }
     if (rc != RC_OK) {
         return rc;
     }
     write_cohort(f, schema, data->site_name[site]);
-    return finish(f, folder, err);
+    return hospital_finish(f, folder, err);
 }

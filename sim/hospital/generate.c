@@ -116,14 +116,18 @@ out:
     return rc;
 }
 
-/* Width of the digits in hospital-01: names sort as numbers do. */
-static int name_digits(size_t hospitals)
+int hospital_digits(size_t hospitals)
 {
     int digits = 2;
     for (size_t top = 100; top <= hospitals; top *= 10) {
         digits++;
     }
     return digits;
+}
+
+void hospital_name(size_t hospitals, size_t site, char out[SCHEMA_NAME_MAX])
+{
+    (void)snprintf(out, SCHEMA_NAME_MAX, "hospital-%0*zu", hospital_digits(hospitals), site + 1);
 }
 
 void hospital_roster(const struct hospital_params *p, uint64_t seed, struct hospital_site *site)
@@ -135,14 +139,13 @@ void hospital_roster(const struct hospital_params *p, uint64_t seed, struct hosp
         while (planned >= 100.0 * step) {
             step *= 10.0;
         }
-        (void)snprintf(site[s].name, sizeof site[s].name, "hospital-%0*zu",
-                       name_digits(p->hospitals), s + 1);
+        hospital_name(p->hospitals, s, site[s].name);
         site[s].nominal = (size_t)(step * fmax(1.0, floor(planned / step + 0.5)));
     }
 }
 
 /* Poisson by arrivals: events of rate 1 in [0, planned). */
-static size_t realised_size(uint64_t seed, size_t site, double planned)
+size_t hospital_realised_size(uint64_t seed, size_t site, double planned)
 {
     char stream[64];
     (void)snprintf(stream, sizeof stream, "hospital/count/%zu", site);
@@ -283,7 +286,7 @@ enum rc hospital_generate(const struct hospital_params *p, uint64_t seed, struct
     struct schema s = {0};
     struct dataset *d = NULL;
     const double weight_total = hospital_weight_total(p, seed);
-    const int digits = name_digits(p->hospitals);
+    const int digits = hospital_digits(p->hospitals);
     size_t total = 0, at = 0;
     struct schema_layout layout = {0};
     double intercept = 0.0;
@@ -294,7 +297,7 @@ enum rc hospital_generate(const struct hospital_params *p, uint64_t seed, struct
     }
     for (size_t site = 0; site < p->hospitals; site++) {
         const struct hospital_character c = hospital_character(p, seed, site, weight_total);
-        total += realised_size(seed, site, c.planned);
+        total += hospital_realised_size(seed, site, c.planned);
     }
     layout = schema_layout(&s);
     rc = dataset_reserve(total, total, layout.n_values, layout.n_codes, p->hospitals, &d, err);
@@ -305,11 +308,10 @@ enum rc hospital_generate(const struct hospital_params *p, uint64_t seed, struct
     intercept = hospital_intercept(p, seed);
     for (size_t site = 0; site < p->hospitals; site++) {
         const struct hospital_character c = hospital_character(p, seed, site, weight_total);
-        const size_t n = realised_size(seed, site, c.planned);
+        const size_t n = hospital_realised_size(seed, site, c.planned);
         double bias[MEASURED];
         calibration_draw(p, seed, site, bias);
-        (void)snprintf(d->site_name[site], sizeof d->site_name[site], "hospital-%0*zu", digits,
-                       site + 1);
+        hospital_name(p->hospitals, site, d->site_name[site]);
         char stream[64];
         (void)snprintf(stream, sizeof stream, "hospital/patients/%zu", site);
         struct rng r;

@@ -53,10 +53,49 @@ void hospital_population(const struct hospital_params *p, uint64_t seed, const c
 
 /** alpha of the logistic law: meets the prevalence over the planned mix. */
 double hospital_intercept(const struct hospital_params *p, uint64_t seed);
+enum { HOSPITAL_INTERCEPT_PATIENTS = 8192 };
+/** The same from the drives of so many patients. */
+double hospital_intercept_of(const struct hospital_params *p,
+                             const double drive[HOSPITAL_INTERCEPT_PATIENTS]);
 
 /** Probability of a recorded death. */
 double hospital_probability(const struct hospital_params *p, double intercept, double drive);
 
+/* ---- the `generate:` map, of which kind it may be -------------------------------------------- */
+
+/** As written; `patients` and `mean_size` become one number. */
+struct hospital_written {
+    int kind; /**< index into hospital_kinds */
+    struct hospital_params p;
+    size_t mean_size;
+};
+enum { HOSPITAL_KIND_TABLE, HOSPITAL_KIND_ICU };
+extern const char *const hospital_kinds[];
+enum { HOSPITAL_KEYS = 12 };
+extern const struct config_key hospital_keys[HOSPITAL_KEYS];
+/** @param mean_size where the map says neither */
+void hospital_settle(struct hospital_written *w, size_t mean_size);
+/** Sizes that do not fit, as an issue. */
+void hospital_check(const struct config_node *map, const struct hospital_written *w,
+                    bool patients_given, struct config_issues *issues);
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+RC hospital_make_folder(const char *folder, struct error *err);
+/** Opens folder/name for writing; never over something that is there. @retval RC_STATE it is */
+RC hospital_create(const char *folder, const char *name, FILE **out, struct error *err);
+/** Closes; whatever went wrong before is said here. */
+RC hospital_finish(FILE *f, const char *folder, struct error *err);
+
 double hospital_sigmoid(double x);
+
+/** Expected AUROC of patients' own probabilities, over all labels. @param q [n], is sorted */
+double hospital_expected_auroc(double *q, size_t n);
+
+/** Digits so that names sort as numbers do: hospital-01 of 8, hospital-001 of 100. */
+int hospital_digits(size_t hospitals);
+void hospital_name(size_t hospitals, size_t site, char out[SCHEMA_NAME_MAX]);
+/** Poisson about the planned size, at least one. */
+size_t hospital_realised_size(uint64_t seed, size_t site, double planned);
 
 #endif

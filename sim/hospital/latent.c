@@ -7,7 +7,7 @@
 #include "common/base/arena.h"
 #include "sim/hospital/hospital_internal.h"
 
-enum { INTERCEPT_PATIENTS = 8192, INTERCEPT_HALVINGS = 60 };
+enum { INTERCEPT_HALVINGS = 60 };
 
 static const double organ_share = 0.65; /* correlation of an organ with severity */
 static const double organ_risk[HOSPITAL_ORGANS] = {
@@ -101,16 +101,22 @@ void hospital_population(const struct hospital_params *p, uint64_t seed, const c
 
 double hospital_intercept(const struct hospital_params *p, uint64_t seed)
 {
-    double drive[INTERCEPT_PATIENTS];
-    hospital_population(p, seed, "hospital/intercept", INTERCEPT_PATIENTS, drive);
+    double drive[HOSPITAL_INTERCEPT_PATIENTS];
+    hospital_population(p, seed, "hospital/intercept", HOSPITAL_INTERCEPT_PATIENTS, drive);
+    return hospital_intercept_of(p, drive);
+}
+
+double hospital_intercept_of(const struct hospital_params *p,
+                             const double drive[HOSPITAL_INTERCEPT_PATIENTS])
+{
     double low = -100.0, high = 100.0; /* mean probability rises with alpha: halve */
     for (size_t k = 0; k < INTERCEPT_HALVINGS; k++) {
         const double alpha = 0.5 * (low + high);
         double sum = 0.0;
-        for (size_t i = 0; i < INTERCEPT_PATIENTS; i++) {
+        for (size_t i = 0; i < HOSPITAL_INTERCEPT_PATIENTS; i++) {
             sum += hospital_sigmoid(alpha + p->signal * drive[i]);
         }
-        if (sum < p->prevalence * INTERCEPT_PATIENTS) {
+        if (sum < p->prevalence * HOSPITAL_INTERCEPT_PATIENTS) {
             low = alpha;
         } else {
             high = alpha;
@@ -136,12 +142,35 @@ static int ascending(const void *a, const void *b)
  * survivor) pairs is sum p_i (1 - p_j), and of those the score p ranks right (ties half)
  * sum p_i (1 - p_j) [p_i > p_j]. Their quotient is the AUROC up to O(1/n).
  */
+double hospital_expected_auroc(double *q, size_t n)
+{
+    double right = 0.0, pairs = 0.0, below = 0.0, all = 0.0;
+    qsort(q, n, sizeof *q, ascending);
+    for (size_t i = 0; i < n; i++) {
+        all += 1.0 - q[i];
+    }
+    for (size_t i = 0; i < n;) {
+        double tied = 0.0; /* survivors expected among equal scores */
+        size_t end = i;
+        for (; end < n && q[end] <= q[i]; end++) {
+            tied += 1.0 - q[end];
+        }
+        for (size_t k = i; k < end; k++) {
+            right += q[k] * (below + 0.5 * (tied - (1.0 - q[k])));
+            pairs += q[k] * (all - (1.0 - q[k]));
+        }
+        below += tied;
+        i = end;
+    }
+    return right / pairs;
+}
+
 enum rc hospital_bayes_auroc(const struct hospital_params *p, uint64_t seed, size_t n, double *out,
                              struct error *err)
 {
     struct arena a = {0};
     double *q = NULL;
-    double right = 0.0, pairs = 0.0, below = 0.0, all = 0.0, intercept = 0.0;
+    double intercept = 0.0;
     enum rc rc = RC_OK;
 
     if (n < 2) {
@@ -163,24 +192,7 @@ enum rc hospital_bayes_auroc(const struct hospital_params *p, uint64_t seed, siz
     for (size_t i = 0; i < n; i++) {
         q[i] = hospital_probability(p, intercept, q[i]);
     }
-    qsort(q, n, sizeof *q, ascending);
-    for (size_t i = 0; i < n; i++) {
-        all += 1.0 - q[i];
-    }
-    for (size_t i = 0; i < n;) {
-        double tied = 0.0; /* survivors expected among equal scores */
-        size_t end = i;
-        for (; end < n && q[end] <= q[i]; end++) {
-            tied += 1.0 - q[end];
-        }
-        for (size_t k = i; k < end; k++) {
-            right += q[k] * (below + 0.5 * (tied - (1.0 - q[k])));
-            pairs += q[k] * (all - (1.0 - q[k]));
-        }
-        below += tied;
-        i = end;
-    }
-    *out = right / pairs;
+    *out = hospital_expected_auroc(q, n);
 out:
     arena_release(&a);
     return rc;

@@ -1,16 +1,19 @@
 #include "sim/hospital/hospital.h"
-
-/* The map as written; `patients` and `mean_size` become one number. */
-struct written {
-    struct hospital_params p;
-    size_t mean_size;
-};
+#include "sim/hospital/hospital_internal.h"
 
 enum { MEAN_SIZE_DEFAULT = 200 };
 
-#define AT(field) offsetof(struct written, field)
+#define AT(field) offsetof(struct hospital_written, field)
 
-static const struct config_key keys[] = {
+const char *const hospital_kinds[] = {"table", "icu", NULL};
+
+const struct config_key hospital_keys[HOSPITAL_KEYS] = {
+    {.name = "kind",
+     .type = CONFIG_CHOICE,
+     .offset = AT(kind),
+     .choices = hospital_kinds,
+     .fallback = "table",
+     .help = "table: fourteen features; icu: features, course, film and note"},
     {.name = "hospitals",
      .type = CONFIG_COUNT,
      .offset = AT(p.hospitals),
@@ -31,7 +34,8 @@ static const struct config_key keys[] = {
      .min = 0,
      .max = HOSPITAL_PATIENTS_MAX,
      .fallback = "0",
-     .help = "planned patients of the mean hospital, instead of patients; 0: 200"},
+     .help =
+         "planned patients of the mean hospital, instead of patients; 0: 200, of kind icu 2000"},
     {.name = "size_spread",
      .type = CONFIG_REAL,
      .offset = AT(p.size_spread),
@@ -73,7 +77,7 @@ static const struct config_key keys[] = {
      .min = 0,
      .max = 0.8,
      .fallback = "0.12",
-     .help = "mean share of missing cells; lactate is missing more often, heart rate less"},
+     .help = "mean share of missing cells; what is dear to measure is missing more often"},
     {.name = "missing_spread",
      .type = CONFIG_REAL,
      .offset = AT(p.missing_spread),
@@ -90,13 +94,24 @@ static const struct config_key keys[] = {
      .help = "share of labels recorded without regard to the patient"},
 };
 
-enum { N_KEYS = sizeof keys / sizeof keys[0] };
-
-static void settle(struct written *w)
+void hospital_settle(struct hospital_written *w, size_t mean_size)
 {
     if (w->p.patients == 0) {
-        w->p.patients =
-            w->p.hospitals * (w->mean_size > 0 ? w->mean_size : (size_t)MEAN_SIZE_DEFAULT);
+        w->p.patients = w->p.hospitals * (w->mean_size > 0 ? w->mean_size : mean_size);
+    }
+}
+
+void hospital_check(const struct config_node *map, const struct hospital_written *w,
+                    bool patients_given, struct config_issues *issues)
+{
+    if (patients_given && w->mean_size > 0) {
+        config_issue(issues, map, "patients and mean_size are both given: say one of them");
+    } else if (w->p.patients > HOSPITAL_PATIENTS_MAX) {
+        config_issue(issues, map, "%zu hospitals of %zu patients are more than %d patients",
+                     w->p.hospitals, w->mean_size, HOSPITAL_PATIENTS_MAX);
+    } else if (w->p.patients / w->p.hospitals < HOSPITAL_PLANNED_MIN) {
+        config_issue(issues, map, "%zu patients in %zu hospitals: each needs at least %d",
+                     w->p.patients, w->p.hospitals, HOSPITAL_PLANNED_MIN);
     }
 }
 
@@ -105,9 +120,9 @@ struct hospital_params hospital_params_default(void)
     /* The table is the one place that knows: an empty map is filled with its fallbacks. */
     static const struct config_node empty = {.kind = CONFIG_MAP, .line = 1, .column = 1};
     struct config_issues none = {.path = "hospital_params_default"};
-    struct written w = {0};
-    config_bind(&empty, keys, N_KEYS, &w, &none);
-    settle(&w);
+    struct hospital_written w = {0};
+    config_bind(&empty, hospital_keys, HOSPITAL_KEYS, &w, &none);
+    hospital_settle(&w, MEAN_SIZE_DEFAULT);
     return w.p;
 }
 
@@ -115,19 +130,12 @@ enum rc hospital_params_read(const struct config_node *map, struct hospital_para
                              struct config_issues *issues, struct error *err)
 {
     const size_t before = issues->n;
-    struct written w = {0};
-    config_bind(map, keys, N_KEYS, &w, issues);
-    if (issues->n == before && w.p.patients > 0 && w.mean_size > 0) {
-        config_issue(issues, map, "patients and mean_size are both given: say one of them");
-    }
-    settle(&w);
-    if (issues->n == before && w.p.patients > HOSPITAL_PATIENTS_MAX) {
-        config_issue(issues, map, "%zu hospitals of %zu patients are more than %d patients",
-                     w.p.hospitals, w.mean_size, HOSPITAL_PATIENTS_MAX);
-    }
-    if (issues->n == before && w.p.patients / w.p.hospitals < HOSPITAL_PLANNED_MIN) {
-        config_issue(issues, map, "%zu patients in %zu hospitals: each needs at least %d",
-                     w.p.patients, w.p.hospitals, HOSPITAL_PLANNED_MIN);
+    struct hospital_written w = {0};
+    config_bind(map, hospital_keys, HOSPITAL_KEYS, &w, issues);
+    const bool patients_given = w.p.patients > 0;
+    hospital_settle(&w, MEAN_SIZE_DEFAULT);
+    if (issues->n == before) {
+        hospital_check(map, &w, patients_given, issues);
     }
     if (issues->n > before) {
         return config_verdict(issues, err);
