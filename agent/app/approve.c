@@ -100,11 +100,8 @@ static enum rc foretell(const struct site *site, const struct agreement *a,
     if (rc != RC_OK) {
         return rc;
     }
-    if (agreement_fits(a, &site->schema, &misfit) != RC_OK) {
+    if (agreement_fits_site(a, &site->schema, site->name, &misfit) != RC_OK) {
         (void)snprintf(why, 240, "%s", misfit.text);
-    } else if (study_find_site(&a->study, site->name) == a->study.n_sites) {
-        (void)snprintf(why, 240, "the study's roster has no site '%s'; its coordinator can add it",
-                       site->name);
     } else if (!f->allowed) {
         (void)snprintf(why, 240, "%s", f->reason);
     }

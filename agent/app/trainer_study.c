@@ -126,16 +126,11 @@ static enum rc obstacle(struct trainer *t, char why[240], struct error *err)
     struct error fault = {0};
     struct ledger_forecast f = {0};
     why[0] = '\0';
-    if (agreement_fits(a, &t->site.schema, &fault) != RC_OK) {
+    if (agreement_fits_site(a, &t->site.schema, t->site.name, &fault) != RC_OK) {
         (void)snprintf(why, 240, "%s", fault.text);
         return RC_OK;
     }
     t->study.index = study_find_site(&a->study, t->site.name);
-    if (t->study.index == a->study.n_sites) {
-        (void)snprintf(why, 240, "the study's roster has no site '%s'; its coordinator can add it",
-                       t->site.name);
-        return RC_OK;
-    }
     const enum rc rc =
         ledger_what_if(t->ledger, &a->study, &a->study_hash, t->data->n_patients, &f, &fault);
     if (rc != RC_OK && rc != RC_INVALID) {
@@ -178,6 +173,13 @@ static enum rc join(struct trainer *t, struct error *err)
     t->study.joined = true;
     log_event(LOG_LEVEL_INFO, "study_joined", "study=%s rounds=%zu epsilon=%g delta=%g",
               a->study.name, a->study.rounds, a->study.privacy.epsilon, a->study.privacy.delta);
+    const char *lacking = agreement_not_said(a, &t->site.schema, t->site.name);
+    if (lacking != NULL) { /* no obstacle: the model is a little worse than it could be */
+        log_event(LOG_LEVEL_WARN, "study_expects_more",
+                  "study=%s modality=%s reason=\"this site has no files of it; its coordinator can "
+                  "write lacks: [%s] for it\"",
+                  a->study.name, lacking, lacking);
+    }
     return answer(t, WIRE_POLICY_YES, "", err);
 }
 

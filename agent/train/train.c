@@ -174,6 +174,12 @@ static enum rc finish(struct round_work *k, const struct train_job *job, struct 
     for (size_t i = 0; i < S; i++) {
         k->mean[i] = k->w[i] - k->start[i];
     }
+    for (size_t b = 0; b < job->study->model.n_lacked; b++) { /* noise alone: no weight there */
+        const struct study_span *span = &job->model->span[b];
+        for (size_t i = span->first; study_lacks(job->study, job->site, b) && i < span->end; i++) {
+            k->mean[i] = 0.0;
+        }
+    }
     r->update_bytes = update_bytes(S);
     r->site_state_bytes = state_bytes(job->model);
     r->update = malloc(r->update_bytes + 1);

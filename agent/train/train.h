@@ -68,6 +68,13 @@ struct train_report {
     size_t empty_steps;
 };
 
+/**
+ * Does the data have anything of a modality that the study says its site lacks? Its encoder would be
+ * trained here and nobody would hear of it. @retval RC_INVALID it does, and how it can be mended
+ */
+RC train_fits(const struct study *study, const struct model *model, const struct dataset *data,
+              size_t site, struct error *err);
+
 /** A finished round. Owned; released by train_result_release. */
 struct train_result {
     unsigned char *update; /**< what may leave once it is in the ledger */

@@ -74,7 +74,7 @@ static enum rc load_state(struct coordinator *c, struct state *state, struct err
 static enum rc next_model(struct coordinator *c, struct state *state, struct error *err)
 {
     struct sum sum = {.c = c};
-    enum rc rc = merge_open(study_of(c), c->model.table.S, &sum.merge, err);
+    enum rc rc = merge_open(study_of(c), c->model.span, c->model.table.S, &sum.merge, err);
     bool again = rc == RC_OK;
     while (again) {
         rc = registry_each_update(c->registry, coordinator_study(c), c->machine.round, add_update,

@@ -36,9 +36,11 @@ static size_t parts_of(const struct study *s)
 struct merge {
     const struct study *study; /* borrowed */
     size_t S;
-    double weight; /* of the sites added */
-    bool *added;   /* [n_sites] */
-    uint32_t *sum; /* [S], or NULL with: */
+    double weight;                            /* of the sites added */
+    struct study_span span[STUDY_BLOCKS_MAX]; /* [model.n_lacked] */
+    double having[STUDY_BLOCKS_MAX];          /* weight of those of them that have the modality */
+    bool *added;                              /* [n_sites] */
+    uint32_t *sum;                            /* [S], or NULL with: */
     struct robust *robust;
 };
 
@@ -47,7 +49,8 @@ size_t merge_state_bytes(const struct study *study, size_t S)
     return parts_of(study) * S * sizeof(double);
 }
 
-enum rc merge_open(const struct study *study, size_t S, struct merge **out, struct error *err)
+enum rc merge_open(const struct study *study, const struct study_span *span, size_t S,
+                   struct merge **out, struct error *err)
 {
     const bool robust = study->server.combine != STUDY_MEAN;
     struct merge *m = calloc(1, sizeof *m);
@@ -61,7 +64,12 @@ enum rc merge_open(const struct study *study, size_t S, struct merge **out, stru
         merge_close(&m);
         return error_set(err, RC_NOMEM, "no memory to merge %zu parameters", S);
     }
-    const enum rc rc = robust ? robust_open(study, S, WINDOW_BYTES, &m->robust, err) : RC_OK;
+    for (size_t k = 0; k < study->model.n_lacked; k++) {
+        assert(span[k].end <= S);
+        m->span[k] = span[k];
+    }
+    const enum rc rc =
+        robust ? robust_open(study, m->span, S, WINDOW_BYTES, &m->robust, err) : RC_OK;
     if (rc != RC_OK) {
         merge_close(&m);
         return rc;
@@ -84,6 +92,9 @@ void merge_close(struct merge **m)
 static void forget_sites(struct merge *m)
 {
     m->weight = 0.0;
+    for (size_t k = 0; k < STUDY_BLOCKS_MAX; k++) {
+        m->having[k] = 0.0;
+    }
     memset(m->added, 0, m->study->n_sites * sizeof *m->added);
 }
 
@@ -131,7 +142,11 @@ enum rc merge_add(struct merge *m, size_t site, const void *update, size_t bytes
         return error_context(err, "site '%s'", m->study->site[site].name);
     }
     m->added[site] = true;
-    m->weight += study_weight(m->study, site);
+    const double weight = study_weight(m->study, site);
+    m->weight += weight;
+    for (size_t k = 0; k < m->study->model.n_lacked; k++) {
+        m->having[k] += study_lacks(m->study, site, k) ? 0.0 : weight;
+    }
     return RC_OK;
 }
 
@@ -175,11 +190,30 @@ static double rule(const struct study_server_rule *r, double w, double mean, dou
     return w + r->rate * mean;
 }
 
+/* The numbers from `at` on that belong together: at most a piece. @param[out] weight of those that have
+ * a say in them */
+static size_t run_from(const struct merge *m, size_t at, double *weight)
+{
+    size_t end = m->S - at < PIECE ? m->S : at + PIECE;
+    *weight = m->weight;
+    for (size_t k = 0; k < m->study->model.n_lacked; k++) {
+        const struct study_span *s = &m->span[k];
+        if (s->first > at && s->first < end) {
+            end = s->first;
+        }
+        if (s->first <= at && at < s->end) {
+            *weight = m->having[k];
+            end = s->end < end ? s->end : end;
+        }
+    }
+    return end - at;
+}
+
 /* What the sites say of n numbers from `at` on. */
-static void mean_of(const struct merge *m, size_t at, size_t n, double *mean)
+static void mean_of(const struct merge *m, size_t at, size_t n, double weight, double *mean)
 {
     if (m->robust == NULL) {
-        update_decode(m->sum + at, n, m->weight, m->study->fraction_bits, mean);
+        update_decode(m->sum + at, n, weight, m->study->fraction_bits, mean);
         return;
     }
     const real *robust = robust_mean(m->robust) + at;
@@ -197,15 +231,21 @@ static bool next_piece(const struct merge *m, uint64_t round, const real *model,
     const bool last = round == s->rounds;
     double *iterates = p->part[moments_of(s)]; /* [n], where they are averaged */
     bool finite = true;
+    double weight = 0.0;
 
-    p->n = m->S - at < PIECE ? m->S - at : PIECE;
+    p->n = run_from(m, at, &weight);
     for (size_t k = 0; k < parts_of(s); k++) {
         memcpy(p->part[k], state + offset_of(k, m->S, at), p->n * sizeof(double));
     }
-    mean_of(m, at, p->n, p->mean);
+    const bool stays = !(weight > 0.0); /* nobody who came has the modality; moments stay, too */
+    if (!stays) {
+        mean_of(m, at, p->n, weight, p->mean);
+    }
     for (size_t i = 0; i < p->n; i++) {
-        double w =
-            rule(&s->server, (double)model[at + i], p->mean[i], &p->part[0][i], &p->part[1][i]);
+        double w = (double)model[at + i];
+        if (!stays) {
+            w = rule(&s->server, w, p->mean[i], &p->part[0][i], &p->part[1][i]);
+        }
         if (average) {
             iterates[i] += w;
             w = last ? iterates[i] / (double)s->rounds : w;

@@ -14,6 +14,9 @@
  * trimmed mean, of each number, in which every site counts the same and the weights do not count. The
  * server's rule is then fed with it.
  *
+ * In the encoder of a modality that some sites lack, mean and robust mean are over the contributors that
+ * have it; without any of them its numbers and their moments stay (struct study_site).
+ *
  * With `average_iterates` the last round's model is the mean of all rounds' models.
  */
 #ifndef AGGREGATOR_MERGE_MERGE_H
@@ -29,8 +32,14 @@
 
 struct merge; /* opaque: the sum of one round; one at a time per study */
 
-/** @param S shared parameters @retval RC_NOMEM */
-RC merge_open(const struct study *study, size_t S, struct merge **out, struct error *err);
+/**
+ * @param span [study->model.n_lacked] where the encoders of the modalities are that some site lacks
+ *             (struct model has it); copied
+ * @param S    shared parameters
+ * @retval RC_NOMEM
+ */
+RC merge_open(const struct study *study, const struct study_span *span, size_t S,
+              struct merge **out, struct error *err);
 void merge_close(struct merge **m);
 
 /** Forget the present sum. */

@@ -21,9 +21,10 @@
 
 struct robust; /* opaque */
 
-/** @param window_bytes of all sites' values together @retval RC_NOMEM */
-RC robust_open(const struct study *study, size_t S, size_t window_bytes, struct robust **out,
-               struct error *err);
+/** @param span as of merge_open; borrowed @param window_bytes of all sites' values together
+ *  @retval RC_NOMEM */
+RC robust_open(const struct study *study, const struct study_span *span, size_t S,
+               size_t window_bytes, struct robust **out, struct error *err);
 void robust_close(struct robust **r);
 /** Back to the first window, without a site. */
 void robust_restart(struct robust *r);

@@ -69,5 +69,15 @@ void agreement_release(struct agreement *a);
  * is missing, extra, or different, says in what, and what to change. @retval RC_INVALID it does not
  */
 RC agreement_fits(const struct agreement *a, const struct schema *own, struct error *err);
+/**
+ * The same for a site of that name: also whether the roster has it, and whether it has files of a
+ * modality that the study says it lacks, which would train an encoder in vain. @retval RC_INVALID
+ */
+RC agreement_fits_site(const struct agreement *a, const struct schema *own, const char *site,
+                       struct error *err);
+/** The first modality of which the site has no files though the study does not say so, or NULL: its
+ *  steps there are noise, and they count. For a site that agreement_fits_site. */
+const char *agreement_not_said(const struct agreement *a, const struct schema *own,
+                               const char *site);
 
 #endif

@@ -35,6 +35,41 @@ static bool has_site_norm(const struct param_table *table)
     return false;
 }
 
+/* The shared slices of one encoder were declared one after another, so they lie together. */
+static struct study_span span_of(const struct param_table *t, size_t first, size_t end)
+{
+    struct study_span s = {t->S, 0};
+    size_t n = 0;
+    for (size_t i = first; i < end; i++) {
+        const struct param *p = &t->param[i];
+        if (p->scope == PARAM_SHARED) {
+            s.first = p->offset < s.first ? p->offset : s.first;
+            s.end = p->offset + p->size > s.end ? p->offset + p->size : s.end;
+            n += p->size;
+        }
+    }
+    assert(n == 0 || n == s.end - s.first);
+    return n > 0 ? s : (struct study_span){0, 0};
+}
+
+static RC find_spans(struct model *m, struct error *err)
+{
+    static_assert((int)STUDY_BLOCKS_MAX == (int)SCHEMA_MODALITIES_MAX,
+                  "a site may lack any of them");
+    for (size_t k = 0; k < m->spec.n_lacked; k++) {
+        size_t first = 0, end = 0;
+        if (!multimodal_slices(m, m->spec.lacked[k], &m->lacked_part[k], &first, &end)) {
+            char names[160];
+            multimodal_list(m, names, sizeof names);
+            return error_set(err, RC_INVALID,
+                             "a site lacks '%s', which is no modality of the cohort; there are: %s",
+                             m->spec.lacked[k], names[0] != '\0' ? names : "none");
+        }
+        m->span[k] = span_of(&m->table, first, end);
+    }
+    return RC_OK;
+}
+
 enum rc model_open(const struct study_model *spec, const struct schema *schema, struct model *out,
                    struct error *err)
 {
@@ -79,6 +114,10 @@ enum rc model_open(const struct study_model *spec, const struct schema *schema, 
         goto out;
     }
     param_table_seal(&m.table);
+    rc = find_spans(&m, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
     *out = m;
     m = (struct model){0}; /* ownership moved */
 out:

@@ -43,12 +43,16 @@ struct model {
     struct param_id *code_table; /**< [layout.n_codes] */
     struct model_layer layer[MODEL_LAYERS_MAX];
     struct adapter adapter;
-    struct model_layer head;  /**< w and b */
-    struct multimodal *multi; /**< owned; NULL of other models */
+    struct model_layer head;                  /**< w and b */
+    struct multimodal *multi;                 /**< owned; NULL of other models */
+    struct study_span span[STUDY_BLOCKS_MAX]; /**< [spec.n_lacked] shared numbers of the encoders of
+                                                   the modalities that some site lacks */
+    size_t lacked_part[STUDY_BLOCKS_MAX];     /**< and which parts of the layout these are */
 };
 
 /**
- * @retval RC_INVALID no model or activation of that name (lists them), or a spec it cannot take
+ * @retval RC_INVALID no model or activation of that name (lists them), or a spec it cannot take, such
+ *                    as one whose sites lack a modality that the cohort does not have (lists them)
  * @retval RC_NOMEM
  */
 RC model_open(const struct study_model *spec, const struct schema *schema, struct model *out,

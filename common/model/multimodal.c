@@ -15,8 +15,15 @@
 
 enum { MODALITIES_MAX = FUSION_MODALITIES_MAX };
 
+/* Of the slices that its encoder declared. */
+struct place {
+    char name[SCHEMA_NAME_MAX]; /* "" of the table */
+    size_t first, end;
+};
+
 struct multimodal {
     size_t M;
+    struct place place[MODALITIES_MAX];
     bool has_table; /**< the first one */
     struct modality modality[MODALITIES_MAX];
     struct fusion fusion;
@@ -115,10 +122,41 @@ enum rc multimodal_declare(struct model *m, const struct schema *schema, struct 
             return error_set(err, RC_LIMIT, "model 'multimodal' takes at most %d modalities",
                              (int)MODALITIES_MAX);
         }
+        struct place *p = &x->place[x->M];
+        (void)snprintf(p->name, sizeof p->name, "%s", schema->modality[i].name);
+        p->first = m->table.n;
         rc = modality_part(&m->table, &m->spec, &m->layout, i, schema->modality[i].name,
                            &x->modality[x->M++], err);
+        p->end = m->table.n;
     }
     return rc == RC_OK ? fuse_declare(m, schema, err) : rc;
+}
+
+bool multimodal_slices(const struct model *m, const char *modality, size_t *part, size_t *first,
+                       size_t *end)
+{
+    for (size_t i = 0; m->multi != NULL && i < m->multi->M; i++) {
+        const struct place *p = &m->multi->place[i];
+        if (p->name[0] != '\0' && strcmp(p->name, modality) == 0) {
+            *part = m->multi->modality[i].part;
+            *first = p->first;
+            *end = p->end;
+            return true;
+        }
+    }
+    return false;
+}
+
+void multimodal_list(const struct model *m, char *out, size_t room)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; m->multi != NULL && i < m->multi->M && used < room; i++) {
+        const char *name = m->multi->place[i].name;
+        const int n = snprintf(out + used, room - used, "%s%s",
+                               used > 0 && name[0] != '\0' ? ", " : "", name);
+        used += n > 0 ? (size_t)n : 0;
+    }
 }
 
 /* [B, M] of those that the model reads. NULL while measuring; of a table alone: all there. */

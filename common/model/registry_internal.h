@@ -29,6 +29,13 @@ struct node *codes_record(const struct model *m, struct tape *t, const struct ba
                           size_t k);
 
 RC multimodal_declare(struct model *m, const struct schema *schema, struct error *err);
+/** Part of the layout and slices [*first, *end) of the table that belong to the encoder of a modality,
+ *  by its name in the cohort; false: none is named so. The table of features is not asked for: every
+ *  site has it. */
+bool multimodal_slices(const struct model *m, const char *modality, size_t *part, size_t *first,
+                       size_t *end);
+/** "labs, notes": names to choose from. */
+void multimodal_list(const struct model *m, char *out, size_t room);
 struct node *multimodal_record(const struct model *m, struct tape *t, const struct batch *batch);
 
 #endif

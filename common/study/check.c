@@ -281,31 +281,6 @@ static void check_wish(const struct study_draft *d, struct config_issues *issues
     }
 }
 
-static void check_site_names(const struct study_draft *d, struct config_issues *issues)
-{
-    const struct study *s = &d->study;
-    for (size_t i = 0; i < s->n_sites; i++) {
-        const struct config_node *name = config_get(&d->sites->at[i], "name");
-        if (name == NULL || s->site[i].name[0] == '\0') {
-            if (name != NULL && name->kind == CONFIG_SCALAR && name->quoted &&
-                name->text[0] == '\0') {
-                config_issue(issues, name, "name: is empty");
-            }
-            continue;
-        }
-        if (!study_is_name(s->site[i].name)) {
-            config_issue(issues, name,
-                         "name: '%s' is no name; begin with a letter or digit, then also . _ -",
-                         s->site[i].name);
-        }
-        const size_t first = study_find_site(s, s->site[i].name);
-        if (first < i) {
-            config_issue(issues, name, "name: '%s' is already the name of the site on line %zu",
-                         s->site[i].name, d->sites->at[first].line);
-        }
-    }
-}
-
 static void check_numbers_of_sites(const struct study_draft *d, struct config_issues *issues)
 {
     const struct study *s = &d->study;
@@ -348,5 +323,5 @@ void study_check(const struct study_draft *d, struct config_issues *issues)
     check_server(d, issues);
     check_privacy(d, issues);
     check_wish(d, issues);
-    check_site_names(d, issues);
+    study_check_sites(d, issues);
 }

@@ -19,6 +19,13 @@ struct study_draft {
     const struct config_node *hidden;
 };
 
+/** The roster (sites.c): keys of an item, reading, rules. */
+enum { STUDY_SITE_KEYS = 3 };
+extern const struct config_key study_site_keys[STUDY_SITE_KEYS];
+/** @retval RC_NOMEM */
+RC study_read_sites(struct study_draft *d, struct config_issues *issues, struct error *err);
+void study_check_sites(const struct study_draft *d, struct config_issues *issues);
+
 /** Every rule between fields; rules within one field were the tables' (read.c). */
 void study_check(const struct study_draft *d, struct config_issues *issues);
 

@@ -87,12 +87,23 @@ static void add_course(struct hasher *h, const struct study_local *l)
     hasher_u64(h, l->warmup_steps);
 }
 
+static void add_lacking(struct hasher *h, const struct study *s)
+{
+    hasher_u64(h, s->model.n_lacked);
+    for (size_t i = 0; i < s->model.n_lacked; i++) {
+        hasher_text(h, s->model.lacked[i]);
+    }
+    for (size_t i = 0; i < s->n_sites; i++) {
+        hasher_u64(h, s->site[i].lacks);
+    }
+}
+
 /* A study that uses nothing of it is the study that it was: its hash stays, and with it the ledgers
  * and registries that know it by that name. */
 static bool is_version_2(const struct study *s)
 {
     return has_course(&s->local) || s->server.combine != STUDY_MEAN || s->server.trim > 0 ||
-           s->server.momentum > 0.0 || s->model.site_norm;
+           s->server.momentum > 0.0 || s->model.site_norm || s->model.n_lacked > 0;
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -102,6 +113,7 @@ static void add_version_2(struct hasher *h, const struct study *s)
     hasher_f64(h, s->server.momentum);
     hasher_u64(h, s->server.trim);
     hasher_u64(h, s->model.site_norm);
+    add_lacking(h, s);
 }
 
 /* The order is the format. A new field goes to the end of the newest version's, or, once studies of

@@ -202,14 +202,6 @@ static const struct config_key update_keys[] = {
 };
 #undef AT
 
-#define AT(field) offsetof(struct study_site, field)
-static const struct config_key site_keys[] = {
-    {.name = "name", .type = CONFIG_TEXT, .offset = AT(name), .size = STUDY_NAME_MAX,
-     .help = "name of the site: letters, digits, `.`, `_`, `-`"},
-    {.name = "nominal", .type = CONFIG_COUNT, .offset = AT(nominal), .min = 1, .max = 1e9,
-     .help = "public planning size: weight and divisor, never a count of patients"},
-};
-#undef AT
 /* clang-format on */
 
 void study_print_reference(FILE *to)
@@ -225,7 +217,7 @@ void study_print_reference(FILE *to)
         {"`server`: the coordinator's step", server_keys, COUNT(server_keys)},
         {"`privacy`", privacy_keys, COUNT(privacy_keys)},
         {"`update`", update_keys, COUNT(update_keys)},
-        {"`sites`: each item", site_keys, COUNT(site_keys)},
+        {"`sites`: each item", study_site_keys, STUDY_SITE_KEYS},
     };
     for (size_t i = 0; i < COUNT(part); i++) {
         (void)fprintf(to, "%s### %s\n\n", i == 0 ? "" : "\n", part[i].title);
@@ -302,25 +294,6 @@ static void read_server(struct study_draft *d, struct config_issues *issues)
     r->trim = r->combine == STUDY_TRIMMED_MEAN ? r->trim : 0;
 }
 
-static enum rc read_sites(struct study_draft *d, struct config_issues *issues, struct error *err)
-{
-    const struct config_node *list = d->sites;
-    if (list->kind != CONFIG_LIST || list->n == 0 || list->n > STUDY_SITES_MAX) {
-        config_issue(issues, list, "sites: must be a list of 1 to %d sites", (int)STUDY_SITES_MAX);
-        return RC_OK;
-    }
-    struct study_site *site = calloc(list->n, sizeof *site);
-    if (site == NULL) {
-        return error_set(err, RC_NOMEM, "no memory for %zu sites", list->n);
-    }
-    for (size_t i = 0; i < list->n; i++) {
-        config_bind(&list->at[i], site_keys, COUNT(site_keys), &site[i], issues);
-    }
-    d->study.site = site;
-    d->study.n_sites = list->n;
-    return RC_OK;
-}
-
 /* The solved noise is part of the study; a target out of reach is a problem of the file. */
 static enum rc plan(struct study_draft *d, struct config_issues *issues, struct error *err)
 {
@@ -372,7 +345,7 @@ static enum rc read_and_plan(const struct config_node *map, const struct study_c
     }
     config_bind(d.update, update_keys, COUNT(update_keys), &d.study, issues);
     if (d.sites != NULL) {
-        rc = read_sites(&d, issues, err);
+        rc = study_read_sites(&d, issues, err);
         if (rc != RC_OK) {
             goto out;
         }

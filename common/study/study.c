@@ -38,6 +38,11 @@ double study_weight(const struct study *s, size_t site)
     return (double)s->site[site].nominal / (double)study_nominal_total(s);
 }
 
+bool study_lacks(const struct study *s, size_t site, size_t block)
+{
+    return (s->site[site].lacks >> block & 1) != 0;
+}
+
 size_t study_find_site(const struct study *s, const char *name)
 {
     size_t i = 0;

@@ -23,7 +23,8 @@ enum {
     STUDY_SITES_MAX = 1024,
     STUDY_ROUNDS_MAX = 1000000,
     STUDY_HIDDEN_MAX = 4,
-    STUDY_PATH_MAX = 512 /**< with NUL */
+    STUDY_BLOCKS_MAX = 8, /**< modalities that some site lacks */
+    STUDY_PATH_MAX = 512  /**< with NUL */
 };
 
 enum study_noise { STUDY_NOISE_NONE, STUDY_NOISE_SITE, STUDY_NOISE_SHARED };
@@ -50,6 +51,14 @@ struct study_model {
     double dropout, modality_dropout; /**< rates in [0, 1), while training */
     char primary
         [STUDY_NAME_MAX]; /**< asymmetric: a modality, "table": the features; "": the first */
+    size_t n_lacked;
+    char lacked[STUDY_BLOCKS_MAX][STUDY_NAME_MAX]; /**< modalities that some site lacks: the bits of
+                                                        study_site.lacks */
+};
+
+/** Neighbouring numbers [first, end) of the shared parameters: the encoder of a modality. */
+struct study_span {
+    size_t first, end;
 };
 
 /** Optimiser of a site's local steps; step size is `rate`, under the schedule. */
@@ -97,10 +106,17 @@ struct study_wish {
     size_t rounds_most; /**< the key `rounds`; study.rounds is what was chosen */
 };
 
-/** One hospital of the roster. `nominal` is a public planning number, never a count. */
+/**
+ * One hospital of the roster. `nominal` is a public planning number, never a count.
+ *
+ * Where a site lacks a modality no gradient of its patients reaches that modality's encoder; its steps
+ * there are noise alone. So it has no weight in these numbers: it sends zeros, and the mean there is
+ * over the contributors that have the modality, by their nominal sizes. If none has it, they stay.
+ */
 struct study_site {
     char name[STUDY_NAME_MAX];
     size_t nominal;
+    uint64_t lacks; /**< bit k: it has nothing of model.lacked[k] */
 };
 
 /** Plain data after study_open; `site` is owned and freed by study_release. */
@@ -192,6 +208,8 @@ size_t study_steps(const struct study *s);
 size_t study_nominal_total(const struct study *s);
 /** Weight of a site in the mean: nominal / sum of nominals. */
 double study_weight(const struct study *s, size_t site);
+/** Does the site lack modality model.lacked[block]? */
+bool study_lacks(const struct study *s, size_t site, size_t block);
 /** Index on the roster, or n_sites. */
 size_t study_find_site(const struct study *s, const char *name);
 

@@ -27,7 +27,7 @@ static enum rc reserve(struct fleet *f, struct error *err)
     if (c->machine == NULL || c->model == NULL || c->state == NULL) {
         return error_set(err, RC_NOMEM, "no memory for the coordinator");
     }
-    return merge_open(f->p->study, f->p->model->table.S, &c->merge, err);
+    return merge_open(f->p->study, f->p->model->span, f->p->model->table.S, &c->merge, err);
 }
 
 /* The newest model and server state that were committed. */

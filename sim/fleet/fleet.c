@@ -223,6 +223,9 @@ static enum rc start(struct fleet *f, struct error *err)
     }
     enum rc rc = train_room_open(f->p->model, f->p->study->local.physical_batch,
                                  f->p->train_threads == 0 ? 1 : f->p->train_threads, &f->room, err);
+    for (size_t i = 0; rc == RC_OK && i < f->p->study->n_sites; i++) {
+        rc = train_fits(f->p->study, f->p->model, f->p->data[i], i, err);
+    }
     if (rc == RC_OK) {
         rc = coordinator_start(f, err);
     }

@@ -250,6 +250,7 @@ static enum rc alone(struct sweep_world *w, const struct model *model, size_t on
     enum rc rc = derive(w, pooled ? 0 : only, pooled ? "pooled" : base->site[only].name,
                         pooled ? study_nominal_total(base) : base->site[only].nominal, &study, err);
     if (rc == RC_OK) {
+        study.site[0].lacks = pooled ? 0 : base->site[only].lacks;
         rc = pick(w, of, &data, err);
     }
     if (rc == RC_OK) {

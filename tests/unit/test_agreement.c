@@ -694,6 +694,75 @@ static void a_site_whose_modalities_differ_is_told_the_first_thing_to_change(voi
     agreement_release(&a);
 }
 
+/* Does site "a" fit, whose files are as given? */
+static enum rc fits_site(const struct agreement *a, const char *files, const char **not_said,
+                         struct error *err)
+{
+    char text[1024];
+    struct schema own;
+    (void)snprintf(
+        text, sizeof text,
+        "cohort: c\nfiles: [{path: a.csv, site: a}]\npatient: {column: id}\n"
+        "label: {name: dead, column: status, positive: [1], negative: [0]}\nfeatures:\n" SEX
+        "modalities:\n" LETTER ", columns: {patient: id, text: note}, files: %s}\n",
+        files);
+    memset(&issues, 0, sizeof issues);
+    if (schema_parse("own", text, strlen(text), &own, &issues, err) != RC_OK) {
+        fail_msg("%s", err->text);
+    }
+    const enum rc rc = agreement_fits_site(a, &own, "a", err);
+    const char *name = agreement_not_said(a, &own, "a");
+    *not_said = name == NULL ? NULL : "letter";
+    assert_true(name == NULL || strcmp(name, "letter") == 0);
+    schema_release(&own);
+    return rc;
+}
+
+static void a_site_is_told_where_the_study_is_wrong_about_what_it_lacks(void **state)
+{
+    (void)state;
+    static const char study[] =
+        "label: {name: dead}\nfeatures:\n"
+        "- {name: sex, type: binary, categories: [f, m]}\nmodalities:\n" LETTER "}\n";
+    static const struct {
+        const char *lacks, *files;
+        enum rc rc;
+        bool not_said;
+    } site[] = {
+        {"", "[{path: n.csv}]", RC_OK, false},
+        {"", "[]", RC_OK, true},
+        {"", "[{path: n.csv, site: b}]", RC_OK, true}, /* not its own */
+        {", lacks: [letter]", "[]", RC_OK, false},
+        {", lacks: [letter]", "[{path: n.csv, site: b}]", RC_OK, false},
+        {", lacks: [letter]", "[{path: n.csv}]", RC_INVALID, false},
+        {", lacks: [letter]", "[{path: n.csv, site: a}]", RC_INVALID, false},
+    };
+    for (size_t i = 0; i < COUNT(site); i++) {
+        char text[1024];
+        struct error err = {0};
+        const char *not_said = NULL;
+        (void)snprintf(text, sizeof text,
+                       "study: trial\nrounds: 5\nquorum: 1\nmin_sites: 1\n"
+                       "model: {name: multimodal}\nlocal: {rate: 0.5, steps: 2}\n"
+                       "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1.5}\n"
+                       "sites: [{name: a, nominal: 100%s}, {name: b, nominal: 50}]\n",
+                       site[i].lacks);
+        make_raw(text, study, solved_sigma());
+        struct agreement a = verified();
+        assert_int_equal(fits_site(&a, site[i].files, &not_said, &err), site[i].rc);
+        assert_int_equal(not_said != NULL, site[i].not_said);
+        if (site[i].rc != RC_OK) {
+            assert_non_null(strstr(err.text,
+                                   "the study says that this site lacks 'letter', and "
+                                   "its cohort.yaml names files of it; write `files: []`"));
+        }
+        (void)snprintf(a.study.site[0].name, sizeof a.study.site[0].name, "other");
+        assert_int_equal(fits_site(&a, site[i].files, &not_said, &err), RC_INVALID);
+        assert_non_null(strstr(err.text, "the study's roster has no site 'a'"));
+        agreement_release(&a);
+    }
+}
+
 static void a_study_with_hostile_names_cannot_write_to_a_terminal(void **state)
 {
     (void)state;
@@ -747,6 +816,7 @@ int main(void)
         cmocka_unit_test(without_noise_sigma_is_nothing_else_than_zero),
         cmocka_unit_test(a_site_that_differs_is_told_the_first_thing_to_change),
         cmocka_unit_test(a_site_whose_modalities_differ_is_told_the_first_thing_to_change),
+        cmocka_unit_test(a_site_is_told_where_the_study_is_wrong_about_what_it_lacks),
         cmocka_unit_test(a_study_with_hostile_names_cannot_write_to_a_terminal),
         cmocka_unit_test(a_long_list_of_categories_is_cut_where_it_says_so),
     };

@@ -224,7 +224,7 @@ static void is_the_plain_loop(struct world *world)
     real *model = calloc(w.model.table.P, sizeof *model);
     unsigned char *server = calloc(1, merge_state_bytes(&w.study, S) + 1);
     param_init_values(&w.model.table, w.study.seed, model);
-    assert_int_equal(merge_open(&w.study, S, &merge, &err), RC_OK);
+    assert_int_equal(merge_open(&w.study, w.model.span, S, &merge, &err), RC_OK);
     for (uint64_t round = 1; round <= ROUNDS; round++) {
         merge_restart(merge);
         for (size_t i = 0; i < SITES; i++) {

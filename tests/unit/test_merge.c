@@ -49,7 +49,7 @@ static void fedavg_adds_the_mean_weighted_by_public_sizes(void **state)
     struct merge *m = NULL;
     real model[S] = {1, 1, 1, 1};
     unsigned char st[3 * S * sizeof(double)] = {0};
-    assert_int_equal(merge_open(&s, S, &m, &err), RC_OK);
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
     for (size_t k = 0; k < SITES; k++) {
         add(m, k, delta[k]);
     }
@@ -69,7 +69,7 @@ static void those_who_are_missing_are_divided_out(void **state)
     struct merge *m = NULL;
     real model[S] = {0};
     unsigned char st[3 * S * sizeof(double)] = {0};
-    assert_int_equal(merge_open(&s, S, &m, &err), RC_OK);
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
     add(m, 0, delta[0]);
     add(m, 1, delta[1]);
     assert_int_equal(merge_finish(m, 1, model, st, merge_state_bytes(&s, S), &err), RC_OK);
@@ -90,7 +90,7 @@ static void fedadam_follows_its_algorithm_over_two_rounds(void **state)
     struct merge *m = NULL;
     real model[S] = {0};
     unsigned char st[3 * S * sizeof(double)] = {0};
-    assert_int_equal(merge_open(&s, S, &m, &err), RC_OK);
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
     double w = 0.0;
     double first = 0.0;
     double second = 0.0;
@@ -114,7 +114,7 @@ static void follows(struct study s, const double want[2])
     struct merge *m = NULL;
     real model[S] = {0};
     unsigned char st[3 * S * sizeof(double)] = {0};
-    assert_int_equal(merge_open(&s, S, &m, &err), RC_OK);
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
     for (uint64_t round = 1; round <= 2; round++) {
         merge_restart(m);
         add(m, 1, mean[round - 1]);
@@ -202,7 +202,7 @@ static void combined(const struct study *s, size_t n, size_t window_bytes, real 
     struct robust *r = NULL;
     size_t windows = 0;
     bool more = true;
-    assert_int_equal(robust_open(s, S, window_bytes, &r, &err), RC_OK);
+    assert_int_equal(robust_open(s, NULL, S, window_bytes, &r, &err), RC_OK);
     for (; more; windows++) {
         for (size_t k = 0; k < n; k++) {
             unsigned char bytes[4 * S];
@@ -267,7 +267,7 @@ static void the_servers_rule_is_fed_with_the_robust_mean(void **state)
     real model[S] = {1, 1, 1, 1};
     unsigned char st[S * sizeof(double)] = {0};
     unsigned char bytes[4 * S];
-    assert_int_equal(merge_open(&s, S, &m, &err), RC_OK);
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
     for (uint64_t round = 1; round <= 2; round++) {
         merge_restart(m);
         for (size_t k = FIVE; k-- > 0;) { /* in any order */
@@ -286,6 +286,109 @@ static void the_servers_rule_is_fed_with_the_robust_mean(void **state)
     merge_close(&m);
 }
 
+/* ---- modalities that some sites lack --------------------------------------------------------- */
+
+/* Numbers 1 and 2 are the encoder of what "b" lacks. */
+static const struct study_span middle_span = {1, 3};
+static struct study_site with_lacking[SITES] = {{.name = "a", .nominal = 100},
+                                                {.name = "b", .nominal = 300, .lacks = 1},
+                                                {.name = "c", .nominal = 600}};
+
+static struct study lacking(void)
+{
+    struct study s = make_study();
+    s.model.n_lacked = 1;
+    s.site = with_lacking;
+    return s;
+}
+
+static void who_lacks_a_modality_has_no_weight_in_its_encoder(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const struct study s = lacking();
+    struct merge *m = NULL;
+    real model[S] = {0};
+    unsigned char st[1];
+    static const double of_b[S] = {0.0, 0.0, 0.0, 0.5}; /* it sends zeros there */
+    assert_int_equal(merge_open(&s, &middle_span, S, &m, &err), RC_OK);
+    add(m, 0, delta[0]);
+    add(m, 1, of_b);
+    add(m, 2, delta[2]);
+    assert_int_equal(merge_finish(m, 1, model, st, 0, &err), RC_OK);
+    const double want[S] = {0.1 - 0.6, 600.0 / 700.0, -100.0 / 700.0, 0.5};
+    for (size_t i = 0; i < S; i++) {
+        assert_true(fabs((double)model[i] - want[i]) < 1e-6);
+    }
+    merge_close(&m);
+}
+
+static void an_encoder_stays_where_nobody_who_came_has_its_modality(enum study_combine combine)
+{
+    struct error err = {0};
+    struct study s = lacking();
+    s.server.rule = STUDY_FEDADAM;
+    s.server.combine = combine;
+    s.server.average_iterates = true;
+    s.rounds = 3;
+    struct merge *m = NULL;
+    real model[S] = {1, 2, 3, 4};
+    real before[S];
+    double st[3 * S] = {0}, had[3 * S];
+    static const double of_b[S] = {0.25, 0.0, 0.0, 0.5};
+    assert_int_equal(merge_open(&s, &middle_span, S, &m, &err), RC_OK);
+    for (uint64_t round = 1; round <= 2; round++) {
+        memcpy(before, model, sizeof before);
+        memcpy(had, st, sizeof had);
+        merge_restart(m);
+        if (round == 1) {
+            add(m, 0, delta[1]);
+        }
+        add(m, 1, of_b);
+        assert_false(merge_again(m));
+        assert_int_equal(merge_finish(m, round, model, (unsigned char *)st, sizeof st, &err),
+                         RC_OK);
+    }
+    assert_true(model[0] != before[0] && model[3] != before[3]);
+    for (size_t i = middle_span.first; i < middle_span.end; i++) {
+        assert_true(model[i] == before[i]);
+        assert_true(st[i] == had[i] && st[S + i] == had[S + i]); /* moments */
+        assert_true(st[i] != 0.0);
+        assert_true(st[2 * S + i] == had[2 * S + i] + (double)model[i]); /* iterates */
+    }
+    merge_close(&m);
+}
+
+static void an_encoder_that_nobody_trained_stays_with_its_moments(void **state)
+{
+    (void)state;
+    an_encoder_stays_where_nobody_who_came_has_its_modality(STUDY_MEAN);
+    an_encoder_stays_where_nobody_who_came_has_its_modality(STUDY_MEDIAN);
+}
+
+static void a_median_is_of_those_that_have_the_modality(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct study s = lacking();
+    s.server.combine = STUDY_MEDIAN;
+    struct merge *m = NULL;
+    real model[S] = {0};
+    unsigned char st[1];
+    static const double of_b[S] = {0.0, 0.0, 0.0, 0.5};
+    assert_int_equal(merge_open(&s, &middle_span, S, &m, &err), RC_OK);
+    add(m, 0, delta[0]);
+    add(m, 1, of_b);
+    add(m, 2, delta[2]);
+    assert_false(merge_again(m));
+    assert_int_equal(merge_finish(m, 1, model, st, 0, &err), RC_OK);
+    static const double want[S] = {0.0, 0.5, -0.5, 0.5}; /* of three, of two, of two, of three */
+    for (size_t i = 0; i < S; i++) {
+        assert_true(fabs((double)model[i] - want[i]) < 1e-6);
+    }
+    merge_close(&m);
+}
+
 static void averaged_iterates_are_the_last_rounds_model(void **state)
 {
     (void)state;
@@ -295,7 +398,7 @@ static void averaged_iterates_are_the_last_rounds_model(void **state)
     struct merge *m = NULL;
     real model[S] = {0};
     unsigned char st[3 * S * sizeof(double)] = {0};
-    assert_int_equal(merge_open(&s, S, &m, &err), RC_OK);
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
     for (uint64_t round = 1; round <= 2; round++) {
         merge_restart(m);
         add(m, 2, delta[2]);
@@ -312,7 +415,7 @@ static void a_site_counts_once(void **state)
     const struct study s = make_study();
     struct merge *m = NULL;
     const unsigned char bytes[4 * S] = {0};
-    assert_int_equal(merge_open(&s, S, &m, &err), RC_OK);
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
     assert_int_equal(merge_add(m, 1, bytes, sizeof bytes, &err), RC_OK);
     assert_int_equal(merge_add(m, 1, bytes, sizeof bytes, &err), RC_STATE);
     assert_int_equal(merge_add(m, 0, bytes, sizeof bytes - 4, &err), RC_FORMAT);
@@ -332,7 +435,7 @@ static void a_model_that_is_not_finite_is_never_made(void **state)
     struct merge *m = NULL;
     real model[S] = {1, 2, 3, 4};
     unsigned char st[3 * S * sizeof(double)] = {0};
-    assert_int_equal(merge_open(&s, S, &m, &err), RC_OK);
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
     add(m, 2, delta[2]);
     assert_int_equal(merge_finish(m, 1, model, st, merge_state_bytes(&s, S), &err), RC_NUMERIC);
     assert_true(model[0] == 1 && model[3] == 4);
@@ -349,7 +452,7 @@ static void a_model_too_large_for_its_numbers_is_never_made(void **state)
     struct merge *m = NULL;
     real model[S] = {0};
     unsigned char st[1];
-    assert_int_equal(merge_open(&s, S, &m, &err), RC_OK);
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
     add(m, 2, delta[2]);
     assert_int_equal(merge_finish(m, 1, model, st, 0, &err), RC_NUMERIC);
     assert_true(model[0] == 0);
@@ -381,6 +484,9 @@ int main(void)
         cmocka_unit_test(the_median_counts_every_site_the_same_and_no_liar),
         cmocka_unit_test(the_trimmed_mean_cuts_off_both_ends),
         cmocka_unit_test(the_servers_rule_is_fed_with_the_robust_mean),
+        cmocka_unit_test(who_lacks_a_modality_has_no_weight_in_its_encoder),
+        cmocka_unit_test(an_encoder_that_nobody_trained_stays_with_its_moments),
+        cmocka_unit_test(a_median_is_of_those_that_have_the_modality),
         cmocka_unit_test(averaged_iterates_are_the_last_rounds_model),
         cmocka_unit_test(a_site_counts_once),
         cmocka_unit_test(a_model_that_is_not_finite_is_never_made),

@@ -208,6 +208,62 @@ static struct node *record_other(struct tape *t, void *ctx, size_t first)
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
+static bool begins(const char *name, const char *with)
+{
+    return strncmp(name, with, strlen(with)) == 0;
+}
+
+/* What a site that lacks a modality has no weight in. */
+static void the_encoder_of_a_modality_is_one_span_of_the_shared_numbers(void **state)
+{
+    (void)state;
+    struct study_model spec = base;
+    spec.adapter = 3; /* stays at the site: in no span */
+    spec.n_lacked = 2;
+    word(spec.lacked[0], sizeof spec.lacked[0], "letter");
+    word(spec.lacked[1], sizeof spec.lacked[1], "vitals");
+    struct net *n = make(&spec);
+    const struct param_table *t = &n->model.table;
+    size_t inside[2] = {0, 0};
+    for (size_t i = 0; i < t->n; i++) {
+        const struct param *p = &t->param[i];
+        for (size_t k = 0; k < 2; k++) {
+            const struct study_span *s = &n->model.span[k];
+            const bool in = p->offset >= s->first && p->offset + p->size <= s->end;
+            const bool out = p->offset + p->size <= s->first || p->offset >= s->end;
+            const bool own =
+                p->scope == PARAM_SHARED && begins(p->name, k == 0 ? "letter." : "vitals.");
+            assert_true(own ? in : out);
+            inside[k] += own ? p->size : 0;
+        }
+    }
+    for (size_t k = 0; k < 2; k++) {
+        assert_true(inside[k] > 0);
+        assert_int_equal(inside[k], n->model.span[k].end - n->model.span[k].first);
+    }
+    assert_int_equal(n->model.lacked_part[0], 2);
+    assert_int_equal(n->model.lacked_part[1], 0);
+    drop(n);
+}
+
+static void a_modality_that_the_cohort_does_not_have_cannot_be_lacking(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct study_model spec = base;
+    struct model model;
+    struct net *n = make(&base);
+    spec.n_lacked = 1;
+    static const char *const wrong[] = {"notes", "table", "fusion", ""};
+    for (size_t i = 0; i < 4; i++) {
+        word(spec.lacked[0], sizeof spec.lacked[0], wrong[i]);
+        assert_int_equal(model_open(&spec, &n->schema, &model, &err), RC_INVALID);
+        assert_non_null(strstr(err.text, "is no modality of the cohort; there are: vitals, xray, "
+                                         "letter"));
+    }
+    drop(n);
+}
+
 static void every_encoder_holds_what_a_tape_promises(void **state)
 {
     (void)state;
@@ -610,6 +666,8 @@ static void every_word_that_a_study_may_say_names_something(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_encoder_of_a_modality_is_one_span_of_the_shared_numbers),
+        cmocka_unit_test(a_modality_that_the_cohort_does_not_have_cannot_be_lacking),
         cmocka_unit_test(every_encoder_holds_what_a_tape_promises),
         cmocka_unit_test(events_hold_what_a_tape_promises),
         cmocka_unit_test(an_encoder_of_grids_refuses_events_and_says_what_reads_them),

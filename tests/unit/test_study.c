@@ -257,6 +257,75 @@ static void the_servers_words_are_read(void **state)
     study_release(&s);
 }
 
+static const char some_lack[] =
+    "study: s\nrounds: 5\nquorum: 2\nmin_sites: 2\nmodel: {name: %s}\nlocal: {rate: 1}\n"
+    "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 1}\nsites:\n"
+    "  - {name: a, nominal: 1%s}\n  - {name: b, nominal: 1%s}\n  - {name: c, nominal: 1%s}\n";
+
+static const char *lacking(const char *model, const char *a, const char *b, const char *c)
+{
+    static char text[2048];
+    (void)snprintf(text, sizeof text, some_lack, model, a, b, c);
+    return text;
+}
+
+static void what_a_site_lacks_is_read_and_hashed(void **state)
+{
+    (void)state;
+    const struct hash schema = hash_of("schema", 6);
+    struct study s =
+        read_good(lacking("multimodal", ", lacks: [notes]", "", ", lacks: [xray film]"));
+    assert_int_equal(s.model.n_lacked, 2);
+    assert_string_equal(s.model.lacked[0], "notes");
+    assert_string_equal(s.model.lacked[1], "xray film");
+    assert_true(study_lacks(&s, 0, 0) && !study_lacks(&s, 0, 1));
+    assert_true(!study_lacks(&s, 1, 0) && !study_lacks(&s, 1, 1));
+    assert_true(!study_lacks(&s, 2, 0) && study_lacks(&s, 2, 1));
+    const struct hash before = study_hash(&s, &schema);
+    s.site[1].lacks ^= 2;
+    struct hash after = study_hash(&s, &schema);
+    assert_false(hash_equal(&before, &after));
+    s.site[1].lacks ^= 2;
+    s.model.lacked[1][0] ^= 1;
+    after = study_hash(&s, &schema);
+    assert_false(hash_equal(&before, &after));
+    study_release(&s);
+}
+
+static void what_sites_lack_must_make_sense(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *a, *b, *c, *want;
+    } bad[] = {
+        {"logistic", ", lacks: [notes]", "", "",
+         "9:34: error: lacks: has a meaning only with name: multimodal"},
+        {"multimodal", ", lacks: [x]", ", lacks: [x]", ", lacks: [x]",
+         "11:34: error: lacks: no site has 'x'; take it out of the cohort.yaml"},
+        {"multimodal", ", lacks: [x]", ", lacks: [x]", "",
+         "10:34: error: lacks: leaves 'x' to 1 of the sites, which are promised at least 2 in "
+         "every sum (min_sites)"},
+        {"multimodal", ", lacks: [x, x]", "", "", "9:38: error: lacks: 'x' is in the list already"},
+        {"multimodal", ", lacks: notes", "", "",
+         "9:34: error: lacks: 'notes' must be a list or a map"},
+        {"multimodal", ", lacks: {x: 1}", "", "",
+         "9:34: error: lacks: must be a list of modalities, as in [notes]"},
+        {"multimodal", ", lacks: [[x]]", "", "", "9:35: error: "},
+        {"multimodal", ", lacks: [a, b, c, d]", ", lacks: [e, f, g, h, i]", "",
+         "10:47: error: lacks: sites may lack at most 8 different modalities"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        struct study s = {0};
+        struct config_issues issues;
+        struct error err = {0};
+        const char *text = lacking(bad[i].model, bad[i].a, bad[i].b, bad[i].c);
+        assert_int_equal(read_text(text, &s, &issues, &err), RC_INVALID);
+        if (strstr(err.text, bad[i].want) == NULL) {
+            fail_msg("'%s', want '%s'", err.text, bad[i].want);
+        }
+    }
+}
+
 /* Three sites. @param want NULL: it is read; else a part of what is said of it */
 static void with_quorum(const char *quorum, const char *server, const char *noise, const char *want)
 {
@@ -972,13 +1041,14 @@ static void the_primary_modality_is_hashed_with_the_fusion_that_has_one(void **s
 static void the_hash_changes_with_every_field(void **state)
 {
     (void)state;
-    _Static_assert(sizeof(struct study_model) ==
-                       64 + 8 + 32 + 8 + 16 + 8 + 8 + 24 + 8 + 4 * 16 + 3 * 8 + 2 * 8 + 64,
+    _Static_assert(sizeof(struct study_model) == 64 + 8 + 32 + 8 + 16 + 8 + 8 + 24 + 8 + 4 * 16 +
+                                                     3 * 8 + 2 * 8 + 64 + 8 +
+                                                     STUDY_BLOCKS_MAX * STUDY_NAME_MAX,
                    "hash the new field");
     _Static_assert(sizeof(struct study_local) == 2 * 4 + 8 * 8 + 3 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_server_rule) == 2 * 4 + 5 * 8 + 2 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_privacy) == 8 + 5 * 8, "hash the new field");
-    _Static_assert(sizeof(struct study_site) == 64 + 8, "hash the new field");
+    _Static_assert(sizeof(struct study_site) == 64 + 8 + 8, "hash the new field");
     _Static_assert(sizeof(struct study) ==
                        64 + sizeof(struct study_model) + sizeof(struct study_local) +
                            sizeof(struct study_server_rule) + sizeof(struct study_privacy) +
@@ -1003,6 +1073,7 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, model.layer_norm),
         offsetof(struct study, model.site_norm),
         offsetof(struct study, model.adapter),
+        offsetof(struct study, model.n_lacked),
         offsetof(struct study, local.optimiser),
         offsetof(struct study, local.rate),
         offsetof(struct study, local.momentum),
@@ -1196,6 +1267,8 @@ int main(void)
         cmocka_unit_test(deadlines_and_seed_are_kept_apart),
         cmocka_unit_test(an_mlp_with_adam_and_fedadam_is_read),
         cmocka_unit_test(what_changes_in_the_course_of_training_is_read),
+        cmocka_unit_test(what_a_site_lacks_is_read_and_hashed),
+        cmocka_unit_test(what_sites_lack_must_make_sense),
         cmocka_unit_test(the_servers_words_are_read),
         cmocka_unit_test(robust_means_want_three_sites_in_every_round_and_their_updates),
         cmocka_unit_test(without_noise_there_is_no_sigma),

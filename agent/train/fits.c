@@ -1,0 +1,21 @@
+/* Whether a site's data is what the study says of it. */
+#include <stdbool.h>
+
+#include "agent/train/train.h"
+
+enum rc train_fits(const struct study *study, const struct model *model, const struct dataset *data,
+                   size_t site, struct error *err)
+{
+    for (size_t k = 0; k < study->model.n_lacked; k++) {
+        const size_t part = model->lacked_part[k];
+        if (study_lacks(study, site, k) && part < data->n_parts &&
+            data->part[part].first[data->n_rows] > 0) {
+            return error_set(
+                err, RC_INVALID,
+                "the study says that site '%s' lacks '%s', and its data has some; take "
+                "it off the site's `lacks`, or out of its files",
+                study->site[site].name, study->model.lacked[k]);
+        }
+    }
+    return RC_OK;
+}

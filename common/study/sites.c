@@ -1,0 +1,156 @@
+/* The roster: each site's name, planning size and what it has not. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/study/draft_internal.h"
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+struct site_words {
+    struct study_site site;
+    const struct config_node *lacks;
+};
+
+/* clang-format off */
+#define AT(field) offsetof(struct site_words, field)
+const struct config_key study_site_keys[STUDY_SITE_KEYS] = {
+    {.name = "name", .type = CONFIG_TEXT, .offset = AT(site.name), .size = STUDY_NAME_MAX,
+     .help = "name of the site: letters, digits, `.`, `_`, `-`"},
+    {.name = "nominal", .type = CONFIG_COUNT, .offset = AT(site.nominal), .min = 1, .max = 1e9,
+     .help = "public planning size: weight and divisor, never a count of patients"},
+    {.name = "lacks", .type = CONFIG_NODE, .offset = AT(lacks), .fallback = "",
+     .help = "multimodal: list of modalities that it has of nobody; it has no weight in their encoders"},
+};
+#undef AT
+/* clang-format on */
+
+/* Its bit; a name seen for the first time gets one. STUDY_BLOCKS_MAX: there is none left. */
+static size_t block_of(struct study_model *m, const char *name)
+{
+    size_t k = 0;
+    while (k < m->n_lacked && strcmp(m->lacked[k], name) != 0) {
+        k++;
+    }
+    if (k == m->n_lacked && k < STUDY_BLOCKS_MAX) {
+        (void)snprintf(m->lacked[k], sizeof m->lacked[k], "%s", name);
+        m->n_lacked++;
+    }
+    return k;
+}
+
+static void read_lacks(struct study_model *m, const struct config_node *list, uint64_t *lacks,
+                       struct config_issues *issues)
+{
+    const char *name;
+    if (list->kind != CONFIG_LIST) {
+        config_issue(issues, list, "lacks: must be a list of modalities, as in [notes]");
+        return;
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        const struct config_node *node = &list->at[i];
+        if (!config_as_text(node, &name, issues)) {
+            continue;
+        }
+        if (name[0] == '\0' || strlen(name) >= STUDY_NAME_MAX) {
+            config_issue(issues, node, "lacks: the name of a modality has 1 to %d letters",
+                         (int)STUDY_NAME_MAX - 1);
+            continue;
+        }
+        const size_t k = block_of(m, name);
+        if (k == STUDY_BLOCKS_MAX) {
+            config_issue(issues, node, "lacks: sites may lack at most %d different modalities",
+                         (int)STUDY_BLOCKS_MAX);
+        } else if ((*lacks >> k & 1) != 0) {
+            config_issue(issues, node, "lacks: '%s' is in the list already", name);
+        } else {
+            *lacks |= UINT64_C(1) << k;
+        }
+    }
+}
+
+enum rc study_read_sites(struct study_draft *d, struct config_issues *issues, struct error *err)
+{
+    const struct config_node *list = d->sites;
+    if (list->kind != CONFIG_LIST || list->n == 0 || list->n > STUDY_SITES_MAX) {
+        config_issue(issues, list, "sites: must be a list of 1 to %d sites", (int)STUDY_SITES_MAX);
+        return RC_OK;
+    }
+    struct study_site *site = calloc(list->n, sizeof *site);
+    if (site == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for %zu sites", list->n);
+    }
+    for (size_t i = 0; i < list->n; i++) {
+        struct site_words w;
+        memset(&w, 0, sizeof w);
+        config_bind(&list->at[i], study_site_keys, STUDY_SITE_KEYS, &w, issues);
+        if (w.lacks != NULL) {
+            read_lacks(&d->study.model, w.lacks, &w.site.lacks, issues);
+        }
+        site[i] = w.site;
+    }
+    d->study.site = site;
+    d->study.n_sites = list->n;
+    return RC_OK;
+}
+
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+static void check_names(const struct study_draft *d, struct config_issues *issues)
+{
+    const struct study *s = &d->study;
+    for (size_t i = 0; i < s->n_sites; i++) {
+        const struct config_node *name = config_get(&d->sites->at[i], "name");
+        if (name == NULL || s->site[i].name[0] == '\0') {
+            if (name != NULL && name->kind == CONFIG_SCALAR && name->quoted &&
+                name->text[0] == '\0') {
+                config_issue(issues, name, "name: is empty");
+            }
+            continue;
+        }
+        if (!study_is_name(s->site[i].name)) {
+            config_issue(issues, name,
+                         "name: '%s' is no name; begin with a letter or digit, then also . _ -",
+                         s->site[i].name);
+        }
+        const size_t first = study_find_site(s, s->site[i].name);
+        if (first < i) {
+            config_issue(issues, name, "name: '%s' is already the name of the site on line %zu",
+                         s->site[i].name, d->sites->at[first].line);
+        }
+    }
+}
+
+/* An encoder that few sites train is, in a sum over these sites, nearly one site's update. */
+static void check_lacks(const struct study_draft *d, struct config_issues *issues)
+{
+    const struct study *s = &d->study;
+    for (size_t k = 0; k < s->model.n_lacked; k++) {
+        size_t have = 0;
+        const struct config_node *last = d->sites;
+        for (size_t i = 0; i < s->n_sites; i++) {
+            have += !study_lacks(s, i, k);
+            last = study_lacks(s, i, k) ? config_get(&d->sites->at[i], "lacks") : last;
+        }
+        if (s->model.width == 0) {
+            config_issue(issues, last, "lacks: has a meaning only with name: multimodal");
+        } else if (have == 0) {
+            config_issue(issues, last,
+                         "lacks: no site has '%s'; take it out of the cohort.yaml that the study "
+                         "is made with",
+                         s->model.lacked[k]);
+        } else if (s->min_sites > 0 && have < s->min_sites) {
+            config_issue(issues, last,
+                         "lacks: leaves '%s' to %zu of the sites, which are promised at least %zu "
+                         "in every sum (min_sites)",
+                         s->model.lacked[k], have, s->min_sites);
+        }
+    }
+}
+
+void study_check_sites(const struct study_draft *d, struct config_issues *issues)
+{
+    check_names(d, issues);
+    if (d->study.n_sites > 0) {
+        check_lacks(d, issues);
+    }
+}
