@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/train/release.h"
 #include "agent/train/room_internal.h"
 #include "agent/train/schedule.h"
 #include "agent/train/state_internal.h"
 #include "common/base/rng.h"
-#include "common/dp/noise.h"
 #include "common/update/update.h"
 
 /* Everything of one round: arrays of the round arena. */
@@ -157,7 +157,7 @@ static enum rc step(struct round_work *k, const struct train_job *job, const str
     report->empty_steps += n == 0; /* a noise-only step, like any other */
 
     const double divisor = dp->sample_rate * (double)job->study->site[job->site].nominal;
-    rc = noise_release(k->sum, P, dp->clip, dp->noise_multiplier, divisor, entropy, k->mean, err);
+    rc = release_mean(&job->model->table, dp, divisor, k->sum, entropy, k->mean, err);
     if (rc != RC_OK) {
         return rc;
     }

@@ -1,6 +1,7 @@
 #include "common/model/model.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,51 @@ static bool has_site_norm(const struct param_table *table)
         }
     }
     return false;
+}
+
+/* "table, notes, fusion, head": what stands before the first point in the parameters' names. */
+static void list_blocks(const struct param_table *t, char *out, size_t room)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < t->n && used < room; i++) {
+        char block[PARAM_NAME_MAX];
+        bool seen = false;
+        (void)snprintf(block, sizeof block, "%.*s", (int)strcspn(t->param[i].name, "."),
+                       t->param[i].name);
+        for (size_t k = 0; k < i; k++) {
+            seen = seen || param_is_in(&t->param[k], block);
+        }
+        if (!seen) {
+            const int n = snprintf(out + used, room - used, "%s%s", used > 0 ? ", " : "", block);
+            used += n > 0 ? (size_t)n : 0;
+        }
+    }
+}
+
+static RC freeze(struct model *m, struct error *err)
+{
+    char names[200];
+    size_t left = 0;
+    for (size_t k = 0; k < m->spec.n_frozen; k++) {
+        size_t found = 0;
+        for (size_t i = 0; i < m->table.n; i++) {
+            struct param *p = &m->table.param[i];
+            found += param_is_in(p, m->spec.frozen[k]);
+            p->frozen = p->frozen || param_is_in(p, m->spec.frozen[k]);
+        }
+        if (found == 0) {
+            list_blocks(&m->table, names, sizeof names);
+            return error_set(err, RC_INVALID,
+                             "frozen: the model has no parameters named '%s'; its blocks are: %s",
+                             m->spec.frozen[k], names);
+        }
+    }
+    for (size_t i = 0; i < m->table.n; i++) {
+        left += !m->table.param[i].frozen;
+    }
+    return left > 0 ? RC_OK
+                    : error_set(err, RC_INVALID, "frozen: nothing of the model is left to train");
 }
 
 /* The shared slices of one encoder were declared one after another, so they lie together. */
@@ -114,6 +160,10 @@ enum rc model_open(const struct study_model *spec, const struct schema *schema, 
         goto out;
     }
     param_table_seal(&m.table);
+    rc = freeze(&m, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
     rc = find_spans(&m, err);
     if (rc != RC_OK) {
         goto out;

@@ -52,7 +52,8 @@ struct model {
 
 /**
  * @retval RC_INVALID no model or activation of that name (lists them), or a spec it cannot take, such
- *                    as one whose sites lack a modality that the cohort does not have (lists them)
+ *                    as one whose sites lack a modality that the cohort does not have, or that freezes
+ *                    a block that the model does not have (lists them)
  * @retval RC_NOMEM
  */
 RC model_open(const struct study_model *spec, const struct schema *schema, struct model *out,

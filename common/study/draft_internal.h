@@ -19,6 +19,10 @@ struct study_draft {
     const struct config_node *hidden;
 };
 
+/** A list of different short names into name[STUDY_BLOCKS_MAX]. @return how many were read */
+size_t study_read_names(const struct config_node *list, const char *key,
+                        char name[STUDY_BLOCKS_MAX][STUDY_NAME_MAX], struct config_issues *issues);
+
 /** The roster (sites.c): keys of an item, reading, rules. */
 enum { STUDY_SITE_KEYS = 3 };
 extern const struct config_key study_site_keys[STUDY_SITE_KEYS];

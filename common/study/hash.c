@@ -103,7 +103,8 @@ static void add_lacking(struct hasher *h, const struct study *s)
 static bool is_version_2(const struct study *s)
 {
     return has_course(&s->local) || s->server.combine != STUDY_MEAN || s->server.trim > 0 ||
-           s->server.momentum > 0.0 || s->model.site_norm || s->model.n_lacked > 0;
+           s->server.momentum > 0.0 || s->model.site_norm || s->model.n_lacked > 0 ||
+           s->model.n_frozen > 0;
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -114,6 +115,10 @@ static void add_version_2(struct hasher *h, const struct study *s)
     hasher_u64(h, s->server.trim);
     hasher_u64(h, s->model.site_norm);
     add_lacking(h, s);
+    hasher_u64(h, s->model.n_frozen);
+    for (size_t i = 0; i < s->model.n_frozen; i++) {
+        hasher_text(h, s->model.frozen[i]);
+    }
 }
 
 /* The order is the format. A new field goes to the end of the newest version's, or, once studies of

@@ -46,7 +46,7 @@ static_assert(sizeof(enum study_server) == sizeof(int), "a choice is written as 
 struct model_words {
     struct study_model m;
     int name, activation, fusion, missing, table, series, image, notes;
-    const struct config_node *hidden;
+    const struct config_node *hidden, *frozen;
 };
 
 /* clang-format off */
@@ -119,6 +119,8 @@ static const struct config_key model_keys[] = {
      .help = "multimodal: chance of each modality to be dropped while training; never all that a patient has"},
     {.name = "primary", .type = CONFIG_TEXT, .offset = AT(m.primary), .size = STUDY_NAME_MAX, .fallback = "",
      .help = "fusion asymmetric: the modality that looks at all others, and they at it alone; `table` is the features, the default the cohort's first modality"},
+    {.name = "frozen", .type = CONFIG_NODE, .offset = AT(frozen), .fallback = "",
+     .help = "list of blocks, by the names of their parameters, that stay as they begin: no training, no noise, zeros in updates"},
 };
 #undef AT
 
@@ -259,6 +261,9 @@ static void read_model(struct study_draft *d, struct config_issues *issues)
     (void)snprintf(w.m.activation, sizeof w.m.activation, "%s", activations[w.activation]);
     if (w.hidden != NULL) {
         read_hidden(w.hidden, &w.m, issues);
+    }
+    if (w.frozen != NULL) {
+        w.m.n_frozen = study_read_names(w.frozen, "frozen", w.m.frozen, issues);
     }
     if (strcmp(w.m.name, "multimodal") == 0) {
         (void)snprintf(w.m.fusion, sizeof w.m.fusion, "%s", fusions[w.fusion]);

@@ -23,8 +23,9 @@ enum {
     STUDY_SITES_MAX = 1024,
     STUDY_ROUNDS_MAX = 1000000,
     STUDY_HIDDEN_MAX = 4,
-    STUDY_BLOCKS_MAX = 8, /**< modalities that some site lacks */
-    STUDY_PATH_MAX = 512  /**< with NUL */
+    STUDY_BLOCKS_MAX =
+        8, /**< modalities that some site lacks, or blocks of a model that are frozen */
+    STUDY_PATH_MAX = 512 /**< with NUL */
 };
 
 enum study_noise { STUDY_NOISE_NONE, STUDY_NOISE_SITE, STUDY_NOISE_SHARED };
@@ -51,9 +52,12 @@ struct study_model {
     double dropout, modality_dropout; /**< rates in [0, 1), while training */
     char primary
         [STUDY_NAME_MAX]; /**< asymmetric: a modality, "table": the features; "": the first */
+    /** Parameters of which the name is one of these, or begins with it and a point, are not trained. */
+    size_t n_frozen;
+    char frozen[STUDY_BLOCKS_MAX][STUDY_NAME_MAX];
+    /** Modalities that some site lacks: the bits of study_site.lacks. */
     size_t n_lacked;
-    char lacked[STUDY_BLOCKS_MAX][STUDY_NAME_MAX]; /**< modalities that some site lacks: the bits of
-                                                        study_site.lacks */
+    char lacked[STUDY_BLOCKS_MAX][STUDY_NAME_MAX];
 };
 
 /** Neighbouring numbers [first, end) of the shared parameters: the encoder of a modality. */

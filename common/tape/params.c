@@ -75,10 +75,16 @@ const struct param *param_at(const struct param_table *t, struct param_id id)
     return &t->param[id.i];
 }
 
+bool param_is_in(const struct param *p, const char *block)
+{
+    const size_t n = strlen(block);
+    return strncmp(p->name, block, n) == 0 && (p->name[n] == '\0' || p->name[n] == '.');
+}
+
 bool param_decays(const struct param *p)
 {
     const char *dot = strrchr(p->name, '.');
-    return p->rank >= 2 && strcmp(dot == NULL ? p->name : dot + 1, "bias") != 0;
+    return !p->frozen && p->rank >= 2 && strcmp(dot == NULL ? p->name : dot + 1, "bias") != 0;
 }
 
 void param_init_values(const struct param_table *t, uint64_t seed, real *params)

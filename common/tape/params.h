@@ -36,6 +36,7 @@ struct param {
     size_t dim[PARAM_RANK_MAX];
     size_t size;   /**< product of dim */
     size_t offset; /**< into the flat array; set by param_table_seal */
+    bool frozen;   /**< not trained: no operation leaves a line in the books for it */
 };
 
 /** Plain; zeroed is empty. `param` is owned: released by param_table_release. */
@@ -61,6 +62,9 @@ RC param_add(struct param_table *t, const char *name, enum param_scope scope, en
 /** Lays the slices out: shared first. No param_add afterwards. */
 void param_table_seal(struct param_table *t);
 void param_table_release(struct param_table *t);
+
+/** Is its name this, or does it begin with this and a point? */
+bool param_is_in(const struct param *p, const char *block);
 
 /** Is it one that weight decay shrinks: a matrix, a kernel or an embedding? What has one dimension is a
  *  bias, a gain, a shift or a token, and what is named "….bias" is one bias a feature: to shrink them

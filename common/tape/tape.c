@@ -109,6 +109,9 @@ struct node *tape_push_view(struct tape *t, struct shape shape, struct node *x,
 
 void tape_enter(struct tape *t, const struct node *n, struct book_entry e)
 {
+    if (param_at(t->table, e.param)->frozen) {
+        return; /* and what lies below it need not be swept for its sake */
+    }
     if (t->n_entries == TAPE_ENTRIES_MAX) {
         if (t->err.rc == RC_OK) {
             error_ignore(error_set(&t->err, RC_LIMIT, "a tape has at most %d uses of parameters",

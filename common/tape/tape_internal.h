@@ -63,6 +63,7 @@ size_t tape_mark(const struct tape *t);
 void tape_rewind(struct tape *t, size_t mark);
 
 /** Adds a line to the books; `n` is the node that used the parameter. */
+/* Nothing happens for a frozen parameter. */
 void tape_enter(struct tape *t, const struct node *n, struct book_entry e);
 
 /** Values of a parameter; NULL while measuring. */

@@ -78,6 +78,12 @@ static void sums_agree_with_finite_differences(struct bench *k)
     book_weighted_sum(k->tape, ones, grad);
     for (size_t i = 0; i < k->table->n; i++) {
         const struct param *p = &k->table->param[i];
+        for (size_t j = 0; p->frozen && j < p->size; j++) {
+            assert_true(grad[p->offset + j] == 0);
+        }
+        if (p->frozen) {
+            continue;
+        }
         const double worst =
             gradcheck(total_loss, k, k->params + p->offset, grad + p->offset, p->size, 1e-5);
         if (!(worst < 1e-6)) {
@@ -144,7 +150,7 @@ static void every_parameter_has_a_gradient(struct bench *k)
         for (size_t j = 0; j < p->size; j++) {
             size += fabs((double)grad[p->offset + j]);
         }
-        if (!(size > 0.0)) {
+        if (!p->frozen && !(size > 0.0)) {
             fail_msg("parameter '%s' has no gradient", p->name);
         }
     }

@@ -7,7 +7,7 @@
  *   - norms from the books are the norms of formed gradients, weighted sums their weighted sums
  *   - a clipped sum is at most C B, and the same for a batch in two parts, wherever it is cut
  *   - a measuring tape foretells what recording and sweeping take
- *   - every parameter has a gradient (of some sample)
+ *   - every parameter has a gradient (of some sample), and a frozen one has none
  */
 #ifndef TESTS_SUPPORT_TAPECHECK_H
 #define TESTS_SUPPORT_TAPECHECK_H

@@ -281,6 +281,61 @@ static void every_encoder_holds_what_a_tape_promises(void **state)
     }
 }
 
+/* Nothing else moves for it: norms and sums are those of what is trained. */
+static void frozen_blocks_have_no_gradient_and_the_others_have_theirs(void **state)
+{
+    (void)state;
+    static const char *const words[][4] = {{"mlp", "gru", "cnn", "bag"},
+                                           {"transformer", "lstm", "vit", "transformer"},
+                                           {"mlp", "cnn", "vit", "bag"}};
+    static const char *const frozen[][4] = {
+        {"vitals", "letter"}, {"xray", "table"}, {"fusion", "head.out"}, {"head", "xray"}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        for (size_t j = 0; j < sizeof frozen / sizeof frozen[0]; j++) {
+            struct study_model spec = base;
+            word(spec.table, sizeof spec.table, words[i][0]);
+            word(spec.series, sizeof spec.series, words[i][1]);
+            word(spec.image, sizeof spec.image, words[i][2]);
+            word(spec.notes, sizeof spec.notes, words[i][3]);
+            spec.n_frozen = 2;
+            for (size_t k = 0; k < 2; k++) {
+                word(spec.frozen[k], sizeof spec.frozen[k], frozen[j][k]);
+            }
+            check(&spec, false);
+        }
+    }
+}
+
+static void what_is_frozen_is_told_by_its_name(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct study_model spec = base;
+    struct model model;
+    spec.n_frozen = 1;
+    word(spec.frozen[0], sizeof spec.frozen[0], "head.out");
+    struct net *n = make(&spec);
+    for (size_t i = 0; i < n->model.table.n; i++) {
+        const struct param *p = &n->model.table.param[i];
+        assert_int_equal(p->frozen, begins(p->name, "head.out."));
+    }
+    static const char *const wrong[] = {"hea", "head.", "letters", "head.out.weight.x"};
+    for (size_t i = 0; i < 4; i++) {
+        word(spec.frozen[0], sizeof spec.frozen[0], wrong[i]);
+        assert_int_equal(model_open(&spec, &n->schema, &model, &err), RC_INVALID);
+        assert_non_null(strstr(err.text, "its blocks are: table, vitals, xray, letter, fusion, "
+                                         "head"));
+    }
+    static const char *const all[] = {"table", "vitals", "xray", "letter", "fusion", "head"};
+    spec.n_frozen = 6;
+    for (size_t i = 0; i < 6; i++) {
+        word(spec.frozen[i], sizeof spec.frozen[i], all[i]);
+    }
+    assert_int_equal(model_open(&spec, &n->schema, &model, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "nothing of the model is left to train"));
+    drop(n);
+}
+
 static void events_hold_what_a_tape_promises(void **state)
 {
     (void)state;
@@ -669,6 +724,8 @@ int main(void)
         cmocka_unit_test(the_encoder_of_a_modality_is_one_span_of_the_shared_numbers),
         cmocka_unit_test(a_modality_that_the_cohort_does_not_have_cannot_be_lacking),
         cmocka_unit_test(every_encoder_holds_what_a_tape_promises),
+        cmocka_unit_test(frozen_blocks_have_no_gradient_and_the_others_have_theirs),
+        cmocka_unit_test(what_is_frozen_is_told_by_its_name),
         cmocka_unit_test(events_hold_what_a_tape_promises),
         cmocka_unit_test(an_encoder_of_grids_refuses_events_and_says_what_reads_them),
         cmocka_unit_test(every_event_of_a_patient_counts_and_its_place_does_not),

@@ -292,6 +292,22 @@ static void what_a_site_lacks_is_read_and_hashed(void **state)
     study_release(&s);
 }
 
+static void frozen_blocks_are_read_and_hashed(void **state)
+{
+    (void)state;
+    const struct hash schema = hash_of("schema", 6);
+    struct study s =
+        read_good(with_line(6, "model: {name: mlp, hidden: [3], frozen: [hidden0, head.bias]}"));
+    assert_int_equal(s.model.n_frozen, 2);
+    assert_string_equal(s.model.frozen[0], "hidden0");
+    assert_string_equal(s.model.frozen[1], "head.bias");
+    const struct hash before = study_hash(&s, &schema);
+    s.model.frozen[1][0] ^= 1;
+    const struct hash after = study_hash(&s, &schema);
+    assert_false(hash_equal(&before, &after));
+    study_release(&s);
+}
+
 static void what_sites_lack_must_make_sense(void **state)
 {
     (void)state;
@@ -415,6 +431,10 @@ static void every_rule_speaks_at_its_place(void **state)
          "6:45: error: activation: 'swish' is none of relu, gelu, tanh"},
         {6, "model: {name: multimodal, fusion: gmu, primary: table}",
          "6:49: error: primary: has a meaning only with fusion: asymmetric"},
+        {6, "model: {name: mlp, hidden: [4], frozen: []}",
+         "6:41: error: frozen: must be a list of 1 to 8 names, as in [a, b]"},
+        {6, "model: {name: mlp, hidden: [4], frozen: [head, head]}",
+         "6:48: error: frozen: 'head' is in the list already"},
         {6, "model: logistic", "6:8: error: model: 'logistic' must be a list or a map"},
         {7, "local: {rate: 1, optimiser: adam, momentum: 0.9}",
          "7:45: error: momentum: has a meaning only with optimiser: sgd"},
@@ -1042,8 +1062,8 @@ static void the_hash_changes_with_every_field(void **state)
 {
     (void)state;
     _Static_assert(sizeof(struct study_model) == 64 + 8 + 32 + 8 + 16 + 8 + 8 + 24 + 8 + 4 * 16 +
-                                                     3 * 8 + 2 * 8 + 64 + 8 +
-                                                     STUDY_BLOCKS_MAX * STUDY_NAME_MAX,
+                                                     3 * 8 + 2 * 8 + 64 +
+                                                     2 * (8 + STUDY_BLOCKS_MAX * STUDY_NAME_MAX),
                    "hash the new field");
     _Static_assert(sizeof(struct study_local) == 2 * 4 + 8 * 8 + 3 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_server_rule) == 2 * 4 + 5 * 8 + 2 * 8, "hash the new field");
@@ -1074,6 +1094,7 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, model.site_norm),
         offsetof(struct study, model.adapter),
         offsetof(struct study, model.n_lacked),
+        offsetof(struct study, model.n_frozen),
         offsetof(struct study, local.optimiser),
         offsetof(struct study, local.rate),
         offsetof(struct study, local.momentum),
@@ -1268,6 +1289,7 @@ int main(void)
         cmocka_unit_test(an_mlp_with_adam_and_fedadam_is_read),
         cmocka_unit_test(what_changes_in_the_course_of_training_is_read),
         cmocka_unit_test(what_a_site_lacks_is_read_and_hashed),
+        cmocka_unit_test(frozen_blocks_are_read_and_hashed),
         cmocka_unit_test(what_sites_lack_must_make_sense),
         cmocka_unit_test(the_servers_words_are_read),
         cmocka_unit_test(robust_means_want_three_sites_in_every_round_and_their_updates),

@@ -563,6 +563,113 @@ static void neighbours_are_bounded_with_decay_and_a_proximal_term(void **state)
     world_release(&without);
 }
 
+static void freeze(struct world *w, const char *const *block, size_t n)
+{
+    struct error err = {0};
+    model_release(&w->model);
+    w->study.model.n_frozen = n;
+    for (size_t i = 0; i < n; i++) {
+        (void)snprintf(w->study.model.frozen[i], sizeof w->study.model.frozen[i], "%s", block[i]);
+    }
+    assert_int_equal(model_open(&w->study.model, &w->schema, &w->model, &err), RC_OK);
+}
+
+/* Every optimiser, and noise enough: what does not move has got none. */
+static void frozen_numbers_stay_and_take_no_noise(void **state)
+{
+    (void)state;
+    static const char *const block[] = {"hidden0", "adapter.down"};
+    static const enum study_optimiser optimiser[] = {STUDY_SGD, STUDY_ADAM, STUDY_ADAMW};
+    for (size_t k = 0; k < 3; k++) {
+        struct world w;
+        world_init(&w, "mlp", 2);
+        freeze(&w, block, 2);
+        w.study.local.optimiser = optimiser[k];
+        w.study.local.steps = 3;
+        w.study.local.rate = 0.1;
+        w.study.local.beta1 = 0.9;
+        w.study.local.beta2 = 0.99;
+        w.study.local.epsilon = 1e-8;
+        w.study.local.weight_decay = 0.1;
+        w.study.local.proximal = 0.1;
+        must_run(&w, 1);
+        const size_t S = w.model.table.S;
+        real *initial = calloc(w.model.table.P, sizeof *initial);
+        param_init_values(&w.model.table, 1, initial);
+        size_t frozen = 0, moved = 0;
+        for (size_t i = 0; i < w.model.table.n; i++) {
+            const struct param *p = &w.model.table.param[i];
+            for (size_t j = p->offset; j < p->offset + p->size; j++) {
+                const double change = j < S ? w.last[j] : own(&w)[j - S] - (double)initial[j];
+                assert_true(!p->frozen || change == 0.0);
+                frozen += p->frozen;
+                moved += !p->frozen && change != 0.0;
+            }
+        }
+        assert_true(frozen > 20 && moved > 10);
+        free(initial);
+        world_release(&w);
+    }
+}
+
+static void what_is_trained_beside_frozen_numbers_has_the_accounted_noise(void **state)
+{
+    (void)state;
+    enum { RUNS = 200 };
+    static const char *const block[] = {"hidden0"};
+    struct world w;
+    world_init(&w, "mlp", 0);
+    freeze(&w, block, 1);
+    w.study.privacy.sample_rate = 1e-9; /* nobody is sampled: the release is noise alone */
+    w.study.local.rate = 1e-9 * NOMINAL;
+    double sq = 0.0;
+    size_t trained = 0;
+    for (uint64_t seed = 1; seed <= RUNS; seed++) {
+        must_run(&w, seed);
+        trained = 0;
+        for (size_t i = 0; i < w.model.table.n; i++) {
+            const struct param *p = &w.model.table.param[i];
+            for (size_t j = p->offset; !p->frozen && j < p->offset + p->size; j++) {
+                sq += w.last[j] * w.last[j];
+                trained++;
+            }
+        }
+    }
+    const double n = (double)trained * RUNS;
+    const double want =
+        noise_deviation(w.study.privacy.clip, w.study.privacy.noise_multiplier, trained);
+    assert_true(trained > 10);
+    assert_true(fabs(sqrt(sq / n) / want - 1.0) < 5.0 / sqrt(2.0 * n));
+    world_release(&w);
+}
+
+static void neighbours_are_bounded_where_a_block_is_frozen(void **state)
+{
+    (void)state;
+    static const char *const block[] = {"hidden0"};
+    const double C = 0.05;
+    double largest = 0.0;
+    for (size_t gone = 1; gone < PATIENTS; gone += 11) {
+        struct world with, without;
+        world_init(&with, "mlp", 2);
+        world_init(&without, "mlp", 2);
+        freeze(&with, block, 1);
+        freeze(&without, block, 1);
+        with.study.privacy.clip = without.study.privacy.clip = C;
+        with.study.privacy.noise_multiplier = without.study.privacy.noise_multiplier = 200.0;
+        dataset_close(&without.data);
+        without.data = test_dataset(&without.schema, "a", PATIENTS, 11, gone);
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            const double d = moved(&with, &without, seed);
+            assert_true(d <= C * 1.001);
+            largest = fmax(largest, d);
+        }
+        world_release(&with);
+        world_release(&without);
+    }
+    assert_true(largest > 0.9 * C); /* the norm that is clipped is that of what is trained */
+}
+
 /* Round 2's first step is not round 1's: the schedule counts the study's steps. */
 static void the_schedule_goes_on_from_round_to_round(void **state)
 {
@@ -615,6 +722,9 @@ int main(void)
         cmocka_unit_test(the_proximal_term_pulls_shared_parameters_to_the_global_model),
         cmocka_unit_test(neighbours_are_bounded_with_decay_and_a_proximal_term),
         cmocka_unit_test(the_schedule_goes_on_from_round_to_round),
+        cmocka_unit_test(frozen_numbers_stay_and_take_no_noise),
+        cmocka_unit_test(what_is_trained_beside_frozen_numbers_has_the_accounted_noise),
+        cmocka_unit_test(neighbours_are_bounded_where_a_block_is_frozen),
     };
     return cmocka_run_group_tests_name("agent/train", tests, NULL, NULL);
 }
