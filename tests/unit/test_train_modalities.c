@@ -80,10 +80,11 @@ static void cohort_open(struct imported *i)
     struct texts *t = calloc(1, sizeof *t);
     assert_non_null(t);
     invent(t);
-    const struct cohort_bytes file[IMPORTED_FILES_MAX] = {{t->table, strlen(t->table)},
-                                                          {t->vitals, strlen(t->vitals)},
-                                                          {t->xray, sizeof t->xray},
-                                                          {t->letter, strlen(t->letter)}};
+    const struct cohort_bytes file[IMPORTED_FILES_MAX] = {
+        {.data = t->table, .n = strlen(t->table)},
+        {.data = t->vitals, .n = strlen(t->vitals)},
+        {.data = t->xray, .n = sizeof t->xray},
+        {.data = t->letter, .n = strlen(t->letter)}};
     imported_open_bytes(i, schema, NULL, file);
     (void)imported_batch(i); /* fails the test, with the reasons, if it was refused */
     assert_int_equal(i->data->n_patients, PATIENTS);
