@@ -11,7 +11,7 @@
 static const struct model_kind kinds[] = {
     {"logistic", logistic_declare, logistic_record, NULL},
     {"mlp", mlp_declare, mlp_record, NULL},
-    {"multimodal", multimodal_declare, multimodal_record, NULL},
+    {"multimodal", multimodal_declare, multimodal_record, multimodal_loss},
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };

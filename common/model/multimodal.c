@@ -73,6 +73,7 @@ static enum rc fuse_declare(struct model *m, const struct schema *schema, struct
                                 .width = s->width,
                                 .heads = s->heads,
                                 .layers = s->layers,
+                                .learned = strcmp(s->branch_weights, "learned") == 0,
                                 .hidden = 2 * s->width,
                                 .missing = missing_of(s->missing)};
     bool any = false;
@@ -174,39 +175,66 @@ static const uint8_t *present_of(const struct multimodal *x, const struct model 
     return present;
 }
 
-struct node *multimodal_record(const struct model *m, struct tape *t, const struct batch *batch)
+/* What is fused of a batch. */
+struct encoded {
+    struct node *h[MODALITIES_MAX], *tokens[MODALITIES_MAX];
+    const uint8_t *key[MODALITIES_MAX];
+    struct tape_dropout numbers;
+    const struct tape_dropout *drop; /* numbers, or NULL */
+    struct fusion_input in;
+};
+
+static void encode(const struct model *m, struct tape *t, const struct batch *batch,
+                   struct encoded *e)
 {
     const struct multimodal *x = m->multi;
     const struct study_model *s = &m->spec;
-    const struct tape_dropout numbers = {.rate = s->dropout,
-                                         .seed = batch->coins,
-                                         .sample = batch->sample};
     const struct tape_dropout modalities = {.rate = s->modality_dropout,
                                             .seed = batch->coins,
                                             .sample = batch->sample};
-    const struct tape_dropout *drop = batch->training && s->dropout > 0.0 ? &numbers : NULL;
-    struct node *h[MODALITIES_MAX] = {NULL};
-    struct node *tokens[MODALITIES_MAX] = {NULL};
-    const uint8_t *key[MODALITIES_MAX] = {NULL};
+    *e = (struct encoded){
+        .numbers = {.rate = s->dropout, .seed = batch->coins, .sample = batch->sample}};
+    e->drop = batch->training && s->dropout > 0.0 ? &e->numbers : NULL;
     const uint8_t *present = present_of(x, m, t, batch);
     if (batch->training && s->modality_dropout > 0.0) {
         present = fusion_thin(t, present, x->M, &modalities);
     }
     for (size_t i = 0; i < x->M; i++) {
         if (modality_gives_positions(&x->modality[i])) {
-            const struct encoder_positions p = modality_positions(&x->modality[i], t, batch, drop);
-            tokens[i] = p.x;
-            key[i] = p.key;
+            const struct encoder_positions p =
+                modality_positions(&x->modality[i], t, batch, e->drop);
+            e->tokens[i] = p.x;
+            e->key[i] = p.key;
         } else {
-            h[i] = modality_record(&x->modality[i], t, batch, drop);
+            e->h[i] = modality_record(&x->modality[i], t, batch, e->drop);
         }
     }
-    const struct fusion_input in = {
-        .M = x->M, .h = h, .tokens = tokens, .key = key, .present = present};
-    struct node *z = fusion_record(&x->fusion, t, &in, drop);
+    e->in = (struct fusion_input){
+        .M = x->M, .h = e->h, .tokens = e->tokens, .key = e->key, .present = present};
+}
+
+static struct node *logit_of(const struct multimodal *x, struct tape *t, const struct encoded *e)
+{
+    struct node *z = fusion_record(&x->fusion, t, &e->in, e->drop);
     if (fusion_ends_in_logit(&x->fusion)) {
         return z;
     }
-    z = encoder_drop(t, tape_relu(t, encoder_linear_record(&x->hidden, t, z)), drop);
+    z = encoder_drop(t, tape_relu(t, encoder_linear_record(&x->hidden, t, z)), e->drop);
     return encoder_linear_record(&x->head, t, z);
+}
+
+struct node *multimodal_record(const struct model *m, struct tape *t, const struct batch *batch)
+{
+    struct encoded e;
+    encode(m, t, batch, &e);
+    return logit_of(m->multi, t, &e);
+}
+
+struct node *multimodal_loss(const struct model *m, struct tape *t, const struct batch *batch)
+{
+    struct encoded e;
+    encode(m, t, batch, &e);
+    return fusion_ends_in_logit(&m->multi->fusion)
+               ? fusion_loss(&m->multi->fusion, t, &e.in, batch->label, e.drop)
+               : tape_bce(t, logit_of(m->multi, t, &e), batch->label);
 }

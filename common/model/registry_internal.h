@@ -37,5 +37,6 @@ bool multimodal_slices(const struct model *m, const char *modality, size_t *part
 /** "labs, notes": names to choose from. */
 void multimodal_list(const struct model *m, char *out, size_t room);
 struct node *multimodal_record(const struct model *m, struct tape *t, const struct batch *batch);
+struct node *multimodal_loss(const struct model *m, struct tape *t, const struct batch *batch);
 
 #endif

@@ -58,6 +58,7 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
                                                 "image",  "notes",   "width",           "heads",
                                                 "layers", "dropout", "modality_dropout"};
     static const char *const of_asymmetric[] = {"primary"};
+    static const char *const of_branches[] = {"branch_weights"};
     if (!says(d->model, "name", "multimodal")) {
         refuse_unused(d->model, of_multimodal, sizeof of_multimodal / sizeof of_multimodal[0],
                       "name: multimodal", issues);
@@ -71,6 +72,9 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
     }
     if (!says(d->model, "fusion", "asymmetric")) {
         refuse_unused(d->model, of_asymmetric, 1, "fusion: asymmetric", issues);
+    }
+    if (!says(d->model, "fusion", "tri_branch")) {
+        refuse_unused(d->model, of_branches, 1, "fusion: tri_branch", issues);
     }
     if (says(d->model, "name", "mlp") && config_get(d->model, "hidden") == NULL) {
         config_issue(issues, at(d->model, "name"),

@@ -22,6 +22,9 @@ static void add_modalities(struct hasher *h, const struct study_model *m)
     if (strcmp(m->fusion, "asymmetric") == 0) { /* the fusion, above, says whether this follows */
         hasher_text(h, m->primary);
     }
+    if (strcmp(m->fusion, "tri_branch") == 0) {
+        hasher_text(h, m->branch_weights);
+    }
 }
 
 static void add_model(struct hasher *h, const struct study_model *m)

@@ -16,6 +16,7 @@ static const char *const fusions[] = {
     "attention",  "concat",  "projected",    "gate", "gmu",        "gmu_heads", "cross_attention",
     "asymmetric", "medfuse", "hierarchical", "late", "tri_branch", NULL};
 static const char *const missings[] = {"skip", "token", "zero", NULL};
+static const char *const branch_weights[] = {"equal", "learned", NULL};
 static const char *const tables[] = {"mlp", "transformer", NULL};
 static const char *const series[] = {"gru", "lstm", "cnn", "transformer", NULL};
 static const char *const images[] = {"cnn", "vit", NULL};
@@ -45,7 +46,7 @@ static_assert(sizeof(enum study_server) == sizeof(int), "a choice is written as 
 /* Names that the model's map gives as choices and struct study_model keeps as text. */
 struct model_words {
     struct study_model m;
-    int name, activation, fusion, missing, table, series, image, notes;
+    int name, activation, fusion, missing, table, series, image, notes, branch_weights;
     const struct config_node *hidden, *frozen;
 };
 
@@ -119,6 +120,8 @@ static const struct config_key model_keys[] = {
      .help = "multimodal: chance of each modality to be dropped while training; never all that a patient has"},
     {.name = "primary", .type = CONFIG_TEXT, .offset = AT(m.primary), .size = STUDY_NAME_MAX, .fallback = "",
      .help = "fusion asymmetric: the modality that looks at all others, and they at it alone; `table` is the features, the default the cohort's first modality"},
+    {.name = "branch_weights", .type = CONFIG_CHOICE, .offset = AT(branch_weights), .choices = branch_weights,
+     .fallback = "equal", .help = "fusion tri_branch: shares of the branches in the average; learned ones are trained like all parameters"},
     {.name = "frozen", .type = CONFIG_NODE, .offset = AT(frozen), .fallback = "",
      .help = "list of blocks, by the names of their parameters, that stay as they begin: no training, no noise, zeros in updates"},
 };
@@ -272,6 +275,10 @@ static void read_model(struct study_draft *d, struct config_issues *issues)
         (void)snprintf(w.m.series, sizeof w.m.series, "%s", series[w.series]);
         (void)snprintf(w.m.image, sizeof w.m.image, "%s", images[w.image]);
         (void)snprintf(w.m.notes, sizeof w.m.notes, "%s", notes[w.notes]);
+        if (strcmp(w.m.fusion, "tri_branch") == 0) {
+            (void)snprintf(w.m.branch_weights, sizeof w.m.branch_weights, "%s",
+                           branch_weights[w.branch_weights]);
+        }
     } else { /* the defaults are a multimodal model's */
         w.m.width = w.m.heads = w.m.layers = 0;
         w.m.dropout = w.m.modality_dropout = 0.0;

@@ -51,7 +51,8 @@ struct study_model {
     size_t width, heads, layers;      /**< of vectors; of what attends; of encoders */
     double dropout, modality_dropout; /**< rates in [0, 1), while training */
     char primary
-        [STUDY_NAME_MAX]; /**< asymmetric: a modality, "table": the features; "": the first */
+        [STUDY_NAME_MAX];   /**< asymmetric: a modality, "table": the features; "": the first */
+    char branch_weights[8]; /**< tri_branch: "equal" or "learned" */
     /** Parameters of which the name is one of these, or begins with it and a point, are not trained. */
     size_t n_frozen;
     char frozen[STUDY_BLOCKS_MAX][STUDY_NAME_MAX];

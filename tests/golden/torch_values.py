@@ -734,13 +734,40 @@ def fusion_late():
                          for b in range(B)]))
 
 
+def fusion_tri_branch():
+    """A branch for each modality and one for all that is there where they all are; what is trained, and what is said."""
+    label = torch.tensor([1.0, 0.0, 1.0])
+    for M, learned in ((2, False), (3, True)):
+        for loss in (False, True):
+            c = Fused(f"fusion_branches{M}{'_loss' if loss else ''}", M)
+            heads = [c.map(f"e.in{m}.head", 1, SIZE[m]) for m in c.all]
+            joint = nn.Sequential(c.map("e.joint", FUSED_HIDDEN, sum(SIZE[:M])), nn.ReLU(),
+                                  c.map("e.out", 1, FUSED_HIDDEN))
+            weights = c.param("e.weights", M + 1) if learned else torch.zeros(M + 1)
+            rows = []
+            for b in range(B):
+                who = c.has(b)
+                p = [torch.sigmoid(heads[m](c.h[m][b])) for m in who]
+                if len(who) == M:
+                    p.append(torch.sigmoid(joint(torch.cat([h[b] for h in c.h]))))
+                share = torch.softmax(weights[who + [M] if len(who) == M else who], 0)
+                mix = sum(a * x for a, x in zip(share, p))
+                own = sum(F.binary_cross_entropy(x[0], label[b]) for x in p) / len(p)
+                if loss:
+                    rows.append((own + F.binary_cross_entropy(mix[0], label[b]) if learned else own).reshape(1))
+                else:
+                    rows.append(log_odds(mix))
+            c.write(torch.stack(rows))
+
+
 def main():
     print(f"# written by torch_values.py with torch {torch.__version__}; do not edit")
     for case in (linear, layer_norm, group_norm, conv2d, depthwise, conv1d, conv1d_weight_norm, pools, activations,
                  lstm, gru, attention, embedding, losses, gru_encoder, lstm_encoder, series_transformer,
                  event_transformer, feature_transformer, ngram_bag, text_transformer, vit, cnn, tcn, fusion_concat,
                  fusion_projected, fusion_gate, fusion_gmu, fusion_gmu_heads, fusion_cross_attention,
-                 fusion_asymmetric, fusion_attention, fusion_medfuse, fusion_hierarchical, fusion_late):
+                 fusion_asymmetric, fusion_attention, fusion_medfuse, fusion_hierarchical, fusion_late,
+                 fusion_tri_branch):
         case()
     return 0
 

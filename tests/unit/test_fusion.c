@@ -81,7 +81,8 @@ static void finish_making(struct net *n)
     }
 }
 
-static struct node *fused(struct tape *t, const struct net *n, size_t first)
+/* What is fused, or, with labels, the loss of what ends in a logit. */
+static struct node *fused(struct tape *t, const struct net *n, size_t first, const float *label)
 {
     struct node *h[M_MAX];
     struct node *tokens[M_MAX];
@@ -108,15 +109,18 @@ static struct node *fused(struct tape *t, const struct net *n, size_t first)
         coins = *n->drop;
         coins.sample = n->sample + first;
     }
-    return fusion_record(&n->f, t, &in, n->drop == NULL ? NULL : &coins);
+    const struct tape_dropout *drop = n->drop == NULL ? NULL : &coins;
+    return label != NULL ? fusion_loss(&n->f, t, &in, label, drop)
+                         : fusion_record(&n->f, t, &in, drop);
 }
 
 static struct node *record(struct tape *t, void *ctx, size_t first)
 {
     struct net *n = ctx;
-    struct node *z = fused(t, n, first);
-    z = fusion_ends_in_logit(&n->f) ? z : tape_linear(t, z, n->head);
-    return tape_bce(t, z, n->label + first);
+    if (fusion_ends_in_logit(&n->f)) {
+        return fused(t, n, first, n->label + first);
+    }
+    return tape_bce(t, tape_linear(t, fused(t, n, first, NULL), n->head), n->label + first);
 }
 
 /* Every fusion with every number of modalities and every way to do without one that it takes. */
@@ -179,7 +183,7 @@ static struct node *start(struct bench *k, struct net *n, size_t first, size_t c
     struct error err = {0};
     arena_rewind(&k->arena, 0);
     tape_start(&k->tape, &k->arena, &n->table, k->params, count);
-    struct node *z = loss ? record(&k->tape, n, first) : fused(&k->tape, n, first);
+    struct node *z = loss ? record(&k->tape, n, first) : fused(&k->tape, n, first, NULL);
     if (tape_verdict(&k->tape, &err) != RC_OK) {
         fail_msg("%s", err.text);
     }
@@ -230,14 +234,15 @@ static void an_absent_modality_changes_nothing_and_its_encoder_has_no_gradient(v
 
 /* ---- by hand --------------------------------------------------------------------------------- */
 
-/* The first number that is fused from scalars, all parameters given in their order. */
-static double scalar(const char *name, size_t M, const real *params, size_t P, const float *x,
-                     const uint8_t *present)
+/* The first number that is fused from scalars, or its loss at a label, all parameters given in their order. */
+static double number(const char *name, size_t M, const real *params, size_t P, const float *x,
+                     const uint8_t *present, const float *label)
 {
     static struct bench k;
     struct error err = {0};
     struct param_table table = {0};
-    struct fusion f = {.M = M, .width_in = {1, 1, 1}, .width = 1, .heads = 1};
+    struct fusion f = {
+        .M = M, .width_in = {1, 1, 1}, .width = 1, .heads = 1, .hidden = 1, .learned = P == 12};
     struct node *h[M_MAX];
     assert_int_equal(fusion_declare(&table, "f", name, &f, &err), RC_OK);
     param_table_seal(&table);
@@ -249,11 +254,18 @@ static double scalar(const char *name, size_t M, const real *params, size_t P, c
         h[m] = tape_input(&k.tape, x + m, 1);
     }
     const struct fusion_input in = {.M = M, .h = h, .present = present};
-    const struct node *z = fusion_record(&f, &k.tape, &in, NULL);
+    const struct node *z = label == NULL ? fusion_record(&f, &k.tape, &in, NULL)
+                                         : fusion_loss(&f, &k.tape, &in, label, NULL);
     assert_int_equal(tape_verdict(&k.tape, &err), RC_OK);
     const double v = (double)z->v[0];
     param_table_release(&table);
     return v;
+}
+
+static double scalar(const char *name, size_t M, const real *params, size_t P, const float *x,
+                     const uint8_t *present)
+{
+    return number(name, M, params, P, x, present, NULL);
 }
 
 static double sigmoid(double x)
@@ -282,6 +294,27 @@ static void small_cases_are_those_worked_out_by_hand(void **state)
     const double p = (sigmoid(2.0) + sigmoid(-1.0)) / 2;
     assert_true(fabs(scalar("late", 2, late, 4, x, NULL) - log(p / (1 - p))) < 1e-14);
     assert_true(fabs(scalar("late", 2, late, 4, x, second) + 1.0) < 1e-14);
+}
+
+static void each_branch_that_a_sample_has_is_trained_by_its_own_loss(void **state)
+{
+    (void)state;
+    const float x[2] = {1.0f, 3.0f};
+    const float dead = 1.0f;
+    const uint8_t first[2] = {1, 0};
+    const uint8_t none[2] = {0, 0};
+    /* logits 2 and -1, of the joint branch 0.75; then the logarithms of shares 2 : 1 : 3 */
+    const real w[12] = {
+        1, 1, -1, 2, 0.5, 0.5, 0.0, 0.5, -0.25, (real)log(2.0), 0.0, (real)log(3.0)};
+    const double own = -(log(sigmoid(2.0)) + log(sigmoid(-1.0)) + log(sigmoid(0.75))) / 3.0;
+    assert_true(fabs(number("tri_branch", 2, w, 9, x, NULL, &dead) - own) < 1e-14);
+    assert_true(fabs(number("tri_branch", 2, w, 9, x, first, &dead) + log(sigmoid(2.0))) < 1e-14);
+    assert_true(fabs(number("tri_branch", 2, w, 9, x, none, &dead)) <= 0.0);
+    const double p = (2 * sigmoid(2.0) + sigmoid(-1.0) + 3 * sigmoid(0.75)) / 6.0;
+    assert_true(fabs(number("tri_branch", 2, w, 12, x, NULL, &dead) - (own - log(p))) < 1e-14);
+    /* of one that has no losses of its own, the cross-entropy of its logit */
+    const double mean = (sigmoid(2.0) + sigmoid(-1.0)) / 2.0;
+    assert_true(fabs(number("late", 2, w, 4, x, NULL, &dead) + log(mean)) < 1e-14);
 }
 
 /* ---- modality dropout ------------------------------------------------------------------------ */
@@ -360,6 +393,7 @@ int main(void)
         cmocka_unit_test(every_fusion_holds_what_every_recording_must),
         cmocka_unit_test(an_absent_modality_changes_nothing_and_its_encoder_has_no_gradient),
         cmocka_unit_test(small_cases_are_those_worked_out_by_hand),
+        cmocka_unit_test(each_branch_that_a_sample_has_is_trained_by_its_own_loss),
         cmocka_unit_test(modalities_are_dropped_at_the_rate_but_never_all),
         cmocka_unit_test(what_does_not_fit_is_named),
     };

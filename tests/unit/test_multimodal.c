@@ -430,6 +430,10 @@ static void every_fusion_holds_what_a_tape_promises(void **state)
         word(spec.image, sizeof spec.image, "vit"); /* has a fifth of the cnn's parameters */
         word(spec.missing, sizeof spec.missing, needs_all(fusion_name(i)) ? "token" : "skip");
         check(&spec, false);
+        if (strcmp(fusion_name(i), "tri_branch") == 0) {
+            word(spec.branch_weights, sizeof spec.branch_weights, "learned");
+            check(&spec, false);
+        }
     }
 }
 
@@ -469,7 +473,8 @@ static void dropping_numbers_and_modalities_keeps_what_a_tape_promises(void **st
     check(&spec, true);
 }
 
-static real logit_of(struct net *n, size_t b)
+/* The logit, or the loss, of patient b. */
+static real number_of(struct net *n, size_t b, bool loss)
 {
     struct error err = {0};
     struct arena arena = {0};
@@ -482,13 +487,18 @@ static real logit_of(struct net *n, size_t b)
     assert_int_equal(model_step_cost(&n->model, t, B, &cost, &err), RC_OK);
     assert_int_equal(arena_init(&arena, cost, &err), RC_OK);
     tape_start(t, &arena, &n->model.table, params, B);
-    const struct node *z = recorded(t, n, 0, false);
+    const struct node *z = recorded(t, n, 0, loss);
     assert_int_equal(tape_verdict(t, &err), RC_OK);
     const real logit = z->v[b];
     arena_release(&arena);
     free(params);
     free(t);
     return logit;
+}
+
+static real logit_of(struct net *n, size_t b)
+{
+    return number_of(n, b, false);
 }
 
 static void what_a_patient_lacks_has_no_influence_and_what_it_has_does(void **state)
@@ -618,6 +628,23 @@ static void norms_stay_at_the_site_where_the_study_says_so(void **state)
     schema_release(&schema);
 }
 
+/* Of a fusion that has branches with losses of their own; of others the cross-entropy of the logit. */
+static void a_model_s_loss_is_that_of_its_fusion(void **state)
+{
+    (void)state;
+    static const char *const fusion[3] = {"tri_branch", "late", "gmu"};
+    for (size_t i = 0; i < 3; i++) {
+        struct study_model spec = base;
+        word(spec.fusion, sizeof spec.fusion, fusion[i]);
+        struct net *n = make(&spec);
+        const double z = (double)logit_of(n, 1); /* its label is 1 */
+        const double loss = (double)number_of(n, 1, true);
+        const double entropy = log1p(exp(-z));
+        assert_true((fabs(loss - entropy) < 1e-12) == (i > 0));
+        drop(n);
+    }
+}
+
 static void what_it_cannot_read_is_said(void **state)
 {
     (void)state;
@@ -736,6 +763,7 @@ int main(void)
         cmocka_unit_test(what_a_patient_lacks_has_no_influence_and_what_it_has_does),
         cmocka_unit_test(what_is_dropped_while_training_is_there_when_scoring),
         cmocka_unit_test(one_adapter_for_each_modality_stays_at_the_site),
+        cmocka_unit_test(a_model_s_loss_is_that_of_its_fusion),
         cmocka_unit_test(what_it_cannot_read_is_said),
         cmocka_unit_test(nobody_looks_at_the_padding_of_a_short_letter),
         cmocka_unit_test(the_primary_modality_is_the_one_that_the_study_names_or_the_first),

@@ -435,6 +435,8 @@ static void every_rule_speaks_at_its_place(void **state)
          "6:41: error: frozen: must be a list of 1 to 8 names, as in [a, b]"},
         {6, "model: {name: mlp, hidden: [4], frozen: [head, head]}",
          "6:48: error: frozen: 'head' is in the list already"},
+        {6, "model: {name: multimodal, branch_weights: learned}",
+         "6:43: error: branch_weights: has a meaning only with fusion: tri_branch"},
         {6, "model: logistic", "6:8: error: model: 'logistic' must be a list or a map"},
         {7, "local: {rate: 1, optimiser: adam, momentum: 0.9}",
          "7:45: error: momentum: has a meaning only with optimiser: sgd"},
@@ -1040,21 +1042,28 @@ static void a_study_that_uses_nothing_new_has_the_hash_that_it_had(void **state)
     study_release(&s);
 }
 
-/* It is hashed where it means something: other studies keep the hash that they had before it. */
-static void the_primary_modality_is_hashed_with_the_fusion_that_has_one(void **state)
+/* Hashed where they mean something: other studies keep the hash that they had before there were any. */
+static void what_only_some_fusions_have_is_hashed_with_them(void **state)
 {
     (void)state;
+    static const char *const model[4] = {
+        "model: {name: multimodal, fusion: asymmetric}",
+        "model: {name: multimodal, fusion: asymmetric, primary: vitals}",
+        "model: {name: multimodal, fusion: tri_branch}",
+        "model: {name: multimodal, fusion: tri_branch, branch_weights: learned}"};
+    static const char *const primary[4] = {"", "vitals", "", ""};
+    static const char *const weights[4] = {"", "", "equal", "learned"};
     const struct hash schema = hash_of("schema", 6);
-    struct study first = read_good(with_line(6, "model: {name: multimodal, fusion: asymmetric}"));
-    struct study named =
-        read_good(with_line(6, "model: {name: multimodal, fusion: asymmetric, primary: vitals}"));
-    assert_string_equal(first.model.primary, "");
-    assert_string_equal(named.model.primary, "vitals");
-    const struct hash a = study_hash(&first, &schema);
-    const struct hash b = study_hash(&named, &schema);
-    assert_false(hash_equal(&a, &b));
-    study_release(&first);
-    study_release(&named);
+    struct hash seen[4];
+    for (size_t i = 0; i < 4; i++) {
+        struct study s = read_good(with_line(6, model[i]));
+        assert_string_equal(s.model.primary, primary[i]);
+        assert_string_equal(s.model.branch_weights, weights[i]);
+        seen[i] = study_hash(&s, &schema);
+        study_release(&s);
+    }
+    assert_false(hash_equal(&seen[0], &seen[1]));
+    assert_false(hash_equal(&seen[2], &seen[3]));
 }
 
 /* A field that a later hand adds must be added to study_hash and to the list below. */
@@ -1062,7 +1071,7 @@ static void the_hash_changes_with_every_field(void **state)
 {
     (void)state;
     _Static_assert(sizeof(struct study_model) == 64 + 8 + 32 + 8 + 16 + 8 + 8 + 24 + 8 + 4 * 16 +
-                                                     3 * 8 + 2 * 8 + 64 +
+                                                     3 * 8 + 2 * 8 + 64 + 8 +
                                                      2 * (8 + STUDY_BLOCKS_MAX * STUDY_NAME_MAX),
                    "hash the new field");
     _Static_assert(sizeof(struct study_local) == 2 * 4 + 8 * 8 + 3 * 8, "hash the new field");
@@ -1311,7 +1320,7 @@ int main(void)
         cmocka_unit_test(the_hash_changes_with_every_field),
         cmocka_unit_test(a_study_that_uses_nothing_new_has_the_hash_that_it_had),
         cmocka_unit_test(a_multimodal_model_s_hash_changes_with_every_word_and_number),
-        cmocka_unit_test(the_primary_modality_is_hashed_with_the_fusion_that_has_one),
+        cmocka_unit_test(what_only_some_fusions_have_is_hashed_with_them),
         cmocka_unit_test(the_coordinators_own_cohort_path_is_read_and_not_hashed),
         cmocka_unit_test(a_document_in_memory_is_the_same_as_in_its_file),
         cmocka_unit_test(a_carried_sigma_is_compared_exactly),

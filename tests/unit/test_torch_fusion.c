@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -19,6 +20,8 @@ static const uint8_t KEY[M_MAX][B * N_MAX] = {{1, 0, 1, 1, 1, 1, 1, 1, 0},
                                               {1, 1, 0, 1, 1, 0},
                                               {1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 1}};
 
+static const float LABEL[B] = {1, 0, 1};
+
 /* Which modalities come in positions. */
 enum form { VECTORS, ALL_IN_POSITIONS, ALL_BUT_THE_LAST };
 
@@ -27,6 +30,7 @@ struct fused {
     const char *name;
     size_t M;
     enum form form;
+    bool loss; /* in the place of what is fused */
     struct fusion f;
     struct param_id input[M_MAX]; /* is added to every sample's, and has its gradient */
     uint8_t present[B * M_MAX];
@@ -72,7 +76,7 @@ static struct node *record(struct tape *t, void *ctx)
     }
     const struct fusion_input in = {
         .M = k->M, .h = h, .tokens = tokens, .key = key, .present = k->present};
-    return fusion_record(&k->f, t, &in, NULL);
+    return k->loss ? fusion_loss(&k->f, t, &in, LABEL, NULL) : fusion_record(&k->f, t, &in, NULL);
 }
 
 static void agree(const char *name, const char *fusion, size_t M, enum fusion_missing missing,
@@ -80,13 +84,14 @@ static void agree(const char *name, const char *fusion, size_t M, enum fusion_mi
 {
     struct error err = {0};
     struct param_table table = {0};
-    struct fused k = {.name = name, .M = M, .form = form};
+    struct fused k = {.name = name, .M = M, .form = form, .loss = strstr(name, "_loss") != NULL};
     k.f = (struct fusion){.M = k.M,
                           .width = WIDTH,
                           .heads = 2,
                           .layers = 2,
                           .hidden = HIDDEN,
                           .primary = PRIMARY,
+                          .learned = M == 3,
                           .missing = missing};
     for (size_t m = 0; m < k.M; m++) {
         char own[16];
@@ -166,6 +171,15 @@ static void the_late_average_agrees(void **state)
     agree("fusion_late", "late", 3, FUSION_SKIP, VECTORS);
 }
 
+static void branches_and_their_losses_agree(void **state)
+{
+    (void)state;
+    agree("fusion_branches2", "tri_branch", 2, FUSION_SKIP, VECTORS); /* in equal shares */
+    agree("fusion_branches2_loss", "tri_branch", 2, FUSION_SKIP, VECTORS);
+    agree("fusion_branches3", "tri_branch", 3, FUSION_SKIP, VECTORS); /* in learned ones */
+    agree("fusion_branches3_loss", "tri_branch", 3, FUSION_SKIP, VECTORS);
+}
+
 /* ---- positions ------------------------------------------------------------------------------- */
 
 static void cross_attention_agrees(void **state)
@@ -195,6 +209,7 @@ int main(void)
         cmocka_unit_test(medfuse_agrees),
         cmocka_unit_test(the_hierarchy_of_pairs_agrees),
         cmocka_unit_test(the_late_average_agrees),
+        cmocka_unit_test(branches_and_their_losses_agree),
         cmocka_unit_test(cross_attention_agrees),
         cmocka_unit_test(cross_attention_with_a_primary_modality_agrees),
     };

@@ -1,6 +1,7 @@
 /* Fusions by name: what they need is checked here, and what is absent dealt with, once for all. */
 #include "common/model/fusion/fusion.h"
 
+#include <assert.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -237,20 +238,38 @@ static bool prepare(const struct fusion *f, struct tape *t, const struct fusion_
     return true;
 }
 
-struct node *fusion_record(const struct fusion *f, struct tape *t, const struct fusion_input *x,
-                           const struct tape_dropout *drop)
+static bool fits_all(const struct fusion *f, struct tape *t, const struct fusion_input *x,
+                     const struct tape_dropout *drop, struct fusion_parts *p)
 {
-    struct fusion_parts p;
     if (x->M != f->M) {
         if (t->err.rc == RC_OK) {
             error_ignore(error_set(&t->err, RC_INVALID,
                                    "fusion: %zu modalities are given, declared: %zu", x->M, f->M));
         }
-        return NULL;
+        return false;
     }
-    if (!prepare(f, t, x, drop, &p)) {
+    return prepare(f, t, x, drop, p);
+}
+
+struct node *fusion_record(const struct fusion *f, struct tape *t, const struct fusion_input *x,
+                           const struct tape_dropout *drop)
+{
+    struct fusion_parts p;
+    if (!fits_all(f, t, x, drop, &p)) {
         return NULL;
     }
     struct node *z = f->kind->record(f, t, &p);
     return f->kind->logit ? z : encoder_drop(t, z, drop);
+}
+
+struct node *fusion_loss(const struct fusion *f, struct tape *t, const struct fusion_input *x,
+                         const float *label, const struct tape_dropout *drop)
+{
+    struct fusion_parts p;
+    assert(f->kind->logit);
+    if (!fits_all(f, t, x, drop, &p)) {
+        return NULL;
+    }
+    return f->kind->loss != NULL ? f->kind->loss(f, t, &p, label)
+                                 : tape_bce(t, f->kind->record(f, t, &p), label);
 }

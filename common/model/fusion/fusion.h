@@ -17,7 +17,8 @@
  *     medfuse           an LSTM over those that are there (Hayat et al. 2022)
  *     hierarchical      pairs, then the pairs
  *     late              the average of the modalities' probabilities: a logit
- *     tri_branch        the same with a branch that sees all (TNF, Zheng et al. 2024): a logit
+ *     tri_branch        the same with a branch that sees all, and a loss for each branch (TNF, Zheng
+ *                       et al. 2024): a logit
  *
  * Parameters of modality m: "prefix.in<m>…", "prefix.token<m>"; what several share has other names.
  *
@@ -114,6 +115,14 @@ size_t fusion_count(void);
 /** @return [B, fusion_width], or NULL where tape_verdict says why. @param drop NULL: no dropout */
 struct node *fusion_record(const struct fusion *f, struct tape *t, const struct fusion_input *x,
                            const struct tape_dropout *drop);
+
+/**
+ * What a fusion that ends in a logit is trained by, for each sample: of tri_branch a loss of every
+ * branch, of others the cross-entropy of the logit. @param label [B], 0 or 1, NULL while measuring
+ * @return [B, 1]
+ */
+struct node *fusion_loss(const struct fusion *f, struct tape *t, const struct fusion_input *x,
+                         const float *label, const struct tape_dropout *drop);
 
 /**
  * Modality dropout, for training: a thinner `present` in the step arena; NULL while measuring. Each

@@ -37,6 +37,9 @@ struct fusion_kind {
      struct error *err); /**< NULL: no parameters */
     struct node *(*record)(const struct fusion *f, struct tape *t, const struct fusion_parts *p);
     size_t (*width)(const struct fusion *f); /**< NULL: f->width */
+    /** of one that ends in a logit: what it is trained by; NULL: cross-entropy of the logit */
+    struct node *(*loss)(const struct fusion *f, struct tape *t, const struct fusion_parts *p,
+                         const float *label);
 };
 
 extern const struct fusion_kind FUSION_CONCAT, FUSION_PROJECTED, FUSION_GATE, FUSION_GMU,

@@ -7,6 +7,13 @@
  *
  * a are equal shares, or the softmax of parameters, trained like any other; of a sample that lacks a
  * modality, shared among the branches that are left: J is there where all modalities are.
+ *
+ * Each branch decides by itself and has a loss of its own, of those that a sample has
+ *
+ *   L = mean over k of CE(y, p_k)    and, where a are learned, + CE(y, p)
+ *
+ * in which the last alone moves a: as weights of the losses they would run to the smallest loss. A
+ * sample without any branch has L = 0.
  */
 #include <string.h>
 
@@ -41,7 +48,8 @@ static const uint8_t *branches(struct tape *t, const struct fusion_parts *p)
     return there;
 }
 
-static struct node *record(const struct fusion *f, struct tape *t, const struct fusion_parts *p)
+/* What the branches say, [B, M + 1]. */
+static struct node *logits(const struct fusion *f, struct tape *t, const struct fusion_parts *p)
 {
     struct node *logit[FUSION_MODALITIES_MAX + 1];
     for (size_t m = 0; m < f->M; m++) {
@@ -50,9 +58,38 @@ static struct node *record(const struct fusion *f, struct tape *t, const struct 
     struct node *x = encoder_linear_record(&f->joint, t, tape_concat_all(t, f->M, p->h));
     x = encoder_drop(t, tape_relu(t, x), p->drop);
     logit[f->M] = encoder_linear_record(&f->out, t, x);
-    struct node *all = tape_concat_all(t, f->M + 1, logit);
+    return tape_concat_all(t, f->M + 1, logit);
+}
+
+static struct node *mixture(const struct fusion *f, struct tape *t, struct node *all,
+                            const uint8_t *there)
+{
     struct node *score = f->learned ? tape_token(t, all, f->weights, NULL) : NULL;
-    return tape_mixture(t, all, score, branches(t, p));
+    return tape_mixture(t, all, score, there);
+}
+
+static struct node *record(const struct fusion *f, struct tape *t, const struct fusion_parts *p)
+{
+    return mixture(f, t, logits(f, t, p), branches(t, p));
+}
+
+/* A sample's label for each of K branches, in the step arena; NULL while measuring. */
+static const float *repeated(struct tape *t, const float *label, size_t K)
+{
+    float *y = (float *)(void *)tape_bytes(t, t->B * K * sizeof *y);
+    for (size_t i = 0; y != NULL && i < t->B * K; i++) {
+        y[i] = label[i / K];
+    }
+    return y;
+}
+
+static struct node *loss(const struct fusion *f, struct tape *t, const struct fusion_parts *p,
+                         const float *label)
+{
+    const uint8_t *there = branches(t, p);
+    struct node *all = logits(f, t, p);
+    struct node *own = tape_multilabel(t, all, repeated(t, label, f->M + 1), there);
+    return f->learned ? tape_add(t, own, tape_bce(t, mixture(f, t, all, there), label)) : own;
 }
 
 const struct fusion_kind FUSION_TRI_BRANCH = {.name = "tri_branch",
@@ -61,4 +98,5 @@ const struct fusion_kind FUSION_TRI_BRANCH = {.name = "tri_branch",
                                               .logit = true,
                                               .hides = true,
                                               .declare = declare,
-                                              .record = record};
+                                              .record = record,
+                                              .loss = loss};
