@@ -174,6 +174,10 @@ static bool go_on(void *ctx, size_t step, size_t steps)
 static enum rc train_on(struct trainer *t, const real *global, struct error *err)
 {
     const struct agreement *a = &t->study.agreement;
+    if (!train_begins(&a->study, &t->study.model, t->round.wanted, global)) {
+        log_event(LOG_LEVEL_ERROR, "first_model_refused", "study=%s", a->study.name);
+        return say(t, WIRE_CANNOT, t->round.wanted, TRAIN_BEGINS_NOT, err);
+    }
     uint64_t state_round = 0;
     const void *state = NULL;
     size_t state_n = 0;

@@ -1,4 +1,4 @@
-/* Whether a site's data is what the study says of it. */
+/* Whether a site's data, and the first model, are what the study says of them. */
 #include <stdbool.h>
 
 #include "agent/train/train.h"
@@ -18,4 +18,14 @@ enum rc train_fits(const struct study *study, const struct model *model, const s
         }
     }
     return RC_OK;
+}
+
+bool train_begins(const struct study *study, const struct model *model, uint64_t round,
+                  const real *global)
+{
+    if (!study->start.there || round != 1) {
+        return true;
+    }
+    const struct hash found = model_start_hash(model, &study->start, global);
+    return hash_equal(&found, &study->start.numbers) != 0;
 }

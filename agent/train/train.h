@@ -75,6 +75,14 @@ struct train_report {
 RC train_fits(const struct study *study, const struct model *model, const struct dataset *data,
               size_t site, struct error *err);
 
+/**
+ * Is the model of round 1 that of the checkpoint which the study was agreed to begin from? true where
+ * there is none, and of later rounds. @param global [S]
+ */
+bool train_begins(const struct study *study, const struct model *model, uint64_t round,
+                  const real *global);
+#define TRAIN_BEGINS_NOT "the first model does not begin from the checkpoint that was agreed on"
+
 /** A finished round. Owned; released by train_result_release. */
 struct train_result {
     unsigned char *update; /**< what may leave once it is in the ledger */

@@ -7,6 +7,7 @@
 #include "aggregator/app/coordinator_internal.h"
 #include "common/base/clock.h"
 #include "common/base/entropy.h"
+#include "common/checkpoint/checkpoint.h"
 
 static enum rc open_study(struct coordinator *c, const char *path, struct config_issues *issues,
                           struct error *err)
@@ -42,6 +43,28 @@ static enum rc open_study(struct coordinator *c, const char *path, struct config
     return RC_OK;
 }
 
+struct known {
+    const struct hash *study;
+    bool found;
+};
+
+static void note_known(void *ctx, const struct registry_study *study)
+{
+    struct known *k = ctx;
+    k->found = k->found || hash_equal(&study->hash, k->study);
+}
+
+/* The model of round 0. Once it is in the registry nobody asks for the checkpoint's file again. */
+static enum rc first_model(struct coordinator *c, real *first, struct error *err)
+{
+    struct known k = {.study = coordinator_study(c)};
+    const enum rc rc = registry_each_study(c->registry, note_known, &k, err);
+    if (rc != RC_OK || k.found) {
+        return rc;
+    }
+    return checkpoint_first(study_of(c), &c->model, first, err);
+}
+
 static enum rc start_study(struct coordinator *c, bool *resumed, struct error *err)
 {
     const struct study *study = study_of(c);
@@ -49,9 +72,11 @@ static enum rc start_study(struct coordinator *c, bool *resumed, struct error *e
     if (first == NULL) {
         return error_set(err, RC_NOMEM, "no memory for the first model");
     }
-    param_init_values(&c->model.table, study->seed, first);
-    enum rc rc = registry_start(c->registry, study->name, coordinator_study(c), c->n_sites, first,
-                                c->model.table.S * sizeof *first, c->wall_ms, resumed, err);
+    enum rc rc = first_model(c, first, err);
+    if (rc == RC_OK) {
+        rc = registry_start(c->registry, study->name, coordinator_study(c), c->n_sites, first,
+                            c->model.table.S * sizeof *first, c->wall_ms, resumed, err);
+    }
     free(first);
     if (rc == RC_OK) {
         rc = registry_keep_agreement(c->registry, coordinator_study(c), study->rounds,

@@ -130,7 +130,8 @@ static RC complete(struct agreement *a, const struct study_choice *choice, struc
     enum rc rc = study_parse_chosen("study document", a->document, strlen(a->document), choice,
                                     &a->study, issues, err);
     if (rc == RC_OK) {
-        memset(a->study.cohort, 0, sizeof a->study.cohort); /* a path of another machine */
+        memset(a->study.cohort, 0, sizeof a->study.cohort); /* paths of another machine */
+        memset(a->study.start.file, 0, sizeof a->study.start.file);
         rc = schema_parse_features("study features", a->schema_text, strlen(a->schema_text),
                                    &a->schema, issues, err);
     }

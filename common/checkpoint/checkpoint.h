@@ -44,4 +44,15 @@ RC checkpoint_write_new(const char *path, const struct agreement *agreement,
 RC checkpoint_read(const char *path, struct checkpoint *out, struct error *err);
 void checkpoint_release(struct checkpoint *c);
 
+/**
+ * The model of round 0: as the study's seed begins it, or out of the checkpoint that it starts from. Any
+ * safetensors file will do, also of another program: each tensor in it is one of the model's shared
+ * slices, by name, shape and type (F32), and each slice is in it, but for the blocks that the study says
+ * are new. The numbers must have the study's hash.
+ * @param params [P]  @retval RC_IO  @retval RC_FORMAT, RC_LIMIT no safetensors
+ * @retval RC_INVALID the first tensor that does not fit, or another hash than the study's, which it says
+ */
+RC checkpoint_first(const struct study *study, const struct model *model, real *params,
+                    struct error *err);
+
 #endif

@@ -26,6 +26,13 @@ enum {
 RC checkpoint_header(const struct agreement *agreement, const struct model *model, uint64_t round,
                      const struct hash *id, json_t **out, struct error *err);
 
+/** A file and its size; the texts here and below do not name it. @retval RC_IO not a file that opens */
+RC checkpoint_open_file(const char *path, FILE **out, size_t *size, struct error *err);
+/** Bounded, and JSON. @param[out] out json_decref when done  @param[out] n_header bytes of its text
+ *  @retval RC_LIMIT, RC_FORMAT, RC_IO, RC_NOMEM */
+RC checkpoint_read_header(FILE *f, size_t size, json_t **out, size_t *n_header, struct error *err);
+RC checkpoint_read_exactly(FILE *f, void *to, size_t n, struct error *err);
+
 /** The whole file from a stream of `size` bytes; the texts do not name it. */
 RC checkpoint_read_stream(FILE *f, size_t size, struct checkpoint *out, struct error *err);
 

@@ -14,7 +14,7 @@
 
 #include "common/checkpoint/checkpoint_internal.h"
 
-static RC read_exactly(FILE *f, void *to, size_t n, struct error *err)
+enum rc checkpoint_read_exactly(FILE *f, void *to, size_t n, struct error *err)
 {
     if (fread(to, 1, n, f) == n) {
         return RC_OK;
@@ -62,14 +62,21 @@ static RC check_shape(const char *text, size_t n, struct error *err)
     return RC_OK;
 }
 
-static RC read_header(FILE *f, size_t size, json_t **out, size_t *n_header, struct error *err)
+enum rc checkpoint_read_header(FILE *f, size_t size, json_t **out, size_t *n_header,
+                               struct error *err)
 {
     unsigned char length[CHECKPOINT_LENGTH_BYTES];
     json_error_t why;
     uint64_t n = 0;
     char *text = NULL;
 
-    enum rc rc = read_exactly(f, length, sizeof length, err);
+    if (size > CHECKPOINT_BYTES_MAX) {
+        return error_set(err, RC_LIMIT, "it has more than %d bytes", (int)CHECKPOINT_BYTES_MAX);
+    }
+    if (size < CHECKPOINT_LENGTH_BYTES) {
+        return not_safetensors(err);
+    }
+    enum rc rc = checkpoint_read_exactly(f, length, sizeof length, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -87,7 +94,7 @@ static RC read_header(FILE *f, size_t size, json_t **out, size_t *n_header, stru
     if (text == NULL) {
         return error_set(err, RC_NOMEM, "no memory for its header");
     }
-    rc = read_exactly(f, text, n, err);
+    rc = checkpoint_read_exactly(f, text, n, err);
     if (rc == RC_OK) {
         rc = check_shape(text, n, err);
     }
@@ -199,7 +206,7 @@ static RC read_params(FILE *f, size_t n_bytes, struct checkpoint *c, struct erro
     if (c->params == NULL) {
         return error_set(err, RC_NOMEM, "no memory for %zu parameters", S);
     }
-    const enum rc rc = read_exactly(f, c->params, n_bytes, err);
+    const enum rc rc = checkpoint_read_exactly(f, c->params, n_bytes, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -272,13 +279,7 @@ enum rc checkpoint_read_stream(FILE *f, size_t size, struct checkpoint *out, str
     size_t n_header = 0;
     enum rc rc;
 
-    if (size > CHECKPOINT_BYTES_MAX) {
-        return error_set(err, RC_LIMIT, "it has more than %d bytes", (int)CHECKPOINT_BYTES_MAX);
-    }
-    if (size < CHECKPOINT_LENGTH_BYTES) {
-        return not_safetensors(err);
-    }
-    rc = read_header(f, size, &header, &n_header, err);
+    rc = checkpoint_read_header(f, size, &header, &n_header, err);
     if (rc != RC_OK) {
         goto out;
     }
@@ -305,7 +306,7 @@ out:
     return rc;
 }
 
-static RC open_file(const char *path, FILE **out, size_t *size, struct error *err)
+enum rc checkpoint_open_file(const char *path, FILE **out, size_t *size, struct error *err)
 {
     struct stat info;
     /* Not blocking: a pipe in the place of a file must not hold us up. */
@@ -338,7 +339,7 @@ enum rc checkpoint_read(const char *path, struct checkpoint *out, struct error *
 {
     FILE *f = NULL;
     size_t size = 0;
-    enum rc rc = open_file(path, &f, &size, err);
+    enum rc rc = checkpoint_open_file(path, &f, &size, err);
     if (rc == RC_OK) {
         rc = checkpoint_read_stream(f, size, out, err);
         (void)fclose(f);

@@ -60,6 +60,14 @@ RC model_open(const struct study_model *spec, const struct schema *schema, struc
               struct error *err);
 void model_release(struct model *m);
 
+/** Does a slice of the model come from the checkpoint that the study begins from? Shared ones do that are
+ *  in no block of start->fresh. */
+bool model_starts(const struct study_start *start, const struct param *p);
+/** Hash of the bytes of what is taken from it, in the order of the table: start->numbers. Of a whole
+ *  model it is that of the model. @param params [S] */
+struct hash model_start_hash(const struct model *m, const struct study_start *start,
+                             const real *params);
+
 /** Records the batch. @return logit [B, 1], NULL with the tape's error set */
 struct node *model_logit(const struct model *m, struct tape *t, const struct batch *batch);
 /**

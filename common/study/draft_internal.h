@@ -15,6 +15,7 @@ struct study_draft {
     struct study study;
     size_t join_deadline_s, round_deadline_s;
     const struct config_node *map; /* the whole document */
+    const struct config_node *start;
     const struct config_node *model, *local, *server, *privacy, *update, *sites;
     const struct config_node *hidden;
 };
@@ -22,6 +23,12 @@ struct study_draft {
 /** A list of different short names into name[STUDY_BLOCKS_MAX]. @return how many were read */
 size_t study_read_names(const struct config_node *list, const char *key,
                         char name[STUDY_BLOCKS_MAX][STUDY_NAME_MAX], struct config_issues *issues);
+
+/** The checkpoint that the model begins from (start.c). */
+enum { STUDY_START_KEYS = 3 };
+extern const struct config_key study_start_keys[STUDY_START_KEYS];
+void study_read_start(const struct config_node *map, struct study_start *out,
+                      struct config_issues *issues);
 
 /** The roster (sites.c): keys of an item, reading, rules. */
 enum { STUDY_SITE_KEYS = 3 };

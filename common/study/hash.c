@@ -107,7 +107,7 @@ static bool is_version_2(const struct study *s)
 {
     return has_course(&s->local) || s->server.combine != STUDY_MEAN || s->server.trim > 0 ||
            s->server.momentum > 0.0 || s->model.site_norm || s->model.n_lacked > 0 ||
-           s->model.n_frozen > 0;
+           s->model.n_frozen > 0 || s->start.there;
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -121,6 +121,12 @@ static void add_version_2(struct hasher *h, const struct study *s)
     hasher_u64(h, s->model.n_frozen);
     for (size_t i = 0; i < s->model.n_frozen; i++) {
         hasher_text(h, s->model.frozen[i]);
+    }
+    hasher_u64(h, s->start.there);
+    hasher_bytes(h, s->start.numbers.b, sizeof s->start.numbers.b);
+    hasher_u64(h, s->start.n_fresh);
+    for (size_t i = 0; i < s->start.n_fresh; i++) {
+        hasher_text(h, s->start.fresh[i]);
     }
 }
 

@@ -71,6 +71,8 @@ static const struct config_key study_keys[] = {
      .fallback = "600", .help = "seconds that sites have for one round"},
     {.name = "cohort", .type = CONFIG_TEXT, .offset = AT(study.cohort), .size = STUDY_PATH_MAX, .fallback = "",
      .help = "coordinator: path of a cohort.yaml, from this file's folder, that says which features the model reads"},
+    {.name = "start", .type = CONFIG_NODE, .offset = AT(start), .fallback = "",
+     .help = "map, see below: the checkpoint that the model begins from"},
     {.name = "model", .type = CONFIG_NODE, .offset = AT(model), .help = "map, see below"},
     {.name = "local", .type = CONFIG_NODE, .offset = AT(local), .help = "map, see below"},
     {.name = "server", .type = CONFIG_NODE, .offset = AT(server), .fallback = "", .help = "map, see below"},
@@ -217,6 +219,7 @@ void study_print_reference(FILE *to)
         size_t n;
     } part[] = {
         {"The study", study_keys, COUNT(study_keys)},
+        {"`start`: a public checkpoint", study_start_keys, STUDY_START_KEYS},
         {"`model`", model_keys, COUNT(model_keys)},
         {"`local`: the steps at a site", local_keys, COUNT(local_keys)},
         {"`server`: the coordinator's step", server_keys, COUNT(server_keys)},
@@ -346,6 +349,9 @@ static enum rc read_and_plan(const struct config_node *map, const struct study_c
     d.study.round_deadline_ms = (int64_t)d.round_deadline_s * 1000;
     if (d.model != NULL) {
         read_model(&d, issues);
+    }
+    if (d.start != NULL) {
+        study_read_start(d.start, &d.study.start, issues);
     }
     if (d.local != NULL) {
         read_local(&d, issues);

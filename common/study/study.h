@@ -124,6 +124,21 @@ struct study_site {
     uint64_t lacks; /**< bit k: it has nothing of model.lacked[k] */
 };
 
+/**
+ * What the model of round 0 is taken from: a public checkpoint, a safetensors file of the coordinator's.
+ * Sites need no file: they are sent the model before round 1, and compare its hash.
+ */
+struct study_start {
+    bool there;
+    struct hash
+        numbers; /**< of the numbers that are taken, in the model's order: model_start_hash */
+    size_t n_fresh;
+    char fresh[STUDY_BLOCKS_MAX][STUDY_NAME_MAX]; /**< blocks that begin as without a checkpoint, as
+                                                       study_model.frozen names them */
+    char file[STUDY_PATH_MAX]; /**< the coordinator's, from the working folder; "" at a site. Not in
+                                    study_hash: what counts is what is in it. */
+};
+
 /** Plain data after study_open; `site` is owned and freed by study_release. */
 struct study {
     char name[STUDY_NAME_MAX];
@@ -140,7 +155,8 @@ struct study {
     size_t fraction_bits; /**< the public grid of updates is 2^-fraction_bits */
     int64_t join_deadline_ms, round_deadline_ms;
     size_t n_sites;
-    struct study_site *site;     /**< [n_sites], in document order */
+    struct study_site *site; /**< [n_sites], in document order */
+    struct study_start start;
     char cohort[STUDY_PATH_MAX]; /**< the coordinator's own cohort.yaml, from the document's folder,
                                       or "": where the features to sign are read. Not agreed on by
                                       itself, hence not in study_hash. */
@@ -219,7 +235,7 @@ bool study_lacks(const struct study *s, size_t site, size_t block);
 size_t study_find_site(const struct study *s, const char *name);
 
 /**
- * What both ends compare: every field above but `cohort` and `wish`, in a fixed order, sigma
+ * What both ends compare: every field above but `cohort`, `start.file` and `wish`, in a fixed order, sigma
  * included, and the cohort schema's hash.
  */
 struct hash study_hash(const struct study *s, const struct hash *schema);

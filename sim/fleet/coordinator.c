@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/checkpoint/checkpoint.h"
 #include "sim/fleet/fleet_internal.h"
 
 static size_t model_bytes(const struct fleet *f)
@@ -70,7 +71,10 @@ enum rc coordinator_start(struct fleet *f, struct error *err)
     if (rc != RC_OK) {
         return rc;
     }
-    param_init_values(&f->p->model->table, study->seed, c->model);
+    rc = checkpoint_first(study, f->p->model, c->model, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
     rc = registry_start(c->registry, study->name, &f->study_hash, study->n_sites, c->model,
                         model_bytes(f), f->now_ms, &resumed, err);
     if (rc != RC_OK) {

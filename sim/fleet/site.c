@@ -139,6 +139,10 @@ static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, stru
     if (found) {
         return answer(f, s, SESSION_FOUND_STORED, round, err);
     }
+    if (!train_begins(study_of(f), f->p->model, round, s->model)) {
+        (void)snprintf(s->reason, sizeof s->reason, TRAIN_BEGINS_NOT);
+        return answer(f, s, SESSION_CANNOT_TRAIN, round, err);
+    }
     uint64_t state_round = 0;
     rc = ledger_site_state(s->ledger, &f->study_hash, &state_round, &bytes, &n, err);
     if (rc != RC_OK) {

@@ -16,6 +16,9 @@
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+#define HEX   "00112233445566778899aabbccddeeff102132435465768798a9bacbdcedfe0f"
+
 /* Line numbers below count from here. */
 static const char good[] = "study: trial-1\n"                                             /* 1 */
                            "rounds: 5\n"                                                  /* 2 */
@@ -308,6 +311,43 @@ static void frozen_blocks_are_read_and_hashed(void **state)
     study_release(&s);
 }
 
+static void a_checkpoint_to_start_from_is_read_and_hashed_by_what_is_in_it(void **state)
+{
+    (void)state;
+    const struct hash schema = hash_of("schema", 6);
+    struct study s = {0};
+    struct config_issues issues = {0};
+    struct error err = {0};
+    const char *text = with_line(10, "start: {file: models/public.safetensors, hash: " HEX
+                                     ", new: [head, notes]}");
+    assert_int_equal(study_parse("in/a/folder/s.yaml", text, strlen(text), &s, &issues, &err),
+                     RC_OK);
+    assert_true(s.start.there);
+    assert_string_equal(s.start.file, "in/a/folder/models/public.safetensors");
+    assert_int_equal(s.start.numbers.b[1], 0x11);
+    assert_int_equal(s.start.numbers.b[31], 0x0f);
+    assert_int_equal(s.start.n_fresh, 2);
+    assert_string_equal(s.start.fresh[1], "notes");
+    const struct hash before = study_hash(&s, &schema);
+    s.start.file[0] = 'x'; /* the coordinator's own business */
+    struct hash after = study_hash(&s, &schema);
+    assert_true(hash_equal(&before, &after));
+    s.start.numbers.b[31] ^= 1;
+    after = study_hash(&s, &schema);
+    assert_false(hash_equal(&before, &after));
+    s.start.numbers.b[31] ^= 1;
+    s.start.fresh[1][0] ^= 1;
+    after = study_hash(&s, &schema);
+    assert_false(hash_equal(&before, &after));
+    study_release(&s);
+    s = read_good(with_line(10, "start: {file: /abs/p.safetensors, hash: " ZEROS "}"));
+    assert_string_equal(s.start.file, "/abs/p.safetensors");
+    study_release(&s);
+    s = read_good(good);
+    assert_false(s.start.there);
+    study_release(&s);
+}
+
 static void what_sites_lack_must_make_sense(void **state)
 {
     (void)state;
@@ -463,6 +503,11 @@ static void every_rule_speaks_at_its_place(void **state)
          "8:35: error: momentum: has a meaning only with rule: fedavgm"},
         {8, "server: {combine: mean, trim: 1}",
          "8:31: error: trim: has a meaning only with combine: trimmed_mean"},
+        {10, "start: {file: a.safetensors}", "10:8: error: missing key 'hash'"},
+        {10, "start: {file: a.safetensors, hash: 00}",
+         "10:36: error: hash: must be 64 hexadecimal digits in lower case; write 64 zeros, and the "
+         "coordinator says what to write"},
+        {10, "start: {hash: " ZEROS "}", "10:8: error: missing key 'file'"},
         {9, "privacy: {noise: site, epsilon: inf, delta: 1e-4, clip: 1}",
          "9:33: error: epsilon: noise needs a finite one; write it, or noise: none"},
         {9, "privacy: {noise: site, epsilon: 0, delta: 1e-4, clip: 1}",
@@ -1078,10 +1123,15 @@ static void the_hash_changes_with_every_field(void **state)
     _Static_assert(sizeof(struct study_server_rule) == 2 * 4 + 5 * 8 + 2 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_privacy) == 8 + 5 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_site) == 64 + 8 + 8, "hash the new field");
+    _Static_assert(sizeof(struct study_start) ==
+                       40 + 8 + STUDY_BLOCKS_MAX * STUDY_NAME_MAX +
+                           STUDY_PATH_MAX /* file: not hashed, see below */,
+                   "hash the new field");
     _Static_assert(sizeof(struct study) ==
                        64 + sizeof(struct study_model) + sizeof(struct study_local) +
                            sizeof(struct study_server_rule) + sizeof(struct study_privacy) +
                            sizeof(struct study_wish) /* not hashed: what came of it is */ + 10 * 8 +
+                           sizeof(struct study_start) +
                            STUDY_PATH_MAX /* cohort: not hashed, see below */,
                    "hash the new field");
 
@@ -1141,6 +1191,7 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, join_deadline_ms),
         offsetof(struct study, round_deadline_ms),
         offsetof(struct study, n_sites),
+        offsetof(struct study, start.there),
     };
     for (size_t i = 0; i < COUNT(field); i++) {
         unsigned char *byte = (unsigned char *)&s + field[i];
@@ -1299,6 +1350,7 @@ int main(void)
         cmocka_unit_test(what_changes_in_the_course_of_training_is_read),
         cmocka_unit_test(what_a_site_lacks_is_read_and_hashed),
         cmocka_unit_test(frozen_blocks_are_read_and_hashed),
+        cmocka_unit_test(a_checkpoint_to_start_from_is_read_and_hashed_by_what_is_in_it),
         cmocka_unit_test(what_sites_lack_must_make_sense),
         cmocka_unit_test(the_servers_words_are_read),
         cmocka_unit_test(robust_means_want_three_sites_in_every_round_and_their_updates),
