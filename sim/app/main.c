@@ -17,11 +17,11 @@
 
 enum { EXIT_WRONG_USE = 2 };
 
-enum { OPT_EPSILON = 256, OPT_DELTA, OPT_NOISE, OPT_SEED, OPT_JOBS, OPT_JSON, OPT_OUT };
+enum { OPT_EPSILON = 256, OPT_DELTA, OPT_NOISE, OPT_SEED, OPT_JOBS, OPT_JSON, OPT_OUT, OPT_DRY };
 
 struct words {
     const char *command, *config, *out;
-    bool json;
+    bool json, dry;
     struct sweep_overrides overrides;
 };
 
@@ -63,6 +63,7 @@ static const struct argp_option options[] = {
      "tradeoff: folder for results.csv, sites.csv, patterns.csv, tradeoff.svg; run: for the "
      "model",
      0},
+    {"dry-run", OPT_DRY, NULL, 0, "check file and cohort, say what would be trained, and stop", 0},
     {"json", OPT_JSON, NULL, 0, "one JSON object on stdout; infinite epsilons are null", 0},
     {0},
 };
@@ -159,12 +160,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_JSON:
         w->json = true;
         return 0;
+    case OPT_DRY:
+        w->dry = true;
+        return 0;
     case ARGP_KEY_ARG:
         return take_argument(w, state, arg);
     case ARGP_KEY_END:
         if (w->command == NULL || w->config == NULL) {
             argp_error(state, "say what to do: run CONFIG, or tradeoff CONFIG --out DIR");
-        } else if (strcmp(w->command, "tradeoff") == 0 && w->out == NULL) {
+        } else if (strcmp(w->command, "tradeoff") == 0 && w->out == NULL && !w->dry) {
             argp_error(state, "tradeoff wants --out DIR for its table and figure");
         } else if (strcmp(w->command, "generate") == 0 && w->out == NULL) {
             argp_error(state, "generate wants --out DIR for the hospitals");
@@ -397,6 +401,29 @@ static enum rc generate(const struct words *w, const struct sweep *s, struct err
     return rc;
 }
 
+/* ---- what would be trained --------------------------------------------------------------------- */
+
+static enum rc print_plan(const struct words *w, const struct sweep *s, struct error *err)
+{
+    if (w->json) {
+        return print_json(json_pack("{s:s, s:I, s:I, s:I}", "study", s->name, "rows",
+                                    (json_int_t)sweep_rows(s), "worlds",
+                                    (json_int_t)sweep_worlds(s), "patients",
+                                    (json_int_t)s->data->n_patients),
+                          err);
+    }
+    (void)printf("%s: %zu patients at %zu sites; %zu rows, %zu worlds: ablations %zu, modes %zu, "
+                 "epsilons %zu, seeds %zu, folds %zu\n",
+                 s->name, s->data->n_patients, s->data->n_sites, sweep_rows(s), sweep_worlds(s),
+                 s->n_ablations, s->n_modes, s->n_epsilons, s->n_seeds,
+                 sweep_worlds(s) / sweep_rows(s));
+    for (size_t i = 0; i < s->n_ablations; i++) {
+        (void)printf("  %s: %s, %zu sites train\n", s->ablation[i].name,
+                     s->ablation[i].study.model.name, s->ablation[i].study.n_sites);
+    }
+    return RC_OK;
+}
+
 /* ---- all of it ------------------------------------------------------------------------------- */
 
 static enum rc carry_out(const struct words *w, struct config_issues *issues, bool *wrong_use,
@@ -408,6 +435,13 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, bo
     enum rc rc = sweep_open(w->config, grid, &w->overrides, &s, issues, err);
     if (rc == RC_OK && strcmp(w->command, "generate") == 0) {
         rc = generate(w, &s, err);
+        sweep_release(&s);
+        return rc;
+    }
+    if (rc == RC_OK && w->dry) {
+        rc = s.whole
+                 ? error_set(err, RC_INVALID, "a whole study is one world: leave --dry-run away")
+                 : print_plan(w, &s, err);
         sweep_release(&s);
         return rc;
     }

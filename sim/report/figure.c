@@ -18,7 +18,7 @@
  * pooled and local_only without noise bound the scale from above and below: lines over the whole
  * width, named in the right margin. All else is a series of points. Colours are Okabe and Ito's
  * (2008), each with a marker of its own, so that the figure also reads in grey. An ablation's series
- * take a colour and a marker by its place; they stand side by side with the base's.
+ * have its colour and the markers of their modes; they stand side by side with the base's.
  */
 struct style {
     const char *mode, *noise, *label, *colour;
@@ -36,10 +36,9 @@ static const struct style styles[] = {
     {"", "", "other", "#E69F00", 3, 1}, /* what this table has not heard of */
 };
 
-/* Of ablations, by turns; black is the base's. */
+/* Of ablations, by turns; mode and noise keep their markers. */
 static const char *const colours[] = {"#E69F00", "#56B4E9", "#009E73", "#D55E00",
                                       "#0072B2", "#CC79A7", "#8C8C00"};
-static const int markers[] = {5, 7, 9, 11, 13, 15, 4, 6, 8, 10, 12, 14, 1, 2, 3};
 
 enum {
     STYLES = sizeof styles / sizeof styles[0],
@@ -59,7 +58,8 @@ struct figure {
     double low, high, step; /**< y axis */
     double delta;           /**< shared by all noisy summaries, or NAN */
     size_t seeds_low, seeds_high;
-    size_t places; /**< ablations, the base among them */
+    size_t places;   /**< ablations, the base among them */
+    size_t key_rows; /**< above the axes; the picture grows with those beyond the third */
 };
 
 static size_t style_of(const struct report_summary *s)
@@ -100,13 +100,6 @@ static const char *colour_of(size_t series)
     const size_t place = (series - 1) / STYLES;
     return place == 0 ? style_of_series(series)->colour
                       : colours[(place - 1) % (sizeof colours / sizeof colours[0])];
-}
-
-static int marker_of(size_t series)
-{
-    const size_t place = (series - 1) / STYLES;
-    return place == 0 ? style_of_series(series)->marker
-                      : markers[(place - 1) % (sizeof markers / sizeof markers[0])];
 }
 
 /* "gmu: federated, no noise" */
@@ -435,9 +428,40 @@ static void write_note(FILE *f, const struct figure *g)
  * The key stands above the axes in rows of three, of two where ablations make long names. gnuplot's
  * own key guesses the width of its text and gives up columns early, so that every entry is placed here.
  */
-static size_t write_key(FILE *f, const struct figure *g)
+static size_t key_columns(const struct figure *g)
 {
-    const size_t columns = g->places > 1 ? 2 : 3;
+    return g->places > 1 ? 2 : 3;
+}
+
+static size_t key_rows(const struct figure *g)
+{
+    size_t entries = 0;
+    for (size_t k = 1; k <= series_last(g); k++) {
+        entries += has_series(g, k, false);
+    }
+    return (entries + key_columns(g) - 1) / key_columns(g);
+}
+
+/* Pixels. */
+static size_t height_of(const struct figure *g)
+{
+    return 450 + (g->key_rows > 3 ? 20 * (g->key_rows - 3) : 0);
+}
+
+/* Screen coordinates of a picture of 450 pixels, from its top and from its bottom. */
+static double from_top(const struct figure *g, double y)
+{
+    return 1.0 - (1.0 - y) * 450.0 / (double)height_of(g);
+}
+
+static double from_bottom(const struct figure *g, double y)
+{
+    return y * 450.0 / (double)height_of(g);
+}
+
+static void write_key(FILE *f, const struct figure *g)
+{
+    const size_t columns = key_columns(g);
     const double wide = g->places > 1 ? 0.42 : 0.275;
     size_t entry = 0;
     for (size_t k = 1; k <= series_last(g); k++) {
@@ -446,7 +470,7 @@ static size_t write_key(FILE *f, const struct figure *g)
             continue;
         }
         const double x = 0.135 + wide * (double)(entry % columns);
-        const double y = 0.89 - 0.044 * (double)(entry / columns);
+        const double y = from_top(g, 0.89 - 0.044 * (double)(entry / columns));
         (void)fprintf(f,
                       "set arrow from screen %.3f, screen %.3f to screen %.3f, screen %.3f nohead "
                       "lw 1.8 lc rgb '%s'\nset label ",
@@ -456,10 +480,9 @@ static size_t write_key(FILE *f, const struct figure *g)
         (void)fprintf(f,
                       " noenhanced at screen %.3f, %.3f left offset 1.6, -0.22 font ',12' "
                       "point pt %d ps 0.9 lc rgb '%s'\n",
-                      x, y, marker_of(k), colour_of(k));
+                      x, y, style_of_series(k)->marker, colour_of(k));
         entry++;
     }
-    return (entry + columns - 1) / columns;
 }
 
 static void write_series(FILE *f, const struct figure *g, const char *data)
@@ -474,7 +497,7 @@ static void write_series(FILE *f, const struct figure *g, const char *data)
         (void)fprintf(f,
                       " skip 1 using ($17 == %zu ? $18 : NaN):7:19:20 with yerrorlines lw 1.8 "
                       "lc rgb '%s' pt %d ps 0.9 notitle",
-                      k, colour_of(k), marker_of(k));
+                      k, colour_of(k), style_of_series(k)->marker);
         between = ", \\\n     ";
     }
     if (strcmp(between, "plot ") == 0) { /* lines across only: something must be plotted */
@@ -497,9 +520,10 @@ static enum rc write_script(const struct figure *g, const char *path, const char
     (void)fprintf(f,
                   "# AUROC against privacy budget. Draw again: gnuplot THIS_FILE, in this folder\n"
                   "set encoding utf8\n"
-                  "set terminal svg size 720,450 font 'sans-serif,13' enhanced "
+                  "set terminal svg size 720,%zu font 'sans-serif,13' enhanced "
                   "background rgb 'white'\n"
-                  "out = './' . ");
+                  "out = './' . ",
+                  height_of(g));
     write_quoted(f, picture, SIZE_MAX);
     (void)fprintf(f, "\nif (exists('ARG1')) { if (strlen(ARG1) > 0) { out = ARG1 } }\n"
                      "set output out\n"
@@ -517,14 +541,14 @@ static enum rc write_script(const struct figure *g, const char *path, const char
                   g->step, g->low, g->high, decimals);
     (void)fprintf(f, "set label ");
     write_quoted(f, study, STUDY_SHOWN_MAX);
-    (void)fprintf(f, " noenhanced at screen 0.115, 0.958 left font ',15'\n");
+    (void)fprintf(f, " noenhanced at screen 0.115, %.3f left font ',15'\n", from_top(g, 0.958));
     write_note(f, g);
-    const size_t key_rows = write_key(f, g);
+    write_key(f, g);
     (void)fprintf(f,
                   "set lmargin at screen 0.115\nset rmargin at screen %.3f\n"
                   "set tmargin at screen %.3f\nset bmargin at screen %.3f\n",
-                  named_lines ? 0.81 : 0.965, 0.89 - 0.044 * (double)key_rows,
-                  g->infinite ? 0.232 : 0.195);
+                  named_lines ? 0.81 : 0.965, from_top(g, 0.89 - 0.044 * (double)g->key_rows),
+                  from_bottom(g, g->infinite ? 0.232 : 0.195));
     write_x_axis(f, g);
     write_lines(f, g);
     write_series(f, g, data);
@@ -594,6 +618,7 @@ enum rc report_write_svg(const char *path, const char *study, const struct repor
         goto out;
     }
     lay_out(&g);
+    g.key_rows = key_rows(&g);
     rc = write_data(&g, at.data_path, err);
     if (rc != RC_OK) {
         goto out;
