@@ -240,7 +240,7 @@ static void modalities_travel_unchanged_and_samples_are_read(void **state)
         {"configs/sites/pneumonia/cohort.yaml", 0, 1},
         {"configs/sites/pneumonia/split.yaml", 1, 0},
         {"configs/sites/pneumonia/split_validation.yaml", 1, 0},
-        {"configs/sites/eicu/cohort.yaml", 37, 2},
+        {"configs/sites/eicu/cohort.yaml", 39, 2},
     };
     struct schema s = parsed(HEAD TABLE ALL);
     travels(&s);
