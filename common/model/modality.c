@@ -98,7 +98,7 @@ enum rc modality_part(struct param_table *table, const struct study_model *spec,
 {
     const struct schema_part *p = &layout->part[part];
     const struct modality_kind *list = NULL;
-    *m = (struct modality){.width = spec->width, .part = part, .layout = *p};
+    *m = (struct modality){.width = spec->width, .part = part, .shift = spec->shift, .layout = *p};
     const char *word = word_of(spec, p, &list);
     m->kind = find(list, word);
     if (p->kind == SCHEMA_IMAGE && p->channels != 1) { /* a batch has its channels first */

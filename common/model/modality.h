@@ -32,6 +32,7 @@ struct modality {
     const struct modality_kind *kind;
     bool looked_at;           /**< the study's fusion looks at positions */
     size_t width, part;       /**< part: index into the layout's; the table has none */
+    size_t shift;             /**< image: pixels that it moves by, at most, while training */
     size_t n_values, n_codes; /**< of a table */
     size_t categories[ENCODER_COLUMNS_MAX];
     struct param_id column[ENCODER_COLUMNS_MAX]; /**< mlp: embeddings of the categorical features */

@@ -1,9 +1,50 @@
 /* Encoders of images. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "common/base/rng.h"
 #include "common/model/modality_internal.h"
 
 static const float *pixels_of(const struct modality *m, const struct batch *batch)
 {
     return batch->part == NULL ? NULL : batch->part[m->part].values;
+}
+
+/* Pixel (y, x) of the moved image is (y + down, x + right), or the nearest on the edge. */
+static void move(const struct schema_part *p, const float *from, int down, int right, float *to)
+{
+    const int H = (int)p->height;
+    const int W = (int)p->width;
+    for (int y = 0; y < H; y++) {
+        const int row = y + down < 0 ? 0 : y + down >= H ? H - 1 : y + down;
+        for (int x = 0; x < W; x++) {
+            const int column = x + right < 0 ? 0 : x + right >= W ? W - 1 : x + right;
+            to[y * W + x] = from[row * W + column];
+        }
+    }
+}
+
+/* While training each image is somewhere else in each step, by the coins of its patient: a function of
+ * one record, like dropout. */
+static const float *moved_pixels(const struct modality *m, struct tape *t,
+                                 const struct batch *batch)
+{
+    const size_t n = m->layout.height * m->layout.width;
+    if (m->shift == 0 || !batch->training) {
+        return pixels_of(m, batch);
+    }
+    float *to = (float *)(void *)tape_bytes(t, t->B * n * sizeof *to);
+    for (size_t b = 0; to != NULL && b < t->B; b++) {
+        struct rng r;
+        char stream[48];
+        const size_t places = 2 * m->shift + 1;
+        (void)snprintf(stream, sizeof stream, "shift %016" PRIx64, batch->sample[b]);
+        rng_init(&r, batch->coins, stream);
+        const int down = (int)rng_below(&r, places) - (int)m->shift;
+        const int right = (int)rng_below(&r, places) - (int)m->shift;
+        move(&m->layout, pixels_of(m, batch) + b * n, down, right, to + b * n);
+    }
+    return to;
 }
 
 /* W x + b where the widths differ. */
@@ -35,7 +76,7 @@ static enum rc cnn_of(struct modality *m, struct param_table *table, const char 
 
 static struct node *image_of(const struct modality *m, struct tape *t, const struct batch *batch)
 {
-    return tape_input_shaped(t, pixels_of(m, batch), 3,
+    return tape_input_shaped(t, moved_pixels(m, t, batch), 3,
                              (size_t[]){m->layout.height, m->layout.width, m->layout.channels});
 }
 
@@ -84,7 +125,7 @@ static enum rc vit_of(struct modality *m, struct param_table *table, const char 
 static struct node *vit_of_record(const struct modality *m, struct tape *t,
                                   const struct batch *batch, const struct tape_dropout *drop)
 {
-    const struct encoder_image x = {.pixels = pixels_of(m, batch)};
+    const struct encoder_image x = {.pixels = moved_pixels(m, t, batch)};
     return vit_record(&m->vit, t, &x, drop);
 }
 
@@ -92,7 +133,7 @@ static struct encoder_positions vit_of_positions(const struct modality *m, struc
                                                  const struct batch *batch,
                                                  const struct tape_dropout *drop)
 {
-    const struct encoder_image x = {.pixels = pixels_of(m, batch)};
+    const struct encoder_image x = {.pixels = moved_pixels(m, t, batch)};
     return vit_positions(&m->vit, t, &x, drop);
 }
 

@@ -54,9 +54,9 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
     static const char *const of_mlp[] = {"hidden", "activation", "layer_norm"};
     static const char *const of_embedding[] = {"embedding"};
     static const char *const of_norms[] = {"site_norm"};
-    static const char *const of_multimodal[] = {"fusion", "missing", "table",           "series",
-                                                "image",  "notes",   "width",           "heads",
-                                                "layers", "dropout", "modality_dropout"};
+    static const char *const of_multimodal[] = {
+        "fusion", "missing", "table",   "series",           "image", "notes", "width",
+        "heads",  "layers",  "dropout", "modality_dropout", "shift"};
     static const char *const of_asymmetric[] = {"primary"};
     static const char *const of_branches[] = {"branch_weights"};
     if (!says(d->model, "name", "multimodal")) {

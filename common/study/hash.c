@@ -107,7 +107,7 @@ static bool is_version_2(const struct study *s)
 {
     return has_course(&s->local) || s->server.combine != STUDY_MEAN || s->server.trim > 0 ||
            s->server.momentum > 0.0 || s->model.site_norm || s->model.n_lacked > 0 ||
-           s->model.n_frozen > 0 || s->start.there;
+           s->model.n_frozen > 0 || s->start.there || s->model.shift > 0;
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -128,6 +128,7 @@ static void add_version_2(struct hasher *h, const struct study *s)
     for (size_t i = 0; i < s->start.n_fresh; i++) {
         hasher_text(h, s->start.fresh[i]);
     }
+    hasher_u64(h, s->model.shift);
 }
 
 /* The order is the format. A new field goes to the end of the newest version's, or, once studies of

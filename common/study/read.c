@@ -120,6 +120,8 @@ static const struct config_key model_keys[] = {
      .help = "multimodal: share of numbers dropped while training"},
     {.name = "modality_dropout", .type = CONFIG_REAL, .offset = AT(m.modality_dropout), .max = 0.9, .fallback = "0",
      .help = "multimodal: chance of each modality to be dropped while training; never all that a patient has"},
+    {.name = "shift", .type = CONFIG_COUNT, .offset = AT(m.shift), .max = 64, .fallback = "0",
+     .help = "multimodal: pixels by which an image may move, each way, while training; drawn for each patient and step"},
     {.name = "primary", .type = CONFIG_TEXT, .offset = AT(m.primary), .size = STUDY_NAME_MAX, .fallback = "",
      .help = "fusion asymmetric: the modality that looks at all others, and they at it alone; `table` is the features, the default the cohort's first modality"},
     {.name = "branch_weights", .type = CONFIG_CHOICE, .offset = AT(branch_weights), .choices = branch_weights,

@@ -50,6 +50,7 @@ struct study_model {
     char table[16], series[16], image[16], notes[16]; /**< encoders: common/model/modality.h */
     size_t width, heads, layers;      /**< of vectors; of what attends; of encoders */
     double dropout, modality_dropout; /**< rates in [0, 1), while training */
+    size_t shift;                     /**< pixels that an image moves by, at most, while training */
     char primary
         [STUDY_NAME_MAX];   /**< asymmetric: a modality, "table": the features; "": the first */
     char branch_weights[8]; /**< tri_branch: "equal" or "learned" */

@@ -578,6 +578,28 @@ static void what_is_dropped_while_training_is_there_when_scoring(void **state)
     drop(n);
 }
 
+static void images_move_while_training_and_stand_still_when_scoring(void **state)
+{
+    (void)state;
+    struct study_model spec = base;
+    struct net *still = make(&spec);
+    const real asked = logit_of(still, 0);
+    drop(still);
+    spec.shift = 2;
+    struct net *n = make(&spec);
+    assert_true(logit_of(n, 0) == asked);
+    n->training = true;
+    const real moved = logit_of(n, 0);
+    assert_true(moved != asked); /* by this seed's coins */
+    const uint64_t other = n->sample[1];
+    n->sample[1] = 5; /* somebody else's coins */
+    assert_true(logit_of(n, 0) == moved);
+    n->sample[1] = other;
+    word(spec.image, sizeof spec.image, "vit");
+    drop(n);
+    check(&spec, true);
+}
+
 static void one_adapter_for_each_modality_stays_at_the_site(void **state)
 {
     (void)state;
@@ -762,6 +784,7 @@ int main(void)
         cmocka_unit_test(dropping_numbers_and_modalities_keeps_what_a_tape_promises),
         cmocka_unit_test(what_a_patient_lacks_has_no_influence_and_what_it_has_does),
         cmocka_unit_test(what_is_dropped_while_training_is_there_when_scoring),
+        cmocka_unit_test(images_move_while_training_and_stand_still_when_scoring),
         cmocka_unit_test(one_adapter_for_each_modality_stays_at_the_site),
         cmocka_unit_test(a_model_s_loss_is_that_of_its_fusion),
         cmocka_unit_test(what_it_cannot_read_is_said),

@@ -1051,6 +1051,7 @@ static void a_multimodal_model_s_hash_changes_with_every_word_and_number(void **
         offsetof(struct study, model.width),     offsetof(struct study, model.heads),
         offsetof(struct study, model.layers),    offsetof(struct study, model.dropout),
         offsetof(struct study, model.embedding), offsetof(struct study, model.modality_dropout),
+        offsetof(struct study, model.shift),
     };
     struct study s =
         read_good(with_line(6, "model: {name: multimodal, fusion: gmu, series: lstm}"));
@@ -1116,7 +1117,7 @@ static void the_hash_changes_with_every_field(void **state)
 {
     (void)state;
     _Static_assert(sizeof(struct study_model) == 64 + 8 + 32 + 8 + 16 + 8 + 8 + 24 + 8 + 4 * 16 +
-                                                     3 * 8 + 2 * 8 + 64 + 8 +
+                                                     3 * 8 + 2 * 8 + 8 + 64 + 8 +
                                                      2 * (8 + STUDY_BLOCKS_MAX * STUDY_NAME_MAX),
                    "hash the new field");
     _Static_assert(sizeof(struct study_local) == 2 * 4 + 8 * 8 + 3 * 8, "hash the new field");
