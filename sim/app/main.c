@@ -10,9 +10,9 @@
 #include <argp.h>
 #include <jansson.h>
 
+#include "sim/app/cohort.h"
 #include "sim/app/privacy.h"
 #include "sim/app/progress.h"
-#include "sim/hospital/folder.h"
 #include "sim/sweep/sweep.h"
 
 enum { EXIT_WRONG_USE = 2 };
@@ -34,8 +34,9 @@ static const char doc[] =
     "                           D/model.safetensors is the model\n"
     "  tradeoff CONFIG --out D  the grid of the file and its ablations: a table,\n"
     "                           and results.csv and tradeoff.svg in D\n"
-    "  generate CONFIG --out D  the file's generated hospitals as folders D/NAME\n"
-    "                           with their CSV\n"
+    "  cohort CONFIG --out D    the file's generated hospitals as folders D/NAME\n"
+    "                           for real agents; or the best possible AUROC on\n"
+    "                           their patients: wardround-sim cohort --help\n"
     "  privacy QUESTION         what steps cost, what a budget allows, what an\n"
     "                           attacker can reach: wardround-sim privacy --help\n"
     "\n"
@@ -44,7 +45,7 @@ static const char doc[] =
     "  wardround-sim run configs/sim/heart.yaml --epsilon 1 --delta 1e-3 \\\n"
     "      --seed 3 --json\n"
     "  wardround-sim tradeoff configs/sim/demo.yaml --out build/demo --jobs 2\n"
-    "  wardround-sim generate configs/sim/rehearsal.yaml --out build/hospitals\n"
+    "  wardround-sim cohort configs/sim/rehearsal.yaml --out build/hospitals\n"
     "  wardround-sim run configs/sim/heart_study.yaml --out build/heart_study\n"
     "\n"
     "Data: paths that begin with $WARDROUND_DATA/ are taken from the folder in that\n"
@@ -108,10 +109,9 @@ static error_t take_argument(struct words *w, struct argp_state *state, const ch
 {
     if (w->command == NULL) {
         w->command = arg;
-        if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0 &&
-            strcmp(arg, "generate") != 0) {
+        if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0) {
             argp_error(state,
-                       "no command is named '%.20s'; there are: run, tradeoff, generate, "
+                       "no command is named '%.20s'; there are: run, tradeoff, cohort, "
                        "privacy",
                        arg);
         }
@@ -170,8 +170,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "say what to do: run CONFIG, or tradeoff CONFIG --out DIR");
         } else if (strcmp(w->command, "tradeoff") == 0 && w->out == NULL && !w->dry) {
             argp_error(state, "tradeoff wants --out DIR for its table and figure");
-        } else if (strcmp(w->command, "generate") == 0 && w->out == NULL) {
-            argp_error(state, "generate wants --out DIR for the hospitals");
         }
         return 0;
     default:
@@ -376,31 +374,6 @@ static enum rc carry_out_whole(const struct words *w, const struct sweep *s, str
     return rc;
 }
 
-/* ---- generated hospitals as folders ----------------------------------------------------------- */
-
-static enum rc generate(const struct words *w, const struct sweep *s, struct error *err)
-{
-    if (s->schema.n_files > 0) {
-        return error_set(err, RC_INVALID,
-                         "'%s' reads a cohort of files; only hospitals that "
-                         "`generate:` makes are written",
-                         w->config);
-    }
-    enum rc rc = make_folder(w->out, err);
-    for (size_t i = 0; rc == RC_OK && i < s->data->n_sites; i++) {
-        char folder[SWEEP_PATH_MAX];
-        if (snprintf(folder, sizeof folder, "%s/%s", w->out, s->data->site_name[i]) >=
-            (int)sizeof folder) {
-            return error_set(err, RC_LIMIT, "the folder's name is too long");
-        }
-        rc = hospital_write_folder(&s->schema, s->data, i, folder, err);
-        if (rc == RC_OK) {
-            (void)printf("%s/patients.csv and cohort.yaml\n", folder);
-        }
-    }
-    return rc;
-}
-
 /* ---- what would be trained --------------------------------------------------------------------- */
 
 static enum rc print_plan(const struct words *w, const struct sweep *s, struct error *err)
@@ -433,11 +406,6 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, bo
     struct sweep_results r = {0};
     const bool grid = strcmp(w->command, "tradeoff") == 0;
     enum rc rc = sweep_open(w->config, grid, &w->overrides, &s, issues, err);
-    if (rc == RC_OK && strcmp(w->command, "generate") == 0) {
-        rc = generate(w, &s, err);
-        sweep_release(&s);
-        return rc;
-    }
     if (rc == RC_OK && w->dry) {
         rc = s.whole
                  ? error_set(err, RC_INVALID, "a whole study is one world: leave --dry-run away")
@@ -479,6 +447,9 @@ int main(int argc, char **argv)
     argp_program_version = "wardround-sim " WARDROUND_VERSION;
     if (argc > 1 && strcmp(argv[1], "privacy") == 0) {
         return privacy_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "cohort") == 0) {
+        return cohort_main(argc - 1, argv + 1);
     }
     (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
 

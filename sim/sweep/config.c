@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/store/store.h"
-#include "sim/hospital/hospital.h"
+#include "sim/hospital/world.h"
 #include "sim/sweep/sweep_internal.h"
 
 /* The file's words before they become a sweep. */
@@ -125,12 +125,9 @@ static enum rc read_cohort(const char *file, const struct draft *d, struct sweep
         return error_set(err, RC_INVALID, "'%s' must name one of: cohort, generate", file);
     }
     if (d->generate != NULL) {
-        struct hospital_params p;
-        enum rc rc = hospital_params_read(d->generate, &p, issues, err);
-        if (rc == RC_OK) {
-            rc = hospital_schema(&s->schema, err);
-        }
-        return rc == RC_OK ? hospital_generate(&p, d->seed, &s->data, err) : rc;
+        struct hospital_world w;
+        const enum rc rc = hospital_world_read(d->generate, &w, issues, err);
+        return rc == RC_OK ? hospital_world_generate(&w, d->seed, &s->schema, &s->data, err) : rc;
     }
     char path[SWEEP_PATH_MAX];
     const enum rc rc = beside(file, d->cohort, path, err);
@@ -488,6 +485,33 @@ enum rc sweep_open(const char *path, bool grid, const struct sweep_overrides *ov
         s = (struct sweep){0};
     }
     sweep_release(&s);
+    config_close(&doc);
+    return rc;
+}
+
+enum rc sweep_generated(const char *path, struct hospital_world *out, uint64_t *seed,
+                        struct config_issues *issues, struct error *err)
+{
+    struct config_doc *doc = NULL;
+    struct draft d = {0};
+    issues->path = path;
+    enum rc rc = config_open(path, &doc, err);
+    if (rc == RC_OK) {
+        bind_draft(config_root(doc), &d, issues);
+        rc = issues->n > 0 ? config_verdict(issues, err) : RC_OK;
+    }
+    if (rc == RC_OK && d.generate == NULL) {
+        rc = error_set(err, RC_INVALID,
+                       "'%s' has no generate: map, and only hospitals that it makes are written; "
+                       "see configs/sim/icu_small.yaml",
+                       path);
+    }
+    if (rc == RC_OK) {
+        rc = hospital_world_read(d.generate, out, issues, err);
+    }
+    if (rc == RC_OK) {
+        *seed = d.seed;
+    }
     config_close(&doc);
     return rc;
 }

@@ -19,6 +19,7 @@
 #include "common/cohort/cohort.h"
 #include "common/config/config.h"
 #include "common/study/study.h"
+#include "sim/hospital/world.h"
 #include "sim/report/report.h"
 
 enum { SWEEP_LIST_MAX = 64, SWEEP_PATH_MAX = 512, SWEEP_JOBS_MAX = 256 };
@@ -81,6 +82,11 @@ struct sweep_overrides {
 RC sweep_open(const char *path, bool grid, const struct sweep_overrides *overrides,
               struct sweep *out, struct config_issues *issues, struct error *err);
 void sweep_release(struct sweep *s);
+
+/** The `generate:` map of a configuration alone, and the seed of its cohort.
+ *  @retval RC_INVALID there is none, or problems in `issues` */
+RC sweep_generated(const char *path, struct hospital_world *out, uint64_t *seed,
+                   struct config_issues *issues, struct error *err);
 
 /** Rows of the grid: ablations x modes x epsilons x seeds, seeds quickest. */
 size_t sweep_rows(const struct sweep *s);
