@@ -151,6 +151,15 @@ RC dataset_pick(const struct dataset *d, const size_t *patient, size_t n, struct
                 struct error *err);
 
 /**
+ * The same patients at other sites. Owned copy; its version is a hash of d's and of who is where.
+ * @param site [d->n_patients] index into `name` @param name [n_sites] sorted
+ * @retval RC_LIMIT; @retval RC_NOMEM
+ */
+RC dataset_resite(const struct dataset *d, const uint32_t *site,
+                  const char (*name)[SCHEMA_NAME_MAX], size_t n_sites, struct dataset **out,
+                  struct error *err);
+
+/**
  * Rows of new patients as one file has them, in its order: to be scored. Several rows a patient are
  * several rows here. Owned; only cohort_rows_close frees it, and wipes it first.
  */

@@ -389,3 +389,40 @@ enum rc dataset_pick(const struct dataset *d, const size_t *patient, size_t n, s
     free(in);
     return rc;
 }
+
+enum rc dataset_resite(const struct dataset *d, const uint32_t *site,
+                       const char (*name)[SCHEMA_NAME_MAX], size_t n_sites, struct dataset **out,
+                       struct error *err)
+{
+    struct dataset *to = NULL;
+    struct hasher h;
+    bool *all = calloc(d->n_patients + 1, sizeof *all);
+    if (all == NULL) {
+        return error_set(err, RC_NOMEM, "dataset: no memory");
+    }
+    memset(all, 1, d->n_patients * sizeof *all);
+    enum rc rc =
+        dataset_reserve(d->n_patients, d->n_rows, d->n_values, d->n_codes, n_sites, &to, err);
+    if (rc == RC_OK) {
+        assert(to != NULL);
+        rc = reserve_parts(to, d, all, err);
+    }
+    if (rc == RC_OK) {
+        memcpy(to->site_name, name, n_sites * sizeof *name);
+        hasher_init(&h);
+        hasher_text(&h, "wardround resite 1");
+        hasher_bytes(&h, d->version.b, sizeof d->version.b);
+        for (size_t p = 0; p < d->n_patients; p++) {
+            assert(site[p] < n_sites);
+            copy_patient(to, p, d, p);
+            to->site[p] = site[p];
+            hasher_text(&h, name[site[p]]);
+        }
+        to->version = hasher_final(&h);
+        *out = to;
+        to = NULL;
+    }
+    dataset_close(&to);
+    free(all);
+    return rc;
+}

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/store/store.h"
+#include "sim/hospital/partition.h"
 #include "sim/hospital/world.h"
 #include "sim/sweep/sweep_internal.h"
 
@@ -13,7 +14,7 @@ struct draft {
     char name[64];
     char cohort[SWEEP_PATH_MAX];
     char study_path[SWEEP_PATH_MAX];
-    const struct config_node *generate, *study, *split, *tradeoff;
+    const struct config_node *generate, *partition, *study, *split, *tradeoff;
     uint64_t seed;
 };
 
@@ -41,6 +42,8 @@ static const struct config_key keys[] = {
      .help = "path of a cohort.yaml, from this file's folder; or `generate`"},
     {.name = "generate", .type = CONFIG_NODE, .offset = AT(generate), .fallback = "",
      .help = "map: virtual hospitals instead of a cohort"},
+    {.name = "partition", .type = CONFIG_NODE, .offset = AT(partition), .fallback = "",
+     .help = "map: the cohort's patients dealt out to other hospitals, by label"},
     {.name = "study", .type = CONFIG_NODE, .offset = AT(study),
      .help = "map: the study document itself; or its path, from this file's folder"},
     {.name = "split", .type = CONFIG_NODE, .offset = AT(split), .fallback = "",
@@ -118,11 +121,34 @@ static enum rc import(const char *path, struct schema *schema, struct dataset **
     return rc;
 }
 
+/* The cohort's patients at the hospitals of `partition:`. */
+static enum rc partition(const struct draft *d, struct sweep *s, struct config_issues *issues,
+                         struct error *err)
+{
+    struct hospital_partition p;
+    struct dataset *dealt = NULL;
+    enum rc rc = hospital_partition_read(d->partition, &p, issues, err);
+    if (rc == RC_OK) {
+        rc = hospital_partition_deal(&p, d->seed, s->data, &dealt, err);
+    }
+    if (rc == RC_OK) {
+        dataset_close(&s->data);
+        s->data = dealt;
+    }
+    return rc;
+}
+
 static enum rc read_cohort(const char *file, const struct draft *d, struct sweep *s,
                            struct config_issues *issues, struct error *err)
 {
     if ((d->generate != NULL) == (d->cohort[0] != '\0')) {
         return error_set(err, RC_INVALID, "'%s' must name one of: cohort, generate", file);
+    }
+    if (d->generate != NULL && d->partition != NULL) {
+        return error_set(err, RC_INVALID,
+                         "'%s': partition: deals out a cohort's patients; generated hospitals have "
+                         "theirs",
+                         file);
     }
     if (d->generate != NULL) {
         struct hospital_world w;
@@ -130,8 +156,11 @@ static enum rc read_cohort(const char *file, const struct draft *d, struct sweep
         return rc == RC_OK ? hospital_world_generate(&w, d->seed, &s->schema, &s->data, err) : rc;
     }
     char path[SWEEP_PATH_MAX];
-    const enum rc rc = beside(file, d->cohort, path, err);
-    return rc == RC_OK ? import(path, &s->schema, &s->data, issues, err) : rc;
+    enum rc rc = beside(file, d->cohort, path, err);
+    if (rc == RC_OK) {
+        rc = import(path, &s->schema, &s->data, issues, err);
+    }
+    return rc == RC_OK && d->partition != NULL ? partition(d, s, issues, err) : rc;
 }
 
 /* ---- study ----------------------------------------------------------------------------------- */
@@ -430,6 +459,12 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
         return config_verdict(issues, err);
     }
     memcpy(s->name, d.name, sizeof s->name);
+    if (d.study == NULL && d.split == NULL && d.partition != NULL) {
+        return error_set(err, RC_INVALID,
+                         "'%s': a study document runs on the sites that it names; partition: needs "
+                         "split: {folds: 5}",
+                         path);
+    }
     if (d.study == NULL && d.split == NULL && grid) {
         return error_set(err, RC_INVALID,
                          "'%s' has no split:, so nobody is left to be tested; add split: {folds: "
