@@ -36,4 +36,8 @@ RC checkpoint_read_exactly(FILE *f, void *to, size_t n, struct error *err);
 /** The whole file from a stream of `size` bytes; the texts do not name it. */
 RC checkpoint_read_stream(FILE *f, size_t size, struct checkpoint *out, struct error *err);
 
+/** What checkpoint_first takes out of a stream of `size` bytes. @param params [P] changed also on failure */
+RC checkpoint_start_stream(FILE *f, size_t size, const struct study_start *start,
+                           const struct model *model, real *params, struct error *err);
+
 #endif

@@ -153,24 +153,17 @@ static RC compare(const struct study_start *start, const struct model *model, co
                      hex);
 }
 
-static RC read_start(const struct study_start *start, const struct model *model, real *params,
-                     struct error *err)
+enum rc checkpoint_start_stream(FILE *f, size_t size, const struct study_start *start,
+                                const struct model *model, real *params, struct error *err)
 {
-    struct start s = {.study = start, .table = &model->table, .params = params};
+    struct start s = {.study = start, .table = &model->table, .file = f, .params = params};
     json_t *header = NULL;
-    size_t size = 0;
     size_t n_header = 0;
-    enum rc rc = checkpoint_open_file(start->file, &s.file, &size, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
     s.seen = calloc(model->table.n + 1, sizeof *s.seen);
     if (s.seen == NULL) {
-        rc = error_set(err, RC_NOMEM, "no memory to read it");
+        return error_set(err, RC_NOMEM, "no memory to read it");
     }
-    if (rc == RC_OK) {
-        rc = checkpoint_read_header(s.file, size, &header, &n_header, err);
-    }
+    enum rc rc = checkpoint_read_header(f, size, &header, &n_header, err);
     if (rc == RC_OK) {
         s.data = CHECKPOINT_LENGTH_BYTES + n_header;
         s.n_data = size - s.data;
@@ -181,7 +174,19 @@ static RC read_start(const struct study_start *start, const struct model *model,
     }
     json_decref(header);
     free(s.seen);
-    (void)fclose(s.file);
+    return rc;
+}
+
+static RC read_start(const struct study_start *start, const struct model *model, real *params,
+                     struct error *err)
+{
+    FILE *f = NULL;
+    size_t size = 0;
+    enum rc rc = checkpoint_open_file(start->file, &f, &size, err);
+    if (rc == RC_OK) {
+        rc = checkpoint_start_stream(f, size, start, model, params, err);
+        (void)fclose(f);
+    }
     return rc;
 }
 
