@@ -53,8 +53,9 @@ void arena_wipe(struct arena *a)
 {
     if (a->base != NULL) {
         ASAN_UNPOISON_MEMORY_REGION(a->base, a->size);
-        sodium_memzero(a->base, a->size);
+        sodium_memzero(a->base, a->peak);
         ASAN_POISON_MEMORY_REGION(a->base, a->size);
+        a->peak = a->used; /* what is still in use may be written again */
     }
 }
 
@@ -78,6 +79,7 @@ void *arena_take_unset(struct arena *a, size_t count, size_t size)
     }
     unsigned char *p = a->base + a->used;
     a->used += bytes;
+    a->peak = a->used > a->peak ? a->used : a->peak;
     ASAN_UNPOISON_MEMORY_REGION(p, bytes);
 #ifdef ARENA_POISON
     memset(p, 0xFF, bytes); /* as a real: not a number, so that reading before writing shows */

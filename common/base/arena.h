@@ -18,12 +18,14 @@ struct arena {
     unsigned char *base; /**< owned; NULL when not reserved */
     size_t size;         /**< bytes reserved */
     size_t used;         /**< bytes handed out, a multiple of ARENA_ALIGN */
+    size_t peak;         /**< most bytes that were handed out at once since the last wipe */
 };
 
 /** Reserve `size` bytes. @retval RC_NOMEM the system has no room; `a` stays empty. */
 RC arena_init(struct arena *a, size_t size, struct error *err);
 
-/** Overwrite all of it (after its last use), so that patients' rows do not outlive their use. */
+/** Overwrite all that was ever handed out (after its last use), so that patients' rows do not outlive
+ *  their use. */
 void arena_wipe(struct arena *a);
 
 /** Give the memory back. Idempotent. Every pointer taken from `a` is dead afterwards. */

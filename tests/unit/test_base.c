@@ -151,6 +151,10 @@ static void a_wiped_arena_holds_nothing_of_what_it_held(void **state)
     assert_int_equal(bytes_not_zero(a.base, a.size), 200);
     arena_wipe(&a);
     assert_int_equal(bytes_not_zero(a.base, a.size), 0);
+    memset(arena_take(&a, 100, 1), 0xA5, 100); /* and a second time */
+    arena_rewind(&a, 0);
+    arena_wipe(&a);
+    assert_int_equal(bytes_not_zero(a.base, a.size), 0);
     arena_release(&a);
 }
 
