@@ -605,17 +605,18 @@ static void killed_world_init(struct world *w, enum study_noise noise)
     }
 }
 
-/* Sanitizers look for other faults, which every fourth event shows as well. */
+/* Sanitizers look for other faults, which every fourth event shows as well: gcc's build takes half of
+ * those, clang's the other half. */
 #if defined(__SANITIZE_ADDRESS__)
-enum { STRIDE = 4 };
+enum { FIRST = 0, STRIDE = 8 };
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-enum { STRIDE = 4 };
+enum { FIRST = 4, STRIDE = 8 };
 #else
-enum { STRIDE = 1 };
+enum { FIRST = 0, STRIDE = 1 };
 #endif
 #else
-enum { STRIDE = 1 };
+enum { FIRST = 0, STRIDE = 1 };
 #endif
 
 static void kill_everywhere(enum study_noise noise)
@@ -630,7 +631,7 @@ static void kill_everywhere(enum study_noise noise)
     assert_true(calm.done);
 
     size_t worlds = 0;
-    for (uint64_t after = 0; after <= calm.events; after += STRIDE) {
+    for (uint64_t after = FIRST; after <= calm.events; after += STRIDE) {
         for (size_t party = 0; party <= SITES; party++) {
             struct fleet_result r = {0};
             const struct fleet_kill kill = {after, party == SITES ? FLEET_COORDINATOR : party};
