@@ -6,8 +6,7 @@
  * gradients are added in the order of the slices. Where a slice begins and ends follows from the
  * physical batch and not from the number of threads, so any number of threads gives the same bytes.
  *
- * Threads live from slices_open to slices_close. Between two slices they look around for a moment, as a
- * small step is over sooner than a sleeper is awake, and then sleep.
+ * Threads live from slices_open to slices_close and sleep where there is no slice for them.
  */
 #ifndef COMMON_DP_SLICES_H
 #define COMMON_DP_SLICES_H
