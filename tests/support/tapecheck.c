@@ -94,6 +94,67 @@ static void sums_agree_with_finite_differences(struct bench *k)
     free(ones);
 }
 
+/* Slope of the loss along `d` [n], by central differences over h. */
+static double slope(struct bench *k, real *v, const real *d, size_t n, double h)
+{
+    double loss[2];
+    real *saved = zeros(n);
+    memcpy(saved, v, n * sizeof *saved);
+    for (size_t side = 0; side < 2; side++) {
+        for (size_t j = 0; j < n; j++) {
+            v[j] = saved[j] + (real)(side == 0 ? h : -h) * d[j];
+        }
+        loss[side] = total_loss(k);
+    }
+    memcpy(v, saved, n * sizeof *saved);
+    free(saved);
+    return (loss[0] - loss[1]) / (2.0 * h);
+}
+
+/* One slice: an error in any of its numbers changes the slope along a random direction. */
+static void slopes_agree(struct bench *k, const struct param *p, const real *grad)
+{
+    enum { DIRECTIONS = 3 };
+    const double floor_abs = 1e-3; /* below this, compare absolutely: as gradcheck */
+    real *d = zeros(p->size);
+    for (unsigned i = 0; i < DIRECTIONS; i++) {
+        double norm_sq = 0.0;
+        double exact = 0.0;
+        gradcheck_fill(d, p->size, 100 + i);
+        for (size_t j = 0; j < p->size; j++) {
+            norm_sq += (double)d[j] * (double)d[j];
+        }
+        for (size_t j = 0; j < p->size; j++) {
+            d[j] /= (real)sqrt(norm_sq);
+            exact += (double)d[j] * (double)grad[p->offset + j];
+        }
+        const double numeric = slope(k, k->params + p->offset, d, p->size, 1e-5);
+        const double scale = fmax(fmax(fabs(numeric), fabs(exact)), floor_abs);
+        if (!(fabs(numeric - exact) < 1e-6 * scale)) {
+            fail_msg("parameter '%s', direction %u: slope %.9g, want %.9g", p->name, i, exact,
+                     numeric);
+        }
+    }
+    free(d);
+}
+
+static void sums_agree_along_directions(struct bench *k)
+{
+    real *grad = zeros(k->table->P);
+    sweep(k, 0, k->B);
+    book_weighted_sum(k->tape, NULL, grad);
+    for (size_t i = 0; i < k->table->n; i++) {
+        const struct param *p = &k->table->param[i];
+        if (!p->frozen) {
+            slopes_agree(k, p, grad);
+        }
+        for (size_t j = 0; p->frozen && j < p->size; j++) {
+            assert_true(grad[p->offset + j] == 0);
+        }
+    }
+    free(grad);
+}
+
 static void check_sample(struct bench *k, size_t b, real *weighted, double c)
 {
     const size_t P = k->table->P;
@@ -231,14 +292,25 @@ static void tear_down(struct bench *k, struct param_table *table)
     param_table_release(table);
 }
 
-void tapecheck(struct param_table *table, tapecheck_record *how, void *ctx, size_t B)
+static void check(struct param_table *table, tapecheck_record *how, void *ctx, size_t B,
+                  void sums(struct bench *k))
 {
     struct bench k = set_up(table, how, ctx, B);
-    sums_agree_with_finite_differences(&k);
+    sums(&k);
     samples_agree_with_themselves_alone(&k);
     clipped_sums_are_bounded_however_a_batch_is_split(&k);
     every_parameter_has_a_gradient(&k);
     tear_down(&k, table);
+}
+
+void tapecheck(struct param_table *table, tapecheck_record *how, void *ctx, size_t B)
+{
+    check(table, how, ctx, B, sums_agree_with_finite_differences);
+}
+
+void tapecheck_composed(struct param_table *table, tapecheck_record *how, void *ctx, size_t B)
+{
+    check(table, how, ctx, B, sums_agree_along_directions);
 }
 
 void tapecheck_dropped(struct param_table *table, tapecheck_record *how, void *ctx, size_t B,

@@ -22,6 +22,10 @@ typedef struct node *tapecheck_record(struct tape *t, void *ctx, size_t first);
 /** Fails the running cmocka test where something does not hold. Seals the table and releases it. */
 void tapecheck(struct param_table *table, tapecheck_record *record, void *ctx, size_t B);
 
+/** The same of a whole model, whose operations are checked number by number elsewhere: of each slice the
+ *  slopes along three random directions, into which every number goes. */
+void tapecheck_composed(struct param_table *table, tapecheck_record *record, void *ctx, size_t B);
+
 /**
  * A sample with a NaN in its input has a norm that says so, no other sample notices, and once it is
  * dropped the weighted sum is that of the others. @param x [B, n]: the input, whose second sample is

@@ -143,7 +143,7 @@ static void check(const struct study_model *spec, bool training)
     n->training = training;
     print_message("%s, %s, %s, %s, %s, missing %s%s\n", spec->fusion, spec->table, spec->series,
                   spec->image, spec->notes, spec->missing, training ? ", training" : "");
-    tapecheck(&n->model.table, record, n, B);
+    tapecheck_composed(&n->model.table, record, n, B);
     drop(n);
 }
 
@@ -345,7 +345,7 @@ static void events_hold_what_a_tape_promises(void **state)
         struct other o;
         word(spec.fusion, sizeof spec.fusion, i == 0 ? "attention" : "asymmetric");
         other_open(&o, &spec);
-        tapecheck(&o.model.table, record_other, &o, B);
+        tapecheck_composed(&o.model.table, record_other, &o, B);
         other_close(&o);
     }
 }
