@@ -695,14 +695,14 @@ def fusion_asymmetric():
 
 
 def fusion_attention():
-    """Tokens of those that are there and a summary; nobody else is in the sequence."""
+    """Tokens of those that are there and a summary, and the mean; nobody else is in the sequence."""
     for name, token in (("fusion_attention_skip", False), ("fusion_attention_token", True)):
         c = Fused(name, 3, token)
         p = c.projected()
         summary = c.param("e.summary", WIDTH)
         body = transformer(c, norm_first=True)
         norm = c.norm_of("e.last", WIDTH)
-        c.write(torch.stack([norm(body(torch.stack([summary, *of.values()])[None])[0, 0]) for of in p]))
+        c.write(torch.stack([norm(body(torch.stack([summary, *of.values()])[None])[0].mean(0)) for of in p]))
 
 
 def fusion_medfuse():

@@ -2,9 +2,12 @@
  * Self-attention over modalities, a token each, and a summary (after MARIA, Caruso et al. 2024, one
  * token for a modality): those that are absent are skipped and not imputed; nobody looks at them.
  *
- *   t_m = W_m h_m + b_m    z = norm(transformer([summary; t_1; …; t_M]) at summary)
+ *   t_m = W_m h_m + b_m
+ *   z = norm(mean over the summary and those that are there of transformer([summary; t_1; …; t_M]))
  *
- * b_m says which modality a token is of: tokens have no other position.
+ * b_m says which modality a token is of: tokens have no other position. In the mean each token has a
+ * path of its own into z; read at the summary alone, which only looks at them, they were learnt slowly
+ * and drowned in dropout (docs/results.md). The summary is whom a single modality can look at.
  */
 #include "common/model/fusion/fusion_internal.h"
 
@@ -40,7 +43,7 @@ static struct node *record(const struct fusion *f, struct tape *t, const struct 
     token[0] = tape_token(t, token[1], a->summary, NULL);
     const uint8_t *key = tape_flanked(t, 1, p->present, f->M, 0);
     struct node *x = transformer_record(&a->body, t, tape_stack(t, 1 + f->M, token), key, p->drop);
-    return encoder_norm_record(&a->last, t, tape_select(t, x, 0));
+    return encoder_norm_record(&a->last, t, tape_masked_mean(t, x, key));
 }
 
 const struct fusion_kind FUSION_ATTENTION = {.name = FUSION_DEFAULT,

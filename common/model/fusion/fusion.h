@@ -13,7 +13,8 @@
  *     gmu_heads         the same in subspaces (Jiang et al. 2021)
  *     cross_attention   each modality's positions look at the others'
  *     asymmetric        the primary looks at the others, each of them at the primary (ITCFN)
- *     attention         self-attention over those that are there and a summary: the default
+ *     attention         self-attention over those that are there and a summary, then the mean: the
+ *                       default
  *     medfuse           an LSTM over those that are there (Hayat et al. 2022)
  *     hierarchical      pairs, then the pairs
  *     late              the average of the modalities' probabilities: a logit
@@ -26,8 +27,8 @@
  * is 0. What stands in its place is `missing`:
  *
  *   skip    nothing; the others are fused as if there were no more. A sample without any has the
- *           vector that is made of nothing: zeros, or of `attention` what the summary sees alone; or
- *           the logit 0. Not for concat, projected and hierarchical, which need every vector.
+ *           vector that is made of nothing, zeros (of `attention` what the summary sees alone), or the logit 0.
+ *           Not for concat, projected and hierarchical, which need every vector.
  *   token   a learned vector; where a modality has positions, one position.
  *   zero    zeros: a baseline.
  */
