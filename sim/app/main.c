@@ -75,8 +75,9 @@ static double positive(struct argp_state *state, const char *name, const char *t
     char *end = NULL;
     errno = 0;
     const double x = strtod(text, &end);
-    if (end == text || *end != '\0' || !(x > 0.0) || (!infinite && !isfinite(x)) ||
-        strspn(text, "0123456789.eE+-infINF") != strlen(text)) {
+    if (end == text || *end != '\0' || !(x > 0.0) ||
+        strspn(text, "0123456789.eE+-infINF") != strlen(text) ||
+        (isinf(x) && (!infinite || errno == ERANGE))) { /* 1e400 does not mean inf */
         argp_error(state, "--%s wants a number above 0%s, such as 1e-3", name,
                    infinite ? " or inf" : "");
     }
@@ -454,7 +455,11 @@ int main(int argc, char **argv)
     (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
 
     bool wrong_use = false;
-    const enum rc rc = carry_out(&w, &issues, &wrong_use, &err);
+    enum rc rc = carry_out(&w, &issues, &wrong_use, &err);
+    if (rc == RC_OK && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
+        rc = error_set(&err, RC_IO, "cannot write to stdout: %s; make room or choose another place",
+                       strerror(errno));
+    }
     if (rc == RC_OK) {
         return EXIT_SUCCESS;
     }

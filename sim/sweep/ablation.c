@@ -272,7 +272,7 @@ static void leave_sites(const struct config_node *list, struct sweep_ablation *a
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
-/* A model that cannot be made of these words and modalities is a mistake of this item. */
+/* A model that cannot be made of these words and modalities is a mistake of where they stand. */
 static enum rc try_model(const struct config_node *item, const struct sweep_ablation *a,
                          struct config_issues *issues, struct error *err)
 {
@@ -336,6 +336,10 @@ enum rc sweep_ablations_read(const struct config_node *list, const struct config
     }
     s->n_ablations = 1;
     enum rc rc = begin(s, REPORT_BASE, &s->ablation[0], err);
+    const struct config_node *model = study != NULL ? config_get(study, "model") : NULL;
+    if (rc == RC_OK && model != NULL) { /* now, and not when the first world begins */
+        rc = try_model(model, &s->ablation[0], issues, err);
+    }
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
         rc = read_item(&list->at[i], study, s, issues, err);
     }

@@ -326,12 +326,24 @@ static bool list_fits(const struct config_node *list, const char *what,
     return true;
 }
 
+/* A row that is there twice would be counted as two observations. */
+static bool said_before(const struct config_node *list, size_t i, struct config_issues *issues)
+{
+    for (size_t k = 0; list->at[i].kind == CONFIG_SCALAR && k < i; k++) {
+        if (list->at[k].kind == CONFIG_SCALAR && strcmp(list->at[k].text, list->at[i].text) == 0) {
+            config_issue(issues, &list->at[i], "'%s' is in the list twice", list->at[i].text);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void read_modes(const struct config_node *list, struct sweep *s,
                        struct config_issues *issues)
 {
     for (size_t i = 0; list_fits(list, "modes", issues) && i < list->n; i++) {
-        bool found = false;
-        for (size_t m = 0; list->at[i].kind == CONFIG_SCALAR && m < COUNT(modes); m++) {
+        bool found = said_before(list, i, issues);
+        for (size_t m = 0; !found && list->at[i].kind == CONFIG_SCALAR && m < COUNT(modes); m++) {
             if (strcmp(list->at[i].text, modes[m]) == 0) {
                 s->mode[s->n_modes++] = (enum sweep_mode)m;
                 found = true;
@@ -354,11 +366,13 @@ static const struct config_node *read_grid(const struct config_node *map, struct
         if (config_as_real(&g.epsilons->at[i], &s->epsilon[i], issues) && !(s->epsilon[i] > 0.0)) {
             config_issue(issues, &g.epsilons->at[i], "an epsilon is above 0, or inf");
         }
+        (void)said_before(g.epsilons, i, issues);
         s->n_epsilons = i + 1;
     }
     for (size_t i = 0; list_fits(g.seeds, "seeds", issues) && i < g.seeds->n; i++) {
         size_t seed = 0;
         (void)config_as_count(&g.seeds->at[i], &seed, issues);
+        (void)said_before(g.seeds, i, issues);
         s->seed[i] = seed;
         s->n_seeds = i + 1;
     }
