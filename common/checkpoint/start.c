@@ -122,6 +122,27 @@ static RC take_all(struct start *s, json_t *header, struct error *err)
     return rc;
 }
 
+/* The format has no byte that is of no tensor: what follows the last one was not meant. */
+static RC check_end(const struct start *s, json_t *header, struct error *err)
+{
+    const char *name;
+    json_t *tensor;
+    json_int_t end = 0;
+    json_object_foreach(header, name, tensor)
+    {
+        const json_t *offsets = json_object_get(tensor, "data_offsets");
+        const json_int_t to = json_integer_value(json_array_get(offsets, 1));
+        end = strcmp(name, "__metadata__") != 0 && to > end ? to : end;
+    }
+    return (size_t)end == s->n_data
+               ? RC_OK
+               : error_set(
+                     err, RC_FORMAT,
+                     "its header names %lld bytes of numbers and %zu are there; it was cut or "
+                     "added to",
+                     (long long)end, s->n_data);
+}
+
 /* A block that is misspelt would be looked for in the file, and one that is nothing's do nothing. */
 static RC check_new(const struct study_start *start, const struct param_table *t, struct error *err)
 {
@@ -168,6 +189,9 @@ enum rc checkpoint_start_stream(FILE *f, size_t size, const struct study_start *
         s.data = CHECKPOINT_LENGTH_BYTES + n_header;
         s.n_data = size - s.data;
         rc = take_all(&s, header, err);
+    }
+    if (rc == RC_OK) {
+        rc = check_end(&s, header, err);
     }
     if (rc == RC_OK) {
         rc = compare(start, model, params, err);

@@ -227,6 +227,7 @@ static void what_does_not_fit_is_named(void **state)
         "cannot open it",
         "it is no safetensors file",
         "header is no JSON",
+        " bytes of numbers and ",
     };
     for (size_t k = 0; k < sizeof want / sizeof want[0]; k++) {
         struct error err = {0};
@@ -255,6 +256,11 @@ static void what_does_not_fit_is_named(void **state)
             const long size = ftell(f);
             assert_int_equal(fclose(f), 0);
             assert_int_equal(truncate(w.path, size - 4), 0);
+        } else if (k == 10) { /* a number more than there are tensors for */
+            FILE *f = fopen(w.path, "abe");
+            assert_non_null(f);
+            assert_int_equal(fwrite("more", 1, 4, f), 4);
+            assert_int_equal(fclose(f), 0);
         } else if (k == 7) {
             (void)unlink(w.path);
         } else if (k == 8) {
