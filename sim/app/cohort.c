@@ -1,15 +1,14 @@
 /* wardround-sim cohort: the hospitals of a `generate:` map, written, measured, explained. */
 #include "sim/app/cohort.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <argp.h>
 #include <jansson.h>
 
+#include "sim/app/words.h"
 #include "sim/sweep/sweep.h"
 
 enum { EXIT_WRONG_USE = 2, CEILING_PATIENTS = 20000 };
@@ -44,17 +43,6 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static uint64_t whole(struct argp_state *state, const char *name, const char *text, uint64_t max)
-{
-    char *end = NULL;
-    errno = 0;
-    const unsigned long long x = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || x > max) {
-        argp_error(state, "--%s wants a whole number up to %llu", name, (unsigned long long)max);
-    }
-    return x;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct words *w = state->input;
@@ -66,11 +54,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         w->ceiling = true;
         return 0;
     case OPT_PATIENTS:
-        w->patients = (size_t)whole(state, "patients", arg, HOSPITAL_PATIENTS_MAX);
+        w->patients = (size_t)words_whole(state, "patients", arg, HOSPITAL_PATIENTS_MAX);
         return 0;
     case OPT_SEED:
         w->has_seed = true;
-        w->seed = whole(state, "seed", arg, UINT64_MAX / 2);
+        w->seed = words_whole(state, "seed", arg, UINT64_MAX / 2);
         return 0;
     case OPT_KNOBS:
         w->knobs = true;
@@ -172,12 +160,10 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, st
     }
     seed = w->has_seed ? w->seed : seed;
     if (w->out != NULL) {
-        if (mkdir(w->out, 0777) != 0 && errno != EEXIST) {
-            return error_set(err, RC_IO,
-                             "cannot make the folder '%s': %s; make the one above it first", w->out,
-                             strerror(errno));
+        rc = words_folder(w->out, err);
+        if (rc == RC_OK) {
+            rc = hospital_world_write(&world, seed, w->out, err);
         }
-        rc = hospital_world_write(&world, seed, w->out, err);
         if (rc == RC_OK && !w->json) {
             (void)printf("%zu hospitals in folders of %s\n", hospital_world_sites(&world), w->out);
         }
@@ -197,9 +183,8 @@ int cohort_main(int argc, char **argv)
     argp_err_exit_status = EXIT_WRONG_USE;
     (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
     enum rc rc = carry_out(&w, &issues, &err);
-    if (rc == RC_OK && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
-        rc = error_set(&err, RC_IO, "cannot write to stdout: %s; make room or choose another place",
-                       strerror(errno));
+    if (rc == RC_OK) {
+        rc = words_printed(&err);
     }
     if (rc == RC_OK) {
         return EXIT_SUCCESS;

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <argp.h>
 #include <jansson.h>
@@ -13,6 +11,7 @@
 #include "sim/app/cohort.h"
 #include "sim/app/privacy.h"
 #include "sim/app/progress.h"
+#include "sim/app/words.h"
 #include "sim/sweep/sweep.h"
 
 enum { EXIT_WRONG_USE = 2 };
@@ -84,17 +83,6 @@ static double positive(struct argp_state *state, const char *name, const char *t
     return x;
 }
 
-static uint64_t whole(struct argp_state *state, const char *name, const char *text, uint64_t max)
-{
-    char *end = NULL;
-    errno = 0;
-    const unsigned long long x = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || x > max) {
-        argp_error(state, "--%s wants a whole number up to %llu", name, (unsigned long long)max);
-    }
-    return x;
-}
-
 static enum study_noise noise(struct argp_state *state, const char *text)
 {
     for (int m = STUDY_NOISE_NONE; m <= STUDY_NOISE_SHARED; m++) {
@@ -146,11 +134,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_SEED:
         o->has_seed = true;
-        o->seed = whole(state, "seed", arg, UINT64_MAX / 2);
+        o->seed = words_whole(state, "seed", arg, UINT64_MAX / 2);
         return 0;
     case OPT_JOBS:
         o->has_jobs = true;
-        o->jobs = (size_t)whole(state, "jobs", arg, SWEEP_JOBS_MAX);
+        o->jobs = (size_t)words_whole(state, "jobs", arg, SWEEP_JOBS_MAX);
         if (o->jobs == 0) {
             argp_error(state, "--jobs wants at least 1");
         }
@@ -229,23 +217,6 @@ static void print_run(const struct sweep *s, const struct report_row *row)
             (void)printf("no AUROC (%s)\n", p->n_patients == 0 ? "nobody" : "one class only");
         }
     }
-}
-
-static enum rc make_folder(const char *path, struct error *err)
-{
-    if (mkdir(path, 0777) != 0 && errno != EEXIST) {
-        return error_set(err, RC_IO, "cannot make the folder '%s': %s; make the one above it first",
-                         path, strerror(errno));
-    }
-    struct stat s = {0};
-    if (stat(path, &s) != 0 || !S_ISDIR(s.st_mode)) {
-        return error_set(err, RC_IO, "'%s' is no folder; name another --out", path);
-    }
-    if (access(path, W_OK | X_OK) != 0) {
-        return error_set(err, RC_IO, "cannot write into '%s': %s; name another --out", path,
-                         strerror(errno));
-    }
-    return RC_OK;
 }
 
 static enum rc write_reports(const struct words *w, const struct sweep *s,
@@ -419,7 +390,7 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, bo
         rc = error_set(err, RC_INVALID, "run with a split writes no files: leave --out away");
     }
     if (rc == RC_OK && w->out != NULL) {
-        rc = make_folder(w->out, err); /* before the work, not after it */
+        rc = words_folder(w->out, err); /* before the work, not after it */
     }
     if (rc == RC_OK && s.whole) {
         rc = carry_out_whole(w, &s, err);
@@ -456,9 +427,8 @@ int main(int argc, char **argv)
 
     bool wrong_use = false;
     enum rc rc = carry_out(&w, &issues, &wrong_use, &err);
-    if (rc == RC_OK && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
-        rc = error_set(&err, RC_IO, "cannot write to stdout: %s; make room or choose another place",
-                       strerror(errno));
+    if (rc == RC_OK) {
+        rc = words_printed(&err);
     }
     if (rc == RC_OK) {
         return EXIT_SUCCESS;

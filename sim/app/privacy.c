@@ -14,6 +14,7 @@
 #include "common/accountant/planning.h"
 #include "common/accountant/rdp.h"
 #include "common/base/clock.h"
+#include "sim/app/words.h"
 
 enum { EXIT_WRONG_USE = 2 };
 
@@ -347,9 +348,8 @@ int privacy_main(int argc, char **argv)
         (void)putchar('\n');
     }
     json_decref(json);
-    if (rc == RC_OK && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
-        rc = error_set(&err, RC_IO, "cannot write to stdout: %s; make room or choose another place",
-                       strerror(errno));
+    if (rc == RC_OK) {
+        rc = words_printed(&err);
     }
     if (rc != RC_OK) {
         (void)fprintf(stderr, "wardround-sim: %s\n", err.text);

@@ -1,0 +1,45 @@
+#include "sim/app/words.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+uint64_t words_whole(struct argp_state *state, const char *name, const char *text, uint64_t max)
+{
+    char *end = NULL;
+    errno = 0;
+    const unsigned long long x = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || x > max) {
+        argp_error(state, "--%s wants a whole number up to %llu", name, (unsigned long long)max);
+    }
+    return x;
+}
+
+enum rc words_folder(const char *path, struct error *err)
+{
+    if (mkdir(path, 0777) != 0 && errno != EEXIST) {
+        return error_set(err, RC_IO, "cannot make the folder '%s': %s; make the one above it first",
+                         path, strerror(errno));
+    }
+    struct stat s = {0};
+    if (stat(path, &s) != 0 || !S_ISDIR(s.st_mode)) {
+        return error_set(err, RC_IO, "'%s' is no folder; name another --out", path);
+    }
+    if (access(path, W_OK | X_OK) != 0) {
+        return error_set(err, RC_IO, "cannot write into '%s': %s; name another --out", path,
+                         strerror(errno));
+    }
+    return RC_OK;
+}
+
+enum rc words_printed(struct error *err)
+{
+    return fflush(stdout) == 0 && ferror(stdout) == 0
+               ? RC_OK
+               : error_set(err, RC_IO,
+                           "cannot write to stdout: %s; make room or choose another place",
+                           strerror(errno));
+}

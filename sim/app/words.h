@@ -1,0 +1,23 @@
+/**
+ * @file words.h
+ * What the commands of wardround-sim share: numbers of options, the folder of results, the end of stdout.
+ */
+#ifndef SIM_APP_WORDS_H
+#define SIM_APP_WORDS_H
+
+#include <stdint.h>
+
+#include <argp.h>
+
+#include "common/base/error.h"
+
+/** The whole of `text` as a number up to max; else argp's error, exit 2. */
+uint64_t words_whole(struct argp_state *state, const char *name, const char *text, uint64_t max);
+
+/** Makes the folder where it is missing; the one above it must be there. @retval RC_IO not writable */
+RC words_folder(const char *path, struct error *err);
+
+/** What was printed has arrived. @retval RC_IO a full disk */
+RC words_printed(struct error *err);
+
+#endif
