@@ -166,12 +166,6 @@ static void check_combine(const struct study_draft *d, struct config_issues *iss
     if (!trimmed && !says(d->server, "combine", "median")) {
         return;
     }
-    if (says(d->privacy, "noise", "shared")) {
-        config_issue(issues, combine,
-                     "combine: %s looks at each site's update, and with shared noise only their "
-                     "masked sum can be read; use combine: mean, or noise: site",
-                     combine->text);
-    }
     if (is_count(d->map, "quorum") && s->quorum > 0 && s->quorum < 3) {
         config_issue(
             issues, combine,
@@ -218,11 +212,6 @@ static void check_privacy(const struct study_draft *d, struct config_issues *iss
     const bool site = says(d->privacy, "noise", "site");
     const bool shared = says(d->privacy, "noise", "shared");
 
-    if (shared) {
-        config_issue(issues, at(d->privacy, "noise"),
-                     "shared noise needs secure aggregation, which this version does not have yet; "
-                     "use noise: site");
-    }
     if (says(d->privacy, "noise", "none") && has_epsilon && isfinite(epsilon)) {
         config_issue(issues, e,
                      "epsilon: without noise nothing bounds it; write inf, or noise: site");
@@ -285,6 +274,19 @@ static void check_wish(const struct study_draft *d, struct config_issues *issues
     }
 }
 
+static void check_masking(const struct study_draft *d, struct config_issues *issues)
+{
+    struct study_fault fault[STUDY_MASKING_FAULTS];
+    const struct config_node *const section[] = {[STUDY_TOP] = d->map,
+                                                 [STUDY_LOCAL] = d->local,
+                                                 [STUDY_SERVER] = d->server,
+                                                 [STUDY_PRIVACY] = d->privacy};
+    const size_t n = study_masking_faults(&d->study, fault);
+    for (size_t i = 0; i < n; i++) {
+        config_issue(issues, at(section[fault[i].section], fault[i].key), "%s", fault[i].text);
+    }
+}
+
 static void check_numbers_of_sites(const struct study_draft *d, struct config_issues *issues)
 {
     const struct study *s = &d->study;
@@ -327,5 +329,6 @@ void study_check(const struct study_draft *d, struct config_issues *issues)
     check_server(d, issues);
     check_privacy(d, issues);
     check_wish(d, issues);
+    check_masking(d, issues);
     study_check_sites(d, issues);
 }

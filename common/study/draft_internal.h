@@ -37,6 +37,17 @@ extern const struct config_key study_site_keys[STUDY_SITE_KEYS];
 RC study_read_sites(struct study_draft *d, struct config_issues *issues, struct error *err);
 void study_check_sites(const struct study_draft *d, struct config_issues *issues);
 
+/** Masked sums and shared noise (masking.c). Where a fault is: a map of the document and its key. */
+enum study_section { STUDY_TOP, STUDY_LOCAL, STUDY_SERVER, STUDY_PRIVACY };
+enum { STUDY_MASKING_FAULTS = 8 };
+struct study_fault {
+    enum study_section section;
+    const char *key;
+    char text[256];
+};
+/** @return how many; a number that was not read is 0 and breaks no rule */
+size_t study_masking_faults(const struct study *s, struct study_fault out[STUDY_MASKING_FAULTS]);
+
 /** Every rule between fields; rules within one field were the tables' (read.c). */
 void study_check(const struct study_draft *d, struct config_issues *issues);
 

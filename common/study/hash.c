@@ -101,13 +101,18 @@ static void add_lacking(struct hasher *h, const struct study *s)
     }
 }
 
+static bool is_masked(const struct study *s)
+{
+    return s->masked || s->threshold > 0 || s->privacy.noise == STUDY_NOISE_SHARED;
+}
+
 /* A study that uses nothing of it is the study that it was: its hash stays, and with it the ledgers
  * and registries that know it by that name. */
 static bool is_version_2(const struct study *s)
 {
     return has_course(&s->local) || s->server.combine != STUDY_MEAN || s->server.trim > 0 ||
            s->server.momentum > 0.0 || s->model.site_norm || s->model.n_lacked > 0 ||
-           s->model.n_frozen > 0 || s->start.there || s->model.shift > 0;
+           s->model.n_frozen > 0 || s->start.there || s->model.shift > 0 || is_masked(s);
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -129,6 +134,11 @@ static void add_version_2(struct hasher *h, const struct study *s)
         hasher_text(h, s->start.fresh[i]);
     }
     hasher_u64(h, s->model.shift);
+    if (is_masked(s)) { /* others were out before there were any: they keep their hash */
+        hasher_text(h, "masked");
+        hasher_u64(h, s->masked);
+        hasher_u64(h, s->threshold);
+    }
 }
 
 /* The order is the format. A new field goes to the end of the newest version's, or, once studies of

@@ -12,6 +12,10 @@ size_t study_steps(const struct study *s)
 enum rc study_plan(struct study *s, struct error *err)
 {
     struct study_privacy *p = &s->privacy;
+    struct study_fault fault[STUDY_MASKING_FAULTS];
+    if (study_masking_faults(s, fault) > 0) { /* an override that does not fit */
+        return error_set(err, RC_INVALID, "%s", fault[0].text);
+    }
     switch (p->noise) {
     case STUDY_NOISE_NONE:
         if (!isinf(p->epsilon) || p->epsilon < 0) {
@@ -21,11 +25,8 @@ enum rc study_plan(struct study *s, struct error *err)
         study_choose_without_noise(s);
         return RC_OK;
     case STUDY_NOISE_SITE:
-        break;
     case STUDY_NOISE_SHARED:
-        return error_set(err, RC_INVALID,
-                         "shared noise needs secure aggregation, which this version does not have "
-                         "yet; use noise: site");
+        break;
     }
     if (!isfinite(p->epsilon) || !(p->epsilon > 0)) {
         return error_set(err, RC_INVALID, "noise needs a finite epsilon above 0, not %g",

@@ -21,6 +21,7 @@
 enum {
     STUDY_NAME_MAX = 64,
     STUDY_SITES_MAX = 1024,
+    STUDY_MASKED_MAX = 128, /**< sites of a study with masked sums */
     STUDY_ROUNDS_MAX = 1000000,
     STUDY_HIDDEN_MAX = 4,
     STUDY_BLOCKS_MAX =
@@ -153,6 +154,9 @@ struct study {
     size_t quorum;    /**< least number of contributors of a valid round */
     size_t min_sites; /**< promised to the sites; their policies have floors */
     size_t max_colluding;
+    size_t
+        threshold; /**< masked: stated least number of sites that open a sum; 0: study_threshold */
+    bool masked;   /**< only the sum of a round can be read (common/mask) */
     size_t fraction_bits; /**< the public grid of updates is 2^-fraction_bits */
     int64_t join_deadline_ms, round_deadline_ms;
     size_t n_sites;
@@ -210,7 +214,8 @@ struct study_choice study_choice_of(const struct study *s);
  * noise. With a wish it chooses sample_rate and rounds, too; without noise these become what the rule
  * tends to as epsilon grows: the fewest steps. study_open and study_read call it; call it again after
  * changing one of these.
- * @retval RC_INVALID epsilon and noise contradict each other, or a number is out of range
+ * @retval RC_INVALID epsilon and noise contradict each other, a number is out of range, or masked sums or
+ *                    shared noise are not possible so
  * @retval RC_LIMIT   no noise reaches the target
  */
 RC study_plan(struct study *s, struct error *err);
@@ -232,6 +237,9 @@ size_t study_nominal_total(const struct study *s);
 double study_weight(const struct study *s, size_t site);
 /** Does the site lack modality model.lacked[block]? */
 bool study_lacks(const struct study *s, size_t site, size_t block);
+/** Masked: how many of the whole roster open a sum: the least t with 2t > n + max_colluding, or
+ *  `threshold` if that is more. Of fewer members it is mask_threshold's. */
+size_t study_threshold(const struct study *s);
 /** Index on the roster, or n_sites. */
 size_t study_find_site(const struct study *s, const char *name);
 

@@ -416,9 +416,142 @@ static void robust_means_want_three_sites_in_every_round_and_their_updates(void 
     with_quorum("3", "{combine: trimmed_mean, trim: 2}", "site",
                 "7:39: error: trim: is 2 at each end, which leaves none of the 3 sites that a "
                 "round may have (quorum); at most 1");
-    with_quorum("3", "{combine: median}", "shared",
-                "7:19: error: combine: median looks at each site's update, and with shared noise "
-                "only their masked sum can be read");
+}
+
+/* ---- masked sums and shared noise -------------------------------------------------------------- */
+
+/* Line 1 is `numbers`; the roster has n sites. @param want NULL: it is read; else a line of the issues */
+static struct study masked_study(const char *numbers, const char *local, const char *server,
+                                 const char *noise, size_t n, const char *want)
+{
+    struct study s = {0};
+    struct config_issues issues;
+    struct error err = {0};
+    char text[8192];
+    bool said = false;
+    size_t at = (size_t)snprintf(
+        text, sizeof text,
+        "%s\nstudy: m\nrounds: 20\nmodel: {name: logistic}\nlocal: %s\nserver: %s\n"
+        "privacy: {noise: %s, epsilon: 2, delta: 1e-4, clip: 1}\nsites:\n",
+        numbers, local, server, noise);
+    for (size_t i = 0; i < n; i++) {
+        at += (size_t)snprintf(text + at, sizeof text - at, " - {name: s%zu, nominal: 1}\n", i);
+    }
+    assert_true(at < sizeof text);
+    const enum rc rc = read_text(text, &s, &issues, &err);
+    for (size_t i = 0; i < issues.n; i++) {
+        said = said || (want != NULL && strstr(issues.line[i], want) != NULL);
+    }
+    if (rc != (want == NULL ? RC_OK : RC_INVALID) || (want != NULL && !said)) {
+        fail_msg("%s: %s", text, err.text);
+    }
+    assert_true(want == NULL || issues.n == 1); /* one mistake, one line */
+    return s;
+}
+
+static void masked_sums_say_what_they_need(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *numbers, *server;
+        size_t n;
+        const char *want;
+    } bad[] = {
+        {"quorum: 2\nmin_sites: 2\nmasked: true", "{}", 2,
+         "3:9: error: masked: true, with fewer than 3 sites, hides nothing: the sum less one's own "
+         "update is the other's; only noise: site protects here, without masks"},
+        {"quorum: 2\nmin_sites: 2\nmasked: true", "{}", 3,
+         "2:12: error: min_sites: is 2, and a masked sum must be of at least 3 (max_colluding + 2, "
+         "never below 3)"},
+        {"quorum: 4\nmin_sites: 4\nmax_colluding: 3\nmasked: true", "{}", 5,
+         "2:12: error: min_sites: is 4, and a masked sum must be of at least 5 (max_colluding + 2, "
+         "never below 3)"},
+        {"quorum: 4\nmin_sites: 4\nmax_colluding: 1\nmasked: true\nthreshold: 3", "{}", 5,
+         "5:12: error: threshold: is 3; of 5 sites with max_colluding 1 at least 4 must open a sum "
+         "(2 t > n + c), or a round could have two"},
+        {"quorum: 4\nmin_sites: 4\nmasked: true\nthreshold: 6", "{}", 5,
+         "4:12: error: threshold: is 6, but there are only 5 sites"},
+        {"quorum: 4\nmin_sites: 4\nmasked: true\nthreshold: 5", "{}", 5,
+         "1:9: error: quorum: is 4, but a sum is opened by at least 5 sites (threshold)"},
+        {"quorum: 3\nmin_sites: 3\nmasked: true", "{combine: median}", 5,
+         "8:19: error: combine: looks at each site's update, and of masked ones only the sum can "
+         "be "
+         "read; use combine: mean, or leave out masked"},
+        {"quorum: 3\nmin_sites: 3\nmasked: true", "{}", 129,
+         "3:9: error: masked: 129 sites, and masks are made between at most 128"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        (void)masked_study(bad[i].numbers, "{rate: 1}", bad[i].server, "site", bad[i].n,
+                           bad[i].want);
+    }
+    struct study s = masked_study("quorum: 4\nmin_sites: 4\nmax_colluding: 1\nmasked: true",
+                                  "{rate: 1, steps: 3}", "{}", "site", 5, NULL);
+    assert_true(s.masked);
+    assert_int_equal(study_threshold(&s), 4); /* the least t with 2t > 5 + 1 */
+    study_release(&s);
+    s = masked_study("quorum: 5\nmin_sites: 4\nmasked: true\nthreshold: 5", "{rate: 1}", "{}",
+                     "site", 5, NULL);
+    assert_int_equal(study_threshold(&s), 5);
+    study_release(&s);
+}
+
+static void shared_noise_is_for_one_plain_step_of_three_masked_sites(void **state)
+{
+    (void)state;
+    static const char masked[] = "quorum: 4\nmin_sites: 4\nmax_colluding: 1\nmasked: true";
+    static const struct {
+        const char *numbers, *local;
+        size_t n;
+        const char *want;
+    } bad[] = {
+        {"quorum: 2\nmin_sites: 2\nmasked: true", "{rate: 1}", 2,
+         "9:18: error: noise: shared, with fewer than 3 sites, hides nothing: the sum less one's "
+         "own "
+         "update is the other's; only noise: site protects here, without masks"},
+        {"quorum: 3\nmin_sites: 3", "{rate: 1}", 4,
+         "8:18: error: noise: shared needs masked: true"},
+        {masked, "{rate: 1, steps: 2}", 5,
+         "8:25: error: steps: is 2, and with noise: shared a round is one step"},
+        {masked, "{rate: 1, optimiser: adam}", 5,
+         "8:29: error: optimiser: with noise: shared a site sends its gradient as it is"},
+        {masked, "{rate: 1, momentum: 0.5}", 5,
+         "8:28: error: momentum: with noise: shared a site sends its gradient as it is"},
+    };
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        (void)masked_study(bad[i].numbers, bad[i].local, "{}", "shared", bad[i].n, bad[i].want);
+    }
+    struct study s = masked_study(masked, "{rate: 1}", "{rule: fedadam}", "shared", 5, NULL);
+    struct study site = masked_study(masked, "{rate: 1}", "{rule: fedadam}", "site", 5, NULL);
+    assert_int_equal(s.privacy.noise, STUDY_NOISE_SHARED);
+    assert_true(s.privacy.noise_multiplier == site.privacy.noise_multiplier); /* of the sum */
+
+    struct error err = {0};
+    s.masked = false; /* an override */
+    assert_int_equal(study_plan(&s, &err), RC_INVALID);
+    s.masked = true;
+    s.local.steps = 2;
+    assert_int_equal(study_plan(&s, &err), RC_INVALID);
+    study_release(&s);
+    study_release(&site);
+}
+
+/* Studies of version 2 that mask nothing were out before masks were. */
+static void only_masked_studies_hash_what_they_say_of_masks(void **state)
+{
+    (void)state;
+    struct study s = read_good(with_line(7, "local: {rate: 0.5, warmup_steps: 1, steps: 2}"));
+    const struct hash schema = hash_of("schema", 6);
+    const struct hash before = study_hash(&s, &schema);
+    char hex[HASH_HEX];
+    hash_hex(&before, hex);
+    assert_string_equal(hex, "ca49cff5fb55e899203ec9c170a6163dc377e024e4f06bf941e7a00869314722");
+    s.masked = true;
+    const struct hash masked = study_hash(&s, &schema);
+    s.threshold = 3;
+    const struct hash more = study_hash(&s, &schema);
+    assert_false(hash_equal(&before, &masked));
+    assert_false(hash_equal(&masked, &more));
+    study_release(&s);
 }
 
 static void without_noise_there_is_no_sigma(void **state)
@@ -515,9 +648,10 @@ static void every_rule_speaks_at_its_place(void **state)
         {9, "privacy: {noise: none, epsilon: 8, clip: 1}",
          "9:33: error: epsilon: without noise nothing bounds it; write inf, or noise: site"},
         {9, "privacy: {noise: shared, epsilon: 8, delta: 1e-4, clip: 1}",
-         "9:18: error: shared noise needs secure aggregation, which this version does not have "
-         "yet; "
-         "use noise: site"},
+         "9:18: error: noise: shared needs masked: true: a single site's update has only a share "
+         "of "
+         "the noise, so nothing but the sum may be read"},
+        {10, "threshold: 3", "10:12: error: threshold: has a meaning only with masked: true"},
         {9, "privacy: {noise: site, epsilon: 8, clip: 1}",
          "9:10: error: missing key 'delta': with noise it must be stated"},
         {9, "privacy: {noise: site, epsilon: 8, delta: 0, clip: 1}",
@@ -865,7 +999,7 @@ static void the_plan_follows_its_numbers(void **state)
     assert_int_equal(study_plan(&s, &err), RC_INVALID);
     s.privacy.noise = STUDY_NOISE_SHARED;
     assert_int_equal(study_plan(&s, &err), RC_INVALID);
-    assert_non_null(strstr(err.text, "secure aggregation"));
+    assert_non_null(strstr(err.text, "noise: shared needs masked: true"));
     s.privacy.noise = STUDY_NOISE_SITE;
     static const double out_of_range[] = {0, -1, (double)NAN};
     for (size_t i = 0; i < COUNT(out_of_range); i++) {
@@ -1131,7 +1265,7 @@ static void the_hash_changes_with_every_field(void **state)
     _Static_assert(sizeof(struct study) ==
                        64 + sizeof(struct study_model) + sizeof(struct study_local) +
                            sizeof(struct study_server_rule) + sizeof(struct study_privacy) +
-                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 10 * 8 +
+                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 12 * 8 +
                            sizeof(struct study_start) +
                            STUDY_PATH_MAX /* cohort: not hashed, see below */,
                    "hash the new field");
@@ -1188,6 +1322,8 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, quorum),
         offsetof(struct study, min_sites),
         offsetof(struct study, max_colluding),
+        offsetof(struct study, threshold),
+        offsetof(struct study, masked),
         offsetof(struct study, fraction_bits),
         offsetof(struct study, join_deadline_ms),
         offsetof(struct study, round_deadline_ms),
@@ -1355,6 +1491,9 @@ int main(void)
         cmocka_unit_test(what_sites_lack_must_make_sense),
         cmocka_unit_test(the_servers_words_are_read),
         cmocka_unit_test(robust_means_want_three_sites_in_every_round_and_their_updates),
+        cmocka_unit_test(masked_sums_say_what_they_need),
+        cmocka_unit_test(shared_noise_is_for_one_plain_step_of_three_masked_sites),
+        cmocka_unit_test(only_masked_studies_hash_what_they_say_of_masks),
         cmocka_unit_test(without_noise_there_is_no_sigma),
         cmocka_unit_test(every_rule_speaks_at_its_place),
         cmocka_unit_test(each_wrong_type_is_one_issue),

@@ -1,0 +1,114 @@
+/* Masked sums and shared noise: what a study that asks for them must have. The same rules hold for a
+ * document and for a study that was changed in memory, hence faults and not yet issues. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "common/study/draft_internal.h"
+
+struct faults {
+    struct study_fault *out; /* [STUDY_MASKING_FAULTS] */
+    size_t n;
+};
+
+static void __attribute__((format(printf, 4, 5)))
+add(struct faults *f, enum study_section section, const char *key, const char *format, ...)
+{
+    struct study_fault *one = &f->out[f->n++];
+    va_list args;
+    one->section = section;
+    one->key = key;
+    va_start(args, format);
+    (void)vsnprintf(one->text, sizeof one->text, format, args);
+    va_end(args);
+}
+
+size_t study_threshold(const struct study *s)
+{
+    const size_t least = (s->n_sites + s->max_colluding) / 2 + 1;
+    return s->threshold > least ? s->threshold : least;
+}
+
+/* Who can be in a sum, and who can open it. A number that is 0 was not read. */
+static void check_sum(const struct study *s, struct faults *f)
+{
+    const size_t least = s->max_colluding + 2 > 3 ? s->max_colluding + 2 : 3;
+    if (s->n_sites > STUDY_MASKED_MAX) {
+        add(f, STUDY_TOP, "masked", "masked: %zu sites, and masks are made between at most %d",
+            s->n_sites, (int)STUDY_MASKED_MAX);
+    }
+    if (s->min_sites > 0 && s->min_sites < least && s->max_colluding < s->min_sites) {
+        add(f, STUDY_TOP, "min_sites",
+            "min_sites: is %zu, and a masked sum must be of at least %zu (max_colluding + 2, never "
+            "below 3): those who know the others' updates could else read one site's out of it",
+            s->min_sites, least);
+    }
+    if (s->threshold == 0 || s->n_sites == 0) {
+        return;
+    }
+    if (s->threshold > s->n_sites) {
+        add(f, STUDY_TOP, "threshold", "threshold: is %zu, but there are only %zu sites",
+            s->threshold, s->n_sites);
+    } else if (2 * s->threshold <= s->n_sites + s->max_colluding) {
+        add(f, STUDY_TOP, "threshold",
+            "threshold: is %zu; of %zu sites with max_colluding %zu at least %zu must open a sum "
+            "(2 t > n + c), or a round could have two",
+            s->threshold, s->n_sites, s->max_colluding, (s->n_sites + s->max_colluding) / 2 + 1);
+    } else if (s->quorum > 0 && s->threshold > s->quorum) {
+        add(f, STUDY_TOP, "quorum",
+            "quorum: is %zu, but a sum is opened by at least %zu sites (threshold)", s->quorum,
+            s->threshold);
+    }
+}
+
+/* What a site adds is too little to be looked at by itself, also by the site. */
+static void check_shared(const struct study *s, struct faults *f)
+{
+    if (s->local.steps > 1) {
+        add(f, STUDY_LOCAL, "steps",
+            "steps: is %zu, and with noise: shared a round is one step: a second one would begin "
+            "from what only the sum of all sites hides; write 1, and more rounds",
+            s->local.steps);
+    }
+    if (s->local.optimiser != STUDY_SGD) {
+        add(f, STUDY_LOCAL, "optimiser",
+            "optimiser: with noise: shared a site sends its gradient as it is; use sgd, and an "
+            "adaptive server rule");
+    } else if (s->local.momentum > 0.0) {
+        add(f, STUDY_LOCAL, "momentum",
+            "momentum: with noise: shared a site sends its gradient as it is; leave it out, and "
+            "use the server's rule fedavgm");
+    }
+}
+
+size_t study_masking_faults(const struct study *s, struct study_fault out[STUDY_MASKING_FAULTS])
+{
+    struct faults f = {.out = out};
+    const bool shared = s->privacy.noise == STUDY_NOISE_SHARED;
+
+    if ((shared || s->masked) && s->n_sites > 0 && s->n_sites < 3) {
+        add(&f, shared ? STUDY_PRIVACY : STUDY_TOP, shared ? "noise" : "masked",
+            "%s, with fewer than 3 sites, hides nothing: the sum less one's own update is the "
+            "other's; only noise: site protects here, without masks",
+            shared ? "noise: shared" : "masked: true");
+        return f.n;
+    }
+    if (shared && !s->masked) {
+        add(&f, STUDY_PRIVACY, "noise",
+            "noise: shared needs masked: true: a single site's update has only a share of the "
+            "noise, so nothing but the sum may be read");
+    }
+    if (s->masked && s->server.combine != STUDY_MEAN) {
+        add(&f, STUDY_SERVER, "combine",
+            "combine: looks at each site's update, and of masked ones only the sum can be read; "
+            "use combine: mean, or leave out masked");
+    }
+    if (s->masked) {
+        check_sum(s, &f);
+    } else if (s->threshold > 0) {
+        add(&f, STUDY_TOP, "threshold", "threshold: has a meaning only with masked: true");
+    }
+    if (shared && s->masked) {
+        check_shared(s, &f);
+    }
+    return f.n;
+}
