@@ -140,7 +140,7 @@ enum rc answer_reply(struct coordinator *c, size_t site, enum wire_kind kind, st
     if (kind == WIRE_ROUND) {
         out.round = m->round;
         out.tensor = c->tensor;
-        out.left_ms = m->deadline_ms > c->now_ms ? m->deadline_ms - c->now_ms : 0;
+        out.left_ms = round_left_ms(m, c->now_ms);
     }
     if (kind == WIRE_ACK) {
         bool found = false;

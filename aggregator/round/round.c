@@ -39,10 +39,19 @@ size_t round_contributors(const struct round_machine *m)
 
 uint64_t round_finished(const struct round_machine *m)
 {
+    if (m->masked) {
+        return m->finished;
+    }
     if (m->state == ROUND_DONE) {
         return m->round;
     }
     return m->round > 0 ? m->round - 1 : 0;
+}
+
+int64_t round_left_ms(const struct round_machine *m, int64_t now_ms)
+{
+    const int64_t left_ms = m->deadline_ms - m->opening_ms - now_ms;
+    return left_ms > 0 ? left_ms : 0;
 }
 
 /* ---- what an event is, before the table ------------------------------------------------------ */
@@ -65,6 +74,9 @@ enum column {
     NOT_COMMITTED,
     TIMED_OUT,
     ABORTED,
+    UNMASKED,
+    LOST_NEXT, /* another number is left */
+    LOST_LAST,
     COLUMNS,
     IGNORED,
     REFUSED
@@ -113,6 +125,19 @@ static enum column accept_column(const struct round_machine *m, size_t site)
     return REFUSED;
 }
 
+static enum column lost_column(const struct round_machine *m)
+{
+    return m->lost < m->lost_max && members(m, ROUND_ACCEPTED) >= m->quorum ? LOST_NEXT : LOST_LAST;
+}
+
+static enum column timer_column(const struct round_machine *m, int64_t now_ms)
+{
+    if (now_ms < m->deadline_ms) {
+        return IGNORED;
+    }
+    return m->masked && m->state == ROUND_OPEN ? lost_column(m) : TIMED_OUT;
+}
+
 static bool from_a_site(enum round_event event)
 {
     return event == ROUND_GOT_HELLO || event == ROUND_GOT_ACCEPT || event == ROUND_GOT_DECLINE ||
@@ -136,13 +161,17 @@ static enum column column_of(const struct round_machine *m, const struct round_i
     case ROUND_GOT_CANNOT:
         return cannot_column(m, in);
     case ROUND_COMMITTED:
-        return m->round < m->rounds ? COMMITTED_NEXT : COMMITTED_LAST;
+        return m->round - m->lost < m->rounds ? COMMITTED_NEXT : COMMITTED_LAST;
     case ROUND_NOT_COMMITTED:
         return NOT_COMMITTED;
     case ROUND_TIMED_OUT:
-        return in->now_ms < m->deadline_ms ? IGNORED : TIMED_OUT;
+        return timer_column(m, in->now_ms);
     case ROUND_ABORTED:
         return ABORTED;
+    case ROUND_UNMASKED:
+        return m->masked && round_contributors(m) >= m->quorum ? UNMASKED : REFUSED;
+    case ROUND_LOST:
+        return m->masked ? lost_column(m) : REFUSED;
     case ROUND_EVENTS:
         break;
     }
@@ -229,11 +258,14 @@ static unsigned reply_ack(struct round_machine *m, const struct round_input *in)
     return ROUND_REPLY_ACK;
 }
 
-static unsigned reply_outcome(struct round_machine *m, const struct round_input *in)
+/* A round before the present one: it has an outcome, or it was lost and the site has not heard what
+ * came after. */
+static unsigned reply_past(struct round_machine *m, const struct round_input *in)
 {
-    (void)m;
-    (void)in;
-    return ROUND_REPLY_OUTCOME;
+    const uint64_t finished = round_finished(m);
+    const bool lost = in->round > finished && m->state == ROUND_OPEN && waited_for(m, in->site);
+    return (finished > 0 ? ROUND_REPLY_OUTCOME : ROUND_NOTHING) |
+           (lost ? ROUND_REPLY_ROUND : ROUND_NOTHING);
 }
 
 static unsigned reply_done(struct round_machine *m, const struct round_input *in)
@@ -244,9 +276,33 @@ static unsigned reply_done(struct round_machine *m, const struct round_input *in
 
 static unsigned cast_outcome(struct round_machine *m, const struct round_input *in)
 {
-    (void)m;
     (void)in;
+    if (m->masked) {
+        m->finished = m->round;
+    }
     return ROUND_CAST_OUTCOME;
+}
+
+static int64_t later(int64_t now_ms, int64_t wait_ms)
+{
+    return now_ms > INT64_MAX - wait_ms ? INT64_MAX : now_ms + wait_ms;
+}
+
+/* A number is never used twice, whatever became of its round. */
+static void open_next(struct round_machine *m, int64_t now_ms)
+{
+    m->round++;
+    m->deadline_ms = later(later(now_ms, m->round_ms), m->opening_ms);
+    for (size_t i = 0; i < m->n_sites; i++) {
+        m->part[i] = ROUND_WAITED_FOR;
+    }
+}
+
+static unsigned lose(struct round_machine *m, const struct round_input *in)
+{
+    m->lost++;
+    open_next(m, in->now_ms);
+    return ROUND_KEEP_LOST | ROUND_CAST_ROUND;
 }
 
 /* ---- the protocol, all of it ----------------------------------------------------------------- */
@@ -277,12 +333,15 @@ static const struct cell table[ROUND_STATES][COLUMNS] = {
         [UPDATE_FIRST]   = {contribute,           ROUND_OPEN},
         [UPDATE_AGAIN]   = {contribute,           ROUND_OPEN},
         [UPDATE_MOOT]    = {reply_ack,            ROUND_OPEN},
-        [UPDATE_PAST]    = {reply_outcome,        ROUND_OPEN},
+        [UPDATE_PAST]    = {reply_past,           ROUND_OPEN},
         [CANNOT_FIRST]   = {sit_out,              ROUND_OPEN},
         [CANNOT_AGAIN]   = {reply_ack,            ROUND_OPEN},
-        [CANNOT_PAST]    = {reply_outcome,        ROUND_OPEN},
+        [CANNOT_PAST]    = {reply_past,           ROUND_OPEN},
         [TIMED_OUT]      = {nothing,              ROUND_OPEN},
         [ABORTED]        = {nothing,              ROUND_FAILED},
+        [UNMASKED]       = {nothing,              ROUND_MERGING},
+        [LOST_NEXT]      = {lose,                 ROUND_OPEN},
+        [LOST_LAST]      = {nothing,              ROUND_FAILED},
     },
     [ROUND_MERGING] = {
         [HELLO]          = {reply_study,          ROUND_MERGING},
@@ -293,10 +352,10 @@ static const struct cell table[ROUND_STATES][COLUMNS] = {
         [UPDATE_FIRST]   = {nothing,              ROUND_MERGING},
         [UPDATE_AGAIN]   = {reply_ack,            ROUND_MERGING},
         [UPDATE_MOOT]    = {reply_ack,            ROUND_MERGING},
-        [UPDATE_PAST]    = {reply_outcome,        ROUND_MERGING},
+        [UPDATE_PAST]    = {reply_past,           ROUND_MERGING},
         [CANNOT_FIRST]   = {nothing,              ROUND_MERGING},
         [CANNOT_AGAIN]   = {reply_ack,            ROUND_MERGING},
-        [CANNOT_PAST]    = {reply_outcome,        ROUND_MERGING},
+        [CANNOT_PAST]    = {reply_past,           ROUND_MERGING},
         [COMMITTED_NEXT] = {cast_outcome,         ROUND_OPEN},
         [COMMITTED_LAST] = {cast_outcome,         ROUND_DONE},
         [NOT_COMMITTED]  = {nothing,              ROUND_FAILED},
@@ -336,9 +395,14 @@ static const struct cell table[ROUND_STATES][COLUMNS] = {
 
 /* ---- one step -------------------------------------------------------------------------------- */
 
-static int64_t later(int64_t now_ms, int64_t wait_ms)
+/* Who is, or can be asked to be, in the present masked round or a later one. */
+static size_t standing(const struct round_machine *m)
 {
-    return now_ms > INT64_MAX - wait_ms ? INT64_MAX : now_ms + wait_ms;
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_sites; i++) {
+        n += m->member[i] == ROUND_ACCEPTED || m->part[i] == ROUND_CONTRIBUTED;
+    }
+    return n;
 }
 
 /* "decide" of the protocol: where the counts alone say the machine must be. */
@@ -354,6 +418,9 @@ static enum round_state verdict(const struct round_machine *m, bool time_is_up)
             return ROUND_JOINING;
         }
         return accepted >= m->quorum ? ROUND_OPEN : ROUND_FAILED;
+    }
+    if (m->state == ROUND_OPEN && m->masked) { /* the rest is aggregator/unmasking's to say */
+        return standing(m) < m->quorum ? ROUND_FAILED : ROUND_OPEN;
     }
     if (m->state == ROUND_OPEN) {
         const size_t contributed = round_contributors(m);
@@ -380,11 +447,7 @@ static unsigned enter(struct round_machine *m, enum round_state next, int64_t no
     m->deadline_ms = ROUND_NEVER;
     switch (next) {
     case ROUND_OPEN:
-        m->round++;
-        m->deadline_ms = later(now_ms, m->round_ms);
-        for (size_t i = 0; i < m->n_sites; i++) {
-            m->part[i] = ROUND_WAITED_FOR;
-        }
+        open_next(m, now_ms);
         return ROUND_NOTHING;
     case ROUND_MERGING:
         return ROUND_MERGE;
@@ -414,6 +477,16 @@ void round_init(struct round_machine *m, size_t n_sites, size_t quorum, uint64_t
     m->join_ms = join_ms;
     m->round_ms = round_ms;
     m->deadline_ms = later(now_ms, join_ms);
+}
+
+void round_mask(struct round_machine *m, uint64_t lost_max, int64_t opening_ms)
+{
+    assert(m->state == ROUND_JOINING && m->round == 0);
+    assert(lost_max <= UINT64_MAX - m->rounds);
+    assert(opening_ms >= 0);
+    m->masked = true;
+    m->lost_max = lost_max;
+    m->opening_ms = opening_ms;
 }
 
 unsigned round_step(struct round_machine *m, const struct round_input *in)
@@ -448,16 +521,17 @@ unsigned round_restore(struct round_machine *m, int64_t now_ms)
     if (m->state == ROUND_MERGING) {
         m->state = ROUND_OPEN; /* the merge is not stored: it is OPEN with enough parts */
     }
-    if (m->state == ROUND_OPEN && m->round > m->rounds) {
+    if (m->state == ROUND_OPEN && m->round - m->lost > m->rounds) {
         m->state = ROUND_DONE; /* the first round without an outcome is beyond the plan */
     }
     if (m->state == ROUND_DONE) {
-        m->round = m->rounds;
+        m->round = m->masked ? m->finished : m->rounds;
     }
     if (m->state == ROUND_JOINING) {
         m->round = 0;
     }
-    assert(m->round <= m->rounds);
+    assert(m->lost <= m->lost_max);
+    assert(m->round <= m->rounds + m->lost_max);
     assert(m->state != ROUND_OPEN || m->round >= 1);
 
     unsigned actions = round_finished(m) > 0 ? ROUND_CAST_OUTCOME : ROUND_NOTHING;
@@ -465,7 +539,8 @@ unsigned round_restore(struct round_machine *m, int64_t now_ms)
     if (m->state == ROUND_DONE || m->state == ROUND_FAILED) {
         return actions | ROUND_CAST_DONE;
     }
-    m->deadline_ms = later(now_ms, m->state == ROUND_OPEN ? m->round_ms : m->join_ms);
+    m->deadline_ms = m->state == ROUND_OPEN ? later(later(now_ms, m->round_ms), m->opening_ms)
+                                            : later(now_ms, m->join_ms);
     actions |= enter(m, verdict(m, false), now_ms);
     if (m->state == ROUND_OPEN) {
         actions |= ROUND_CAST_ROUND;
@@ -482,9 +557,9 @@ const char *round_state_name(enum round_state state)
 
 const char *round_event_name(enum round_event event)
 {
-    static const char *const name[] = {"got_hello",     "got_accept", "got_decline",
-                                       "got_update",    "got_cannot", "committed",
-                                       "not_committed", "timed_out",  "aborted"};
+    static const char *const name[] = {"got_hello",  "got_accept", "got_decline",   "got_update",
+                                       "got_cannot", "committed",  "not_committed", "timed_out",
+                                       "aborted",    "unmasked",   "lost"};
     static_assert(sizeof name / sizeof name[0] == ROUND_EVENTS, "one name per event");
     return (unsigned)event < ROUND_EVENTS ? name[event] : "?";
 }

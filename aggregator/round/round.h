@@ -35,6 +35,10 @@ enum round_event {
     /** The coordinator's people stop the study; the reason is the driver's. Refused in MERGING:
      *  raise it again after COMMITTED. */
     ROUND_ABORTED,
+    /** Masked studies: the sum of exactly the contributors can be opened (UNMASKING_UNMASK). */
+    ROUND_UNMASKED,
+    /** Masked studies: this round's sum can no longer be opened (UNMASKING_FAIL). */
+    ROUND_LOST,
     ROUND_EVENTS
 };
 
@@ -74,7 +78,10 @@ enum round_action {
     ROUND_KEEP_FAILURE = 1 << 11,
     /** Refused: state untouched; log and count. Not proof of a lie: a delayed copy of an old
      *  message is refused too. */
-    ROUND_PROTOCOL_ERROR = 1 << 12
+    ROUND_PROTOCOL_ERROR = 1 << 12,
+    /** Masked studies: commit that a round has failed and why, before its successor is announced.
+     *  Of the round before m->round: the step has opened the next one. */
+    ROUND_KEEP_LOST = 1 << 13
 };
 
 /** A deadline that never comes: merging and the two ends wait for no timer. */
@@ -85,9 +92,14 @@ struct round_machine {
     enum round_state state;
     size_t n_sites;
     size_t quorum;
-    uint64_t rounds; /**< of the study */
+    uint64_t rounds; /**< of the study: so many are to have an outcome */
     uint64_t round;  /**< present one, from 1; 0 while JOINING; in DONE and FAILED the last one */
     int64_t deadline_ms;
+    bool masked;               /**< round_mask; the four below are 0 without */
+    uint64_t lost_max;         /**< so many rounds may fail; each takes a number */
+    uint64_t lost;             /**< so many have, before the present one */
+    uint64_t finished;         /**< newest round with an outcome */
+    int64_t opening_ms;        /**< what an open round may take beyond round_ms */
     int64_t join_ms, round_ms; /**< how long each phase may take */
     enum round_member member[ROUND_SITES_MAX];
     enum round_part part[ROUND_SITES_MAX]; /**< of the present round */
@@ -105,6 +117,13 @@ void round_init(struct round_machine *m, size_t n_sites, size_t quorum, uint64_t
                 int64_t join_ms, int64_t round_ms, int64_t now_ms);
 
 /**
+ * After round_init, before anything else: the study is masked. OPEN is then left by UNMASKED and LOST
+ * alone (aggregator/unmasking decides who is in the sum); its deadline, round_ms + opening_ms, is the
+ * last resort. A lost round takes the next number as long as no more than `lost_max` are lost.
+ */
+void round_mask(struct round_machine *m, uint64_t lost_max, int64_t opening_ms);
+
+/**
  * Advance. Total. TIMED_OUT before `deadline_ms` is a stale timer and does nothing; a site that is
  * not on the roster is refused.
  * @return bits of round_action; replies go to `in->site`
@@ -114,7 +133,8 @@ unsigned round_step(struct round_machine *m, const struct round_input *in);
 /**
  * After a crash: `m` was filled by hand from the registry after round_init: state (JOINING; OPEN
  * also when the merge had begun; DONE or FAILED when that was committed), round (the first one
- * without an outcome), members, and the parts kept of that round. Gives the present phase a fresh
+ * without an outcome, nor lost), in masked studies lost and finished, members, and the parts kept of
+ * that round. Gives the present phase a fresh
  * deadline and says what to do at once (announce the round, merge, or declare the end).
  */
 unsigned round_restore(struct round_machine *m, int64_t now_ms);
@@ -123,6 +143,9 @@ size_t round_contributors(const struct round_machine *m);
 
 /** Newest round whose outcome is committed; 0: none yet. */
 uint64_t round_finished(const struct round_machine *m);
+
+/** What a ROUND says is left for the site's update; at least 0. OPEN only. */
+int64_t round_left_ms(const struct round_machine *m, int64_t now_ms);
 
 const char *round_state_name(enum round_state state);
 const char *round_event_name(enum round_event event);

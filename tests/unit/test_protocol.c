@@ -492,6 +492,9 @@ static void coordinator_action(struct world *w, enum round_action action, const 
         merge(w);
         inside(w, (struct item){.kind = L_MERGED, .party = COORDINATOR, .from = COORDINATOR}, 50);
         break;
+    case ROUND_KEEP_LOST: /* no study here is masked */
+        CHECK(w, false);
+        break;
     case ROUND_NOTHING:
     case ROUND_PROTOCOL_ERROR:
         break;

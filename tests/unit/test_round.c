@@ -49,6 +49,8 @@ enum variant {
     V_NOT_COMMITTED,
     V_TIMED_OUT,
     V_ABORTED,
+    V_UNMASKED,
+    V_LOST,
     V_STRANGER, /* not on the roster */
     VARIANTS
 };
@@ -87,16 +89,20 @@ static const struct {
     [V_NOT_COMMITTED] = {ROUND_NOT_COMMITTED, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, 0},
     [V_TIMED_OUT] = {ROUND_TIMED_OUT, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, 0},
     [V_ABORTED] = {ROUND_ABORTED, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, 0},
+    [V_UNMASKED] = {ROUND_UNMASKED, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, 0},
+    [V_LOST] = {ROUND_LOST, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, 0},
     [V_STRANGER] = {ROUND_GOT_HELLO, ROUND_ACCEPTED, ROUND_WAITED_FOR, 0, SITES},
 };
 
-/* What is allowed; the rest is refused. In JOINING no round is open: UPDATE, CANNOT are future. */
-static const struct {
+struct cell {
     enum round_state from;
     enum variant variant;
     enum round_state to;
     unsigned actions;
-} allowed[] = {
+};
+
+/* What is allowed; the rest is refused. In JOINING no round is open: UPDATE, CANNOT are future. */
+static const struct cell allowed[] = {
     {ROUND_JOINING, V_HELLO, ROUND_JOINING, ROUND_REPLY_STUDY},
     {ROUND_JOINING, V_ACCEPT_FIRST, ROUND_JOINING, ROUND_KEEP_MEMBER},
     {ROUND_JOINING, V_ACCEPT_WAITED, ROUND_JOINING, ROUND_NOTHING},
@@ -169,9 +175,33 @@ static const struct {
 #undef ENDED
 };
 
-static void grid_machine(struct round_machine *m, enum round_state state, enum variant v)
+/* What is otherwise in a masked study. */
+static const struct cell masked[] = {
+    {ROUND_OPEN, V_TIMED_OUT, ROUND_OPEN, ROUND_KEEP_LOST | ROUND_CAST_ROUND},
+    {ROUND_OPEN, V_LOST, ROUND_OPEN, ROUND_KEEP_LOST | ROUND_CAST_ROUND},
+    {ROUND_OPEN, V_UNMASKED, ROUND_MERGING, ROUND_MERGE},
+};
+
+/* The one entry of a list for a cell. NULL: none. */
+static const struct cell *listed(const struct cell *list, size_t n, int from, int v)
+{
+    const struct cell *found = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if ((int)list[i].from == from && (int)list[i].variant == v) {
+            assert_null(found); /* the list names a cell once */
+            found = &list[i];
+        }
+    }
+    return found;
+}
+
+static void grid_machine(struct round_machine *m, enum round_state state, enum variant v, bool mask)
 {
     round_init(m, SITES, QUORUM, ROUNDS, 100, 200, 0);
+    if (mask) {
+        round_mask(m, 1, 50);
+        m->finished = state == ROUND_JOINING ? 0 : v == V_COMMITTED_LAST ? ROUNDS - 1 : 2;
+    }
     m->state = state;
     m->round = state == ROUND_JOINING ? 0 : v == V_COMMITTED_LAST ? ROUNDS : 3;
     m->deadline_ms = DEADLINE;
@@ -188,13 +218,12 @@ static void grid_machine(struct round_machine *m, enum round_state state, enum v
     }
 }
 
-static void every_cell_moves_as_written_or_refuses_untouched(void **state)
+static void walk_the_grid(bool mask)
 {
-    (void)state;
     static struct round_machine m, before;
     for (int from = 0; from < ROUND_STATES; from++) {
         for (int v = 0; v < VARIANTS; v++) {
-            grid_machine(&m, (enum round_state)from, (enum variant)v);
+            grid_machine(&m, (enum round_state)from, (enum variant)v, mask);
             memcpy(&before, &m, sizeof m);
             const struct round_input in = {.event = variant[v].event,
                                            .now_ms = NOW,
@@ -202,24 +231,35 @@ static void every_cell_moves_as_written_or_refuses_untouched(void **state)
                                            .round = variant[v].round};
             const unsigned actions = round_step(&m, &in);
 
-            int found = -1;
-            for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++) {
-                if ((int)allowed[i].from == from && (int)allowed[i].variant == v) {
-                    assert_int_equal(found, -1); /* the list names a cell once */
-                    found = (int)i;
-                }
+            const struct cell *cell =
+                mask ? listed(masked, sizeof masked / sizeof masked[0], from, v) : NULL;
+            if (cell == NULL) {
+                cell = listed(allowed, sizeof allowed / sizeof allowed[0], from, v);
             }
-            const bool right =
-                found >= 0 ? m.state == allowed[found].to && actions == allowed[found].actions
-                           : actions == ROUND_PROTOCOL_ERROR && memcmp(&m, &before, sizeof m) == 0;
+            const bool right = cell != NULL ? m.state == cell->to && actions == cell->actions
+                                            : actions == ROUND_PROTOCOL_ERROR &&
+                                                  memcmp(&m, &before, sizeof m) == 0;
             if (!right) {
-                fail_msg("%s + %s (variant %d) -> %s, actions %#x",
+                fail_msg("%s + %s (variant %d, masked %d) -> %s, actions %#x",
                          round_state_name((enum round_state)from),
-                         round_event_name(variant[v].event), v, round_state_name(m.state), actions);
+                         round_event_name(variant[v].event), v, mask, round_state_name(m.state),
+                         actions);
             }
             assert_true(m.round >= before.round);
         }
     }
+}
+
+static void every_cell_moves_as_written_or_refuses_untouched(void **state)
+{
+    (void)state;
+    walk_the_grid(false);
+}
+
+static void every_cell_of_a_masked_study_moves_as_written_or_refuses_untouched(void **state)
+{
+    (void)state;
+    walk_the_grid(true);
 }
 
 static void a_stale_timer_is_ignored_in_every_state(void **state)
@@ -227,7 +267,7 @@ static void a_stale_timer_is_ignored_in_every_state(void **state)
     (void)state;
     static struct round_machine m, before;
     for (int from = 0; from < ROUND_STATES; from++) {
-        grid_machine(&m, (enum round_state)from, V_TIMED_OUT);
+        grid_machine(&m, (enum round_state)from, V_TIMED_OUT, false);
         memcpy(&before, &m, sizeof m);
         const struct round_input in = {.event = ROUND_TIMED_OUT, .now_ms = DEADLINE - 1};
         assert_int_equal(round_step(&m, &in), ROUND_NOTHING);
@@ -638,6 +678,138 @@ static void restored_after_a_failure_it_says_so_again(void **state)
     assert_int_equal(m.deadline_ms, ROUND_NEVER);
 }
 
+/* ---- masked studies -------------------------------------------------------------------------- */
+
+/* 2 rounds, 2 may be lost; everybody accepted, round 1 is open. */
+static void open_masked(size_t n_sites, size_t quorum)
+{
+    round_init(&m, n_sites, quorum, 2, 1000, 2000, 0);
+    round_mask(&m, 2, 300);
+    for (size_t i = 0; i < n_sites; i++) {
+        tell(ROUND_GOT_ACCEPT, i, 0);
+    }
+    assert_int_equal(m.state, ROUND_OPEN);
+    assert_int_equal(m.round, 1);
+}
+
+static void a_masked_round_merges_when_its_sum_can_be_opened_and_not_before(void **state)
+{
+    (void)state;
+    open_masked(3, 3);
+    assert_int_equal(m.deadline_ms, 2350);
+    assert_int_equal(round_left_ms(&m, 50), 2000); /* what the sites are told */
+    assert_int_equal(round_left_ms(&m, 2060), 0);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(tell(ROUND_UNMASKED, 0, 0), ROUND_PROTOCOL_ERROR); /* below quorum */
+        assert_int_equal(tell(ROUND_GOT_UPDATE, i, 1), ROUND_KEEP_PART | ROUND_REPLY_ACK);
+    }
+    assert_int_equal(m.state, ROUND_OPEN);
+    assert_int_equal(tell(ROUND_UNMASKED, 0, 0), ROUND_MERGE);
+    assert_int_equal(tell(ROUND_LOST, 0, 0), ROUND_PROTOCOL_ERROR);
+    assert_int_equal(tell(ROUND_COMMITTED, 0, 0), ROUND_CAST_OUTCOME | ROUND_CAST_ROUND);
+    assert_int_equal(round_finished(&m), 1);
+}
+
+static void a_lost_round_takes_the_next_number_and_everybody_is_asked_again(void **state)
+{
+    (void)state;
+    open_masked(3, 2);
+    tell(ROUND_GOT_UPDATE, 0, 1);
+    tell(ROUND_GOT_CANNOT, 1, 1);
+    assert_int_equal(tell(ROUND_LOST, 0, 0), ROUND_KEEP_LOST | ROUND_CAST_ROUND);
+    assert_int_equal(m.round, 2);
+    assert_int_equal(round_finished(&m), 0);
+    assert_int_equal(round_contributors(&m), 0);
+    /* what is late for the lost round brings its sender to the present one, and nothing of it counts */
+    assert_int_equal(tell(ROUND_GOT_UPDATE, 0, 1), ROUND_REPLY_ROUND);
+    assert_int_equal(tell(ROUND_GOT_UPDATE, 0, 2), ROUND_KEEP_PART | ROUND_REPLY_ACK);
+    assert_int_equal(tell(ROUND_GOT_UPDATE, 0, 1), ROUND_NOTHING);
+    tell(ROUND_GOT_UPDATE, 1, 2);
+    tell(ROUND_UNMASKED, 0, 0);
+    assert_int_equal(tell(ROUND_COMMITTED, 0, 0), ROUND_CAST_OUTCOME | ROUND_CAST_ROUND);
+    assert_int_equal(m.round, 3); /* one of two rounds is done, so this is not the last */
+    tell(ROUND_LOST, 0, 0);
+    assert_int_equal(round_finished(&m), 2);
+    assert_int_equal(tell(ROUND_GOT_CANNOT, 2, 2), ROUND_REPLY_OUTCOME);
+    assert_int_equal(tell(ROUND_GOT_CANNOT, 2, 3), ROUND_REPLY_OUTCOME | ROUND_REPLY_ROUND);
+    tell(ROUND_GOT_UPDATE, 0, 4);
+    tell(ROUND_GOT_UPDATE, 2, 4);
+    tell(ROUND_UNMASKED, 0, 0);
+    assert_int_equal(tell(ROUND_COMMITTED, 0, 0), ROUND_CAST_OUTCOME | ROUND_CAST_DONE);
+    assert_int_equal(m.state, ROUND_DONE);
+    assert_int_equal(round_finished(&m), 4);
+    assert_int_equal(m.round, 4);
+}
+
+static void so_many_rounds_may_be_lost_and_no_more(void **state)
+{
+    (void)state;
+    open_masked(3, 3);
+    tell(ROUND_LOST, 0, 0);
+    assert_int_equal(ring(), ROUND_KEEP_LOST | ROUND_CAST_ROUND); /* the last resort */
+    assert_int_equal(m.round, 3);
+    assert_int_equal(tell(ROUND_LOST, 0, 0), ROUND_KEEP_FAILURE | ROUND_CAST_DONE);
+    assert_int_equal(m.state, ROUND_FAILED);
+    assert_int_equal(m.round, 3);
+}
+
+static void a_lost_round_with_too_few_sites_left_is_a_failed_study(void **state)
+{
+    (void)state;
+    open_masked(3, 3);
+    for (size_t i = 0; i < 3; i++) {
+        tell(ROUND_GOT_UPDATE, i, 1);
+    }
+    /* it withdraws after its update, which may still be opened; there is no next round for three */
+    assert_int_equal(tell(ROUND_GOT_DECLINE, 1, 0), ROUND_KEEP_MEMBER);
+    assert_int_equal(tell(ROUND_LOST, 0, 0), ROUND_KEEP_FAILURE | ROUND_CAST_DONE);
+    assert_int_equal(m.round, 1);
+
+    open_masked(3, 3); /* before its update: at once */
+    assert_int_equal(tell(ROUND_GOT_DECLINE, 1, 0),
+                     ROUND_KEEP_MEMBER | ROUND_KEEP_FAILURE | ROUND_CAST_DONE);
+}
+
+static void a_study_that_is_not_masked_has_no_lost_rounds(void **state)
+{
+    (void)state;
+    open_study(2, 2);
+    assert_int_equal(tell(ROUND_LOST, 0, 0), ROUND_PROTOCOL_ERROR);
+    assert_int_equal(tell(ROUND_UNMASKED, 0, 0), ROUND_PROTOCOL_ERROR);
+    assert_int_equal(round_left_ms(&m, 50), 2000);
+}
+
+static void restored_after_lost_rounds_it_goes_on_with_the_number_after_them(void **state)
+{
+    (void)state;
+    static const enum round_part one[3] = {ROUND_CONTRIBUTED, ROUND_WAITED_FOR, ROUND_WAITED_FOR};
+    round_init(&m, 3, 2, 3, 1000, 2000, 0); /* round 1 was lost, 2 has an outcome */
+    round_mask(&m, 1, 300);
+    m.state = ROUND_OPEN;
+    m.round = 3;
+    m.lost = 1;
+    m.finished = 2;
+    memcpy(m.member, all_in, sizeof all_in);
+    memcpy(m.part, one, sizeof one);
+    const struct round_machine kept = m;
+    assert_int_equal(round_restore(&m, 7000), ROUND_CAST_OUTCOME | ROUND_CAST_ROUND);
+    assert_int_equal(m.deadline_ms, 9300);
+    tell(ROUND_GOT_UPDATE, 1, 3);
+    tell(ROUND_UNMASKED, 0, 0);
+    assert_int_equal(tell(ROUND_COMMITTED, 0, 0), ROUND_CAST_OUTCOME | ROUND_CAST_ROUND);
+    m = kept;
+    m.round = 5; /* 1 was lost, 2, 3 and 4 have outcomes */
+    m.finished = 4;
+    assert_int_equal(round_restore(&m, 7000), ROUND_CAST_OUTCOME | ROUND_CAST_DONE);
+    assert_int_equal(m.state, ROUND_DONE);
+    assert_int_equal(m.round, 4);
+    m = kept;
+    m.round = 3; /* 1 was lost, 2 has an outcome, and 3 was the end of the study */
+    m.state = ROUND_FAILED;
+    assert_int_equal(round_restore(&m, 7000), ROUND_CAST_OUTCOME | ROUND_CAST_DONE);
+    assert_int_equal(round_finished(&m), 2);
+}
+
 static void the_largest_roster_and_time_are_met_without_overflow(void **state)
 {
     (void)state;
@@ -681,6 +853,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cell_moves_as_written_or_refuses_untouched),
+        cmocka_unit_test(every_cell_of_a_masked_study_moves_as_written_or_refuses_untouched),
         cmocka_unit_test(a_stale_timer_is_ignored_in_every_state),
         cmocka_unit_test(a_study_of_three_rounds_runs_to_its_end),
         cmocka_unit_test(joining_waits_for_everybody_or_the_deadline),
@@ -712,6 +885,12 @@ int main(void)
         cmocka_unit_test(restored_with_all_parts_below_quorum_it_fails),
         cmocka_unit_test(restored_after_the_last_round_it_is_done),
         cmocka_unit_test(restored_after_a_failure_it_says_so_again),
+        cmocka_unit_test(a_masked_round_merges_when_its_sum_can_be_opened_and_not_before),
+        cmocka_unit_test(a_lost_round_takes_the_next_number_and_everybody_is_asked_again),
+        cmocka_unit_test(so_many_rounds_may_be_lost_and_no_more),
+        cmocka_unit_test(a_lost_round_with_too_few_sites_left_is_a_failed_study),
+        cmocka_unit_test(a_study_that_is_not_masked_has_no_lost_rounds),
+        cmocka_unit_test(restored_after_lost_rounds_it_goes_on_with_the_number_after_them),
         cmocka_unit_test(the_largest_roster_and_time_are_met_without_overflow),
         cmocka_unit_test(every_state_and_event_has_a_name_of_its_own),
     };
