@@ -78,7 +78,9 @@ enum rc masking_check_members(const struct masking *m, const struct mask_announc
         if (rc != RC_OK) {
             return rc;
         }
-        if (a[i].site == m->site && memcmp(a[i].key.b, m->r.key.b, sizeof a[i].key.b) != 0) {
+        const struct mask_announcement *own = &m->r.own_keys;
+        if (a[i].site == m->site && (memcmp(a[i].key.b, own->key.b, sizeof own->key.b) != 0 ||
+                                     memcmp(a[i].box.b, own->box.b, sizeof own->box.b) != 0)) {
             return error_set(err, RC_AUTH, "another round key than ours under our name");
         }
         mask_set_add(set, a[i].site);
@@ -98,7 +100,7 @@ static RC open_parcel(const struct masking *m, const struct mask_parcel *p,
 {
     const size_t dealer = p->deal.site;
     struct mask_portion portion = {.box = p->box};
-    struct mask_pair pair = masking_pair(m, dealer);
+    struct mask_pair pair = masking_box_pair(m, dealer);
     enum rc rc = mask_box_open(&pair, &m->r.members, dealer, &p->box, held, err);
     hash_wipe(&pair, sizeof pair);
     if (rc == RC_OK) {

@@ -26,14 +26,26 @@ static unsigned refused(struct masking *m, enum rc rc)
     return MASKING_GIVE_UP;
 }
 
-struct mask_pair masking_pair(const struct masking *m, size_t other)
+static struct mask_pair link_to(const struct masking *m, size_t other,
+                                const struct mask_point *ours, const struct mask_point *theirs,
+                                const struct mask_point *agreed)
 {
     const bool low = m->site < other;
     return (struct mask_pair){.low = low ? m->site : other,
                               .high = low ? other : m->site,
-                              .key_low = low ? m->r.key : m->r.keys[other],
-                              .key_high = low ? m->r.keys[other] : m->r.key,
-                              .secret = m->r.agreed[other]};
+                              .key_low = low ? *ours : *theirs,
+                              .key_high = low ? *theirs : *ours,
+                              .secret = *agreed};
+}
+
+struct mask_pair masking_pair(const struct masking *m, size_t other)
+{
+    return link_to(m, other, &m->r.own_keys.key, &m->r.keys[other], &m->r.agreed[other]);
+}
+
+struct mask_pair masking_box_pair(const struct masking *m, size_t other)
+{
+    return link_to(m, other, &m->r.own_keys.box, &m->r.boxes[other], &m->r.agreed_boxes[other]);
 }
 
 /* ---- what each message does ------------------------------------------------------------------ */
@@ -46,7 +58,9 @@ static unsigned start(struct masking *m, const struct masking_input *in, struct 
     m->used_round = in->round;
     m->r.model = *in->model;
     m->r.attempt = mask_attempt(&m->study, m->round, &m->roster, in->model, &m->terms);
-    mask_secrets_from(in->seed, &m->r.attempt, &m->r.secrets, &m->r.key);
+    m->r.own_keys.site = m->site;
+    mask_secrets_from(in->seed, &m->r.attempt, &m->r.secrets, &m->r.own_keys.key,
+                      &m->r.own_keys.box);
     enter(m, MASKING_ANNOUNCED);
     return MASKING_KEEP_ROUND | MASKING_SAY_ANNOUNCEMENT;
 }
@@ -81,7 +95,7 @@ static void deal(struct masking *m)
             m->r.own = o;
             continue;
         }
-        struct mask_pair pair = masking_pair(m, i);
+        struct mask_pair pair = masking_box_pair(m, i);
         mask_box_seal(&pair, &m->r.members, m->site, &o, &portion->box);
         hash_wipe(&pair, sizeof pair);
     }
@@ -100,8 +114,12 @@ static unsigned take_members(struct masking *m, const struct masking_input *in, 
     for (size_t i = 0; i < in->n && rc == RC_OK; i++) {
         const size_t site = in->announced[i].site;
         m->r.keys[site] = in->announced[i].key;
+        m->r.boxes[site] = in->announced[i].box;
         if (site != m->site) {
             rc = mask_agree(&m->r.secrets.key, &m->r.keys[site], &m->r.agreed[site], err);
+        }
+        if (site != m->site && rc == RC_OK) {
+            rc = mask_agree(&m->r.secrets.box, &m->r.boxes[site], &m->r.agreed_boxes[site], err);
         }
     }
     if (rc != RC_OK) {
@@ -122,7 +140,8 @@ static unsigned members_again(struct masking *m, const struct masking_input *in,
     for (size_t i = 0; same && i < in->n; i++) {
         const struct mask_announcement *a = &in->announced[i];
         same = mask_set_has(&m->r.announced, a->site) && (i == 0 || a[-1].site < a->site) &&
-               memcmp(a->key.b, m->r.keys[a->site].b, sizeof a->key.b) == 0;
+               memcmp(a->key.b, m->r.keys[a->site].b, sizeof a->key.b) == 0 &&
+               memcmp(a->box.b, m->r.boxes[a->site].b, sizeof a->box.b) == 0;
     }
     if (!same) {
         error_ignore(error_set(err, RC_AUTH, "two lists of members in one round"));
@@ -328,6 +347,7 @@ enum rc masking_mask(struct masking *m, uint64_t round, void *numbers, size_t n,
     hash_wipe(stream, sizeof stream);
     hash_wipe(&m->r.secrets, sizeof m->r.secrets);
     hash_wipe(m->r.agreed, sizeof m->r.agreed);
+    hash_wipe(m->r.agreed_boxes, sizeof m->r.agreed_boxes);
     enter(m, MASKING_MASKED);
     return RC_OK;
 }
@@ -367,7 +387,7 @@ const struct hash *masking_clique(const struct masking *m)
 struct mask_announcement masking_announcement(const struct masking *m)
 {
     assert(m->state >= MASKING_ANNOUNCED && m->state <= MASKING_REVEALED);
-    return (struct mask_announcement){.site = m->site, .key = m->r.key};
+    return m->r.own_keys;
 }
 
 struct mask_deal masking_deal(const struct masking *m, struct mask_portion *portion)

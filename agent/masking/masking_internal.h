@@ -11,11 +11,12 @@
 struct masking_round {
     struct hash attempt, members, clique, model;
     struct mask_secrets secrets;
-    struct mask_point key;
+    struct mask_announcement own_keys; /* unsigned */
 
     struct mask_set announced; /* U1 */
-    struct mask_point keys[MASK_SITES_MAX];
-    struct mask_point agreed[MASK_SITES_MAX]; /* Diffie-Hellman secrets, until we have masked */
+    struct mask_point keys[MASK_SITES_MAX], boxes[MASK_SITES_MAX];
+    /* Diffie-Hellman secrets, until we have masked: of the keys for masks, and of those for boxes */
+    struct mask_point agreed[MASK_SITES_MAX], agreed_boxes[MASK_SITES_MAX];
     size_t threshold;
 
     struct mask_deal deal;
@@ -38,8 +39,9 @@ struct masking {
     struct masking_round r;
 };
 
-/** Both ends of the link to `other` in the present round. Wipe it. */
+/** Both ends of the link to `other` in the present round, for masks and for boxes. Wipe it. */
 struct mask_pair masking_pair(const struct masking *m, size_t other);
+struct mask_pair masking_box_pair(const struct masking *m, size_t other);
 
 /*
  * What a message must be to change anything. RC_AUTH, RC_FORMAT, RC_STATE: refused, we stay where we

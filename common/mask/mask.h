@@ -7,7 +7,10 @@
  *
  *   y_u = x_u + PRG(b_u) + sum_{v in U2, v < u} PRG(s_uv) - sum_{v in U2, v > u} PRG(s_uv)  mod 2^32
  *
- * (their eq. in section 4.0.2): the higher roster index adds, the lower subtracts. Three names bind
+ * (their eq. in section 4.0.2): the higher roster index adds, the lower subtracts. As there, a site has
+ * two key pairs in a round: one that masks are made from, of which the secret is shared, and one that
+ * only seals boxes. With a single pair, who is shown the shared secret of a site that dropped out could
+ * open its boxes, read the shares of its self mask out of them, and with both its update. Three names bind
  * everything to one round; each is a BLAKE2b over all that came before it:
  *
  *   attempt   study, round, roster, model, terms                              before anybody speaks
@@ -78,12 +81,13 @@ RC mask_terms_check(const struct mask_terms *terms, struct error *err);
  */
 size_t mask_threshold(const struct mask_terms *terms, size_t members);
 
-/* ---- a round's key pair ---------------------------------------------------------------------- */
+/* ---- a round's key pairs --------------------------------------------------------------------- */
 
 /** The secrets of one site in one attempt. */
 struct mask_secrets {
     struct mask_seed seed;
-    struct mask_scalar key;  /**< x: x G is announced */
+    struct mask_scalar key;  /**< x: x G is announced. Shared: shown if the site drops out */
+    struct mask_scalar box;  /**< z: z G is announced. Nobody is ever given a share of it */
     struct mask_scalar self; /**< b: seeds the self mask */
 };
 
@@ -93,10 +97,10 @@ RC mask_start(struct error *err);
 RC mask_guarded(size_t n, void **out, struct error *err);
 void mask_guarded_free(void *p);
 
-/** Key pair and self-mask scalar from a seed and the attempt they are for: 64 bytes of keyed BLAKE2b
- *  each, reduced mod the group's order. */
+/** Both key pairs and the self-mask scalar from a seed and the attempt they are for: 64 bytes of keyed
+ *  BLAKE2b each, reduced mod the group's order. */
 void mask_secrets_from(const struct mask_seed *seed, const struct hash *attempt,
-                       struct mask_secrets *out, struct mask_point *key);
+                       struct mask_secrets *out, struct mask_point *key, struct mask_point *box);
 /** x G. */
 void mask_public(const struct mask_scalar *x, struct mask_point *out);
 /** Diffie-Hellman: x Y. Wipe it. @retval RC_AUTH Y is no element of the group, or its identity */
@@ -110,15 +114,16 @@ struct hash mask_attempt(const struct hash *study, uint64_t round, const struct 
 /** Names and Ed25519 keys in roster order, as the signed study has them. */
 struct hash mask_roster(const char *const *name, const struct seal_public *sign, size_t n);
 
-/** A round key, signed over the attempt. */
+/** A site's two round keys, signed over the attempt. */
 struct mask_announcement {
     size_t site;
-    struct mask_point key;
+    struct mask_point key; /**< for masks */
+    struct mask_point box; /**< for boxes */
     struct seal_signature signature;
 };
 void mask_announcement_sign(const struct seal_keys *k, const struct hash *attempt,
                             struct mask_announcement *a);
-/** @retval RC_AUTH not this key's over this attempt, or the point is none */
+/** @retval RC_AUTH not this key's over this attempt, or a point is none */
 RC mask_announcement_verify(const struct seal_public *signer, const struct hash *attempt,
                             const struct mask_announcement *a, struct error *err);
 /** The name of U1: `a` in roster order, each site once (asserted). */
@@ -236,14 +241,15 @@ bool mask_tree_holds(const struct hash *root, size_t n_sites, size_t site,
 /** Of a roster's tree. */
 size_t mask_tree_depth(size_t n_sites);
 
-/** What links two sites in one attempt: both keys and their Diffie-Hellman secret. */
+/** What links two sites in one attempt: both keys of one kind, for masks or for boxes, and their
+ *  Diffie-Hellman secret. */
 struct mask_pair {
     size_t low, high; /**< roster indices, low < high */
     struct mask_point key_low, key_high;
     struct mask_point secret; /**< mask_agree */
 };
 /** XChaCha20-Poly1305 (IETF) under a key of its own for each (members, dealer, receiver), which seals
- *  one box only: hence nonce 0. */
+ *  one box only: hence nonce 0. @param pair of the box keys */
 void mask_box_seal(const struct mask_pair *pair, const struct hash *members, size_t dealer,
                    const struct mask_openings *o, struct mask_box *out);
 /** @retval RC_AUTH not sealed for us by this dealer, or a share that is no scalar; `out` untouched */
@@ -270,7 +276,8 @@ struct mask_stream {
     unsigned char key[32];
     bool subtract;
 };
-/** BLAKE2b of pair and clique: both ends compute the same; `site` adds if it is the higher. */
+/** BLAKE2b of pair and clique: both ends compute the same; `site` adds if it is the higher.
+ *  @param pair of the mask keys */
 void mask_stream_pair(const struct mask_pair *pair, const struct hash *clique, size_t site,
                       struct mask_stream *out);
 void mask_stream_self(const struct mask_scalar *self, const struct hash *clique, size_t site,
@@ -289,7 +296,7 @@ void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream 
 /*
  * What the messages MASK_* carry, little endian, fields in this order, nothing between them:
  *
- *   MASK_KEY, MASK_MEMBERS    (site u16, key 32, signature 64) each
+ *   MASK_KEY, MASK_MEMBERS    (site u16, key 32, box key 32, signature 64) each
  *   MASK_SHARES               site u16, root 32, self 32, signature 64; then for each roster index
  *                             (commitment of key 32, of self 32, box 144)
  *   MASK_PARCELS              (site u16, root 32, self 32, signature 64, box 144, path 7 x 32) each
@@ -301,7 +308,7 @@ void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream 
  * Unpacking checks sizes, indices and `which`; what it all means is the machines' business.
  */
 enum {
-    MASK_ANNOUNCEMENT_BYTES = 98,
+    MASK_ANNOUNCEMENT_BYTES = 130,
     MASK_DEAL_BYTES = 130,
     MASK_PORTION_BYTES = 208,
     MASK_PARCEL_BYTES = 498,

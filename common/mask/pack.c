@@ -63,6 +63,7 @@ size_t mask_pack_announcements(const struct mask_announcement *a, size_t n, unsi
     for (size_t i = 0; i < n; i++) {
         put_index(&at, a[i].site);
         put(&at, a[i].key.b, sizeof a[i].key.b);
+        put(&at, a[i].box.b, sizeof a[i].box.b);
         put(&at, a[i].signature.b, sizeof a[i].signature.b);
     }
     assert((size_t)(at - out) == n * MASK_ANNOUNCEMENT_BYTES);
@@ -77,6 +78,7 @@ enum rc mask_unpack_announcements(const void *raw, size_t bytes, size_t n_sites,
     for (size_t i = 0; rc == RC_OK && i < *n; i++) {
         rc = take_index(&at, n_sites, &out[i].site, err);
         take(&at, out[i].key.b, sizeof out[i].key.b);
+        take(&at, out[i].box.b, sizeof out[i].box.b);
         take(&at, out[i].signature.b, sizeof out[i].signature.b);
     }
     return rc;

@@ -73,12 +73,14 @@ void mask_bytes_from(const struct mask_seed *seed, const char *label, const stru
 }
 
 void mask_secrets_from(const struct mask_seed *seed, const struct hash *attempt,
-                       struct mask_secrets *out, struct mask_point *key)
+                       struct mask_secrets *out, struct mask_point *key, struct mask_point *box)
 {
     out->seed = *seed;
     mask_scalar_from(seed, "wardround mask key v1", attempt, 0, &out->key);
+    mask_scalar_from(seed, "wardround mask box key v1", attempt, 0, &out->box);
     mask_scalar_from(seed, "wardround mask self v1", attempt, 0, &out->self);
     mask_public(&out->key, key);
+    mask_public(&out->box, box);
 }
 
 void mask_public(const struct mask_scalar *x, struct mask_point *out)

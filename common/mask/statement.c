@@ -72,6 +72,7 @@ static struct statement announced(const struct hash *attempt, const struct mask_
 {
     struct statement s = begin(attempt, a->site);
     append(&s, a->key.b, sizeof a->key.b);
+    append(&s, a->box.b, sizeof a->box.b);
     return s;
 }
 
@@ -107,9 +108,12 @@ enum rc mask_announcement_verify(const struct seal_public *signer, const struct 
     if (rc != RC_OK) {
         return error_context(err, "round key of site %zu", a->site);
     }
-    if (crypto_core_ristretto255_is_valid_point(a->key.b) != 1 ||
-        memcmp(a->key.b, identity.b, sizeof identity.b) == 0) {
-        return error_set(err, RC_AUTH, "round key of site %zu: no key of the group", a->site);
+    for (size_t i = 0; i < 2; i++) {
+        const struct mask_point *key = i == 0 ? &a->key : &a->box;
+        if (crypto_core_ristretto255_is_valid_point(key->b) != 1 ||
+            memcmp(key->b, identity.b, sizeof identity.b) == 0) {
+            return error_set(err, RC_AUTH, "round key of site %zu: no key of the group", a->site);
+        }
     }
     return RC_OK;
 }
@@ -157,6 +161,7 @@ struct hash mask_members(const struct hash *attempt, const struct mask_announcem
         assert(i == 0 || a[i - 1].site < a[i].site);
         hasher_u64(&h, a[i].site);
         hasher_bytes(&h, a[i].key.b, sizeof a[i].key.b);
+        hasher_bytes(&h, a[i].box.b, sizeof a[i].box.b);
     }
     return hasher_final(&h);
 }

@@ -130,13 +130,15 @@ lines = [("attempt", attempt.hex())]
 
 seed = {i: bytes([0xA0 + i]) * 32 for i in SITES}
 key = {i: scalar(seed[i], "wardround mask key v1", attempt) for i in SITES}
+box = {i: scalar(seed[i], "wardround mask box key v1", attempt) for i in SITES}
 own = {i: scalar(seed[i], "wardround mask self v1", attempt) for i in SITES}
 public = {i: encode(times(key[i], BASE)) for i in SITES}
+box_public = {i: encode(times(box[i], BASE)) for i in SITES}
 members = blake(text("wardround mask members v1"), attempt, u64(len(SITES)),
-                *(u64(i) + public[i] for i in SITES))
+                *(u64(i) + public[i] + box_public[i] for i in SITES))
 for i in SITES:
     lines += [(f"key {i}", s32(key[i]).hex()), (f"self {i}", s32(own[i]).hex()),
-              (f"public {i}", public[i].hex())]
+              (f"public {i}", public[i].hex()), (f"box public {i}", box_public[i].hex())]
 lines += [("members", members.hex())]
 
 
@@ -176,13 +178,13 @@ clique = blake(text("wardround mask clique v1"), members, u64(len(SITES)),
 lines += [("hidden 2", hidden[2].hex()), ("clique", clique.hex())]
 
 
-def pair(label, context, low, high, tail):
-    secret = encode(times(key[low], decode(public[high])))
-    assert secret == encode(times(key[high], decode(public[low])))
-    return blake(text(label), context, u64(low), u64(high), public[low], public[high], secret, u64(tail))
+def pair(keys, publics, label, context, low, high, tail):
+    secret = encode(times(keys[low], decode(publics[high])))
+    assert secret == encode(times(keys[high], decode(publics[low])))
+    return blake(text(label), context, u64(low), u64(high), publics[low], publics[high], secret, u64(tail))
 
 
-lines += [("box key 2 to 5", pair("wardround mask box v1", members, 2, 5, 2).hex())]
+lines += [("box key 2 to 5", pair(box, box_public, "wardround mask box v1", members, 2, 5, 2).hex())]
 total = [0] * WORDS
 for i in SITES:
     masked = [1000 * i + w for w in range(WORDS)]
@@ -191,7 +193,7 @@ for i in SITES:
     total = [x - y for x, y in zip(total, stream)]
     for j in SITES:
         if j != i:
-            stream = chacha(pair("wardround mask pair v1", clique, min(i, j), max(i, j), 0), WORDS)
+            stream = chacha(pair(key, public, "wardround mask pair v1", clique, min(i, j), max(i, j), 0), WORDS)
             sign = 1 if i > j else -1
             masked = [x + sign * y for x, y in zip(masked, stream)]
     masked = [x % 2**32 for x in masked]

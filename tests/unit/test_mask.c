@@ -41,7 +41,8 @@ static void golden_attempt(struct golden *g)
         struct mask_seed seed;
         memset(seed.b, 0xa0 + (int)site[i], sizeof seed.b);
         g->announced[i].site = site[i];
-        mask_secrets_from(&seed, &g->attempt, &g->secrets[i], &g->announced[i].key);
+        mask_secrets_from(&seed, &g->attempt, &g->secrets[i], &g->announced[i].key,
+                          &g->announced[i].box);
     }
     g->members = mask_members(&g->attempt, g->announced, 3);
     for (size_t i = 0; i < 3; i++) {
@@ -60,6 +61,17 @@ static struct mask_pair pair_of(const struct golden *g, size_t i, size_t j)
     struct mask_pair p = {
         site[low], site[high], g->announced[low].key, g->announced[high].key, {{0}}};
     assert_int_equal(mask_agree(&g->secrets[i].key, &g->announced[j].key, &p.secret, &err), RC_OK);
+    return p;
+}
+
+static struct mask_pair box_pair_of(const struct golden *g, size_t i, size_t j)
+{
+    struct error err;
+    const size_t low = site[i] < site[j] ? i : j;
+    const size_t high = site[i] < site[j] ? j : i;
+    struct mask_pair p = {
+        site[low], site[high], g->announced[low].box, g->announced[high].box, {{0}}};
+    assert_int_equal(mask_agree(&g->secrets[i].box, &g->announced[j].box, &p.secret, &err), RC_OK);
     return p;
 }
 
@@ -99,6 +111,8 @@ static void keys_shares_and_names_are_what_a_second_implementation_computes(void
         assert_golden(name, g.secrets[i].self.b, 32);
         (void)snprintf(name, sizeof name, "public %zu", site[i]);
         assert_golden(name, g.announced[i].key.b, 32);
+        (void)snprintf(name, sizeof name, "box public %zu", site[i]);
+        assert_golden(name, g.announced[i].box.b, 32);
     }
     assert_golden("members", g.members.b, 32);
     static struct mask_polynomials p;
@@ -117,7 +131,7 @@ static void keys_shares_and_names_are_what_a_second_implementation_computes(void
     }
     assert_golden("hidden 2", g.deal[1].self.b, 32);
     assert_golden("clique", g.clique.b, 32);
-    const struct mask_pair pair = pair_of(&g, 1, 2);
+    const struct mask_pair pair = box_pair_of(&g, 1, 2);
     unsigned char key[32];
     mask_pair_key(&pair, "wardround mask box v1", &g.members, 2, key);
     assert_golden("box key 2 to 5", key, sizeof key);
@@ -224,9 +238,11 @@ static void a_mask_depends_on_clique_pair_and_round(void **state)
     const struct hash next = mask_attempt(&study, ROUND + 1, &roster, &model, &terms);
     assert_false(hash_equal(&next, &g.attempt));
     struct mask_secrets s;
-    struct mask_point key;
-    mask_secrets_from(&g.secrets[0].seed, &next, &s, &key); /* even from the same seed */
+    struct mask_point key, box;
+    mask_secrets_from(&g.secrets[0].seed, &next, &s, &key, &box); /* even from the same seed */
     assert_memory_not_equal(key.b, g.announced[0].key.b, 32);
+    assert_memory_not_equal(box.b, g.announced[0].box.b, 32);
+    assert_memory_not_equal(box.b, key.b, 32);
     assert_memory_not_equal(s.self.b, g.secrets[0].self.b, 32);
 }
 
@@ -334,7 +350,7 @@ static void a_box_opens_for_its_receiver_and_shows_every_changed_byte(void **sta
     golden_attempt(&g);
     mask_polynomials_make(&g.secrets[1], &g.members, 2, &p);
     mask_deal_share(&p, &g.members, 5, &o);
-    const struct mask_pair ours = pair_of(&g, 1, 2), theirs = pair_of(&g, 2, 1);
+    const struct mask_pair ours = box_pair_of(&g, 1, 2), theirs = box_pair_of(&g, 2, 1);
     mask_box_seal(&ours, &g.members, 2, &o, &box);
     assert_int_equal(mask_box_open(&theirs, &g.members, 2, &box, &got, &err), RC_OK);
     assert_memory_equal(&got, &o, sizeof o);
@@ -348,7 +364,7 @@ static void a_box_opens_for_its_receiver_and_shows_every_changed_byte(void **sta
     /* Turned round, of other members, or for somebody else. */
     assert_int_equal(mask_box_open(&theirs, &g.members, 5, &box, &got, &err), RC_AUTH);
     assert_int_equal(mask_box_open(&theirs, &g.clique, 2, &box, &got, &err), RC_AUTH);
-    const struct mask_pair other = pair_of(&g, 0, 1);
+    const struct mask_pair other = box_pair_of(&g, 0, 1);
     assert_int_equal(mask_box_open(&other, &g.members, 2, &box, &got, &err), RC_AUTH);
     assert_memory_equal(&got, &untouched, sizeof got);
 }
@@ -363,7 +379,7 @@ static void a_box_with_a_number_that_is_no_scalar_is_refused(void **state)
     golden_attempt(&g);
     memset(&o, 0, sizeof o);
     memset(o.of[MASK_SELF].share.b, 0xff, 32);
-    const struct mask_pair pair = pair_of(&g, 1, 2);
+    const struct mask_pair pair = box_pair_of(&g, 1, 2);
     mask_box_seal(&pair, &g.members, 2, &o, &box);
     assert_int_equal(mask_box_open(&pair, &g.members, 2, &box, &got, &err), RC_AUTH);
 }
@@ -458,6 +474,14 @@ static void a_statement_holds_for_its_signer_its_name_and_its_words_only(void **
     memset(a.key.b, 0xff, sizeof a.key.b); /* no element */
     mask_announcement_sign(keys, &g.attempt, &a);
     assert_int_equal(mask_announcement_verify(&sign, &g.attempt, &a, &err), RC_AUTH);
+    a = g.announced[1];
+    memset(a.box.b, 0, sizeof a.box.b);
+    mask_announcement_sign(keys, &g.attempt, &a);
+    assert_int_equal(mask_announcement_verify(&sign, &g.attempt, &a, &err), RC_AUTH);
+    a = g.announced[1];
+    mask_announcement_sign(keys, &g.attempt, &a);
+    a.box = g.announced[0].box; /* the key for boxes is signed, too */
+    assert_int_equal(mask_announcement_verify(&sign, &g.attempt, &a, &err), RC_AUTH);
 
     struct mask_deal d = g.deal[1];
     mask_deal_sign(keys, &g.members, &d);
@@ -540,6 +564,7 @@ static void a_frame_comes_back_as_it_was_and_only_in_its_size(void **state)
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(a[i].site, site[i]);
         assert_memory_equal(a[i].key.b, g.announced[i].key.b, 32);
+        assert_memory_equal(a[i].box.b, g.announced[i].box.b, 32);
     }
     assert_int_equal(mask_unpack_announcements(raw, bytes - 1, N_SITES, a, &n, &err), RC_FORMAT);
     assert_int_equal(mask_unpack_announcements(raw, 0, N_SITES, a, &n, &err), RC_FORMAT);

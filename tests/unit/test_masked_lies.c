@@ -290,7 +290,7 @@ static void a_share_that_is_not_what_was_committed_to_makes_its_receiver_give_up
         } else { /* by the dealer: a sealed and signed share that is another one */
             const struct masking *m = t.s.site[2].m;
             struct mask_openings o;
-            struct mask_pair pair = masking_pair(m, 0);
+            struct mask_pair pair = masking_box_pair(m, 0);
             memset(&o, 1, sizeof o);
             memset(&o.of[0].share.b[16], 0, 16);
             memset(&o.of[1].share.b[16], 0, 16);
@@ -357,6 +357,37 @@ static void different_dealers_make_masks_that_do_not_cancel(void **state)
 }
 
 /* ---- survivors ------------------------------------------------------------------------------- */
+
+/* Late, or called dropped by a liar: its masked update is there, and t sites show the secret of its key.
+ * If that opened its boxes, t of them would give its self mask, and with it the update alone. */
+static void the_shown_key_of_a_dropped_site_opens_no_box(void **state)
+{
+    (void)state;
+    struct error err;
+    sit_down(plain, 32);
+    all_deal(ROUND);
+    const struct masking *dropped = t.s.site[2].m;
+    const struct mask_scalar *shown = &dropped->r.secrets.key;
+    const struct hash *members = masking_members(dropped);
+    for (size_t i = 0; i < N; i++) {
+        const size_t low = i < 2 ? i : 2, high = i < 2 ? 2 : i;
+        for (size_t kind = 0; i != 2 && kind < 3; kind++) {
+            struct mask_pair pair = {low, high, t.a[low].key, t.a[high].key, {{0}}};
+            if (kind > 0) {
+                pair.key_low = t.a[low].box;
+                pair.key_high = t.a[high].box;
+            }
+            assert_int_equal(
+                mask_agree(shown, kind < 2 ? &t.a[i].key : &t.a[i].box, &pair.secret, &err), RC_OK);
+            struct mask_openings o;
+            assert_int_equal(mask_box_open(&pair, members, 2, &t.portion[2][i].box, &o, &err),
+                             RC_AUTH);
+            assert_int_equal(mask_box_open(&pair, members, i, &t.portion[i][2].box, &o, &err),
+                             RC_AUTH);
+        }
+    }
+    masked_release(&t.s);
+}
 
 static void a_second_survivor_set_is_refused(void **state)
 {
@@ -579,6 +610,7 @@ static void the_keys_of_a_mask_are_wiped_when_it_is_made(void **state)
     for (size_t i = 0; i < N; i++) {
         static const struct mask_point zero;
         assert_memory_equal(&m->r.agreed[i], &zero, sizeof zero);
+        assert_memory_equal(&m->r.agreed_boxes[i], &zero, sizeof zero);
     }
     struct error err;
     const struct masking_input closed = {.event = MASKING_CLOSED, .round = ROUND};
@@ -792,6 +824,7 @@ int main(void)
         cmocka_unit_test(a_share_that_is_not_what_was_committed_to_makes_its_receiver_give_up),
         cmocka_unit_test(other_shares_under_our_name_are_refused),
         cmocka_unit_test(different_dealers_make_masks_that_do_not_cancel),
+        cmocka_unit_test(the_shown_key_of_a_dropped_site_opens_no_box),
         cmocka_unit_test(a_second_survivor_set_is_refused),
         cmocka_unit_test(survivors_without_us_of_nobody_or_too_few_get_no_signature),
         cmocka_unit_test(survivors_before_our_own_update_are_refused),
