@@ -52,12 +52,12 @@ static RC place(const struct masking *m, size_t site, size_t at, size_t before, 
 static RC check_threshold(const struct masking *m, const struct mask_set *set, struct error *err)
 {
     const size_t n = mask_set_count(set);
-    const size_t t = mask_threshold(&m->terms, n);
+    const size_t t = mask_threshold(&m->terms);
     const size_t unknown = n - confirmed(m, set);
     if (t > n) {
         return error_set(err, RC_LIMIT, "%zu sites cannot hold %zu shares", n, t);
     }
-    if (2 * t <= n + m->terms.max_colluding + unknown) {
+    if (2 * t <= m->terms.n_sites + m->terms.max_colluding + unknown) {
         return error_set(err, RC_LIMIT,
                          "%zu of %zu sites have no card that this hospital confirmed: with %zu "
                          "shares they could open an update; run `wardround-agent trust --peer`",

@@ -126,7 +126,7 @@ static unsigned take_members(struct masking *m, const struct masking_input *in, 
         return refused(m, rc);
     }
     m->r.announced = set;
-    m->r.threshold = mask_threshold(&m->terms, in->n);
+    m->r.threshold = mask_threshold(&m->terms);
     m->r.members = mask_members(&m->r.attempt, in->announced, in->n);
     deal(m);
     enter(m, MASKING_DEALT);

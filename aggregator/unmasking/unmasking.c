@@ -32,9 +32,6 @@ static const struct mask_set *asked(const struct unmasking *m)
 /* How many answers this phase must have before the next can begin. */
 static size_t needed(const struct unmasking *m)
 {
-    if (m->state == UNMASKING_ANNOUNCING) {
-        return m->setup.terms.min_sites;
-    }
     if (m->state == UNMASKING_VOTING || m->state == UNMASKING_REVEALING) {
         return m->threshold;
     }
@@ -78,7 +75,6 @@ static unsigned settle_members(struct unmasking *m)
     struct mask_announcement a[MASK_SITES_MAX];
     const size_t n = unmasking_members(m, a);
     m->members = mask_members(&m->attempt, a, n);
-    m->threshold = mask_threshold(&m->setup.terms, n);
     return UNMASKING_KEEP | UNMASKING_CAST_MEMBERS;
 }
 
@@ -111,12 +107,6 @@ static unsigned close_phase(struct unmasking *m, int64_t now_ms, struct error *e
     }
     if (phase == UNMASKING_ANNOUNCING) {
         actions = settle_members(m);
-        const size_t n = mask_set_count(unmasking_announced(m));
-        if (m->threshold > n) {
-            error_ignore(
-                error_set(err, RC_LIMIT, "%zu sites cannot hold %zu shares", n, m->threshold));
-            return fail(m);
-        }
     } else if (phase == UNMASKING_DEALING) {
         actions = settle_dealers(m);
     } else if (phase == UNMASKING_UPDATING) {
@@ -418,6 +408,7 @@ enum rc unmasking_open(const struct unmasking_setup *setup, struct unmasking **o
     m->setup = *setup;
     memcpy(m->sign, setup->sign, n * sizeof *m->sign);
     m->setup.sign = NULL;
+    m->threshold = mask_threshold(&m->setup.terms);
     m->attempt =
         mask_attempt(&setup->study, setup->round, &setup->roster, &setup->model, &setup->terms);
     enter(m, UNMASKING_ANNOUNCING, setup->now_ms);

@@ -112,7 +112,7 @@ unsigned unmasking_resume(struct unmasking *m, int64_t now_ms);
 enum unmasking_state unmasking_state(const struct unmasking *m);
 int64_t unmasking_deadline(const struct unmasking *m); /**< INT64_MAX: none */
 uint64_t unmasking_round(const struct unmasking *m);
-size_t unmasking_threshold(const struct unmasking *m); /**< of U1, once it is settled */
+size_t unmasking_threshold(const struct unmasking *m); /**< mask_threshold of the terms */
 const struct mask_set *unmasking_announced(const struct unmasking *m);
 const struct mask_set *unmasking_dealers(const struct unmasking *m);
 /** Exactly those whose updates the opened sum holds. */

@@ -75,11 +75,13 @@ struct mask_terms {
  */
 RC mask_terms_check(const struct mask_terms *terms, struct error *err);
 /**
- * Shares that open a secret of `members` sites: the least t with 2t > members + c. Two sets of t
- * signers then share more than c sites, hence an honest one, which signs only one survivor set; and t
- * shares of each of a site's two secrets would need an honest site that gave both.
+ * Shares that open a secret, and signatures that open a sum: the least t with 2t > n_sites + c. Two
+ * sets of t of the roster then share more than c sites, hence an honest one, which takes part once
+ * under a number and signs one survivor set; and t shares of each of a site's two secrets would need an
+ * honest site that gave both. Of the roster and not of who takes part: a coordinator could else divide
+ * the sites and have one round end twice, in two sums.
  */
-size_t mask_threshold(const struct mask_terms *terms, size_t members);
+size_t mask_threshold(const struct mask_terms *terms);
 
 /* ---- a round's key pairs --------------------------------------------------------------------- */
 

@@ -51,15 +51,15 @@ enum rc mask_terms_check(const struct mask_terms *terms, struct error *err)
                          "colluding could else read one site's update out of the sum",
                          terms->min_sites, terms->n_sites, terms->max_colluding + 2);
     }
-    if (mask_threshold(terms, terms->n_sites) > terms->n_sites) {
+    if (mask_threshold(terms) > terms->n_sites) {
         return error_set(err, RC_INVALID, "a threshold of %zu shares is more than the %zu sites",
-                         mask_threshold(terms, terms->n_sites), terms->n_sites);
+                         mask_threshold(terms), terms->n_sites);
     }
     return RC_OK;
 }
 
-size_t mask_threshold(const struct mask_terms *terms, size_t members)
+size_t mask_threshold(const struct mask_terms *terms)
 {
-    const size_t least = (members + terms->max_colluding) / 2 + 1;
+    const size_t least = (terms->n_sites + terms->max_colluding) / 2 + 1;
     return least > terms->threshold_least ? least : terms->threshold_least;
 }

@@ -311,14 +311,14 @@ static void two_sets_of_t_signers_always_share_more_than_the_colluding(void **st
     for (size_t n = 3; n <= MASK_SITES_MAX; n++) {
         for (size_t c = 0; c + 2 <= n; c++) {
             const struct mask_terms a = {n, n, c, 0};
-            const size_t t = mask_threshold(&a, n);
+            const size_t t = mask_threshold(&a);
             assert_true(2 * t > n + c);
             assert_true(2 * (t - 1) <= n + c);
             assert_true(t <= n);
         }
     }
     const struct mask_terms higher = {10, 5, 0, 8};
-    assert_int_equal(mask_threshold(&higher, 10), 8);
+    assert_int_equal(mask_threshold(&higher), 8);
 }
 
 static void terms_that_hide_nothing_are_refused(void **state)

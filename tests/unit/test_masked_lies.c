@@ -520,7 +520,7 @@ static void no_two_survivor_sets_are_opened_however_the_sites_are_divided(void *
         set[1] = without(set[1], rng_below(&rng, n));
         struct mask_vote v[2][MASKED_MAX];
         size_t n_votes[2] = {0, 0}, told[MASKED_MAX];
-        const size_t threshold = mask_threshold(&terms, n);
+        const size_t threshold = mask_threshold(&terms);
         for (size_t i = 0; i < n; i++) {
             told[i] = rng_below(&rng, 2);
             for (size_t k = 0; k < 2; k++) {
@@ -567,6 +567,22 @@ static void no_two_survivor_sets_are_opened_however_the_sites_are_divided(void *
         masked_release(&t.s);
     }
     assert_true(opened > 5 && opened < TRIALS);
+}
+
+/* Each half is enough for the floor, and knows nothing of the other. */
+static void a_divided_roster_does_not_end_one_round_twice(void **state)
+{
+    (void)state;
+    struct error err;
+    const struct mask_terms eight = {8, 3, 0, 0};
+    sit_down(eight, 33);
+    all_announce(ROUND);
+    for (size_t i = 0; i < 8; i++) {
+        const struct mask_announcement *half = &t.a[i < 4 ? 0 : 4];
+        assert_int_equal(masked_members(&t.s, i, ROUND, half, 4, &err), MASKING_GIVE_UP);
+        assert_non_null(strstr(err.text, "cannot hold 5 shares"));
+    }
+    masked_release(&t.s);
 }
 
 /* ---- numbers --------------------------------------------------------------------------------- */
@@ -831,6 +847,7 @@ int main(void)
         cmocka_unit_test(shares_are_shown_for_t_distinct_signatures_only),
         cmocka_unit_test(of_each_dealer_one_share_is_shown_and_of_the_right_secret),
         cmocka_unit_test(no_two_survivor_sets_are_opened_however_the_sites_are_divided),
+        cmocka_unit_test(a_divided_roster_does_not_end_one_round_twice),
         cmocka_unit_test(a_restarted_site_has_no_second_key_under_a_number_it_used),
         cmocka_unit_test(an_update_is_masked_once),
         cmocka_unit_test(the_keys_of_a_mask_are_wiped_when_it_is_made),
