@@ -9,18 +9,31 @@
 #include <jansson.h>
 
 #include "sim/app/cohort.h"
+#include "sim/app/plan.h"
 #include "sim/app/privacy.h"
 #include "sim/app/progress.h"
+#include "sim/app/results.h"
 #include "sim/app/words.h"
 #include "sim/sweep/sweep.h"
 
 enum { EXIT_WRONG_USE = 2 };
 
-enum { OPT_EPSILON = 256, OPT_DELTA, OPT_NOISE, OPT_SEED, OPT_JOBS, OPT_JSON, OPT_OUT, OPT_DRY };
+enum {
+    OPT_EPSILON = 256,
+    OPT_DELTA,
+    OPT_NOISE,
+    OPT_SEED,
+    OPT_JOBS,
+    OPT_JSON,
+    OPT_OUT,
+    OPT_PART,
+    OPT_DRY
+};
 
 struct words {
     const char *command, *config, *out;
     bool json, dry;
+    size_t part, parts; /* from 0; parts 0: all of it */
     struct sweep_overrides overrides;
 };
 
@@ -32,7 +45,9 @@ static const char doc[] =
     "                           all patients, as its document says;\n"
     "                           D/model.safetensors is the model\n"
     "  tradeoff CONFIG --out D  the grid of the file and its ablations: a table,\n"
-    "                           and results.csv and tradeoff.svg in D\n"
+    "                           and results.csv and tradeoff.svg in D; what is\n"
+    "                           finished is kept in D/results.db: interrupted, the\n"
+    "                           same command goes on\n"
     "  cohort CONFIG --out D    the file's generated hospitals as folders D/NAME\n"
     "                           for real agents; or the best possible AUROC on\n"
     "                           their patients: wardround-sim cohort --help\n"
@@ -63,7 +78,13 @@ static const struct argp_option options[] = {
      "tradeoff: folder for results.csv, sites.csv, patterns.csv, tradeoff.svg; run: for the "
      "model",
      0},
-    {"dry-run", OPT_DRY, NULL, 0, "check file and cohort, say what would be trained, and stop", 0},
+    {"part", OPT_PART, "K/N", 0,
+     "tradeoff: the K-th of N parts alone, as on N machines that share DIR; then once without it",
+     0},
+    {"dry-run", OPT_DRY, NULL, 0,
+     "check file and cohort, measure each kind of cell, say what would be trained and what it "
+     "takes",
+     0},
     {"json", OPT_JSON, NULL, 0, "one JSON object on stdout; infinite epsilons are null", 0},
     {0},
 };
@@ -92,6 +113,26 @@ static enum study_noise noise(struct argp_state *state, const char *text)
     }
     argp_error(state, "--noise is none or site, not '%.20s'", text);
     return STUDY_NOISE_NONE;
+}
+
+/* "2/4" */
+static void part(struct argp_state *state, const char *text, struct words *w)
+{
+    char k[8] = "";
+    const char *slash = strchr(text, '/');
+    if (slash == NULL || (size_t)(slash - text) >= sizeof k) {
+        argp_error(state, "--part wants K/N, such as 2/4");
+        return;
+    }
+    memcpy(k, text, (size_t)(slash - text));
+    const uint64_t first = words_whole(state, "part", k, RESULTS_PARTS_MAX);
+    const uint64_t of = words_whole(state, "part", slash + 1, RESULTS_PARTS_MAX);
+    if (first == 0 || first > of) {
+        argp_error(state, "--part wants K/N with K from 1 to N, such as 2/4");
+        return;
+    }
+    w->part = (size_t)first - 1;
+    w->parts = (size_t)of;
 }
 
 static error_t take_argument(struct words *w, struct argp_state *state, const char *arg)
@@ -146,6 +187,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case OPT_OUT:
         w->out = arg;
         return 0;
+    case OPT_PART:
+        part(state, arg, w);
+        return 0;
     case OPT_JSON:
         w->json = true;
         return 0;
@@ -159,24 +203,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
             argp_error(state, "say what to do: run CONFIG, or tradeoff CONFIG --out DIR");
         } else if (strcmp(w->command, "tradeoff") == 0 && w->out == NULL && !w->dry) {
             argp_error(state, "tradeoff wants --out DIR for its table and figure");
+        } else if (strcmp(w->command, "tradeoff") != 0 && w->parts > 0) {
+            argp_error(state, "only a tradeoff has parts");
         }
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
-}
-
-static enum rc print_json(json_t *object, struct error *err)
-{
-    if (object == NULL) {
-        return error_set(err, RC_NOMEM, "no memory for the JSON object");
-    }
-    const int failed = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
-    json_decref(object);
-    if (failed != 0 || fputc('\n', stdout) == EOF || fflush(stdout) != 0) {
-        return error_set(err, RC_IO, "cannot write to stdout: %s", strerror(errno));
-    }
-    return RC_OK;
 }
 
 static void print_run(const struct sweep *s, const struct report_row *row)
@@ -219,51 +252,22 @@ static void print_run(const struct sweep *s, const struct report_row *row)
     }
 }
 
-static enum rc write_reports(const struct words *w, const struct sweep *s,
-                             const struct sweep_results *r, struct error *err)
-{
-    enum { FILES = 4 };
-    char path[FILES][SWEEP_PATH_MAX];
-    static const char *const name[FILES] = {"results.csv", "sites.csv", "tradeoff.svg",
-                                            "patterns.csv"};
-    const size_t n = r->n > 0 && r->row[0].n_patterns > 0 ? FILES : FILES - 1;
-    for (size_t i = 0; i < FILES; i++) {
-        if (snprintf(path[i], sizeof path[i], "%s/%s", w->out, name[i]) >= (int)sizeof path[i]) {
-            return error_set(err, RC_LIMIT, "the folder's name is too long");
-        }
-    }
-    enum rc rc = report_write_csv(path[0], r->row, r->n, err);
-    if (rc == RC_OK) {
-        rc = report_write_sites_csv(path[1], r->row, r->n, err);
-    }
-    if (rc == RC_OK) {
-        rc = report_write_svg(path[2], s->name, r->row, r->n, err);
-    }
-    if (rc == RC_OK && n == FILES) {
-        rc = report_write_patterns_csv(path[FILES - 1], r->row, r->n, err);
-    }
-    for (size_t i = 0; rc == RC_OK && i < n; i++) {
-        (void)fprintf(stderr, "wrote %s\n", path[i]);
-    }
-    return rc;
-}
-
-static enum rc show(const struct words *w, const struct sweep *s, const struct sweep_results *r,
-                    struct error *err)
+static enum rc show(const struct words *w, const struct sweep *s, const struct results *files,
+                    const struct sweep_results *r, struct error *err)
 {
     if (strcmp(w->command, "run") == 0) {
         if (w->json) {
-            return print_json(report_row_json(&r->row[0]), err);
+            return words_json(report_row_json(&r->row[0]), err);
         }
         print_run(s, &r->row[0]);
         return RC_OK;
     }
-    const enum rc rc = write_reports(w, s, r, err);
+    const enum rc rc = results_write(files, s->name, r, err);
     if (rc != RC_OK) {
         return rc;
     }
     if (w->json) {
-        return print_json(report_rows_json(s->name, r->row, r->n), err);
+        return words_json(report_rows_json(s->name, r->row, r->n), err);
     }
     struct report_summary *summary = calloc(r->n + 1, sizeof *summary);
     if (summary == NULL) {
@@ -336,9 +340,12 @@ static enum rc carry_out_whole(const struct words *w, const struct sweep *s, str
         snprintf(path, sizeof path, "%s/model.safetensors", w->out) >= (int)sizeof path) {
         return error_set(err, RC_LIMIT, "the folder's name is too long");
     }
-    enum rc rc = sweep_whole_run(s, file, &r, err);
+    enum rc rc = file != NULL ? words_folder(w->out, err) : RC_OK; /* before the work */
+    if (rc == RC_OK) {
+        rc = sweep_whole_run(s, file, &r, err);
+    }
     if (rc == RC_OK && w->json) {
-        rc = print_json(whole_json(s, &r, file), err);
+        rc = words_json(whole_json(s, &r, file), err);
     } else if (rc == RC_OK) {
         print_whole(s, &r, file);
     }
@@ -346,65 +353,62 @@ static enum rc carry_out_whole(const struct words *w, const struct sweep *s, str
     return rc;
 }
 
-/* ---- what would be trained --------------------------------------------------------------------- */
-
-static enum rc print_plan(const struct words *w, const struct sweep *s, struct error *err)
-{
-    if (w->json) {
-        return print_json(json_pack("{s:s, s:I, s:I, s:I}", "study", s->name, "rows",
-                                    (json_int_t)sweep_rows(s), "worlds",
-                                    (json_int_t)sweep_worlds(s), "patients",
-                                    (json_int_t)s->data->n_patients),
-                          err);
-    }
-    (void)printf("%s: %zu patients at %zu sites; %zu rows, %zu worlds: ablations %zu, modes %zu, "
-                 "epsilons %zu, seeds %zu, folds %zu\n",
-                 s->name, s->data->n_patients, s->data->n_sites, sweep_rows(s), sweep_worlds(s),
-                 s->n_ablations, s->n_modes, s->n_epsilons, s->n_seeds,
-                 sweep_worlds(s) / sweep_rows(s));
-    for (size_t i = 0; i < s->n_ablations; i++) {
-        (void)printf("  %s: %s, %zu sites train\n", s->ablation[i].name,
-                     s->ablation[i].study.model.name, s->ablation[i].study.n_sites);
-    }
-    return RC_OK;
-}
-
 /* ---- all of it ------------------------------------------------------------------------------- */
+
+static enum rc carry_out_grid(const struct words *w, const struct sweep *s, struct error *err)
+{
+    struct sweep_results r = {0};
+    struct results files = {0};
+    struct progress bar;
+    enum rc rc = RC_OK;
+    progress_init(&bar, "worlds", sweep_worlds(s) < 10 && w->json);
+    const struct sweep_progress progress = {.done = progress_show_left, .ctx = &bar};
+    struct sweep_work work = {.progress = &progress, .part = w->part, .parts = w->parts};
+    if (w->out != NULL && (!w->dry || results_there(w->out))) {
+        rc = results_open(&files, w->out, w->part, w->parts, s, err); /* before the work */
+        work.archive = files.archive;
+        work.other = files.other;
+        work.n_others = files.n_others;
+    }
+    if (rc == RC_OK && w->dry) {
+        rc = plan_show(s, &work, w->json, err);
+        goto out;
+    }
+    if (rc == RC_OK) {
+        rc = sweep_continue(s, &work, &r, err);
+        progress_end(&bar);
+    }
+    if (rc == RC_OK && w->parts > 0) {
+        (void)printf("part %zu of %zu is there; when all are, the same without --part draws the "
+                     "results\n",
+                     w->part + 1, w->parts);
+    } else if (rc == RC_OK) {
+        rc = show(w, s, &files, &r, err);
+    }
+out:
+    sweep_results_release(&r);
+    results_close(&files);
+    return rc;
+}
 
 static enum rc carry_out(const struct words *w, struct config_issues *issues, bool *wrong_use,
                          struct error *err)
 {
     struct sweep s = {0};
-    struct sweep_results r = {0};
     const bool grid = strcmp(w->command, "tradeoff") == 0;
     enum rc rc = sweep_open(w->config, grid, &w->overrides, &s, issues, err);
-    if (rc == RC_OK && w->dry) {
-        rc = s.whole
-                 ? error_set(err, RC_INVALID, "a whole study is one world: leave --dry-run away")
-                 : print_plan(w, &s, err);
-        sweep_release(&s);
-        return rc;
+    if (rc == RC_OK && w->dry && s.whole) {
+        rc = error_set(err, RC_INVALID, "a whole study is one world: leave --dry-run away");
     }
     if (rc == RC_OK && !grid && !s.whole && w->out != NULL) {
         *wrong_use = true;
         rc = error_set(err, RC_INVALID, "run with a split writes no files: leave --out away");
     }
-    if (rc == RC_OK && w->out != NULL) {
-        rc = words_folder(w->out, err); /* before the work, not after it */
-    }
     if (rc == RC_OK && s.whole) {
         rc = carry_out_whole(w, &s, err);
     } else if (rc == RC_OK) {
-        struct progress bar;
-        progress_init(&bar, "worlds", sweep_worlds(&s) < 10 && w->json);
-        const struct sweep_progress progress = {.done = progress_show, .ctx = &bar};
-        rc = sweep_run(&s, &progress, &r, err);
-        progress_end(&bar);
+        rc = carry_out_grid(w, &s, err);
     }
-    if (rc == RC_OK && !s.whole) {
-        rc = show(w, &s, &r, err);
-    }
-    sweep_results_release(&r);
     sweep_release(&s);
     return rc;
 }

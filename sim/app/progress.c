@@ -1,5 +1,6 @@
 #include "sim/app/progress.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -13,11 +14,9 @@ void progress_init(struct progress *p, const char *what, bool quiet)
                            .begun_ms = clock_monotonic_ms()};
 }
 
-/* "1 h 02 min", "3 min 20 s", "12 s": what is left if the rest takes as long as what is done. */
-static const char *remaining(const struct progress *p, size_t done, size_t of, char text[32])
+const char *progress_duration(double seconds, char text[32])
 {
-    const double spent = (double)(clock_monotonic_ms() - p->begun_ms) / 1000.0;
-    const unsigned s = (unsigned)(spent * (double)(of - done) / (double)done + 0.5);
+    const unsigned s = (unsigned)(seconds + 0.5);
     if (s >= 3600) {
         (void)snprintf(text, 32, "%u h %02u min", s / 3600, s / 60 % 60);
     } else if (s >= 60) {
@@ -30,11 +29,21 @@ static const char *remaining(const struct progress *p, size_t done, size_t of, c
 
 void progress_show(void *ctx, size_t done, size_t of)
 {
+    progress_show_left(ctx, done, of, (double)NAN);
+}
+
+void progress_show_left(void *ctx, size_t done, size_t of, double left_s)
+{
     struct progress *p = ctx;
     char left[32];
     if (p->quiet || done == 0) {
         return;
     }
+    if (isnan(left_s)) {
+        const double spent = (double)(clock_monotonic_ms() - p->begun_ms) / 1000.0;
+        left_s = spent * (double)(of - done) / (double)done;
+    }
+    (void)progress_duration(left_s, left);
     if (p->terminal) {
         enum { WIDTH = 40 };
         char bar[WIDTH + 1];
@@ -42,15 +51,13 @@ void progress_show(void *ctx, size_t done, size_t of)
             bar[i] = i < done * WIDTH / of ? '#' : '.';
         }
         bar[WIDTH] = '\0';
-        (void)fprintf(stderr, "\r[%s] %zu/%zu %s, %s left      ", bar, done, of, p->what,
-                      remaining(p, done, of, left));
+        (void)fprintf(stderr, "\r[%s] %zu/%zu %s, %s left      ", bar, done, of, p->what, left);
         return;
     }
     const size_t tenths = done * 10 / of;
     if (tenths > p->tenths_said) {
         p->tenths_said = tenths;
-        (void)fprintf(stderr, "progress: %zu of %zu %s, about %s left\n", done, of, p->what,
-                      remaining(p, done, of, left));
+        (void)fprintf(stderr, "progress: %zu of %zu %s, about %s left\n", done, of, p->what, left);
     }
 }
 

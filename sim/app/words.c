@@ -35,6 +35,19 @@ enum rc words_folder(const char *path, struct error *err)
     return RC_OK;
 }
 
+enum rc words_json(json_t *object, struct error *err)
+{
+    if (object == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the JSON object");
+    }
+    const int failed = json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
+    json_decref(object);
+    if (failed != 0 || fputc('\n', stdout) == EOF || fflush(stdout) != 0) {
+        return error_set(err, RC_IO, "cannot write to stdout: %s", strerror(errno));
+    }
+    return RC_OK;
+}
+
 enum rc words_printed(struct error *err)
 {
     return fflush(stdout) == 0 && ferror(stdout) == 0

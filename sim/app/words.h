@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <argp.h>
+#include <jansson.h>
 
 #include "common/base/error.h"
 
@@ -16,6 +17,9 @@ uint64_t words_whole(struct argp_state *state, const char *name, const char *tex
 
 /** Makes the folder where it is missing; the one above it must be there. @retval RC_IO not writable */
 RC words_folder(const char *path, struct error *err);
+
+/** Prints one object on stdout, and drops it. @retval RC_NOMEM it is NULL; RC_IO */
+RC words_json(json_t *object, struct error *err);
 
 /** What was printed has arrived. @retval RC_IO a full disk */
 RC words_printed(struct error *err);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/checkpoint/checkpoint.h"
 #include "common/model/model.h"
 #include "sim/sweep/sweep_internal.h"
 
@@ -272,13 +273,26 @@ static void leave_sites(const struct config_node *list, struct sweep_ablation *a
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
+/* A checkpoint to begin with is there and fits, before anything is trained. */
+static enum rc try_start(const struct study *study, const struct model *model, struct error *why)
+{
+    real *params = calloc(model->table.P + 1, sizeof *params);
+    const enum rc rc = params == NULL ? error_set(why, RC_NOMEM, "no memory for a model")
+                                      : checkpoint_first(study, model, params, why);
+    free(params);
+    return rc;
+}
+
 /* A model that cannot be made of these words and modalities is a mistake of where they stand. */
 static enum rc try_model(const struct config_node *item, const struct sweep_ablation *a,
                          struct config_issues *issues, struct error *err)
 {
     struct model model = {0};
     struct error why = {0};
-    const enum rc rc = model_open(&a->study.model, &a->schema, &model, &why);
+    enum rc rc = model_open(&a->study.model, &a->schema, &model, &why);
+    if (rc == RC_OK && a->study.start.there) {
+        rc = try_start(&a->study, &model, &why);
+    }
     model_release(&model);
     if (rc == RC_INVALID || rc == RC_LIMIT) {
         config_issue(issues, item, "%s", why.text);

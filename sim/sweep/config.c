@@ -77,8 +77,8 @@ static const struct config_key grid_keys[] = {
     {.name = "seeds", .type = CONFIG_NODE, .offset = AT(seeds), .help = "list"},
     {.name = "noise", .type = CONFIG_CHOICE, .offset = AT(noise), .choices = noises, .fallback = "site",
      .help = "of the finite epsilons"},
-    {.name = "delta", .type = CONFIG_REAL, .offset = AT(delta), .min = 1e-12, .max = 0.5, .fallback = "1e-5",
-     .help = "of the finite epsilons"},
+    {.name = "delta", .type = CONFIG_REAL, .offset = AT(delta), .min = 0, .max = 0.5, .fallback = "0",
+     .help = "of the finite epsilons, which need one above 0"},
     {.name = "ablations", .type = CONFIG_NODE, .offset = AT(ablations), .fallback = "",
      .help = "list of maps {name, model, without, without_sites}: the study with something changed or left out"},
 };
@@ -433,8 +433,8 @@ static enum rc override(struct sweep *s, const struct sweep_overrides *o, struct
     }
     if (finite && !(s->delta > 0.0 && s->delta <= 0.5)) {
         return error_set(err, RC_INVALID,
-                         "a finite epsilon needs a delta above 0 and up to 0.5: say --delta, such "
-                         "as 1e-5");
+                         "a finite epsilon needs a delta above 0 and up to 0.5: say delta: under "
+                         "tradeoff:, or --delta, such as 1e-5");
     }
     return RC_OK;
 }

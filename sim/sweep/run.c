@@ -1,30 +1,13 @@
-/* The pool: worlds are handed out in order, each writes into a place of its own, rows are made
- * afterwards in order, so the number of threads changes no byte. */
+/* Rows out of worlds. Worlds come from the pool or from the archive, each has a place of its own, and rows
+ * are made of them alone: neither the number of threads nor an interruption changes a byte. */
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <pthread.h>
-
-#include "common/base/clock.h"
-#include "sim/sweep/sweep_internal.h"
-
-struct pool {
-    const struct sweep *s;
-    const struct sweep_progress *progress;
-    size_t *part;            /* [n_seeds, n_patients] */
-    double *score;           /* [rows, n_patients] */
-    double *epsilon;         /* [rows, folds, n_sites] */
-    struct sweep_plan *plan; /* [n_epsilons] */
-    double *seconds;         /* [rows, folds] */
-    pthread_mutex_t lock;
-    size_t next, done;
-    bool failed;
-    struct error err; /* of the first failure in order of worlds */
-    size_t failed_world;
-};
+#include "sim/sweep/cost_internal.h"
+#include "sim/sweep/pool_internal.h"
 
 size_t sweep_rows(const struct sweep *s)
 {
@@ -58,92 +41,28 @@ struct sweep_cell sweep_cell_at(const struct sweep *s, size_t row)
                                .seed = s->seed[row % s->n_seeds]};
 }
 
-static enum rc one_world(struct pool *pool, size_t world, struct error *err)
-{
-    const struct sweep *s = pool->s;
-    const size_t folds = sweep_folds(s);
-    const size_t row = world / folds;
-    const size_t n = s->data->n_patients;
-    struct sweep_world w = {
-        .s = s,
-        .cell = sweep_cell_at(s, row),
-        .fold = world % folds,
-        .plan = pool->plan[row / s->n_seeds % s->n_epsilons],
-        .part = pool->part + row % s->n_seeds * n,
-        .score = pool->score + row * n,
-        .epsilon = pool->epsilon + world * s->data->n_sites,
-    };
-    const int64_t begun = clock_monotonic_ms();
-    const enum rc rc = sweep_world_run(&w, err);
-    pool->seconds[world] = (double)(clock_monotonic_ms() - begun) / 1000.0;
-    return rc;
-}
-
-static void *work(void *ctx)
-{
-    struct pool *pool = ctx;
-    const size_t worlds = sweep_worlds(pool->s);
-    for (;;) {
-        (void)pthread_mutex_lock(&pool->lock);
-        const size_t world = pool->next;
-        const bool stop = pool->failed || world >= worlds;
-        pool->next += stop ? 0 : 1;
-        (void)pthread_mutex_unlock(&pool->lock);
-        if (stop) {
-            return NULL;
-        }
-        struct error err = {0};
-        const enum rc rc = one_world(pool, world, &err);
-        (void)pthread_mutex_lock(&pool->lock);
-        if (rc != RC_OK && (!pool->failed || world < pool->failed_world)) {
-            pool->failed = true;
-            pool->failed_world = world;
-            pool->err = err;
-        }
-        pool->done++;
-        if (pool->progress != NULL && pool->progress->done != NULL) {
-            pool->progress->done(pool->progress->ctx, pool->done, worlds);
-        }
-        (void)pthread_mutex_unlock(&pool->lock);
-    }
-}
-
-static enum rc run_pool(struct pool *pool, struct error *err)
-{
-    pthread_t thread[SWEEP_JOBS_MAX];
-    size_t started = 0;
-    assert(pool->s->jobs >= 1);
-    assert(pool->s->jobs <= SWEEP_JOBS_MAX);
-    while (started + 1 < pool->s->jobs && pthread_create(&thread[started], NULL, work, pool) == 0) {
-        started++; /* fewer threads than asked for only take longer */
-    }
-    (void)work(pool);
-    for (size_t i = 0; i < started; i++) {
-        (void)pthread_join(thread[i], NULL);
-    }
-    return pool->failed ? error_set(err, pool->err.rc, "%s", pool->err.text) : RC_OK;
-}
-
-static const char *mode_name(enum sweep_mode mode)
+const char *sweep_mode_name(enum sweep_mode mode)
 {
     static const char *const name[] = {"pooled", "federated", "local_only"};
     return name[mode];
 }
 
-static enum rc make_row(const struct pool *pool, size_t i, struct report_row *row,
-                        struct error *err)
+enum rc pool_row(struct pool *pool, size_t i, struct error *err)
 {
+    struct report_row *row = &pool->row[i];
     const struct sweep *s = pool->s;
     const size_t folds = sweep_folds(s);
     const size_t n = s->data->n_patients;
     const struct sweep_cell cell = sweep_cell_at(s, i);
+    row->site = pool->site + i * s->data->n_sites;
+    row->pattern = pool->pattern + i * sweep_patterns_most(s);
     memcpy(row->ablation, cell.ablation->name, sizeof row->ablation);
-    (void)snprintf(row->mode, sizeof row->mode, "%s", mode_name(cell.mode));
+    (void)snprintf(row->mode, sizeof row->mode, "%s", sweep_mode_name(cell.mode));
     (void)snprintf(row->noise, sizeof row->noise, "%s", study_noise_name(cell.noise));
     row->epsilon = cell.epsilon;
     row->delta = cell.delta;
     row->seed = cell.seed;
-    const struct sweep_plan *plan = &pool->plan[i / s->n_seeds % s->n_epsilons];
+    const struct sweep_plan *plan = pool_plan(pool, i);
     row->rounds = plan->rounds;
     row->steps = plan->rounds * cell.ablation->study.local.steps;
     row->sample_rate = plan->sample_rate;
@@ -163,27 +82,41 @@ static enum rc make_row(const struct pool *pool, size_t i, struct report_row *ro
     return rc == RC_OK ? sweep_patterns(s, &cell, part, score, row, err) : rc;
 }
 
-static enum rc reserve(struct pool *pool, struct sweep_results *r, size_t **scratch,
-                       struct error *err)
+static enum rc reserve(struct pool *pool, struct error *err)
 {
     const struct sweep *s = pool->s;
     const size_t rows = sweep_rows(s);
     const size_t worlds = sweep_worlds(s);
     const size_t n = s->data->n_patients;
-    *scratch = calloc(n + 1, sizeof **scratch);
     pool->part = calloc(s->n_seeds * n + 1, sizeof *pool->part);
     pool->score = calloc(rows * n + 1, sizeof *pool->score);
     pool->epsilon = calloc(worlds * s->data->n_sites + 1, sizeof *pool->epsilon);
     pool->plan = calloc(s->n_epsilons + 1, sizeof *pool->plan);
     pool->seconds = calloc(worlds + 1, sizeof *pool->seconds);
-    r->row = calloc(rows + 1, sizeof *r->row);
-    r->site = calloc(rows * s->data->n_sites + 1, sizeof *r->site);
-    r->pattern = calloc(rows * sweep_patterns_most(s) + 1, sizeof *r->pattern);
-    if (*scratch == NULL || pool->part == NULL || pool->score == NULL || pool->epsilon == NULL ||
-        pool->plan == NULL || pool->seconds == NULL || r->row == NULL || r->site == NULL ||
-        r->pattern == NULL) {
+    pool->there = calloc(worlds + 1, sizeof *pool->there);
+    pool->missing = calloc(rows + 1, sizeof *pool->missing);
+    pool->row = calloc(rows + 1, sizeof *pool->row);
+    pool->site = calloc(rows * s->data->n_sites + 1, sizeof *pool->site);
+    pool->pattern = calloc(rows * sweep_patterns_most(s) + 1, sizeof *pool->pattern);
+    if (pool->part == NULL || pool->score == NULL || pool->epsilon == NULL || pool->plan == NULL ||
+        pool->seconds == NULL || pool->there == NULL || pool->missing == NULL ||
+        pool->row == NULL || pool->site == NULL || pool->pattern == NULL) {
         return error_set(err, RC_NOMEM, "no memory for %zu rows of %zu patients", rows, n);
     }
+    return RC_OK;
+}
+
+static enum rc split(struct pool *pool, struct error *err)
+{
+    const struct sweep *s = pool->s;
+    size_t *scratch = calloc(s->data->n_patients + 1, sizeof *scratch);
+    if (scratch == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for folds of %zu patients", s->data->n_patients);
+    }
+    for (size_t i = 0; i < s->n_seeds; i++) {
+        sweep_split(s, s->seed[i], pool->part + i * s->data->n_patients, scratch);
+    }
+    free(scratch);
     return RC_OK;
 }
 
@@ -208,44 +141,69 @@ static enum rc solve_plans(struct pool *pool, struct error *err)
     return rc;
 }
 
+enum rc pool_open(struct pool *pool, struct error *err)
+{
+    (void)pthread_mutex_init(&pool->lock, NULL);
+    enum rc rc = reserve(pool, err);
+    if (rc == RC_OK) {
+        rc = solve_plans(pool, err);
+    }
+    return rc == RC_OK ? split(pool, err) : rc;
+}
+
+void pool_release(struct pool *pool)
+{
+    (void)pthread_mutex_destroy(&pool->lock);
+    cost_close(&pool->cost);
+    free(pool->part);
+    free(pool->score);
+    free(pool->epsilon);
+    free(pool->plan);
+    free(pool->seconds);
+    free(pool->there);
+    free(pool->missing);
+    free(pool->row);
+    free(pool->site);
+    free(pool->pattern);
+}
+
+enum rc sweep_continue(const struct sweep *s, const struct sweep_work *work,
+                       struct sweep_results *out, struct error *err)
+{
+    struct pool pool = {.s = s, .work = *work};
+    assert(work->parts == 0 || work->part < work->parts);
+    enum rc rc = pool_open(&pool, err);
+    if (rc == RC_OK) {
+        rc = pool_load(&pool, err);
+    }
+    for (size_t i = 0; rc == RC_OK && i < sweep_rows(s); i++) {
+        const bool unmade = pool.missing[i] == 0 && pool.row[i].folds == 0;
+        rc = unmade ? pool_row(&pool, i, err) : RC_OK;
+    }
+    if (rc == RC_OK) {
+        rc = cost_open(&pool, &pool.cost, err);
+    }
+    if (rc == RC_OK) {
+        rc = pool_run(&pool, err);
+    }
+    if (rc == RC_OK && work->parts == 0) {
+        *out = (struct sweep_results){
+            .n = sweep_rows(s), .row = pool.row, .site = pool.site, .pattern = pool.pattern};
+        pool.row = NULL;
+        pool.site = NULL;
+        pool.pattern = NULL;
+    } else if (rc == RC_OK) {
+        *out = (struct sweep_results){0};
+    }
+    pool_release(&pool);
+    return rc;
+}
+
 enum rc sweep_run(const struct sweep *s, const struct sweep_progress *progress,
                   struct sweep_results *out, struct error *err)
 {
-    struct pool pool = {.s = s, .progress = progress};
-    struct sweep_results r = {0};
-    size_t *scratch = NULL;
-    (void)pthread_mutex_init(&pool.lock, NULL);
-    enum rc rc = reserve(&pool, &r, &scratch, err);
-    if (rc == RC_OK) {
-        rc = solve_plans(&pool, err);
-    }
-    if (rc != RC_OK) {
-        goto out;
-    }
-    for (size_t i = 0; i < s->n_seeds; i++) {
-        sweep_split(s, s->seed[i], pool.part + i * s->data->n_patients, scratch);
-    }
-    rc = run_pool(&pool, err);
-    for (size_t i = 0; rc == RC_OK && i < sweep_rows(s); i++) {
-        r.row[i].site = r.site + i * s->data->n_sites;
-        r.row[i].pattern = r.pattern + i * sweep_patterns_most(s);
-        rc = make_row(&pool, i, &r.row[i], err);
-        r.n = i + 1;
-    }
-    if (rc == RC_OK) {
-        *out = r;
-        r = (struct sweep_results){0};
-    }
-out:
-    (void)pthread_mutex_destroy(&pool.lock);
-    free(scratch);
-    free(pool.part);
-    free(pool.score);
-    free(pool.epsilon);
-    free(pool.plan);
-    free(pool.seconds);
-    sweep_results_release(&r);
-    return rc;
+    const struct sweep_work work = {.progress = progress};
+    return sweep_continue(s, &work, out, err);
 }
 
 void sweep_results_release(struct sweep_results *r)

@@ -95,7 +95,9 @@ size_t sweep_worlds(const struct sweep *s);
 
 /** After each finished world, from the calling thread or a worker, never two at once. */
 struct sweep_progress {
-    void (*done)(void *ctx, size_t worlds, size_t of);
+    /** @param of     worlds that were not there yet
+     *  @param left_s what the others will take, by what worlds of their kind took; NAN: not known */
+    void (*done)(void *ctx, size_t worlds, size_t of, double left_s);
     void *ctx;
 };
 
@@ -114,6 +116,74 @@ struct sweep_results {
 RC sweep_run(const struct sweep *s, const struct sweep_progress *progress,
              struct sweep_results *out, struct error *err);
 void sweep_results_release(struct sweep_results *r);
+
+/* ---- interrupted and gone on with ------------------------------------------------------------- */
+
+struct sweep_archive; /* opaque: a file of finished worlds, locked while it is open */
+
+/**
+ * Opens or makes the file of a sweep's finished worlds. Seeds, epsilons, modes, noise, deltas and
+ * ablations may be added to a sweep later; its cohort, split and studies may not be changed.
+ * @retval RC_INVALID it holds results of something else; err says of what
+ * @retval RC_STATE   another process is at work on it
+ * @retval others     as store_open
+ */
+RC sweep_archive_open(const char *path, const struct sweep *s, struct sweep_archive **out,
+                      struct error *err);
+/** How many worlds have been put into it since it was opened. */
+size_t sweep_archive_kept(const struct sweep_archive *a);
+/** NULL is fine. */
+void sweep_archive_close(struct sweep_archive **a);
+
+/** What is to be done, and where it is kept. Zeroed: all of it, in memory. */
+struct sweep_work {
+    struct sweep_archive *archive; /**< borrowed; NULL: an interruption loses everything */
+    /** [n_others] of other processes, which did parts of it: what they have is put into `archive`. */
+    struct sweep_archive *const *other;
+    size_t n_others;
+    const struct sweep_progress *progress; /**< NULL: nobody looks */
+    size_t part, parts; /**< rows i with i % parts == part alone; parts 0: all of them */
+};
+
+/**
+ * Runs the worlds that are not in the archive yet, each of which is there, with its figures, before the
+ * next one begins on its thread: whoever is killed at any time has lost those that were running.
+ * Same bytes as in one piece (but for `seconds`).
+ * @param[out] out all rows; none where only a part was to be done
+ * @retval others as sweep_run, and of the archive's disk
+ */
+RC sweep_continue(const struct sweep *s, const struct sweep_work *work, struct sweep_results *out,
+                  struct error *err);
+
+/* ---- what it will take -------------------------------------------------------------------------- */
+
+/** Cells that differ in their seed alone. */
+struct sweep_kind {
+    const char *ablation, *model, *mode, *noise; /**< borrowed from the sweep */
+    double epsilon, delta;
+    size_t n_sites; /**< that train */
+    size_t rounds, steps;
+    double sample_rate, noise_multiplier;
+    size_t left;    /**< worlds that are not there yet */
+    double seconds; /**< of one world; 0: none is left */
+};
+
+struct sweep_estimate {
+    size_t n, left;
+    struct sweep_kind *kind; /**< [n] owned */
+    double seconds;          /**< of all that is left, on s->jobs threads */
+    size_t bytes;            /**< of the process, at most; 0: the kernel does not say */
+    size_t bytes_world;      /**< of the largest world */
+};
+
+/**
+ * Measures by running a few rounds of one world of each kind, on this machine as busy as it is now.
+ * Nothing is kept.
+ * @retval others as sweep_run
+ */
+RC sweep_estimate(const struct sweep *s, const struct sweep_work *work, struct sweep_estimate *out,
+                  struct error *err);
+void sweep_estimate_release(struct sweep_estimate *e);
 
 /* ---- a whole study --------------------------------------------------------------------------- */
 

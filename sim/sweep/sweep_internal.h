@@ -18,6 +18,7 @@ struct sweep_cell {
 };
 
 struct sweep_cell sweep_cell_at(const struct sweep *s, size_t row);
+const char *sweep_mode_name(enum sweep_mode mode);
 size_t sweep_folds(const struct sweep *s);
 
 /** Who is tested in a fold: part[p] = fold index, or SWEEP_NEVER. */
@@ -44,11 +45,19 @@ struct sweep_world {
     struct sweep_cell cell;
     struct sweep_plan plan; /**< of the cell's epsilon */
     size_t fold;
+    size_t steps;       /**< of a round, instead of the study's; 0: those */
     const size_t *part; /**< [n_patients] */
     double *score;      /**< [n_patients], written for tested patients only */
     double *epsilon;    /**< [n_sites] raised to what each ledger spent; begins at 0 */
 };
 RC sweep_world_run(struct sweep_world *w, struct error *err);
+
+/** What a world left behind, as bytes: for the archive, and for other machines. */
+size_t sweep_outcome_bytes(const struct sweep_world *w);
+void sweep_outcome_pack(const struct sweep_world *w, unsigned char *out);
+/** Puts it where the world would have. @retval RC_FORMAT not of this fold */
+RC sweep_outcome_unpack(struct sweep_world *w, const unsigned char *in, size_t n,
+                        struct error *err);
 
 /** Threads of a world's training: what `jobs` leaves over where there are fewer worlds. */
 size_t sweep_train_threads(const struct sweep *s, size_t worlds);

@@ -32,6 +32,7 @@ static enum rc derive(const struct sweep_world *w, size_t only, const char *name
     out->privacy.noise_multiplier = w->plan.noise_multiplier;
     out->privacy.sample_rate = w->plan.sample_rate;
     out->rounds = w->plan.rounds;
+    out->local.steps = w->steps > 0 ? w->steps : out->local.steps;
     if (only != SIZE_MAX) {
         out->n_sites = 1;
         out->quorum = 1;

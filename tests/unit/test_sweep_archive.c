@@ -1,0 +1,457 @@
+/* Sweeps that are killed at any time and gone on with: the same results, no world twice; and what an
+ * old file of results is not taken for. */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/base/rng.h"
+#include "sim/sweep/cost_internal.h"
+#include "tests/support/mortal_store.h"
+
+static const char base[] = "name: t\n"
+                           "generate: {hospitals: 2, patients: 80, prevalence: 0.4}\n"
+                           "study:\n"
+                           "  study: t\n"
+                           "  rounds: 1\n"
+                           "  quorum: 2\n"
+                           "  min_sites: 2\n"
+                           "  model: {name: logistic}\n"
+                           "  local: {rate: 2.0}\n"
+                           "  privacy: {noise: none, epsilon: inf, clip: 1.0}\n"
+                           "  sites:\n"
+                           "    - {name: hospital-01, nominal: 30}\n"
+                           "    - {name: hospital-02, nominal: 30}\n"
+                           "split: {folds: 2}\n"
+                           "tradeoff:\n"
+                           "  modes: [federated, local_only]\n"
+                           "  epsilons: [inf, 2]\n"
+                           "  delta: 1.0e-3\n"
+                           "  seeds: [1, 2]\n";
+
+static const size_t ROWS = 2 * 2 * 2, WORLDS = 2 * 2 * 2 * 2;
+
+struct folder {
+    char path[64], db[96], csv[96];
+};
+
+static void folder_make(struct folder *f)
+{
+    (void)snprintf(f->path, sizeof f->path, "/tmp/archive-XXXXXX");
+    assert_non_null(mkdtemp(f->path));
+    (void)snprintf(f->db, sizeof f->db, "%s/results.db", f->path);
+    (void)snprintf(f->csv, sizeof f->csv, "%s/results.csv", f->path);
+}
+
+static void folder_drop(const struct folder *f)
+{
+    static const char *const tail[] = {"", "-wal", "-shm"};
+    char path[128];
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(path, sizeof path, "%s%s", f->db, tail[i]);
+        (void)unlink(path);
+    }
+    (void)unlink(f->csv);
+    assert_int_equal(rmdir(f->path), 0);
+}
+
+/* `base` with `from` replaced by `to`. */
+static void open_changed(const char *from, const char *to, struct sweep *s)
+{
+    static struct config_issues issues;
+    const struct sweep_overrides none = {0};
+    struct error err = {0};
+    char path[64] = "/tmp/sweep-XXXXXX";
+    const char *at = strstr(base, from);
+    assert_non_null(at);
+    FILE *f = fdopen(mkstemp(path), "w");
+    assert_non_null(f);
+    (void)fprintf(f, "%.*s%s%s", (int)(at - base), base, to, at + strlen(from));
+    assert_int_equal(fclose(f), 0);
+    issues = (struct config_issues){0};
+    const enum rc rc = sweep_open(path, true, &none, s, &issues, &err);
+    (void)unlink(path);
+    if (rc != RC_OK) {
+        print_error("%s\n", err.text);
+    }
+    assert_int_equal(rc, RC_OK);
+}
+
+static void count(void *ctx, size_t worlds, size_t of, double left_s)
+{
+    size_t *n = ctx;
+    (void)worlds;
+    (void)of;
+    assert_true(left_s >= 0.0);
+    n[0]++;
+}
+
+/* Everything that is not there yet; n[0] counts what was run. */
+static enum rc go_on(const struct sweep *s, const char *db, size_t part, size_t parts, size_t *n,
+                     struct sweep_results *r, struct error *err)
+{
+    struct sweep_archive *a = NULL;
+    const struct sweep_progress progress = {.done = count, .ctx = n};
+    enum rc rc = sweep_archive_open(db, s, &a, err);
+    if (rc == RC_OK) {
+        const struct sweep_work work = {
+            .archive = a, .progress = &progress, .part = part, .parts = parts};
+        rc = sweep_continue(s, &work, r, err);
+    }
+    sweep_archive_close(&a);
+    return rc;
+}
+
+/* The table as a file, without what a clock says. */
+static size_t table(const char *path, const struct sweep_results *r, char *text, size_t room)
+{
+    struct error err = {0};
+    for (size_t i = 0; i < r->n; i++) {
+        r->row[i].seconds = 0.0;
+    }
+    assert_int_equal(report_write_csv(path, r->row, r->n, &err), RC_OK);
+    FILE *f = fopen(path, "rbe");
+    assert_non_null(f);
+    const size_t n = fread(text, 1, room, f);
+    assert_true(n < room);
+    (void)fclose(f);
+    return n;
+}
+
+static size_t table_in_one_piece(const struct sweep *s, const char *path, char *text, size_t room)
+{
+    struct sweep_results r = {0};
+    struct error err = {0};
+    assert_int_equal(sweep_run(s, NULL, &r, &err), RC_OK);
+    const size_t n = table(path, &r, text, room);
+    sweep_results_release(&r);
+    return n;
+}
+
+/* ---- killed ---------------------------------------------------------------------------------- */
+
+/* A life tells each world that it has run: whoever is killed cannot do it later. */
+static void tell(void *ctx, size_t worlds, size_t of, double left_s)
+{
+    const int *pipe_end = ctx;
+    (void)worlds;
+    (void)of;
+    (void)left_s;
+    assert_int_equal(write(*pipe_end, "", 1), 1);
+}
+
+static enum rc live_to_the_end(const struct sweep *s, const char *db, int pipe_end)
+{
+    struct sweep_results r = {0};
+    struct error err = {0};
+    struct sweep_archive *a = NULL;
+    const struct sweep_progress progress = {.done = tell, .ctx = &pipe_end};
+    enum rc rc = sweep_archive_open(db, s, &a, &err);
+    if (rc == RC_OK) {
+        const struct sweep_work work = {.archive = a, .progress = &progress};
+        rc = sweep_continue(s, &work, &r, &err);
+    }
+    if (rc != RC_OK) {
+        (void)fprintf(stderr, "%s\n", err.text);
+    }
+    return rc;
+}
+
+/* One life: killed at call `die_at` of the store, or the end. @return whether it was killed */
+static bool live(const struct sweep *s, const char *db, int die_at, size_t *n)
+{
+    int ends[2];
+    char told[64];
+    assert_int_equal(pipe(ends), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        mortal_restart();
+        mortal_die_at = die_at;
+        _exit(live_to_the_end(s, db, ends[1]) == RC_OK ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(close(ends[1]), 0);
+    const ssize_t got = read(ends[0], told, sizeof told);
+    assert_true(got >= 0);
+    *n += (size_t)got;
+    assert_int_equal(close(ends[0]), 0);
+    const bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    assert_true(killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    return killed;
+}
+
+static void a_killed_sweep_gives_the_same_results_and_runs_no_world_twice(void **state)
+{
+    (void)state;
+    static char want[16384], got[16384];
+    enum { SEEDS = 3 };
+    struct sweep s = {0};
+    struct folder f;
+    open_changed("t\n", "t\n", &s);
+    folder_make(&f);
+    const size_t want_bytes = table_in_one_piece(&s, f.csv, want, sizeof want);
+    folder_drop(&f);
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct rng rng;
+        struct sweep_results r = {0};
+        struct error err = {0};
+        size_t killed = 0;
+        size_t n = 0;
+        rng_init(&rng, seed, "kills of a sweep");
+        folder_make(&f);
+        while (live(&s, f.db, (int)rng_below(&rng, 3000), &n)) {
+            killed++;
+            assert_true(killed < 200);
+        }
+        if (killed < 2 || n > WORLDS || n + killed < WORLDS) {
+            print_error("seed %d: %zu worlds in %zu lives\n", (int)seed, n, killed + 1);
+        }
+        assert_true(killed >= 2);
+        assert_true(n <= WORLDS);          /* none twice */
+        assert_true(n + killed >= WORLDS); /* one may be kept and not counted in each life */
+        n = 0;
+        assert_int_equal(go_on(&s, f.db, 0, 0, &n, &r, &err), RC_OK);
+        assert_int_equal(n, 0); /* nothing was left to do */
+        assert_int_equal(r.n, ROWS);
+        assert_int_equal(table(f.csv, &r, got, sizeof got), want_bytes);
+        assert_memory_equal(got, want, want_bytes);
+        sweep_results_release(&r);
+        folder_drop(&f);
+    }
+    sweep_release(&s);
+}
+
+/* ---- shared ---------------------------------------------------------------------------------- */
+
+static void parts_run_rows_of_their_own_and_the_whole_takes_them(void **state)
+{
+    (void)state;
+    static char want[16384], got[16384];
+    struct sweep s = {0};
+    struct folder f;
+    struct sweep_results r = {0};
+    struct error err = {0};
+    size_t n = 0;
+    folder_make(&f);
+    open_changed("t\n", "t\n", &s);
+    const size_t bytes = table_in_one_piece(&s, f.csv, want, sizeof want);
+    for (size_t part = 0; part < 3; part++) {
+        const size_t before = n;
+        assert_int_equal(go_on(&s, f.db, part, 3, &n, &r, &err), RC_OK);
+        assert_int_equal(r.n, 0); /* not all are there */
+        assert_int_equal(n - before, 2 * (part < 2 ? 3 : 2));
+    }
+    assert_int_equal(n, WORLDS);
+    assert_int_equal(go_on(&s, f.db, 0, 0, &n, &r, &err), RC_OK);
+    assert_int_equal(n, WORLDS);
+    assert_int_equal(table(f.csv, &r, got, sizeof got), bytes);
+    assert_memory_equal(got, want, bytes);
+    sweep_results_release(&r);
+    sweep_release(&s);
+    folder_drop(&f);
+}
+
+static void a_grid_that_has_grown_runs_what_is_new(void **state)
+{
+    (void)state;
+    struct sweep s = {0};
+    struct folder f;
+    struct sweep_results r = {0};
+    struct error err = {0};
+    size_t n = 0;
+    folder_make(&f);
+    open_changed("t\n", "t\n", &s);
+    assert_int_equal(go_on(&s, f.db, 0, 0, &n, &r, &err), RC_OK);
+    sweep_results_release(&r);
+    sweep_release(&s);
+    assert_int_equal(n, WORLDS);
+    open_changed("seeds: [1, 2]", "seeds: [3, 1, 2]", &s);
+    assert_int_equal(go_on(&s, f.db, 0, 0, &n, &r, &err), RC_OK);
+    assert_int_equal(n, WORLDS + WORLDS / 2);
+    assert_int_equal(r.n, ROWS + ROWS / 2);
+    sweep_results_release(&r);
+    sweep_release(&s);
+    folder_drop(&f);
+}
+
+static void two_processes_do_not_work_on_one_file(void **state)
+{
+    (void)state;
+    struct sweep s = {0};
+    struct folder f;
+    struct sweep_archive *a = NULL, *b = NULL;
+    struct error err = {0};
+    folder_make(&f);
+    open_changed("t\n", "t\n", &s);
+    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_OK);
+    assert_int_equal(sweep_archive_open(f.db, &s, &b, &err), RC_STATE);
+    assert_non_null(strstr(err.text, "another process is at work"));
+    sweep_archive_close(&a);
+    assert_int_equal(sweep_archive_open(f.db, &s, &b, &err), RC_OK);
+    sweep_archive_close(&b);
+    sweep_release(&s);
+    folder_drop(&f);
+}
+
+/* ---- what is left ---------------------------------------------------------------------------- */
+
+/* 4 kinds of 4 worlds (2 seeds, 2 folds): federated without and with noise, then local_only. */
+static void what_is_left_takes_what_worlds_of_its_kind_took(void **state)
+{
+    (void)state;
+    struct sweep s = {0};
+    struct error err = {0};
+    open_changed("t\n", "t\n", &s);
+    struct pool pool = {.s = &s};
+    assert_int_equal(pool_open(&pool, &err), RC_OK);
+    assert_int_equal(pool_load(&pool, &err), RC_OK);
+    assert_int_equal(pool.todo, WORLDS);
+    assert_int_equal(cost_open(&pool, &pool.cost, &err), RC_OK);
+    assert_true(isnan(cost_left(pool.cost, 1))); /* nothing is known yet */
+    cost_finished(pool.cost, 0, 2.0);
+    assert_true(fabs(cost_left(pool.cost, 1) - (15 * 2.0)) < 1e-9); /* kinds of as many passes */
+    assert_true(fabs(cost_left(pool.cost, 3) - (5 * 2.0)) < 1e-9);
+    cost_finished(pool.cost, 9, 10.0);
+    assert_true(fabs(cost_left(pool.cost, 1) - (3 * 2.0 + 3 * 10.0 + 8 * 6.0)) < 1e-9);
+    cost_finished(pool.cost, 1, 4.0);
+    assert_true(fabs(cost_left(pool.cost, 1) - (2 * 3.0 + 3 * 10.0 + 8 * 16.0 / 3.0)) < 1e-9);
+    pool_release(&pool);
+    sweep_release(&s);
+}
+
+static void an_estimate_has_every_kind_and_counts_what_is_not_there_yet(void **state)
+{
+    (void)state;
+    struct sweep s = {0};
+    struct folder f;
+    struct sweep_results r = {0};
+    struct sweep_estimate e = {0};
+    struct sweep_archive *a = NULL;
+    struct error err = {0};
+    size_t n = 0;
+    folder_make(&f);
+    open_changed("t\n", "t\n", &s);
+    assert_int_equal(go_on(&s, f.db, 0, 2, &n, &r, &err), RC_OK); /* the first seed of each kind */
+    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_OK);
+    const struct sweep_work work = {.archive = a};
+    assert_int_equal(sweep_estimate(&s, &work, &e, &err), RC_OK);
+    assert_int_equal(e.n, 4);
+    assert_int_equal(e.left, WORLDS - n);
+    double seconds = 0.0;
+    for (size_t i = 0; i < e.n; i++) {
+        assert_int_equal(e.kind[i].left, 2);
+        assert_int_equal(e.kind[i].rounds, 1);
+        assert_string_equal(e.kind[i].mode, i < 2 ? "federated" : "local_only");
+        assert_true(isinf(e.kind[i].epsilon) == (i % 2 == 0));
+        seconds += 2 * e.kind[i].seconds;
+    }
+    assert_true(fabs(e.seconds - (seconds)) < 1e-9);
+    assert_true(e.bytes >= e.bytes_world);
+    assert_int_equal(sweep_archive_kept(a), 0);
+    sweep_estimate_release(&e);
+    sweep_archive_close(&a);
+    sweep_release(&s);
+    folder_drop(&f);
+}
+
+/* ---- refused --------------------------------------------------------------------------------- */
+
+static void results_of_something_else_are_refused_with_what_has_changed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to, *sentence; /* NULL: taken */
+    } change[] = {
+        {"name: t\n", "name: u\n", NULL},
+        {"epsilons: [inf, 2]", "epsilons: [4]", NULL},
+        {"delta: 1.0e-3", "delta: 1.0e-4", NULL},
+        {"modes: [federated, local_only]", "modes: [pooled]", NULL},
+        {"patients: 80", "patients: 120", "another cohort"},
+        {"prevalence: 0.4", "prevalence: 0.41", "another cohort"},
+        {"folds: 2", "folds: 3", "another split"},
+        {"rounds: 1", "rounds: 2", "another study 'base'"},
+        {"rate: 2.0", "rate: 2.1", "another study 'base'"},
+        {"{name: logistic}", "{name: mlp, hidden: [3]}", "another study 'base'"},
+        {"clip: 1.0", "clip: 1.5", "another study 'base'"},
+        {"clip: 1.0", "clip: 1.0, sample_rate: 0.5", "another study 'base'"},
+        {"nominal: 30", "nominal: 31", "another study 'base'"},
+    };
+    struct sweep s = {0};
+    struct folder f;
+    struct sweep_archive *a = NULL;
+    struct error err = {0};
+    folder_make(&f);
+    open_changed("t\n", "t\n", &s);
+    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_OK);
+    sweep_archive_close(&a);
+    sweep_release(&s);
+    for (size_t i = 0; i < sizeof change / sizeof change[0]; i++) {
+        open_changed(change[i].from, change[i].to, &s);
+        err = (struct error){0};
+        const enum rc rc = sweep_archive_open(f.db, &s, &a, &err);
+        if ((rc == RC_OK) != (change[i].sentence == NULL)) {
+            print_error("%s: %s\n", change[i].to, err.text);
+        }
+        assert_int_equal(rc, change[i].sentence == NULL ? RC_OK : RC_INVALID);
+        if (change[i].sentence != NULL) {
+            assert_non_null(strstr(err.text, change[i].sentence));
+            assert_non_null(strstr(err.text, f.db));
+        }
+        sweep_archive_close(&a);
+        sweep_release(&s);
+    }
+    folder_drop(&f);
+}
+
+/* An ablation of the same name that leaves out something else; a new one is welcome. */
+static void an_ablation_of_the_same_name_is_the_same_ablation(void **state)
+{
+    (void)state;
+    struct sweep s = {0};
+    struct folder f;
+    struct sweep_archive *a = NULL;
+    struct error err = {0};
+    folder_make(&f);
+    open_changed("tradeoff:\n",
+                 "tradeoff:\n  ablations: [{name: one, without_sites: [hospital-01]}]\n", &s);
+    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_OK);
+    sweep_archive_close(&a);
+    sweep_release(&s);
+    open_changed("tradeoff:\n",
+                 "tradeoff:\n  ablations: [{name: one, without_sites: [hospital-02]}]\n", &s);
+    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "another study 'one'"));
+    sweep_release(&s);
+    open_changed("tradeoff:\n",
+                 "tradeoff:\n  ablations: [{name: two, without_sites: [hospital-02]}]\n", &s);
+    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_OK);
+    sweep_archive_close(&a);
+    sweep_release(&s);
+    folder_drop(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_killed_sweep_gives_the_same_results_and_runs_no_world_twice),
+        cmocka_unit_test(parts_run_rows_of_their_own_and_the_whole_takes_them),
+        cmocka_unit_test(a_grid_that_has_grown_runs_what_is_new),
+        cmocka_unit_test(two_processes_do_not_work_on_one_file),
+        cmocka_unit_test(what_is_left_takes_what_worlds_of_its_kind_took),
+        cmocka_unit_test(an_estimate_has_every_kind_and_counts_what_is_not_there_yet),
+        cmocka_unit_test(results_of_something_else_are_refused_with_what_has_changed),
+        cmocka_unit_test(an_ablation_of_the_same_name_is_the_same_ablation),
+    };
+    return cmocka_run_group_tests_name("sim/sweep archive", tests, NULL, NULL);
+}
