@@ -123,6 +123,14 @@ static void show(const struct site *site, const struct agreement *a,
     (void)printf("  ledger   epsilon %.6g spent, %.6g after it, of %.6g at delta %g\n",
                  f->epsilon_spent, f->epsilon_after, site->policy.max_epsilon_total,
                  site->policy.max_delta_per_study);
+    if (s->masked) {
+        (void)printf("  masked   the coordinator reads sums of at least %zu sites\n", s->min_sites);
+    }
+    if (s->privacy.noise == STUDY_NOISE_SHARED) {
+        (void)printf("  shared   that epsilon needs %zu sites that add their share of the noise; "
+                     "against who reads models only it is %.6g\n",
+                     s->min_sites - s->max_colluding, f->epsilon_reader);
+    }
     (void)printf("  sites   ");
     for (size_t i = 0; i < s->n_sites && i < 12; i++) {
         (void)printf(" %s", s->site[i].name);
@@ -147,6 +155,9 @@ static enum rc say_json(const struct agreement *a, const struct ledger_forecast 
     (void)json_object_set_new(o, "rounds", json_integer((json_int_t)s->rounds));
     (void)json_object_set_new(o, "sites", sites);
     (void)json_object_set_new(o, "epsilon_study", report_number(f->epsilon_study));
+    (void)json_object_set_new(o, "epsilon_reader", report_number(f->epsilon_reader));
+    (void)json_object_set_new(o, "noise", json_string(study_noise_name(s->privacy.noise)));
+    (void)json_object_set_new(o, "masked", json_boolean(s->masked));
     (void)json_object_set_new(o, "delta", json_real(s->privacy.delta));
     (void)json_object_set_new(o, "sample_rate", json_real(s->privacy.sample_rate));
     (void)json_object_set_new(o, "steps", json_integer((json_int_t)study_steps(s)));

@@ -33,6 +33,9 @@ static enum rc say_json(const struct site *site, const struct study *study,
     json_t *o = json_object();
     (void)json_object_set_new(o, "study", json_string(study->name));
     (void)json_object_set_new(o, "epsilon_study", report_number(f->epsilon_study));
+    (void)json_object_set_new(o, "epsilon_reader", report_number(f->epsilon_reader));
+    (void)json_object_set_new(o, "noise", json_string(study_noise_name(study->privacy.noise)));
+    (void)json_object_set_new(o, "masked", json_boolean(study->masked));
     (void)json_object_set_new(o, "delta", json_real(study->privacy.delta));
     (void)json_object_set_new(o, "sample_rate", json_real(study->privacy.sample_rate));
     (void)json_object_set_new(o, "rounds", json_integer((json_int_t)study->rounds));
@@ -66,6 +69,13 @@ static enum rc say(const struct words *w, const struct site *site, const struct 
         study_steps(study), study->privacy.sample_rate,
         study->wish.passes > 0.0 ? ", planned by the rule" : "", f->epsilon_spent, f->epsilon_after,
         site->policy.max_delta_per_study, site->policy.max_epsilon_total);
+    if (study->privacy.noise == STUDY_NOISE_SHARED) {
+        (void)printf("shared:  that epsilon is against the coordinator with %zu of the sites, and "
+                     "needs %zu that add their share of the noise; against who reads models only "
+                     "it is %.6g\n",
+                     study->max_colluding, study->min_sites - study->max_colluding,
+                     f->epsilon_reader);
+    }
     (void)printf("%s%s\n", f->allowed ? "allowed" : "refused: ", f->reason);
     return RC_OK;
 }

@@ -36,6 +36,8 @@ void dossier_studies_csv(FILE *f, const struct dossier *r)
            "delta_probability,epsilon_stated_nats,epsilon_committed_nats,epsilon_at_most_nats,"
            "attacker_tpr_committed_fraction_at_fpr_0.01,"
            "attacker_tpr_at_most_fraction_at_fpr_0.01,min_sites_count,max_colluding_count,"
+           "masked_boolean,threshold_count,reader_epsilon_committed_nats,"
+           "reader_epsilon_at_most_nats,"
            "chain_link_hex\r\n");
     for (size_t i = 0; i < r->n_studies; i++) {
         const struct ledger_study *s = &r->study[i].ledger;
@@ -45,7 +47,7 @@ void dossier_studies_csv(FILE *f, const struct dossier *r)
         (void)fprintf(f, ",%s", text_state(r->study[i].state));
         when(f, true, s->joined_ms);
         when(f, s->ended, s->ended_ms);
-        (void)fprintf(f, ",%s", s->round.sigma > 0.0 ? "site" : "none");
+        (void)fprintf(f, ",%s", text_noise(s));
         number(f, s->round.q);
         number(f, s->round.sigma);
         (void)fprintf(f, ",%" PRIu64, s->round.steps);
@@ -58,7 +60,10 @@ void dossier_studies_csv(FILE *f, const struct dossier *r)
         number(f, s->epsilon_most);
         number(f, r->study[i].tpr_spent);
         number(f, r->study[i].tpr_most);
-        (void)fprintf(f, ",%zu,%zu", s->min_sites, s->max_colluding);
+        (void)fprintf(f, ",%zu,%zu,%d,%zu", s->min_sites, s->max_colluding, s->masked,
+                      s->threshold);
+        number(f, s->reader_spent);
+        number(f, s->reader_most);
         hex(f, &s->link);
         (void)fprintf(f, "\r\n");
     }

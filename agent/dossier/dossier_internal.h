@@ -23,6 +23,8 @@ void text_time(char out[TEXT_TIME_MAX], int64_t ms);
 void text_number(char out[TEXT_NUMBER_MAX], double x);
 
 const char *text_state(enum dossier_state state);
+/** Whose noise: none, site, shared. */
+const char *text_noise(const struct ledger_study *s);
 
 /* ---- words.c --------------------------------------------------------------------------------- */
 

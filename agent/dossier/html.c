@@ -150,6 +150,13 @@ static void put_policy(FILE *f, const struct ledger_policy *p)
     policy_line(
         f, "max_colluding", (double)p->max_colluding,
         "A study must hold against at least so many other sites that share what they know.");
+    policy_line(f, "masked", p->masked ? 1.0 : 0.0,
+                "1: only studies in which the coordinator reads nothing but sums.");
+    policy_line(f, "threshold", (double)p->threshold,
+                "In these, at least so many sites must agree to open a sum.");
+    policy_line(f, "shared_noise", p->shared_noise ? 1.0 : 0.0,
+                "0: this site adds all the noise that its patients need. 1: noise may be shared; "
+                "it then protects only while enough sites add theirs.");
     (void)fputs("</tbody></table>\n", f);
 }
 
@@ -208,8 +215,11 @@ static void put_study(FILE *f, const struct dossier_study *one)
         (void)fputs("not yet", f);
     }
     field(f, "noise");
-    text_htmlf(f, "mode %s, sigma %.6g, clip %.6g, q %.6g", s->round.sigma > 0.0 ? "site" : "none",
-               s->round.sigma, s->clip, s->round.q);
+    text_htmlf(f, "mode %s, sigma %.6g, clip %.6g, q %.6g", text_noise(s), s->round.sigma, s->clip,
+               s->round.q);
+    if (s->masked) {
+        text_htmlf(f, "; only sums are read, opened by %zu sites", s->threshold);
+    }
     if (!(s->round.sigma > 0.0)) {
         (void)fputs(". <b>Nothing is promised to patients in this study.</b>", f);
     }
@@ -223,6 +233,16 @@ static void put_study(FILE *f, const struct dossier_study *one)
     words_figure(f, s->epsilon_most);
     (void)fputs(" if all its rounds come; the document states ", f);
     words_figure(f, s->epsilon);
+    if (s->shared) {
+        field(f, "epsilon, reader");
+        (void)fputs("the figures above are against the coordinator with max_colluding sites, and "
+                    "need min_sites less max_colluding sites that add their share of the noise. "
+                    "Against who reads models only: ",
+                    f);
+        words_figure(f, s->reader_spent);
+        (void)fputs(" committed, at most ", f);
+        words_figure(f, s->reader_most);
+    }
     field(f, "attacker");
     (void)fputs("at 1&nbsp;% false alarms finds at most ", f);
     words_percent(f, one->tpr_spent);

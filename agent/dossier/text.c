@@ -146,6 +146,14 @@ void text_number(char out[TEXT_NUMBER_MAX], double x)
     }
 }
 
+const char *text_noise(const struct ledger_study *s)
+{
+    if (s->shared) {
+        return "shared";
+    }
+    return s->round.sigma > 0.0 ? "site" : "none";
+}
+
 const char *text_state(enum dossier_state state)
 {
     switch (state) {

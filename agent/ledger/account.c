@@ -107,6 +107,16 @@ double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t st
     return steps > 0 ? composed(l, how, &m, 1, delta, l->policy.max_epsilon_per_study) : 0.0;
 }
 
+double ledger_reader_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t steps,
+                          double delta, double cost)
+{
+    if (!(plan->reader_sigma > plan->round.sigma) || steps == 0) {
+        return cost;
+    }
+    const struct mechanism m = {plan->round.q, plan->reader_sigma, steps};
+    return composed(l, PLANNED, &m, 1, delta, l->policy.max_epsilon_per_study);
+}
+
 /* Steps of a study that count. `own`: it is the one that the question is about. */
 static uint64_t counted(enum ledger_share share, bool own, uint64_t spent, uint64_t promised)
 {
@@ -220,7 +230,10 @@ enum objection {
     COLLUDING = 1 << 3,
     DELTA = 1 << 4,
     PER_STUDY = 1 << 5,
-    TOTAL = 1 << 6
+    TOTAL = 1 << 6,
+    MASKED = 1 << 7,
+    THRESHOLD = 1 << 8,
+    SHARED = 1 << 9
 };
 
 static unsigned object(const struct ledger_policy *may, const struct ledger_plan *p,
@@ -238,6 +251,15 @@ static unsigned object(const struct ledger_policy *may, const struct ledger_plan
     }
     if (p->max_colluding < may->max_colluding) {
         all |= COLLUDING;
+    }
+    if (may->masked && !p->masked) {
+        all |= MASKED;
+    }
+    if (p->masked && p->threshold < may->threshold) {
+        all |= THRESHOLD;
+    }
+    if (p->reader_sigma > 0.0 && !may->shared_noise) {
+        all |= SHARED;
     }
     /* Without noise delta means nothing: epsilon is infinite and is what must be allowed. */
     if (p->round.sigma > 0.0 && p->delta > may->max_delta_per_study) {
@@ -334,6 +356,18 @@ static struct sentence say_why(unsigned why, const struct ledger_policy *may,
         add(&s, "%smax_colluding %zu (at least %zu)", sign, p->max_colluding, may->max_colluding);
         sign = s.n > before ? ", " : sign;
     }
+    if (why & MASKED) {
+        add(&s, "%ssums that are not masked", sign);
+        sign = s.n > before ? ", " : sign;
+    }
+    if (why & THRESHOLD) {
+        add(&s, "%sthreshold %zu (at least %zu)", sign, p->threshold, may->threshold);
+        sign = s.n > before ? ", " : sign;
+    }
+    if (why & SHARED) {
+        add(&s, "%sshared noise (shared_noise is false)", sign);
+        sign = s.n > before ? ", " : sign;
+    }
     if (why & COHORT) {
         add(&s, "%sa cohort below min_patients", sign);
     }
@@ -362,6 +396,11 @@ enum rc ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool coho
     }
     const unsigned why = object(may, plan, cohort_too_small, &f);
     f.allowed = why == 0;
+    f.epsilon_reader = f.epsilon_study;
+    if (full) {
+        f.epsilon_reader = ledger_reader_cost(l, plan, plan->spent_steps + plan->promised_steps,
+                                              plan->delta, f.epsilon_study);
+    }
     if (full || !f.allowed) {
         rc = ledger_compose(l, plan, LEDGER_SPENT, delta, true, &f.epsilon_spent, NULL, err);
         if (rc == RC_OK) {

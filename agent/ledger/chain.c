@@ -18,7 +18,7 @@ static void begin(struct hasher *h, const char *what, const struct ledger_end *e
 struct hash ledger_study_link(const struct ledger_end *end, const struct ledger_plan *p)
 {
     struct hasher h;
-    begin(&h, "wardround ledger study 1", end);
+    begin(&h, p->masked ? "wardround ledger study 2" : "wardround ledger study 1", end);
     hasher_text(&h, p->name);
     hasher_bytes(&h, p->hash.b, sizeof p->hash.b);
     hasher_f64(&h, p->round.q);
@@ -30,6 +30,10 @@ struct hash ledger_study_link(const struct ledger_end *end, const struct ledger_
     hasher_f64(&h, p->delta);
     hasher_u64(&h, p->min_sites);
     hasher_u64(&h, p->max_colluding);
+    if (p->masked) {
+        hasher_u64(&h, p->threshold);
+        hasher_f64(&h, p->reader_sigma);
+    }
     return hasher_final(&h);
 }
 
@@ -85,6 +89,13 @@ enum rc ledger_plan_at(struct statement *st, struct ledger_plan *out, struct err
     p.min_sites = (size_t)statement_i64(st, 10);
     p.max_colluding = (size_t)statement_i64(st, 11);
     p.ended = !statement_is_null(st, 12);
+    p.masked = statement_i64(st, 14) != 0;
+    p.threshold = (size_t)statement_i64(st, 15);
+    p.reader_sigma = statement_is_null(st, 16) ? 0.0 : statement_real(st, 16);
+    if (!p.masked && (p.threshold > 0 || p.reader_sigma > 0.0)) { /* in no link */
+        return error_set(err, RC_FORMAT, "the ledger is damaged or was edited: study %lld",
+                         (long long)p.id);
+    }
     *out = p;
     return RC_OK;
 }

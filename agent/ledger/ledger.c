@@ -148,6 +148,9 @@ static struct ledger_plan plan_of(const struct study *s, const struct hash *hash
         .delta = s->privacy.delta,
         .min_sites = s->min_sites,
         .max_colluding = s->max_colluding,
+        .masked = s->masked,
+        .threshold = s->masked ? study_threshold(s) : 0,
+        .reader_sigma = s->privacy.noise == STUDY_NOISE_SHARED ? study_reader_sigma(s) : 0.0,
     };
     memcpy(p.name, s->name, sizeof p.name);
     return p;
@@ -160,8 +163,8 @@ static RC check_study(const struct study *s, const struct ledger_plan *plan, str
     if (memchr(s->name, '\0', sizeof s->name) == NULL || s->name[0] == '\0') {
         return error_set(err, RC_INVALID, "a study without a name");
     }
-    if (fault == NULL && s->privacy.noise == STUDY_NOISE_SHARED) {
-        fault = "noise shared between sites needs secure aggregation, which this program lacks";
+    if (fault == NULL && s->privacy.noise == STUDY_NOISE_SHARED && !s->masked) {
+        fault = "noise shared between sites needs masked sums";
     }
     if (fault == NULL && (s->privacy.noise == STUDY_NOISE_NONE) != (plan->round.sigma == 0.0)) {
         fault = "its noise mode and its noise multiplier contradict each other";
@@ -180,8 +183,8 @@ enum rc ledger_find_plan(struct ledger *l, const struct hash *hash, struct ledge
     enum rc rc = statement_step(st, &row, err);
     if (rc == RC_OK && row) {
         rc = ledger_plan_at(st, &p, err);
-        p.newest = (uint64_t)statement_i64(st, 14);
-        p.spent_steps = (uint64_t)statement_i64(st, 15);
+        p.newest = (uint64_t)statement_i64(st, 17);
+        p.spent_steps = (uint64_t)statement_i64(st, 18);
         p.promised_steps = p.ended ? 0 : (p.rounds - p.newest) * p.round.steps;
         statement_reset(st);
     }
@@ -301,6 +304,13 @@ static RC add_study(struct ledger *l, const struct ledger_plan *p, int64_t now_m
     statement_bind_i64(st, (int64_t)p->max_colluding);
     statement_bind_i64(st, now_ms);
     statement_bind_blob(st, link.b, sizeof link.b);
+    statement_bind_i64(st, p->masked);
+    statement_bind_i64(st, (int64_t)p->threshold);
+    if (p->reader_sigma > 0.0) {
+        statement_bind_real(st, p->reader_sigma);
+    } else {
+        statement_bind_null(st);
+    }
     return statement_run(st, err);
 }
 

@@ -33,6 +33,9 @@ struct ledger_policy {
     size_t min_patients;          /**< smallest cohort that may take part */
     size_t min_sites;             /**< floor for the study's min_sites; default 1 */
     size_t max_colluding;         /**< floor for the study's max_colluding; default 0 */
+    size_t threshold;             /**< floor for a masked study's threshold; default 0 */
+    bool masked;                  /**< masked sums are required; default no */
+    bool shared_noise;            /**< noise shared between sites is allowed; default no */
 };
 
 /** Reads the `policy:` map of a site.yaml. `map` may be NULL (no such map: every key is missing).
@@ -77,7 +80,10 @@ void ledger_close(struct ledger **l);
  */
 struct ledger_forecast {
     double epsilon_study;    /**< of the whole study, at its own delta: what it has spent here and
-                                  the rounds that may still come */
+                                  the rounds that may still come. With shared noise against the
+                                  coordinator and max_colluding sites */
+    double epsilon_reader;   /**< the same against who reads models only: less with shared noise
+                                  and max_colluding above 0 (study_reader_sigma), else the same */
     double epsilon_spent;    /**< of everything in the ledger now */
     double epsilon_promised; /**< of that and what other joined studies may still spend */
     double epsilon_after;    /**< of that and this study's remaining rounds. To the bit what
@@ -218,6 +224,8 @@ struct ledger_study {
     double clip;
     double epsilon, delta; /**< what the document states */
     size_t min_sites, max_colluding;
+    size_t threshold;            /**< of a masked study; else 0 */
+    bool masked, shared;         /**< only sums are read; the noise is shared between the sites */
     int64_t joined_ms, ended_ms; /**< neither is in the chain */
     bool ended;
     uint64_t rounds_spent, newest; /**< how many are in the ledger, and the newest; 0: none */
@@ -227,6 +235,9 @@ struct ledger_study {
     double
         epsilon_spent; /**< tight, at the study's delta: of what is in the ledger; NAN if not sound */
     double epsilon_most; /**< of that and the rounds that may still come */
+    /** The same two against who reads models only; with shared noise those above are against the
+     *  coordinator with max_colluding sites. */
+    double reader_spent, reader_most;
 };
 /** Every study that was ever joined, in that order. `each` must not call the ledger. @retval RC_FORMAT damaged;
  *  those before it were told */

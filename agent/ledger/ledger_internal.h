@@ -51,6 +51,9 @@ struct ledger_plan {
     double clip;
     double epsilon, delta; /**< what the study states */
     size_t min_sites, max_colluding;
+    bool masked;
+    size_t threshold;    /**< study_threshold of a masked study; else 0 */
+    double reader_sigma; /**< study_reader_sigma with shared noise; else 0 */
     bool ended;
     uint64_t newest;         /**< newest round in the ledger; 0: none */
     uint64_t spent_steps;    /**< in the ledger */
@@ -139,6 +142,9 @@ RC ledger_compose(struct ledger *l, const struct ledger_plan *self, enum ledger_
  *  @param tight false: a larger figure will do, if it is within the policy's limit for a study */
 double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t steps, double delta,
                    bool tight);
+/** The same against who reads models only. Tight; where that is no other figure, `cost`. */
+double ledger_reader_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t steps,
+                          double delta, double cost);
 
 /**
  * The gate: is the plan, with its step counts as they would be, within the policy? With `full` all

@@ -66,6 +66,11 @@ static const char *const migration[] = {
     " id INTEGER PRIMARY KEY CHECK (id = 1),"
     " key BLOB NOT NULL CHECK (length(key) = 32)"
     ") STRICT;",
+
+    /* Studies with masked sums; reader_sigma is there where their noise is shared. */
+    "ALTER TABLE study ADD COLUMN masked INTEGER NOT NULL DEFAULT 0 CHECK (masked IN (0, 1));"
+    "ALTER TABLE study ADD COLUMN threshold INTEGER NOT NULL DEFAULT 0 CHECK (threshold >= 0);"
+    "ALTER TABLE study ADD COLUMN reader_sigma REAL CHECK (reader_sigma > 0);",
 };
 
 const struct store_kind ledger_store_kind = {
@@ -77,7 +82,7 @@ const struct store_kind ledger_store_kind = {
 
 #define PLAN_COLUMNS                                                                     \
     "s.id, s.name, s.hash, s.q, s.sigma, s.steps, s.rounds, s.clip, s.epsilon, s.delta," \
-    " s.min_sites, s.max_colluding, s.ended_ms, s.link"
+    " s.min_sites, s.max_colluding, s.ended_ms, s.link, s.masked, s.threshold, s.reader_sigma"
 
 const char *const ledger_sql[LEDGER_SQL_COUNT] = {
     [LEDGER_PLAN_BY_HASH] = "SELECT " PLAN_COLUMNS ","
@@ -93,8 +98,8 @@ const char *const ledger_sql[LEDGER_SQL_COUNT] = {
                         " GROUP BY s.id ORDER BY s.id",
     [LEDGER_ADD_STUDY] =
         "INSERT INTO study (id, name, hash, q, sigma, steps, rounds, clip, epsilon,"
-        " delta, min_sites, max_colluding, joined_ms, link)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " delta, min_sites, max_colluding, joined_ms, link, masked, threshold, reader_sigma)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [LEDGER_LAST_STUDY] = "SELECT id, link FROM study ORDER BY id DESC LIMIT 1",
     [LEDGER_LAST_SPEND] = "SELECT sequence, link FROM spend ORDER BY sequence DESC LIMIT 1",
     [LEDGER_END_STUDY] = "UPDATE study SET ended_ms = ? WHERE id = ? AND ended_ms IS NULL",

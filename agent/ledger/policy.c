@@ -47,6 +47,24 @@ static const struct config_key keys[] = {
      .max = STUDY_SITES_MAX,
      .fallback = "0",
      .help = "least max_colluding that a study must withstand"},
+    {.name = "masked",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct ledger_policy, masked),
+     .fallback = "false",
+     .help = "true: only studies in which the coordinator reads nothing but sums"},
+    {.name = "threshold",
+     .type = CONFIG_COUNT,
+     .offset = offsetof(struct ledger_policy, threshold),
+     .min = 0,
+     .max = STUDY_SITES_MAX,
+     .fallback = "0",
+     .help = "masked studies: least number of sites that must agree to open a sum"},
+    {.name = "shared_noise",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct ledger_policy, shared_noise),
+     .fallback = "false",
+     .help = "true: studies may share noise, which protects patients only while all but "
+             "max_colluding of min_sites sites are honest; false: only noise of this site's own"},
 };
 
 const struct config_key *ledger_policy_keys(size_t *n)

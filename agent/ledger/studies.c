@@ -25,9 +25,9 @@ static RC study_at(struct ledger *l, struct statement *st, struct ledger_study *
     if (rc != RC_OK) {
         return rc;
     }
-    const int64_t steps = statement_i64(st, 15);
-    const int64_t count = statement_i64(st, 16);
-    p.newest = (uint64_t)statement_i64(st, 14);
+    const int64_t steps = statement_i64(st, 18);
+    const int64_t count = statement_i64(st, 19);
+    p.newest = (uint64_t)statement_i64(st, 17);
     struct ledger_study s = {
         .number = p.id,
         .hash = p.hash,
@@ -38,7 +38,10 @@ static RC study_at(struct ledger *l, struct statement *st, struct ledger_study *
         .delta = p.delta,
         .min_sites = p.min_sites,
         .max_colluding = p.max_colluding,
-        .joined_ms = statement_i64(st, 17),
+        .threshold = p.threshold,
+        .masked = p.masked,
+        .shared = p.reader_sigma > 0.0,
+        .joined_ms = statement_i64(st, 20),
         .ended_ms = statement_i64(st, 12),
         .ended = p.ended,
         .rounds_spent = (uint64_t)count,
@@ -47,6 +50,8 @@ static RC study_at(struct ledger *l, struct statement *st, struct ledger_study *
         .sound = is_sound(&p, steps, count),
         .epsilon_spent = (double)NAN,
         .epsilon_most = (double)NAN,
+        .reader_spent = (double)NAN,
+        .reader_most = (double)NAN,
     };
     memcpy(s.name, p.name, sizeof s.name);
     if (s.sound) {
@@ -54,6 +59,9 @@ static RC study_at(struct ledger *l, struct statement *st, struct ledger_study *
         s.promised_steps = p.ended ? 0 : (p.rounds - p.newest) * p.round.steps;
         s.epsilon_spent = ledger_cost(l, &p, s.spent_steps, p.delta, true);
         s.epsilon_most = ledger_cost(l, &p, s.spent_steps + s.promised_steps, p.delta, true);
+        s.reader_spent = ledger_reader_cost(l, &p, s.spent_steps, p.delta, s.epsilon_spent);
+        s.reader_most =
+            ledger_reader_cost(l, &p, s.spent_steps + s.promised_steps, p.delta, s.epsilon_most);
     }
     *out = s;
     return RC_OK;

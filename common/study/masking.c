@@ -1,5 +1,6 @@
 /* Masked sums and shared noise: what a study that asks for them must have. The same rules hold for a
  * document and for a study that was changed in memory, hence faults and not yet issues. */
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -26,6 +27,16 @@ size_t study_threshold(const struct study *s)
 {
     const size_t least = (s->n_sites + s->max_colluding) / 2 + 1;
     return s->threshold > least ? s->threshold : least;
+}
+
+double study_reader_sigma(const struct study *s)
+{
+    const double sigma = s->privacy.noise_multiplier;
+    if (s->privacy.noise != STUDY_NOISE_SHARED || s->model.adapter > 0 || s->model.site_norm) {
+        return sigma;
+    }
+    const double all = (double)s->min_sites;
+    return sigma * sqrt(all / (all - (double)s->max_colluding));
 }
 
 /* Who can be in a sum, and who can open it. A number that is 0 was not read. */

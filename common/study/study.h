@@ -240,6 +240,13 @@ bool study_lacks(const struct study *s, size_t site, size_t block);
 /** Masked: how many of the whole roster open a sum: the least t with 2t > n + max_colluding, or
  *  `threshold` if that is more. Of fewer members it is mask_threshold's. */
 size_t study_threshold(const struct study *s);
+/**
+ * Noise multiplier that a reader of the model faces. The study's own holds against the coordinator with
+ * max_colluding sites; with shared noise whoever sees only models has the noise of all min_sites against
+ * him, sqrt(min_sites / (min_sites - max_colluding)) as much. Not so where sites have parameters of their
+ * own: these carry the study's, and the sums that follow depend on them.
+ */
+double study_reader_sigma(const struct study *s);
 /** Index on the roster, or n_sites. */
 size_t study_find_site(const struct study *s, const char *name);
 

@@ -14,7 +14,8 @@ struct ledger_policy sweep_permissive(void)
                                   .max_epsilon_total = HUGE_VAL,
                                   .max_delta_per_study = 0.999,
                                   .min_patients = 0,
-                                  .min_sites = 1};
+                                  .min_sites = 1,
+                                  .shared_noise = true};
 }
 
 /* The base study with the cell's noise, and perhaps one site alone (roster index `only`). */

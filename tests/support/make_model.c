@@ -81,7 +81,11 @@ static void spend(struct ledger *ledger, const struct agreement *a, const struct
 
 static void train(const char *study, const char *folder, const char *site)
 {
-    const struct ledger_policy policy = {HUGE_VAL, HUGE_VAL, 0.5, 1, 1, 0};
+    const struct ledger_policy policy = {.max_epsilon_per_study = HUGE_VAL,
+                                         .max_epsilon_total = HUGE_VAL,
+                                         .max_delta_per_study = 0.5,
+                                         .min_patients = 1,
+                                         .min_sites = 1};
     char path[512];
     struct agreement a = {0};
     struct model m = {0};

@@ -295,6 +295,9 @@ static void a_policy_is_read_with_its_defaults(void **state)
     assert_int_equal(p.min_patients, 50);
     assert_int_equal(p.min_sites, 1);
     assert_int_equal(p.max_colluding, 0);
+    assert_int_equal(p.threshold, 0);
+    assert_false(p.masked);
+    assert_false(p.shared_noise); /* who wrote a policy before there was any did not allow it */
 }
 
 static void every_mistake_in_a_policy_is_found_and_none_becomes_a_default(void **state)
@@ -317,7 +320,7 @@ static void every_mistake_in_a_policy_is_found_and_none_becomes_a_default(void *
 
     size_t n = 0;
     assert_non_null(ledger_policy_keys(&n));
-    assert_int_equal(n, 6);
+    assert_int_equal(n, 9);
 }
 
 static void a_policy_out_of_range_opens_no_ledger(void **state)
@@ -380,7 +383,11 @@ static void a_study_solved_for_the_policys_epsilon_is_allowed_without_slack(void
     assert_int_equal(accountant_sigma(2.0, 1e-3, 0.2, 21, &s.privacy.noise_multiplier, &err),
                      RC_OK);
     s.privacy.delta = 1e-3;
-    const struct ledger_policy exact = {2.0, 2.0, 1e-3, 1, 1, 0};
+    const struct ledger_policy exact = {.max_epsilon_per_study = 2.0,
+                                        .max_epsilon_total = 2.0,
+                                        .max_delta_per_study = 1e-3,
+                                        .min_patients = 1,
+                                        .min_sites = 1};
     struct ledger *l = opened(":memory:", &exact);
     assert_true(asked(l, &s, PATIENTS).allowed);
     s.privacy.noise_multiplier *= 0.999;
@@ -472,6 +479,93 @@ static void a_study_beyond_policy_is_declined_with_policy_asked_and_left(void **
     s.min_sites = 2;
     s.max_colluding = 0;
     declined(l, &s, PATIENTS, "'heart': max_colluding 0 (at least 1); epsilon ");
+    ledger_close(&l);
+}
+
+/* ---- masked sums and shared noise ------------------------------------------------------------ */
+
+/* 21 rounds of one step, five sites, of which at least four count and one may collude. */
+static struct study shared_study(void)
+{
+    struct study s = a_study("shared", 0.25, 1.9);
+    s.local.steps = 1;
+    s.rounds = 21;
+    s.privacy.noise = STUDY_NOISE_SHARED;
+    s.masked = true;
+    s.min_sites = 4;
+    s.max_colluding = 1;
+    s.n_sites = 5;
+    return s;
+}
+
+static void a_policy_has_floors_for_masks_and_allows_shared_noise_or_not(void **state)
+{
+    (void)state;
+    struct study s = shared_study();
+    struct ledger_policy p = generous;
+    struct ledger *l = opened(":memory:", &p);
+    declined(l, &s, PATIENTS, "'shared': shared noise (shared_noise is false); epsilon ");
+    s.privacy.noise = STUDY_NOISE_SITE; /* masks alone ask for nothing */
+    assert_true(asked(l, &s, PATIENTS).allowed);
+    ledger_close(&l);
+
+    p.masked = true;
+    p.shared_noise = true;
+    p.threshold = 5;
+    l = opened(":memory:", &p);
+    s = shared_study();
+    declined(l, &s, PATIENTS, "'shared': threshold 4 (at least 5); epsilon ");
+    s.threshold = 5;
+    assert_true(asked(l, &s, PATIENTS).allowed);
+    s.masked = false;
+    s.privacy.noise = STUDY_NOISE_SITE;
+    declined(l, &s, PATIENTS, "'shared': sums that are not masked; epsilon ");
+    ledger_close(&l);
+}
+
+static void keep_study(void *ctx, const struct ledger_study *s)
+{
+    *(struct ledger_study *)ctx = *s;
+}
+
+static void shared_noise_costs_more_against_colluding_sites_than_against_a_reader(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct study s = shared_study();
+    struct ledger_policy p = generous;
+    struct ledger_study told = {0};
+    p.shared_noise = true;
+    struct ledger *l = opened(path, &p);
+    join(l, &s);
+    for (uint64_t r = 1; r <= 3; r++) {
+        spend(l, &s, r, "a share");
+    }
+    ledger_close(&l);
+    l = opened(path, &p); /* all of it is in the file */
+    const double most = cost_of(0.25, 1.9, 21, 1e-4);
+    const double four = 1.9 * sqrt(4.0 / 3.0); /* the noise of four sites where three's is 1.9 */
+    const double reader = cost_of(0.25, four, 21, 1e-4);
+    const struct ledger_forecast f = asked(l, &s, PATIENTS);
+    assert_true(fabs(f.epsilon_study - most) < 1e-3 * most);
+    assert_true(fabs(f.epsilon_reader - reader) < 1e-3 * reader);
+    assert_true(f.epsilon_reader < 0.9 * f.epsilon_study);
+    same_bits(of_study(l, &s, 1e-4), cost_of(0.25, 1.9, 3, 1e-4)); /* what the gate counts */
+    assert_int_equal(ledger_studies(l, keep_study, &told, &err), RC_OK);
+    assert_true(told.shared && told.masked);
+    assert_int_equal(told.threshold, 4);
+    same_bits(told.epsilon_most, f.epsilon_study);
+    same_bits(told.reader_most, f.epsilon_reader);
+    assert_true(told.reader_spent < told.epsilon_spent && told.reader_spent > 0.0);
+    ledger_close(&l);
+
+    /* Parameters of the site's own carry the study's sigma, and later sums depend on them. */
+    struct study own = shared_study();
+    own.model.adapter = 2;
+    l = opened(":memory:", &p);
+    same_bits(asked(l, &own, PATIENTS).epsilon_reader, asked(l, &own, PATIENTS).epsilon_study);
+    s.max_colluding = 0; /* nobody colludes: one view */
+    same_bits(asked(l, &s, PATIENTS).epsilon_reader, asked(l, &s, PATIENTS).epsilon_study);
     ledger_close(&l);
 }
 
@@ -1021,6 +1115,16 @@ static void a_ledger_with_three_studies(void)
     ledger_close(&l);
 }
 
+static void and_a_masked_one(void)
+{
+    struct ledger_policy p = generous;
+    p.shared_noise = true;
+    const struct study s = shared_study();
+    struct ledger *l = opened(path, &p);
+    join(l, &s);
+    ledger_close(&l);
+}
+
 static void an_edited_ledger_is_refused(void **state)
 {
     (void)state;
@@ -1037,6 +1141,13 @@ static void an_edited_ledger_is_refused(void **state)
         "UPDATE study SET max_colluding = 9 WHERE id = 3",
         "UPDATE study SET link = zeroblob(32) WHERE id = 3",
         "UPDATE study SET min_sites = 0 WHERE id = 1",
+        "UPDATE study SET masked = 1 WHERE id = 1",
+        "UPDATE study SET threshold = 3 WHERE id = 1",
+        "UPDATE study SET reader_sigma = 9 WHERE id = 1",
+        "UPDATE study SET threshold = 3 WHERE id = 4",
+        "UPDATE study SET reader_sigma = 9 WHERE id = 4",
+        "UPDATE study SET reader_sigma = NULL WHERE id = 4",
+        "UPDATE study SET masked = 0, threshold = 0, reader_sigma = NULL WHERE id = 4",
         "UPDATE study SET hash = zeroblob(32) WHERE id = 1",
         "DELETE FROM study WHERE id = 1",
         "UPDATE study SET id = 5 WHERE id = 3",
@@ -1056,6 +1167,7 @@ static void an_edited_ledger_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {
         a_ledger_with_three_studies();
+        and_a_masked_one();
         edit(edits[i]);
         cannot_open(RC_FORMAT, "damaged or was edited");
     }
@@ -1723,6 +1835,8 @@ int main(void)
         cmocka_unit_test(asking_writes_nothing),
         ON_DISK(joining_again_is_the_same_answer_and_another_document_of_that_name_is_refused),
         cmocka_unit_test(a_study_beyond_policy_is_declined_with_policy_asked_and_left),
+        cmocka_unit_test(a_policy_has_floors_for_masks_and_allows_shared_noise_or_not),
+        ON_DISK(shared_noise_costs_more_against_colluding_sites_than_against_a_reader),
         cmocka_unit_test(all_objections_are_said_at_once),
         cmocka_unit_test(a_small_cohort_is_declined_without_saying_how_small),
         cmocka_unit_test(figures_that_differ_are_never_printed_alike),
