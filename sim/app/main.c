@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "sim/app/cohort.h"
+#include "sim/app/evaluation.h"
 #include "sim/app/plan.h"
 #include "sim/app/privacy.h"
 #include "sim/app/progress.h"
@@ -51,6 +52,8 @@ static const char doc[] =
     "  cohort CONFIG --out D    the file's generated hospitals as folders D/NAME\n"
     "                           for real agents; or the best possible AUROC on\n"
     "                           their patients: wardround-sim cohort --help\n"
+    "  evaluation CONFIG        what noised histograms of the scores tell of it:\n"
+    "                           wardround-sim evaluation --help\n"
     "  privacy QUESTION         what steps cost, what a budget allows, what an\n"
     "                           attacker can reach: wardround-sim privacy --help\n"
     "\n"
@@ -142,7 +145,7 @@ static error_t take_argument(struct words *w, struct argp_state *state, const ch
         if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0) {
             argp_error(state,
                        "no command is named '%.20s'; there are: run, tradeoff, cohort, "
-                       "privacy",
+                       "evaluation, privacy",
                        arg);
         }
     } else if (w->config == NULL) {
@@ -426,6 +429,9 @@ int main(int argc, char **argv)
     }
     if (argc > 1 && strcmp(argv[1], "cohort") == 0) {
         return cohort_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "evaluation") == 0) {
+        return evaluation_main(argc - 1, argv + 1);
     }
     (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
 

@@ -19,6 +19,7 @@
 #include <jansson.h>
 
 #include "common/base/error.h"
+#include "common/evaluation/evaluation.h"
 #include "common/metrics/metrics.h"
 
 enum { REPORT_ABLATION_MAX = 64, REPORT_PATTERN_MAX = 256 };
@@ -33,6 +34,8 @@ struct report_site {
     double epsilon_spent; /**< by its ledger, for one trained model; INFINITY without noise */
     double accuracy;
     size_t n_patients;
+    struct evaluation_counts counts; /**< of its tested patients, exact; bins of
+                                          evaluation_bins_default */
 };
 
 /** Tested patients who have the same modalities. */

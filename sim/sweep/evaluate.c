@@ -38,7 +38,11 @@ static enum rc site_figures(const double *x, const double *y, size_t n, struct r
     struct error why = {0};
     out->n_patients = n;
     out->accuracy = n > 0 ? metrics_accuracy(x, y, n, 0.5) : MISSING;
-    const enum rc rc = metrics_auroc(x, y, n, &out->auroc, &why);
+    const struct evaluation_bins bins = evaluation_bins_default();
+    enum rc rc = evaluation_count(&bins, x, y, n, &out->counts, &why);
+    if (rc == RC_OK) {
+        rc = metrics_auroc(x, y, n, &out->auroc, &why);
+    }
     out->has_auroc = rc == RC_OK;
     if (rc != RC_OK && rc != RC_STATE) {
         return error_set(err, rc, "site '%s': %s", out->name, why.text);

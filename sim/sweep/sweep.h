@@ -18,6 +18,7 @@
 #include "common/base/hash.h"
 #include "common/cohort/cohort.h"
 #include "common/config/config.h"
+#include "common/evaluation/evaluation.h"
 #include "common/study/study.h"
 #include "sim/hospital/world.h"
 #include "sim/report/report.h"
@@ -184,6 +185,11 @@ struct sweep_estimate {
 RC sweep_estimate(const struct sweep *s, const struct sweep_work *work, struct sweep_estimate *out,
                   struct error *err);
 void sweep_estimate_release(struct sweep_estimate *e);
+
+/** What a coordinator would see of a row if every site released its histograms at `epsilon` (INFINITY: as
+ *  they are). Noise is replayed from the seed. @retval others as evaluation_measure */
+RC sweep_noisy(const struct report_row *row, double epsilon, uint64_t seed, struct evaluation *out,
+               struct error *err);
 
 /* ---- a whole study --------------------------------------------------------------------------- */
 
