@@ -142,7 +142,7 @@ static struct ledger_plan plan_of(const struct study *s, const struct hash *hash
     struct ledger_plan p = {
         .hash = *hash,
         .round = {s->privacy.sample_rate, s->privacy.noise_multiplier, s->local.steps},
-        .rounds = s->rounds,
+        .rounds = study_rounds_most(s),
         .clip = s->privacy.clip,
         .epsilon = s->privacy.epsilon,
         .delta = s->privacy.delta,

@@ -82,13 +82,7 @@ static RC add_outcome(struct registry *r, const struct registry_standing *s, uin
             rc = statement_run(st, err);
         }
     }
-    if (rc == RC_OK) {
-        st = r->st[REGISTRY_DROP_HELD];
-        statement_bind_i64(st, s->id);
-        statement_bind_i64(st, (int64_t)round);
-        rc = statement_run(st, err);
-    }
-    return rc;
+    return rc == RC_OK ? registry_drop_round(r, s, round, err) : rc;
 }
 
 enum rc registry_commit_round(struct registry *r, const struct hash *study, uint64_t round,
@@ -109,10 +103,10 @@ enum rc registry_commit_round(struct registry *r, const struct hash *study, uint
     if (rc != RC_OK) {
         goto out;
     }
-    if (s.failed || round != s.newest + 1) {
+    if (s.failed || round != s.over + 1) {
         rc = error_set(err, RC_STATE, "study '%s': round %llu cannot be committed: %s", s.name,
                        (unsigned long long)round,
-                       s.failed ? "the study has failed" : "it does not follow the newest model");
+                       s.failed ? "the study has failed" : "it is not the present one");
         goto out;
     }
     rc = check_contributors(r, &s, round, contributed, err);
@@ -164,7 +158,7 @@ enum rc registry_commit_failure(struct registry *r, const struct hash *study, ui
     if (rc != RC_OK) {
         goto out;
     }
-    if (s.failed || (round != s.newest + 1 && !(round == 0 && s.newest == 0))) {
+    if (s.failed || (round != s.over + 1 && !(round == 0 && s.over == 0))) {
         rc = error_set(err, RC_STATE, "study '%s': round %llu cannot fail: %s", s.name,
                        (unsigned long long)round,
                        s.failed ? "the study has failed already" : "it is not the present one");

@@ -96,7 +96,10 @@ enum rc registry_find(struct registry *r, const struct hash *study, bool may_be_
         s.n_sites = (size_t)statement_i64(st, 2);
         s.newest = (uint64_t)statement_i64(st, 4);
         const bool opened = s.newest > 0 || statement_i64(st, 3) > 0 || statement_i64(st, 5) != 0;
-        s.present = opened ? s.newest + 1 : 0;
+        s.lost = (uint64_t)statement_i64(st, 7);
+        s.over = (uint64_t)statement_i64(st, 8);
+        s.over = s.newest > s.over ? s.newest : s.over;
+        s.present = opened || s.over > 0 ? s.over + 1 : 0;
         s.failed = !statement_is_null(st, 6);
         s.failed_round = (uint64_t)statement_i64(st, 6);
         statement_reset(st);
@@ -342,14 +345,14 @@ out:
 
 /* ---- the present round ----------------------------------------------------------------------- */
 
-static RC check_round(const struct registry_standing *s, uint64_t round, struct error *err)
+enum rc registry_check_present(const struct registry_standing *s, uint64_t round, struct error *err)
 {
     if (s->failed) {
         return error_set(err, RC_STATE, "study '%s' has failed", s->name);
     }
-    if (round != s->newest + 1) {
+    if (round != s->over + 1) {
         return error_set(err, RC_STATE, "study '%s': round %llu, but the present one is %llu",
-                         s->name, (unsigned long long)round, (unsigned long long)s->newest + 1);
+                         s->name, (unsigned long long)round, (unsigned long long)s->over + 1);
     }
     return RC_OK;
 }
@@ -362,7 +365,7 @@ enum rc registry_open_round(struct registry *r, const struct hash *study, uint64
 
     enum rc rc = registry_begin(r, study, &s, err);
     if (rc == RC_OK) {
-        rc = check_round(&s, round, err);
+        rc = registry_check_present(&s, round, err);
     }
     /* From the first one on, a model or a part says the same. */
     if (rc != RC_OK || s.present == round) {
@@ -454,7 +457,7 @@ static RC keep_part(struct registry *r, const struct hash *study, uint64_t round
         }
         goto out;
     }
-    rc = check_round(&s, round, err);
+    rc = registry_check_present(&s, round, err);
     if (rc != RC_OK) {
         goto out;
     }
@@ -557,7 +560,7 @@ enum rc registry_each_update(struct registry *r, const struct hash *study, uint6
 
     enum rc rc = registry_find(r, study, false, &s, err);
     if (rc == RC_OK) {
-        rc = check_round(&s, round, err); /* of a finished round they are dropped */
+        rc = registry_check_present(&s, round, err); /* of a finished round they are dropped */
     }
     if (rc != RC_OK) {
         return rc;

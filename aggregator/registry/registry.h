@@ -62,7 +62,8 @@ RC registry_keep_member(struct registry *r, const struct hash *study, size_t sit
  * A round is being announced: after the step's KEEP_* and before ROUND_CAST_ROUND, so that a
  * coordinator killed before the round has any part does not go back to JOINING. Repeating is
  * harmless.
- * @retval RC_STATE not the round after the newest model, or the study has failed
+ * @retval RC_STATE not the present round (the one after the newest model or lost round), or the study
+ *                  has failed
  */
 RC registry_open_round(struct registry *r, const struct hash *study, uint64_t round, int64_t now_ms,
                        struct error *err);
@@ -124,6 +125,18 @@ RC registry_commit_failure(struct registry *r, const struct hash *study, uint64_
                            const bool *contributed, size_t n_sites, const char *reason,
                            int64_t now_ms, struct error *err);
 
+/** A masked round's sum cannot be opened: audited as "lost", its updates are dropped, and the next
+ *  number is the present one. @retval RC_STATE not the present round, or the study has failed */
+RC registry_lose_round(struct registry *r, const struct hash *study, uint64_t round,
+                       const char *reason, int64_t now_ms, struct error *err);
+/** What a phase of the present masked round ended with (aggregator/unmasking, KEEP), until the round is
+ *  over. The same again is harmless. @retval RC_STATE as registry_lose_round, or other bytes are kept */
+RC registry_keep_phase(struct registry *r, const struct hash *study, uint64_t round, size_t phase,
+                       const void *bytes, size_t n, struct error *err);
+/** Bytes live until the next call. *found = false: the phase is not over */
+RC registry_phase(struct registry *r, const struct hash *study, uint64_t round, size_t phase,
+                  bool *found, const void **bytes, size_t *n, struct error *err);
+
 /** Newest model (round 0 is the initial one). Bytes live until the next call.
  *  @retval RC_FORMAT damaged */
 RC registry_model(struct registry *r, const struct hash *study, uint64_t *round, const void **model,
@@ -148,8 +161,9 @@ RC registry_absence(struct registry *r, const struct hash *study, uint64_t round
 /** One entry of the audit chain: its link is the BLAKE2b of the link before it and the entry. */
 struct registry_entry {
     int64_t sequence, at_ms;
-    struct hash study;  /**< all zeros: of no study */
-    const char *what;   /**< start, accept, decline, open, round, failure; enrol, revoke, abort */
+    struct hash study; /**< all zeros: of no study */
+    const char
+        *what; /**< start, accept, decline, open, round, lost, failure; enrol, revoke, abort */
     const char *detail; /**< such as "3 of 4: 0 1 3; model <hash>" */
     struct hash link;
 };
@@ -214,9 +228,10 @@ struct registry_study {
     struct hash hash;
     size_t n_sites, n_accepted, n_declined;
     enum registry_study_state state;
-    uint64_t rounds; /**< that the study has; 0: no agreement is kept */
-    uint64_t rounds_finished;
-    uint64_t round_open; /**< 0: none */
+    uint64_t rounds;          /**< that the study has; 0: no agreement is kept */
+    uint64_t rounds_finished; /**< the newest one that has a model */
+    uint64_t rounds_lost;     /**< numbers that masked rounds took and lost */
+    uint64_t round_open;      /**< 0: none */
     bool abort_requested;
     char reason[240]; /**< of a failure */
     int64_t started_ms, changed_ms;

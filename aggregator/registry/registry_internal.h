@@ -57,6 +57,11 @@ enum registry_sql {
     REGISTRY_REVOKE_CARD,
     REGISTRY_CARDS,
     REGISTRY_NAMES_OF_CARDS,
+    REGISTRY_ADD_LOST,
+    REGISTRY_LOST,
+    REGISTRY_ADD_PHASE,
+    REGISTRY_PHASE,
+    REGISTRY_DROP_PHASES,
     REGISTRY_DATA_VERSION,
     REGISTRY_SQL_COUNT
 };
@@ -84,7 +89,9 @@ struct registry_standing {
     char name[64];
     struct hash hash;
     size_t n_sites;
-    uint64_t newest;  /**< newest model: rounds up to here have a good outcome */
+    uint64_t newest;  /**< newest model */
+    uint64_t lost;    /**< masked rounds that are lost */
+    uint64_t over;    /**< rounds up to here have an outcome or are lost */
     uint64_t present; /**< open round, as far as the file tells; 0: joining */
     bool failed;
     uint64_t failed_round; /**< 0: while joining */
@@ -117,6 +124,13 @@ RC registry_hash_at(struct statement *st, int column, struct hash *out, struct e
 RC registry_part(struct registry *r, const struct registry_standing *s, uint64_t round, size_t site,
                  bool *answered, bool *contributed, struct hash *update, char reason[240],
                  struct error *err);
+
+/** @retval RC_STATE not the present round, or the study has failed */
+RC registry_check_present(const struct registry_standing *s, uint64_t round, struct error *err);
+
+/** What only an open round needs: updates' bytes and answers of its phases. */
+RC registry_drop_round(struct registry *r, const struct registry_standing *s, uint64_t round,
+                       struct error *err);
 
 /* ---- models.c -------------------------------------------------------------------------------- */
 

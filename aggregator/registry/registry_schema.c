@@ -7,6 +7,8 @@
  *                 anchor: of its row in the site's ledger, to be said again in an ACK.
  *   witness       the newest anchor of each site's key, over all studies: said with STUDY.
  *   held          the update's bytes until the round has an outcome.
+ *   phase         what the phases of a masked round ended with, until the round is over.
+ *   lost          masked rounds whose sum could not be opened; their numbers are not used again.
  *   outcome       a finished round, or the failure that ended the study; contributor: its sites.
  *   model         bytes of the newest versions.
  *   server_state  its hash, of the newest version only; state_piece: its bytes, cut into pieces, since
@@ -154,6 +156,21 @@ static const char *const migration[] = {
     " anchor BLOB NOT NULL CHECK (length(anchor) = 32),"
     " at_ms INTEGER NOT NULL"
     ") STRICT;",
+
+    "CREATE TABLE lost ("
+    " study INTEGER NOT NULL REFERENCES study(id),"
+    " round INTEGER NOT NULL CHECK (round > 0),"
+    " reason TEXT NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (study, round)"
+    ") STRICT;"
+    "CREATE TABLE phase ("
+    " study INTEGER NOT NULL REFERENCES study(id),"
+    " round INTEGER NOT NULL CHECK (round > 0),"
+    " phase INTEGER NOT NULL CHECK (phase >= 0),"
+    " bytes BLOB NOT NULL,"
+    " PRIMARY KEY (study, round, phase)"
+    ") STRICT;",
 };
 
 const struct store_kind registry_store_kind = {
@@ -167,7 +184,9 @@ const char *const registry_sql[REGISTRY_SQL_COUNT] = {
     [REGISTRY_STUDY_BY_HASH] = "SELECT s.id, s.name, s.n_sites, s.opened,"
                                " (SELECT max(round) FROM model WHERE study = s.id),"
                                " EXISTS (SELECT 1 FROM part WHERE study = s.id),"
-                               " (SELECT round FROM outcome WHERE study = s.id AND failed)"
+                               " (SELECT round FROM outcome WHERE study = s.id AND failed),"
+                               " (SELECT count(*) FROM lost WHERE study = s.id),"
+                               " (SELECT max(round) FROM lost WHERE study = s.id)"
                                " FROM study s WHERE s.hash = ?",
     [REGISTRY_STUDY_BY_NAME] = "SELECT id FROM study WHERE name = ?",
     [REGISTRY_ADD_STUDY] = "INSERT INTO study (name, hash, n_sites, started_ms)"
@@ -252,5 +271,10 @@ const char *const registry_sql[REGISTRY_SQL_COUNT] = {
     [REGISTRY_CARDS] = "SELECT name, text, enrolled_ms, revoked_ms, sign, curve FROM card"
                        " WHERE id IN (SELECT max(id) FROM card GROUP BY name) ORDER BY name",
     [REGISTRY_NAMES_OF_CARDS] = "SELECT name FROM card WHERE revoked_ms IS NULL ORDER BY name",
+    [REGISTRY_ADD_LOST] = "INSERT INTO lost (study, round, reason, at_ms) VALUES (?, ?, ?, ?)",
+    [REGISTRY_LOST] = "SELECT reason FROM lost WHERE study = ? AND round = ?",
+    [REGISTRY_ADD_PHASE] = "INSERT INTO phase (study, round, phase, bytes) VALUES (?, ?, ?, ?)",
+    [REGISTRY_PHASE] = "SELECT bytes FROM phase WHERE study = ? AND round = ? AND phase = ?",
+    [REGISTRY_DROP_PHASES] = "DELETE FROM phase WHERE study = ? AND round = ?",
     [REGISTRY_DATA_VERSION] = "PRAGMA data_version",
 };

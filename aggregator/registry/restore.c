@@ -7,16 +7,24 @@
 static RC restore_phase(const struct registry_standing *s, struct round_machine *m,
                         struct error *err)
 {
-    if (s->newest > m->rounds) {
+    const uint64_t done = s->over - (s->lost < s->over ? s->lost : s->over);
+    if (done > m->rounds) {
         return error_set(err, RC_FORMAT, "the registry is damaged: model %llu of %llu rounds",
                          (unsigned long long)s->newest, (unsigned long long)m->rounds);
     }
+    if (s->lost > m->lost_max) {
+        return error_set(err, RC_FORMAT,
+                         "the registry is damaged: %llu lost rounds, the study has %llu to spare",
+                         (unsigned long long)s->lost, (unsigned long long)m->lost_max);
+    }
+    m->lost = s->lost;
+    m->finished = m->masked ? s->newest : 0;
     if (s->failed) {
         m->state = ROUND_FAILED;
         m->round = s->failed_round;
-    } else if (s->newest == m->rounds) {
+    } else if (done == m->rounds) {
         m->state = ROUND_DONE;
-        m->round = m->rounds;
+        m->round = s->newest;
     } else {
         m->state = s->present > 0 ? ROUND_OPEN : ROUND_JOINING;
         m->round = s->present;

@@ -98,7 +98,7 @@ static enum registry_study_state state_of(const struct registry_standing *s, uin
     if (s->failed) {
         return REGISTRY_STUDY_FAILED;
     }
-    if (rounds > 0 && s->newest >= rounds) {
+    if (rounds > 0 && s->over - s->lost >= rounds) {
         return REGISTRY_FINISHED;
     }
     return s->present > 0 ? REGISTRY_RUNNING : REGISTRY_JOINING;
@@ -126,6 +126,7 @@ static RC study_at(struct registry *r, struct statement *st, struct registry_stu
     s.rounds = (uint64_t)statement_i64(st, 4);
     s.state = state_of(&at, s.rounds);
     s.rounds_finished = at.newest;
+    s.rounds_lost = at.lost;
     s.round_open = s.state == REGISTRY_RUNNING ? at.present : 0;
     registry_reason(s.reason, statement_text(st, 5));
     s.abort_requested = statement_i64(st, 6) != 0;

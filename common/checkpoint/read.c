@@ -185,9 +185,9 @@ static RC open_study(const struct said *s, struct checkpoint *c, struct error *e
     if (rc != RC_OK) {
         return error_context(err, "the study inside");
     }
-    if (!parse_round(s->round, &c->round) || c->round > c->agreement.study.rounds) {
+    if (!parse_round(s->round, &c->round) || c->round > study_rounds_most(&c->agreement.study)) {
         return error_set(err, RC_INVALID, "its 'round' is no round of a study of %zu rounds",
-                         c->agreement.study.rounds);
+                         study_rounds_most(&c->agreement.study));
     }
     rc = model_open(&c->agreement.study.model, &c->agreement.schema, &c->model, err);
     return rc == RC_OK ? RC_OK : error_context(err, "the model inside");

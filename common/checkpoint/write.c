@@ -61,9 +61,9 @@ static RC check(const struct model *model, uint64_t round, const struct study *s
         return error_set(err, RC_LIMIT, "a model of %zu parameters is too large for a file",
                          table->S);
     }
-    if (round > study->rounds) {
+    if (round > study_rounds_most(study)) {
         return error_set(err, RC_INVALID, "round %llu of a study of %zu rounds",
-                         (unsigned long long)round, study->rounds);
+                         (unsigned long long)round, study_rounds_most(study));
     }
     for (size_t i = 0; i < table->S; i++) {
         if (!isfinite(params[i])) {

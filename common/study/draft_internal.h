@@ -31,7 +31,7 @@ void study_read_start(const struct config_node *map, struct study_start *out,
                       struct config_issues *issues);
 
 /** The roster (sites.c): keys of an item, reading, rules. */
-enum { STUDY_SITE_KEYS = 3 };
+enum { STUDY_SITE_KEYS = 4 };
 extern const struct config_key study_site_keys[STUDY_SITE_KEYS];
 /** @retval RC_NOMEM */
 RC study_read_sites(struct study_draft *d, struct config_issues *issues, struct error *err);
@@ -39,7 +39,7 @@ void study_check_sites(const struct study_draft *d, struct config_issues *issues
 
 /** Masked sums and shared noise (masking.c). Where a fault is: a map of the document and its key. */
 enum study_section { STUDY_TOP, STUDY_LOCAL, STUDY_SERVER, STUDY_PRIVACY };
-enum { STUDY_MASKING_FAULTS = 8 };
+enum { STUDY_MASKING_FAULTS = 9 };
 struct study_fault {
     enum study_section section;
     const char *key;

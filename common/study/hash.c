@@ -103,7 +103,7 @@ static void add_lacking(struct hasher *h, const struct study *s)
 
 static bool is_masked(const struct study *s)
 {
-    return s->masked || s->threshold > 0 || s->privacy.noise == STUDY_NOISE_SHARED;
+    return s->masked || s->threshold > 0 || s->spare_rounds > 0 || s->privacy.noise == STUDY_NOISE_SHARED;
 }
 
 /* A study that uses nothing of it is the study that it was: its hash stays, and with it the ledgers
@@ -138,6 +138,10 @@ static void add_version_2(struct hasher *h, const struct study *s)
         hasher_text(h, "masked");
         hasher_u64(h, s->masked);
         hasher_u64(h, s->threshold);
+        hasher_u64(h, s->spare_rounds);
+        for (size_t i = 0; i < s->n_sites; i++) {
+            hasher_bytes(h, s->site[i].key, s->site[i].keyed ? sizeof s->site[i].key : 0);
+        }
     }
 }
 

@@ -118,6 +118,14 @@ size_t study_masking_faults(const struct study *s, struct study_fault out[STUDY_
     } else if (s->threshold > 0) {
         add(&f, STUDY_TOP, "threshold", "threshold: has a meaning only with masked: true");
     }
+    if (s->spare_rounds > 0 && !s->masked) {
+        add(&f, STUDY_TOP, "spare_rounds",
+            "spare_rounds: has a meaning only with masked: true; any other round that fails is the "
+            "end of the study");
+    } else if (s->spare_rounds > 0 && s->wish.passes > 0.0) {
+        add(&f, STUDY_TOP, "spare_rounds",
+            "spare_rounds: a plan (passes) does not know of them; state sample_rate and rounds");
+    }
     if (shared && s->masked) {
         check_shared(s, &f);
     }

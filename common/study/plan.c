@@ -9,6 +9,16 @@ size_t study_steps(const struct study *s)
     return s->rounds * s->local.steps;
 }
 
+size_t study_rounds_most(const struct study *s)
+{
+    return s->rounds + (s->masked ? s->spare_rounds : 0);
+}
+
+size_t study_steps_most(const struct study *s)
+{
+    return study_rounds_most(s) * s->local.steps;
+}
+
 enum rc study_plan(struct study *s, struct error *err)
 {
     struct study_privacy *p = &s->privacy;
@@ -37,7 +47,7 @@ enum rc study_plan(struct study *s, struct error *err)
     }
     double sigma;
     const enum rc rc =
-        accountant_sigma(p->epsilon, p->delta, p->sample_rate, study_steps(s), &sigma, err);
+        accountant_sigma(p->epsilon, p->delta, p->sample_rate, study_steps_most(s), &sigma, err);
     if (rc == RC_OK) {
         p->noise_multiplier = sigma;
     }
@@ -65,7 +75,9 @@ enum rc study_take_sigma(struct study *s, double sigma, struct error *err)
                          "between 1e-6 and 1e6",
                          sigma);
     }
-    const struct mechanism all = {.q = p->sample_rate, .sigma = sigma, .steps = study_steps(s)};
+    const struct mechanism all = {.q = p->sample_rate,
+                                  .sigma = sigma,
+                                  .steps = study_steps_most(s)};
     const double epsilon = accountant_epsilon_against(&all, 1, p->delta, p->epsilon);
     if (!(epsilon <= p->epsilon)) {
         return error_set(

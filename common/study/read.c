@@ -67,6 +67,8 @@ static const struct config_key study_keys[] = {
      .fallback = "0", .help = "how many sites may share what they know and the others still be safe"},
     {.name = "masked", .type = CONFIG_BOOL, .offset = AT(study.masked), .fallback = "false",
      .help = "the coordinator reads nothing but the sum of a round's updates; 3 to 128 sites"},
+    {.name = "spare_rounds", .type = CONFIG_COUNT, .offset = AT(study.spare_rounds), .max = STUDY_ROUNDS_MAX,
+     .fallback = "0", .help = "masked: so many rounds may be lost before the study fails; each is paid for beforehand"},
     {.name = "threshold", .type = CONFIG_COUNT, .offset = AT(study.threshold), .max = STUDY_SITES_MAX,
      .fallback = "0", .help = "masked: sites that must agree to open a sum, if more than half of all and max_colluding"},
     {.name = "join_deadline_s", .type = CONFIG_COUNT, .offset = AT(join_deadline_s), .min = 1, .max = 2592000,

@@ -9,6 +9,7 @@
 struct site_words {
     struct study_site site;
     const struct config_node *lacks;
+    char key[65];
 };
 
 /* clang-format off */
@@ -20,6 +21,8 @@ const struct config_key study_site_keys[STUDY_SITE_KEYS] = {
      .help = "public planning size: weight and divisor, never a count of patients"},
     {.name = "lacks", .type = CONFIG_NODE, .offset = AT(lacks), .fallback = "",
      .help = "multimodal: list of modalities that it has of nobody; it has no weight in their encoders"},
+    {.name = "key", .type = CONFIG_TEXT, .offset = AT(key), .size = 65, .fallback = "",
+     .help = "masked: the site's signing key, 64 hexadecimal digits, as `sign:` on its card has it"},
 };
 #undef AT
 /* clang-format on */
@@ -68,6 +71,29 @@ static void read_lacks(struct study_model *m, const struct config_node *list, ui
     }
 }
 
+static int digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c != '\0' ? strchr(digits, c) : NULL;
+    return at != NULL ? (int)(at - digits) : -1;
+}
+
+static void read_key(const struct config_node *site, const char *hex, struct study_site *out,
+                     struct config_issues *issues)
+{
+    for (size_t i = 0; i < sizeof out->key; i++) {
+        const int high = digit(hex[2 * i]);
+        const int low = high >= 0 ? digit(hex[2 * i + 1]) : -1;
+        if (low < 0) {
+            config_issue(issues, config_get(site, "key"),
+                         "key: must be 64 hexadecimal digits, as `sign:` on the site's card");
+            return;
+        }
+        out->key[i] = (unsigned char)(high << 4 | low);
+    }
+    out->keyed = true;
+}
+
 enum rc study_read_sites(struct study_draft *d, struct config_issues *issues, struct error *err)
 {
     const struct config_node *list = d->sites;
@@ -85,6 +111,9 @@ enum rc study_read_sites(struct study_draft *d, struct config_issues *issues, st
         config_bind(&list->at[i], study_site_keys, STUDY_SITE_KEYS, &w, issues);
         if (w.lacks != NULL) {
             read_lacks(&d->study.model, w.lacks, &w.site.lacks, issues);
+        }
+        if (w.key[0] != '\0') {
+            read_key(&list->at[i], w.key, &w.site, issues);
         }
         site[i] = w.site;
     }

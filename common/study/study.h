@@ -124,6 +124,8 @@ struct study_site {
     char name[STUDY_NAME_MAX];
     size_t nominal;
     uint64_t lacks; /**< bit k: it has nothing of model.lacked[k] */
+    bool keyed;
+    unsigned char key[32]; /**< masked studies between programs: Ed25519, as on the site's card */
 };
 
 /**
@@ -157,6 +159,7 @@ struct study {
     size_t
         threshold; /**< masked: stated least number of sites that open a sum; 0: study_threshold */
     bool masked;   /**< only the sum of a round can be read (common/mask) */
+    size_t spare_rounds;  /**< masked: so many rounds may be lost; sigma is for them, too */
     size_t fraction_bits; /**< the public grid of updates is 2^-fraction_bits */
     int64_t join_deadline_ms, round_deadline_ms;
     size_t n_sites;
@@ -231,6 +234,10 @@ RC study_take_sigma(struct study *s, double sigma, struct error *err);
 
 /** Noised steps of one site over the whole study: rounds x local steps. */
 size_t study_steps(const struct study *s);
+/** The largest number that a round can have: rounds and spare rounds. */
+size_t study_rounds_most(const struct study *s);
+/** Noised steps that a site may have to pay for: study_rounds_most x local steps. */
+size_t study_steps_most(const struct study *s);
 /** Sum of nominal sizes. */
 size_t study_nominal_total(const struct study *s);
 /** Weight of a site in the mean: nominal / sum of nominals. */

@@ -548,6 +548,79 @@ static void a_failed_study_keeps_its_reason_and_takes_nothing_more(void **state)
     registry_close(&r);
 }
 
+/* ---- masked rounds --------------------------------------------------------------------------- */
+
+static struct round_machine restored_masked(struct registry *r, uint64_t lost_max, enum rc want)
+{
+    struct error err = {0};
+    struct round_machine m;
+    round_init(&m, SITES, QUORUM, ROUNDS, 1000, 2000, 0);
+    round_mask(&m, lost_max, 100);
+    assert_int_equal(registry_restore(r, &heart, &m, &err), want);
+    return m;
+}
+
+static void a_lost_round_gives_its_number_away_for_good(void **state)
+{
+    (void)state;
+    struct error err = {0};
+
+    struct registry *r = started(path);
+    everybody_accepts(r);
+    update(r, 1, 2, "masked");
+    ok(registry_keep_phase(r, &heart, 1, 0, "keys", 4, &err), &err);
+    ok(registry_lose_round(r, &heart, 1, "2 of 4 dealt shares", 60, &err), &err);
+    assert_int_equal(registry_lose_round(r, &heart, 1, "again", 61, &err), RC_STATE);
+    assert_int_equal(registry_keep_part(r, &heart, 1, 0, "late", 4, "", 1, &err), RC_STATE);
+    assert_int_equal(registry_keep_phase(r, &heart, 1, 1, "late", 4, &err), RC_STATE);
+    assert_int_equal(registry_open_round(r, &heart, 1, 1, &err), RC_STATE);
+    registry_close(&r);
+    r = opened(path);
+    struct round_machine m = restored_masked(r, 1, RC_OK);
+    stands(&m, ROUND_OPEN, 2);
+    assert_int_equal(round_finished(&m), 0);
+    assert_int_equal(round_contributors(&m), 0);
+    assert_int_equal(round_restore(&m, 5), ROUND_CAST_ROUND);
+    (void)restored_masked(r, 0, RC_FORMAT); /* more than the study has to spare */
+    ok(registry_open_round(r, &heart, 2, 1, &err), &err);
+    for (uint64_t round = 2; round <= ROUNDS + 1; round++) {
+        a_whole_round(r, round, "model");
+    }
+    m = restored_masked(r, 1, RC_OK);
+    stands(&m, ROUND_DONE, ROUNDS + 1);
+    assert_int_equal(round_finished(&m), ROUNDS + 1);
+    registry_close(&r);
+    remove_files();
+}
+
+static void a_phase_of_a_round_ends_once(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    const void *bytes = NULL;
+    size_t n = 0;
+    bool found = true;
+    struct registry *r = started(":memory:");
+    everybody_accepts(r);
+    ok(registry_open_round(r, &heart, 1, 1, &err), &err);
+    ok(registry_phase(r, &heart, 1, 0, &found, &bytes, &n, &err), &err);
+    assert_false(found);
+    ok(registry_keep_phase(r, &heart, 1, 0, "keys", 4, &err), &err);
+    ok(registry_keep_phase(r, &heart, 1, 0, "keys", 4, &err), &err); /* harmless */
+    assert_int_equal(registry_keep_phase(r, &heart, 1, 0, "kexs", 4, &err), RC_STATE);
+    assert_int_equal(registry_keep_phase(r, &heart, 2, 0, "keys", 4, &err), RC_STATE);
+    ok(registry_phase(r, &heart, 1, 0, &found, &bytes, &n, &err), &err);
+    assert_true(found);
+    assert_int_equal(n, 4);
+    assert_memory_equal(bytes, "keys", 4);
+    ok(registry_phase(r, &heart, 1, 1, &found, &bytes, &n, &err), &err);
+    assert_false(found);
+    a_whole_round(r, 1, "model 1");
+    ok(registry_phase(r, &heart, 1, 0, &found, &bytes, &n, &err), &err);
+    assert_false(found); /* of use only while the round is open */
+    registry_close(&r);
+}
+
 /* ---- after a crash --------------------------------------------------------------------------- */
 
 static void a_restored_machine_is_the_one_that_was_killed(void **state)
@@ -1630,6 +1703,9 @@ int main(void)
         ON_DISK(a_committed_round_has_model_state_and_outcome_and_drops_its_updates),
         cmocka_unit_test(an_outcome_names_exactly_the_sites_whose_updates_are_held),
         ON_DISK(a_failed_study_keeps_its_reason_and_takes_nothing_more),
+        cmocka_unit_test_setup_teardown(a_lost_round_gives_its_number_away_for_good, make_folder,
+                                        remove_folder),
+        cmocka_unit_test(a_phase_of_a_round_ends_once),
         cmocka_unit_test(a_restored_machine_is_the_one_that_was_killed),
         ON_DISK(an_announced_round_is_open_after_a_restart_also_without_an_answer),
         cmocka_unit_test(who_accepted_too_late_for_a_round_is_not_waited_for_after_a_restart),

@@ -651,6 +651,9 @@ static void every_rule_speaks_at_its_place(void **state)
          "9:18: error: noise: shared needs masked: true: a single site's update has only a share "
          "of "
          "the noise, so nothing but the sum may be read"},
+        {10, "spare_rounds: 3",
+         "10:15: error: spare_rounds: has a meaning only with masked: true; any other round that "
+         "fails is the end of the study"},
         {10, "threshold: 3", "10:12: error: threshold: has a meaning only with masked: true"},
         {9, "privacy: {noise: site, epsilon: 8, clip: 1}",
          "9:10: error: missing key 'delta': with noise it must be stated"},
@@ -1257,7 +1260,7 @@ static void the_hash_changes_with_every_field(void **state)
     _Static_assert(sizeof(struct study_local) == 2 * 4 + 8 * 8 + 3 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_server_rule) == 2 * 4 + 5 * 8 + 2 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_privacy) == 8 + 5 * 8, "hash the new field");
-    _Static_assert(sizeof(struct study_site) == 64 + 8 + 8, "hash the new field");
+    _Static_assert(sizeof(struct study_site) == 64 + 8 + 8 + 40, "hash the new field");
     _Static_assert(sizeof(struct study_start) ==
                        40 + 8 + STUDY_BLOCKS_MAX * STUDY_NAME_MAX +
                            STUDY_PATH_MAX /* file: not hashed, see below */,
@@ -1265,7 +1268,7 @@ static void the_hash_changes_with_every_field(void **state)
     _Static_assert(sizeof(struct study) ==
                        64 + sizeof(struct study_model) + sizeof(struct study_local) +
                            sizeof(struct study_server_rule) + sizeof(struct study_privacy) +
-                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 12 * 8 +
+                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 13 * 8 +
                            sizeof(struct study_start) +
                            STUDY_PATH_MAX /* cohort: not hashed, see below */,
                    "hash the new field");
@@ -1324,6 +1327,7 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, max_colluding),
         offsetof(struct study, threshold),
         offsetof(struct study, masked),
+        offsetof(struct study, spare_rounds),
         offsetof(struct study, fraction_bits),
         offsetof(struct study, join_deadline_ms),
         offsetof(struct study, round_deadline_ms),
@@ -1342,6 +1346,13 @@ static void the_hash_changes_with_every_field(void **state)
     s.site[1].nominal++;
     seen[n++] = study_hash(&s, &schema);
     s.site[1].nominal--;
+    s.masked = true;
+    s.site[1].keyed = true;
+    seen[n++] = study_hash(&s, &schema);
+    s.site[1].key[3] = 1;
+    seen[n++] = study_hash(&s, &schema);
+    s.site[1].key[3] = 0;
+    s.site[1].keyed = s.masked = false;
     schema.b[31] ^= 1;
     seen[n++] = study_hash(&s, &schema);
     schema.b[31] ^= 1;
