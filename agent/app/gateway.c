@@ -144,7 +144,8 @@ static enum rc wait_for_news(struct gateway *g, bool *stop_asked, bool *pair_rea
                              struct error *err)
 {
     const int64_t now = clock_monotonic_ms();
-    const int64_t due = smaller(g->session.deadline_ms, tensor_due_ms(g));
+    const int64_t due =
+        smaller(smaller(g->session.deadline_ms, tensor_due_ms(g)), masking_due_ms(g));
     int64_t wait_ms = due == INT64_MAX ? LONGEST_WAIT_MS : due - now;
     wait_ms = wait_ms < 0 ? 0 : smaller(wait_ms, LONGEST_WAIT_MS);
     struct net_wait w = {.client = g->client,
@@ -197,6 +198,7 @@ static enum rc look_at_connection(struct gateway *g)
     }
     if (net_client_connections(g->client) != before) {
         tensor_reconnected(g, now);
+        masking_reconnected(g);
         if (repeats_itself(g->session.state)) {
             g->session.deadline_ms = 0; /* as at birth: at once */
         }
@@ -247,6 +249,9 @@ static enum rc one_turn(struct gateway *g, bool *stop_asked, struct error *err)
     }
     if (rc == RC_OK && g->trainer_up) { /* without a trainer there is nobody to take part */
         rc = session_tick(g, err);
+    }
+    if (rc == RC_OK) {
+        rc = masking_tick(g, err);
     }
     if (rc == RC_OK) {
         rc = tensor_pump(g, err);

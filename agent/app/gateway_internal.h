@@ -1,7 +1,7 @@
 /**
  * @file gateway_internal.h
  * The gateway's parts: the loop (gateway.c), messages and the session machine's actions
- * (gateway_session.c), tensors on their way (gateway_tensor.c).
+ * (gateway_session.c), tensors on their way (gateway_tensor.c), masked sums (gateway_masking.c).
  */
 #ifndef AGENT_APP_GATEWAY_INTERNAL_H
 #define AGENT_APP_GATEWAY_INTERNAL_H
@@ -12,6 +12,7 @@
 #include "agent/app/site.h"
 #include "agent/pair/pair.h"
 #include "agent/session/session.h"
+#include "common/mask/mask.h"
 #include "common/net/net.h"
 #include "common/transfer/transfer.h"
 #include "common/wire/wire.h"
@@ -40,6 +41,15 @@ struct gateway_update {
     bool sending;            /**< the session asked for it */
     bool sent;               /**< the session was told that all of it has left */
     int64_t announce_due_ms; /**< say UPDATE (again) */
+};
+
+/** What the trainer said last in a masked round, signed: said again while the round may need it. */
+struct gateway_said {
+    enum wire_kind kind;
+    uint64_t round; /**< 0: nothing */
+    int64_t due_ms;
+    size_t n;
+    unsigned char raw[MASK_DEAL_BYTES + MASK_SITES_MAX * MASK_PORTION_BYTES]; /**< the largest */
 };
 
 struct gateway_counts {
@@ -73,6 +83,7 @@ struct gateway {
     int64_t linger_until_ms;
     struct gateway_model model;
     struct gateway_update update;
+    struct gateway_said said;
     struct gateway_counts counts;
     struct connection connection; /**< as last written for `check` */
     int64_t connection_due_ms;    /**< when it is written again, changed or not */
@@ -101,6 +112,23 @@ RC session_from_trainer(struct gateway *g, const struct wire_message *m, const v
 RC session_tick(struct gateway *g, struct error *err);
 /** One event of the transport. */
 RC session_sent(struct gateway *g, struct error *err);
+
+/* ---- gateway_masking.c ----------------------------------------------------------------------- */
+
+bool masking_is_from_coordinator(enum wire_kind kind);
+bool masking_is_from_trainer(enum wire_kind kind);
+/** To the trainer, if it is in that round. */
+RC masking_from_coordinator(struct gateway *g, const struct wire_message *m, const void *raw,
+                            size_t raw_n, struct error *err);
+/** Signed and said. */
+RC masking_from_trainer(struct gateway *g, const struct wire_message *m, const void *raw,
+                        size_t raw_n, struct error *err);
+/** Rounds up to here need nothing more. */
+void masking_settled(struct gateway *g, uint64_t round);
+void masking_reconnected(struct gateway *g);
+/** When masking_tick has something to do. */
+int64_t masking_due_ms(const struct gateway *g);
+RC masking_tick(struct gateway *g, struct error *err);
 
 /* ---- gateway_tensor.c ------------------------------------------------------------------------ */
 

@@ -137,6 +137,18 @@ static enum rc end_study(struct gateway *g, const struct wire_message *done, str
     return pair_send(g->pair, m, NULL, 0, err);
 }
 
+/* The trainer wipes what it had for that round's masks. */
+static enum rc hand_outcome(struct gateway *g, const struct wire_message *m, struct error *err)
+{
+    if (g->said.round == 0) {
+        return RC_OK; /* it had none */
+    }
+    masking_settled(g, m->round);
+    struct wire_message *out = &g->out;
+    *out = *m;
+    return pair_send(g->pair, out, NULL, 0, err);
+}
+
 static enum rc act(struct gateway *g, unsigned actions, const struct wire_message *m,
                    const void *raw, size_t raw_n, struct error *err)
 {
@@ -153,7 +165,10 @@ static enum rc act(struct gateway *g, unsigned actions, const struct wire_messag
         log_event(LOG_LEVEL_INFO, "round_outcome", "round=%" PRIu64 " text=\"%s\"", m->round,
                   m->text);
     }
-    enum rc rc = ask_trainer(g, actions, m, raw, raw_n, err);
+    enum rc rc = actions & SESSION_KEEP_OUTCOME ? hand_outcome(g, m, err) : RC_OK;
+    if (rc == RC_OK) {
+        rc = ask_trainer(g, actions, m, raw, raw_n, err);
+    }
     if (rc == RC_OK) {
         rc = speak(g, actions, err);
     }
@@ -186,6 +201,7 @@ static void begin_study(struct gateway *g, const struct hash *study)
     g->withdrawn = false;
     g->policy_due = false;
     g->ending = false;
+    g->said.round = 0;
     g->reason[0] = '\0';
 }
 
@@ -263,6 +279,9 @@ static enum rc dispatch(struct gateway *g, const struct wire_message *m, const v
             return refuse_message(g, REFUSED_STUDY, why);
         }
         begin_study(g, &m->study);
+    }
+    if (masking_is_from_coordinator(m->kind)) {
+        return masking_from_coordinator(g, m, raw, raw_n, err);
     }
     if (m->kind == WIRE_STUDY && g->session.state == SESSION_CHECKING && g->policy_due) {
         return ask_policy(g, m, raw, raw_n, err); /* what came before could not be verified */
@@ -428,6 +447,9 @@ enum rc session_from_trainer(struct gateway *g, const struct wire_message *m, co
     }
     if (!hash_equal(&m->study, &g->study)) {
         return RC_OK; /* about a study that we have left */
+    }
+    if (masking_is_from_trainer(m->kind)) {
+        return masking_from_trainer(g, m, raw, raw_n, err);
     }
     switch ((int)m->kind) {
     case WIRE_POLICY:

@@ -96,6 +96,7 @@ static void stop(struct trainer *t)
 {
     study_forget(t);
     round_release(t);
+    masking_forget(t);
     for (size_t i = 0; i < t->inbox_n; i++) {
         free(t->inbox[i].raw);
     }
@@ -111,6 +112,12 @@ static void stop(struct trainer *t)
 static bool concerns_us(const struct trainer *t, const struct wire_message *m)
 {
     return t->study.known && hash_equal(&m->study, &t->study.agreement.study_hash);
+}
+
+static bool is_masking(enum wire_kind kind)
+{
+    return kind == WIRE_MASK_MEMBERS || kind == WIRE_MASK_PARCELS || kind == WIRE_MASK_SURVIVORS ||
+           kind == WIRE_MASK_VOTES;
 }
 
 static enum rc take(struct trainer *t, const struct wire_message *m, const void *raw, size_t raw_n,
@@ -145,6 +152,12 @@ static enum rc take(struct trainer *t, const struct wire_message *m, const void 
     if (m->kind == WIRE_RECEIPT) {
         return round_receipt(t, raw, raw_n, err);
     }
+    if (m->kind == WIRE_OUTCOME) {
+        return masking_closed(t, m->round, err);
+    }
+    if (is_masking(m->kind)) {
+        return masking_heard(t, m, raw, raw_n, err);
+    }
     return error_set(err, RC_STATE, "the gateway sent %s, which is not for a trainer",
                      wire_kind_name(m->kind));
 }
@@ -158,6 +171,10 @@ enum rc trainer_listen(struct trainer *t, struct error *err)
         rc = pair_receive(t->pair, &got, &in.m, &raw, &in.raw_n, err);
         if (rc != RC_OK || !got) {
             break;
+        }
+        if (t->round.running != 0 && is_masking(in.m.kind)) { /* these do not wait for training */
+            rc = concerns_us(t, &in.m) ? masking_heard(t, &in.m, raw, in.raw_n, err) : RC_OK;
+            continue;
         }
         if (t->inbox_n == TRAINER_INBOX) {
             return error_set(err, RC_LIMIT, "the gateway sent more than %d messages during a round",

@@ -1,13 +1,15 @@
 /**
  * @file trainer_internal.h
  * The trainer's parts: the loop and its inbox (trainer.c), the study it was asked about
- * (trainer_study.c), the round it works on (trainer_round.c).
+ * (trainer_study.c), the round it works on (trainer_round.c), its part in masked sums
+ * (trainer_masking.c).
  */
 #ifndef AGENT_APP_TRAINER_INTERNAL_H
 #define AGENT_APP_TRAINER_INTERNAL_H
 
 #include "agent/app/refusals.h"
 #include "agent/app/site.h"
+#include "agent/masking/masking.h"
 #include "agent/pair/pair.h"
 #include "agent/receipts/receipts.h"
 #include "agent/train/train.h"
@@ -47,6 +49,8 @@ struct trainer_round {
     struct wire_tensor model;
     struct transfer_in model_in; /**< in memory */
     bool has_result;
+    bool waits;         /**< trained, and not told yet: its masks are not agreed on */
+    char given_up[240]; /**< why the running round is cancelled; "": the gateway asked for it */
     uint64_t result_round;
     struct hash result_model;
     struct train_result result;
@@ -77,6 +81,7 @@ struct trainer {
     struct entropy entropy;
     struct trainer_study study;
     struct trainer_round round;
+    struct masking *masking; /**< of the study in hand; NULL: nothing said in a masked round yet */
     struct trainer_update update;
     struct trainer_final final;
     struct trainer_message *inbox; /**< [TRAINER_INBOX] */
@@ -121,6 +126,26 @@ RC round_credit(struct trainer *t, const struct wire_message *m, struct error *e
 /** Credits due and chunks allowed go out; a model that is complete is trained on. */
 RC round_pump(struct trainer *t, struct error *err);
 void round_release(struct trainer *t);
+
+/** Masked: this round is over for us before it was masked; TRAIN gets its answer. Later: nothing. */
+RC round_give_up(struct trainer *t, uint64_t round, const char *why, struct error *err);
+/** Masked: the masks are agreed on. What is trained and waits is masked, and TRAINED said. */
+RC round_can_mask(struct trainer *t, struct error *err);
+
+/* ---- trainer_masking.c ----------------------------------------------------------------------- */
+
+bool masking_wanted(const struct trainer *t);
+/** Keys and cards that a masked study needs here; "" if all are there. People may mend it. */
+void masking_obstacle(const struct trainer *t, char why[240]);
+/** TRAIN of a masked round: says its key, or gives up. */
+RC masking_opened(struct trainer *t, uint64_t round, const struct hash *model, struct error *err);
+/** MASK_* of the coordinator. */
+RC masking_heard(struct trainer *t, const struct wire_message *m, const void *raw, size_t raw_n,
+                 struct error *err);
+/** Its outcome is known, or the round is cancelled before it was masked. */
+RC masking_closed(struct trainer *t, uint64_t round, struct error *err);
+bool masking_is_ready(const struct trainer *t, uint64_t round);
+void masking_forget(struct trainer *t);
 
 /* ---- trainer.c: for the middle of a round ---------------------------------------------------- */
 

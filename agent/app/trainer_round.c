@@ -1,5 +1,6 @@
 /* The round in hand: its model comes in, it is trained on, committed, and its update goes out. The
  * update that goes out is always a copy of what the ledger holds. */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ static void forget_result(struct trainer *t)
 {
     train_result_release(&t->round.result);
     t->round.has_result = false;
+    t->round.waits = false;
 }
 
 static void forget_update(struct trainer *t)
@@ -60,14 +62,71 @@ static enum rc answer_cancelled(struct trainer *t, uint64_t round, struct error 
 
 enum rc round_cancel(struct trainer *t, uint64_t round, struct error *err)
 {
+    bool answer = false;
     if (t->round.has_result && t->round.result_round == round) {
+        answer = t->round.waits;
         forget_result(t);
     }
-    if (t->round.wanted != round || round == 0) {
+    if (t->round.wanted == round && round != 0) {
+        answer = true;
+        forget_model(t);
+    }
+    return answer ? answer_cancelled(t, round, err) : RC_OK;
+}
+
+/* ---- masked rounds --------------------------------------------------------------------------- */
+
+enum rc round_give_up(struct trainer *t, uint64_t round, const char *why, struct error *err)
+{
+    if (t->round.running == round && round != 0) { /* train_on answers */
+        t->round.cancelled = true;
+        (void)snprintf(t->round.given_up, sizeof t->round.given_up, "%s", why);
         return RC_OK;
     }
-    forget_model(t);
-    return answer_cancelled(t, round, err);
+    const bool waits = t->round.waits && t->round.result_round == round;
+    if (waits) {
+        forget_result(t);
+    } else if (t->round.wanted == round && round != 0) {
+        forget_model(t);
+    } else {
+        return RC_OK;
+    }
+    return say(t, WIRE_CANNOT, round, why, err);
+}
+
+static enum rc mask_result(struct trainer *t, struct error *err)
+{
+    const uint64_t round = t->round.result_round;
+    const size_t n = t->study.model.table.S;
+    struct error why = {0};
+    assert(t->round.result.update_bytes == 4 * n);
+    t->round.waits = false;
+    if (masking_mask(t->masking, round, t->round.result.update, n, &why) != RC_OK) {
+        forget_result(t);
+        return say(t, WIRE_CANNOT, round, why.text, err);
+    }
+    return say(t, WIRE_TRAINED, round, "", err);
+}
+
+enum rc round_can_mask(struct trainer *t, struct error *err)
+{
+    return t->round.waits && masking_is_ready(t, t->round.result_round) ? mask_result(t, err)
+                                                                        : RC_OK;
+}
+
+/* Trained. A masked round's update is told when it is masked, so that nothing else can be committed. */
+static enum rc trained(struct trainer *t, uint64_t round, struct error *err)
+{
+    if (!masking_wanted(t)) {
+        return say(t, WIRE_TRAINED, round, "", err);
+    }
+    t->round.waits = true;
+    const enum masking_state state = masking_state(t->masking);
+    if (masking_round(t->masking) == round &&
+        (state == MASKING_ANNOUNCED || state == MASKING_DEALT)) {
+        return RC_OK; /* round_can_mask, round_give_up, or it is cancelled */
+    }
+    return mask_result(t, err);
 }
 
 /* ---- the update, as the ledger holds it ------------------------------------------------------ */
@@ -132,6 +191,10 @@ enum rc round_train(struct trainer *t, const struct wire_message *m, struct erro
     }
     enum rc rc = t->round.wanted != 0 ? answer_cancelled(t, t->round.wanted, err) : RC_OK;
     forget_model(t);
+    if (rc == RC_OK && t->round.waits) {
+        rc = answer_cancelled(t, t->round.result_round, err);
+        forget_result(t);
+    }
     if (rc == RC_OK) {
         rc = offer_stored(t, WIRE_STORED, m->round, &found, err);
     }
@@ -145,8 +208,10 @@ enum rc round_train(struct trainer *t, const struct wire_message *m, struct erro
     forget_result(t);
     t->round.wanted = m->round;
     t->round.model = m->tensor;
-    return transfer_in_open(&t->round.model_in, NULL, &m->tensor.hash, m->tensor.bytes,
-                            clock_monotonic_ms(), err);
+    rc = transfer_in_open(&t->round.model_in, NULL, &m->tensor.hash, m->tensor.bytes,
+                          clock_monotonic_ms(), err);
+    return rc == RC_OK && masking_wanted(t) ? masking_opened(t, m->round, &m->tensor.hash, err)
+                                            : rc;
 }
 
 /* Between two steps: news, and a sign of life that grows. */
@@ -201,6 +266,7 @@ static enum rc train_on(struct trainer *t, const real *global, struct error *err
     forget_result(t);
     t->round.running = round;
     t->round.cancelled = false;
+    t->round.given_up[0] = '\0';
     t->round.fault = (struct error){0};
     t->pulse_due_ms = 0;
     rc = train_round(&job, &t->entropy, &t->round.result, &failure);
@@ -212,7 +278,8 @@ static enum rc train_on(struct trainer *t, const real *global, struct error *err
     if (rc == RC_STATE) { /* cancelled: the session knows, it asked for it */
         log_event(LOG_LEVEL_INFO, "training_cancelled", "round=%llu", (unsigned long long)round);
         rc = study_poll_consent(t, err); /* a withdrawal is said before what follows from it */
-        return rc == RC_OK ? answer_cancelled(t, round, err) : rc;
+        const char *why = t->round.given_up[0] != '\0' ? t->round.given_up : "cancelled";
+        return rc == RC_OK ? say(t, WIRE_CANNOT, round, why, err) : rc;
     }
     if (rc == RC_NUMERIC) { /* why stays here: it was read off numbers not accounted for */
         return say(t, WIRE_CANNOT, round, "local training diverged", err);
@@ -223,7 +290,7 @@ static enum rc train_on(struct trainer *t, const real *global, struct error *err
     t->round.has_result = true;
     t->round.result_round = round;
     t->round.result_model = t->round.model.hash;
-    return say(t, WIRE_TRAINED, round, "", err);
+    return trained(t, round, err);
 }
 
 static enum rc train_now(struct trainer *t, struct error *err)

@@ -248,6 +248,12 @@ static enum rc decide(struct trainer *t, struct error *err)
                                      "back the newest copy of the whole folder",
                                      err);
     }
+    if (why[0] == '\0' && t->study.agreement.study.masked) {
+        masking_obstacle(t, why); /* cards may still come: nothing is declined for it */
+        if (why[0] != '\0') {
+            return wait_for_people(t, why, err);
+        }
+    }
     if (why[0] == '\0') {
         rc = let_policy_approve(t, &state, err);
     }
@@ -322,6 +328,7 @@ static enum rc withdraw(struct trainer *t, struct error *err)
         return error_set(err, rc, "%s", why.text);
     }
     round_release(t);
+    masking_forget(t);
     t->study.withdrawn_said = true;
     t->study.joined = false;
     t->study.pending = false;
@@ -384,6 +391,7 @@ enum rc study_ended(struct trainer *t, const struct wire_message *m, struct erro
         return rc;
     }
     round_release(t);
+    masking_forget(t);
     if (!t->study.known || !hash_equal(&m->study, &t->study.agreement.study_hash)) {
         rc = load_agreement(t, &m->study, &why);
         if (rc != RC_OK) { /* a study that never got as far as being shown to us */
@@ -409,5 +417,6 @@ void study_forget(struct trainer *t)
         model_release(&t->study.model);
     }
     agreement_release(&t->study.agreement);
+    masking_forget(t);
     t->study = (struct trainer_study){0};
 }

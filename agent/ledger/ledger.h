@@ -255,4 +255,14 @@ struct ledger_totals {
 /** @retval RC_FORMAT a study's numbers are damaged: there is no total */
 RC ledger_totals(struct ledger *l, struct ledger_totals *out, struct error *err);
 
+/* ---- masked rounds (agent/masking) ------------------------------------------------------------- */
+
+/** The newest number that was kept; 0: none. @retval RC_STATE the study was not joined */
+RC ledger_masked_round(struct ledger *l, const struct hash *study, uint64_t *round,
+                       struct error *err);
+/** Before anything of a masked round is said. @retval RC_STATE not joined, ended, the number is not above
+ *  the newest kept, or the study has no such round */
+RC ledger_keep_masked_round(struct ledger *l, const struct hash *study, uint64_t round,
+                            struct error *err);
+
 #endif

@@ -36,6 +36,8 @@ enum ledger_sql {
     LEDGER_ALL_SPENDS,
     LEDGER_ROWS,
     LEDGER_STUDIES,
+    LEDGER_MASKED,
+    LEDGER_SET_MASKED,
     LEDGER_SQL_COUNT
 };
 

@@ -6,6 +6,7 @@
  *               Never changed, never deleted.
  *   released    the bytes, beside the rows so that composing does not read them.
  *   site_state  adapters and optimiser after the newest round of a study.
+ *   masked      the newest masked round of a study that anything was said in.
  *   secret      the key of the anchors; never leaves the file.
  *
  * Both growing tables are chained: link = BLAKE2b(link of the row before, the row); their ids count
@@ -71,6 +72,10 @@ static const char *const migration[] = {
     "ALTER TABLE study ADD COLUMN masked INTEGER NOT NULL DEFAULT 0 CHECK (masked IN (0, 1));"
     "ALTER TABLE study ADD COLUMN threshold INTEGER NOT NULL DEFAULT 0 CHECK (threshold >= 0);"
     "ALTER TABLE study ADD COLUMN reader_sigma REAL CHECK (reader_sigma > 0);",
+    "CREATE TABLE masked ("
+    " study INTEGER PRIMARY KEY REFERENCES study(id),"
+    " round INTEGER NOT NULL CHECK (round > 0)"
+    ") STRICT;",
 };
 
 const struct store_kind ledger_store_kind = {
@@ -117,6 +122,9 @@ const char *const ledger_sql[LEDGER_SQL_COUNT] = {
                        " WHERE s.hash = ? AND p.round = ?",
     [LEDGER_SITE_STATE] = "SELECT t.hash, t.bytes, t.round FROM site_state t"
                           " JOIN study s ON s.id = t.study WHERE s.hash = ?",
+    [LEDGER_MASKED] = "SELECT round FROM masked WHERE study = ?",
+    [LEDGER_SET_MASKED] = "INSERT INTO masked (study, round) VALUES (?, ?)"
+                          " ON CONFLICT (study) DO UPDATE SET round = excluded.round",
     [LEDGER_STUDY_LINK] = "SELECT link FROM study WHERE id = ?",
     [LEDGER_KEY] = "SELECT key FROM secret",
     [LEDGER_ADD_KEY] = "INSERT INTO secret (id, key) VALUES (1, ?)",

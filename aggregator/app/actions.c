@@ -131,6 +131,21 @@ static enum rc keep(struct coordinator *c, unsigned actions, const struct said *
     if (rc == RC_OK && (actions & ROUND_KEEP_PART)) {
         rc = keep_part(c, said, dropped, err);
     }
+    if (rc == RC_OK && (actions & ROUND_KEEP_LOST)) {
+        const uint64_t lost = c->machine.round - 1; /* the step has opened the next one */
+        if (c->why[0] == '\0') {
+            (void)snprintf(c->why, sizeof c->why, "round %llu: its sum was not opened in time",
+                           (unsigned long long)lost);
+        }
+        log_event(LOG_LEVEL_WARN, "round_lost", "round=%llu reason=\"%s\"",
+                  (unsigned long long)lost, c->why);
+        rc = registry_lose_round(c->registry, coordinator_study(c), lost, c->why, c->wall_ms, err);
+        c->why[0] = '\0';
+        for (size_t i = 0; i < c->n_sites; i++) {
+            c->site[i].has_kept = false;
+        }
+        uploads_drop_all(c, false);
+    }
     if (rc == RC_OK && (actions & ROUND_KEEP_FAILURE)) {
         bool contributed[ROUND_SITES_MAX];
         contributed_of(&c->machine, contributed);
@@ -178,6 +193,12 @@ static enum rc announce_round(struct coordinator *c, struct error *err)
         c->site[i].moved_ms = c->now_ms;
         c->site[i].stalled = false;
         waited += m->member[i] == ROUND_ACCEPTED && m->part[i] == ROUND_WAITED_FOR;
+    }
+    if (masked_is(c)) {
+        const enum rc opened = masked_open_round(c, err);
+        if (opened != RC_OK) {
+            return opened;
+        }
     }
     log_event(LOG_LEVEL_INFO, "round_opened", "study=%s round=%llu waiting_for=%zu",
               study_of(c)->name, (unsigned long long)m->round, waited);
@@ -241,8 +262,20 @@ enum rc coordinator_act(struct coordinator *c, unsigned actions, const struct sa
     return rc;
 }
 
+/* Too early or too late for the sum: the outcome will say so. */
+static bool is_outside_the_sum(const struct coordinator *c, const struct said *said)
+{
+    const struct round_machine *m = &c->machine;
+    return masked_is(c) && said->event == ROUND_GOT_UPDATE && m->state == ROUND_OPEN &&
+           said->round == m->round && m->part[said->site] == ROUND_WAITED_FOR &&
+           !masked_wants_update(c, said->site);
+}
+
 enum rc coordinator_step(struct coordinator *c, const struct said *said, struct error *err)
 {
+    if (is_outside_the_sum(c, said)) {
+        return RC_OK;
+    }
     const struct round_input in = {
         .event = said->event, .now_ms = c->now_ms, .site = said->site, .round = said->round};
     const enum round_state before = c->machine.state;
@@ -255,7 +288,12 @@ enum rc coordinator_step(struct coordinator *c, const struct said *said, struct 
         refuse(c, REFUSED_PROTOCOL, site_name(c, said->site), why);
         return RC_OK;
     }
-    return coordinator_act(c, actions, said, err);
+    const uint64_t round = c->machine.round;
+    const enum rc rc = coordinator_act(c, actions, said, err);
+    /* The sum's machine hears of it when it is durable, and of nothing that opened a round. */
+    return rc == RC_OK && masked_is(c) && before == ROUND_OPEN && c->machine.round == round
+               ? masked_said(c, said, err)
+               : rc;
 }
 
 bool coordinator_ended(const struct coordinator *c)

@@ -21,6 +21,9 @@ static enum rc open_study(struct coordinator *c, const char *path, struct config
     }
     enum rc rc = agreement_open(path, NULL, &c->agreement, issues, err);
     if (rc == RC_OK) {
+        rc = masked_check(c, err);
+    }
+    if (rc == RC_OK) {
         rc = agreement_sign(&c->agreement, c->keys, &c->signed_bytes, &c->signed_n, err);
     }
     if (rc == RC_OK) {
@@ -127,6 +130,9 @@ static enum rc resume(struct coordinator *c, unsigned *actions, struct error *er
         rc = registry_each_update(c->registry, coordinator_study(c), m->round, note_kept, c, err);
     }
     *actions = round_restore(m, c->now_ms);
+    if (rc == RC_OK && m->masked && m->state == ROUND_OPEN) {
+        rc = masked_resume(c, err);
+    }
     if (rc == RC_OK && round_finished(m) > 0) {
         rc = answer_recall_round(c, round_finished(m), err);
     }
@@ -183,6 +189,9 @@ enum rc coordinator_open(struct coordinator *c, const char *study_path,
     const struct study *s = study_of(c);
     round_init(&c->machine, s->n_sites, s->quorum, s->rounds, s->join_deadline_ms,
                s->round_deadline_ms, c->now_ms);
+    if (s->masked) {
+        round_mask(&c->machine, s->spare_rounds, masked_opening_ms(c));
+    }
     if (resumed) {
         rc = resume(c, &actions, err);
     }
@@ -193,6 +202,9 @@ enum rc coordinator_open(struct coordinator *c, const char *study_path,
         tell_ready(c, resumed);
         rc = coordinator_act(c, actions, NULL, err);
     }
+    if (rc == RC_OK && resumed) {
+        rc = masked_settle(c, err);
+    }
     return rc;
 }
 
@@ -201,6 +213,7 @@ void coordinator_close(struct coordinator *c)
     if (c->site != NULL) {
         uploads_drop_all(c, true);
     }
+    masked_close(c);
     net_server_close(&c->server);
     registry_close(&c->registry);
     model_release(&c->model);

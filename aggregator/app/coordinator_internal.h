@@ -10,6 +10,7 @@
  *   timers.c     deadlines, revoked sites, a request to abort
  *   answers.c    actions -> messages       absences.c   why a site is not among those who answered
  *   uploads.c    updates on their way in     downloads.c  the model on its way out
+ *   masked.c     masked rounds: keys, shares, survivors, votes and what opens their sum
  *   merging.c    updates -> the next model, one transaction
  *   refusals.c   what was not listened to, counted by kind
  *   telling.c    lines for people, or JSON  live.c       the same as a file that `status` reads
@@ -25,6 +26,7 @@
 #include "aggregator/app/folder.h"
 #include "aggregator/registry/registry.h"
 #include "aggregator/round/round.h"
+#include "aggregator/unmasking/unmasking.h"
 #include "common/agreement/agreement.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
@@ -168,9 +170,10 @@ struct coordinator {
     struct net_server *server;
 
     struct round_machine machine;
-    real *params;              /**< [S] the newest model: its only copy here */
-    struct wire_tensor tensor; /**< its name */
-    struct ending newest;      /**< round_finished() */
+    struct unmasking *unmasking; /**< of the present round of a masked study */
+    real *params;                /**< [S] the newest model: its only copy here */
+    struct wire_tensor tensor;   /**< its name */
+    struct ending newest;        /**< round_finished() */
     char failure[REASON_MAX];
     char why[REASON_MAX]; /**< the reason that the next KEEP_FAILURE writes; "": its counts */
     bool merge_due;
@@ -263,6 +266,29 @@ RC coordinator_timers(struct coordinator *c, struct error *err);
 RC merging_load(struct coordinator *c, struct error *err);
 /** MERGE and what follows from it. */
 RC merging_run(struct coordinator *c, struct error *err);
+
+/* ---- masked.c -------------------------------------------------------------------------------- */
+
+bool masked_is(const struct coordinator *c);
+/** What an open round may take beyond the study's deadline for updates: four phases. */
+int64_t masked_opening_ms(const struct coordinator *c);
+/** @retval RC_INVALID a site without a key */
+RC masked_check(const struct coordinator *c, struct error *err);
+RC masked_open_round(struct coordinator *c, struct error *err);
+/** After a restart: what the phases of the open round ended with. */
+RC masked_resume(struct coordinator *c, struct error *err);
+/** And then: updates and refusals that are kept, and whose phase was not over. */
+RC masked_settle(struct coordinator *c, struct error *err);
+/** MASK_* of a site. */
+RC masked_heard(struct coordinator *c, size_t site, const struct wire_message *m, const void *raw,
+                size_t raw_n, struct error *err);
+/** After the round machine has taken it and all is durable. */
+RC masked_said(struct coordinator *c, const struct said *said, struct error *err);
+/** May this site's update of the present round still be in the sum? */
+bool masked_wants_update(const struct coordinator *c, size_t site);
+RC masked_timers(struct coordinator *c, struct error *err);
+int64_t masked_due_ms(const struct coordinator *c);
+void masked_close(struct coordinator *c);
 
 /* ---- answers.c ------------------------------------------------------------------------------- */
 

@@ -82,6 +82,10 @@ static enum rc take(struct coordinator *c, size_t site, const struct wire_messag
         progressed(c, site, m);
         return RC_OK;
     }
+    if (m->kind == WIRE_MASK_KEY || m->kind == WIRE_MASK_SHARES || m->kind == WIRE_MASK_VOTE ||
+        m->kind == WIRE_MASK_REVEAL) {
+        return masked_heard(c, site, m, f->raw, f->raw_n, err);
+    }
     if (m->kind == WIRE_GOODBYE) {
         said_goodbye(c, site);
         return RC_OK;

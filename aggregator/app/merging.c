@@ -81,11 +81,18 @@ static enum rc next_model(struct coordinator *c, struct state *state, struct err
                                   &sum, err);
         again = rc == RC_OK && merge_again(sum.merge);
     }
+    if (rc == RC_OK && masked_is(c)) {
+        size_t count = 0;
+        const struct mask_stream *stream = unmasking_streams(c->unmasking, &count);
+        merge_unmask(sum.merge, stream, count);
+        masked_close(c); /* what opens the sum is wiped */
+    }
     if (rc == RC_OK) {
         rc = load_state(c, state, err);
     }
     if (rc == RC_OK) {
-        rc = merge_finish(sum.merge, c->machine.round, c->params, state->bytes, state->n, err);
+        const uint64_t nth = c->machine.round - c->machine.lost; /* of the study's rounds */
+        rc = merge_finish(sum.merge, nth, c->params, state->bytes, state->n, err);
     }
     merge_close(&sum.merge);
     return rc;

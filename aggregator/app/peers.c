@@ -103,6 +103,10 @@ static bool from_a_site(enum wire_kind kind)
     case WIRE_PULSE:
     case WIRE_CHUNK:
     case WIRE_CREDIT:
+    case WIRE_MASK_KEY:
+    case WIRE_MASK_SHARES:
+    case WIRE_MASK_VOTE:
+    case WIRE_MASK_REVEAL:
         return true;
     case WIRE_UNSPECIFIED:
     case WIRE_STUDY:
@@ -111,10 +115,6 @@ static bool from_a_site(enum wire_kind kind)
     case WIRE_OUTCOME:
     case WIRE_DONE:
     case WIRE_PROBED:
-    case WIRE_MASK_KEY: /* masked sums are not wired into the programs yet: refused by kind */
-    case WIRE_MASK_SHARES:
-    case WIRE_MASK_VOTE:
-    case WIRE_MASK_REVEAL:
     case WIRE_MASK_MEMBERS:
     case WIRE_MASK_PARCELS:
     case WIRE_MASK_SURVIVORS:

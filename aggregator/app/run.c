@@ -150,7 +150,7 @@ static enum rc turn(struct coordinator *c, int64_t *due_ms, struct error *err)
     if (rc == RC_OK) {
         rc = downloads_pump(c, due_ms, err);
     }
-    *due_ms = sooner(*due_ms, c->machine.deadline_ms);
+    *due_ms = sooner(sooner(*due_ms, c->machine.deadline_ms), masked_due_ms(c));
     if (c->ended_ms >= 0) {
         *due_ms = sooner(*due_ms, linger_until(c));
     }

@@ -85,6 +85,9 @@ enum rc coordinator_timers(struct coordinator *c, struct error *err)
     if (rc == RC_OK) {
         rc = skip_revoked(c, err);
     }
+    if (rc == RC_OK) {
+        rc = masked_timers(c, err);
+    }
     if (rc == RC_OK && c->now_ms >= m->deadline_ms) {
         rc = time_is_up(c, err);
     }

@@ -40,7 +40,7 @@ enum rc uploads_open(struct coordinator *c, struct error *err)
 {
     char path[FOLDER_PATH_MAX];
     char present[STUDY_NAME_MAX + 32];
-    const struct upload last = {.round = study_of(c)->rounds};
+    const struct upload last = {.round = study_rounds_most(study_of(c))};
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < c->n_sites; i++) { /* now, not when an update is lost */
         rc = spool_path(c, i, &last, path, err);
@@ -158,7 +158,7 @@ static bool wants_bytes(const struct coordinator *c, size_t site, uint64_t round
 {
     const struct round_machine *m = &c->machine;
     return m->state == ROUND_OPEN && round == m->round && m->member[site] == ROUND_ACCEPTED &&
-           m->part[site] == ROUND_WAITED_FOR;
+           m->part[site] == ROUND_WAITED_FOR && (!masked_is(c) || masked_wants_update(c, site));
 }
 
 static bool right_size(struct coordinator *c, size_t site, const struct wire_message *m)

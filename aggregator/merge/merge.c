@@ -117,6 +117,12 @@ bool merge_again(struct merge *m)
     return true;
 }
 
+void merge_unmask(struct merge *m, const struct mask_stream *stream, size_t count)
+{
+    assert(m->robust == NULL);
+    mask_apply(m->sum, m->S, 0, stream, count);
+}
+
 /* Of the right length. */
 static RC take(struct merge *m, size_t site, const void *update, size_t bytes, struct error *err)
 {

@@ -28,6 +28,7 @@
 
 #include "common/base/error.h"
 #include "common/kernel/real.h"
+#include "common/mask/mask.h"
 #include "common/study/study.h"
 
 struct merge; /* opaque: the sum of one round; one at a time per study */
@@ -51,6 +52,10 @@ bool merge_again(struct merge *m);
 
 /** Adds a site's update; each site once. @retval RC_FORMAT wrong length @retval RC_STATE twice */
 RC merge_add(struct merge *m, size_t site, const void *update, size_t bytes, struct error *err);
+
+/** Masked studies, when all survivors have been added: takes their masks off the sum
+ *  (unmasking_streams), in place. Not with a robust mean (asserted). */
+void merge_unmask(struct merge *m, const struct mask_stream *stream, size_t count);
 
 /** Bytes of the server's own state between rounds, 8 for each number of a part that the study has: two
  *  moments with FedAdam and FedYogi, one with FedAvgM, the sum of iterates where they are averaged. Plain

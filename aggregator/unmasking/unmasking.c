@@ -316,6 +316,14 @@ size_t unmasking_parcels(const struct unmasking *m, size_t receiver, struct mask
     return n;
 }
 
+const struct mask_portion *unmasking_deal(const struct unmasking *m, size_t site,
+                                          struct mask_deal *out)
+{
+    assert(mask_set_has(unmasking_dealers(m), site));
+    *out = m->deal[site];
+    return &m->portion[site * m->setup.terms.n_sites];
+}
+
 size_t unmasking_votes(const struct unmasking *m, struct mask_vote *out)
 {
     size_t n = 0;

@@ -123,6 +123,9 @@ size_t unmasking_liar(const struct unmasking *m);
 
 /** MEMBERS. @param[out] out [n_sites] @return how many */
 size_t unmasking_members(const struct unmasking *m, struct mask_announcement *out);
+/** What a dealer said, to be kept. @return its portions [n_sites], until unmasking_close */
+const struct mask_portion *unmasking_deal(const struct unmasking *m, size_t site,
+                                          struct mask_deal *out);
 /** PARCELS for one receiver. @param[out] out [n_sites] */
 size_t unmasking_parcels(const struct unmasking *m, size_t receiver, struct mask_parcel *out);
 /** VOTES: t or more. @param[out] out [n_sites] */

@@ -1,0 +1,284 @@
+/* The trainer's part in masked sums: it holds the machine (agent/masking), since it knows the plain update
+ * and no key of the network. What a statement is signed over goes before it in the raw frame: the gateway
+ * signs it with this site's identity (gateway_masking.c). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/app/trainer_internal.h"
+#include "common/base/log.h"
+
+static const struct hash *study_of(const struct trainer *t)
+{
+    return &t->study.agreement.study_hash;
+}
+
+bool masking_wanted(const struct trainer *t)
+{
+    return t->study.known && t->study.agreement.study.masked;
+}
+
+void masking_forget(struct trainer *t)
+{
+    masking_close(&t->masking);
+}
+
+/* ---- the roster ------------------------------------------------------------------------------ */
+
+/* Has this hospital confirmed a card of that name with that key? */
+static bool confirmed(const struct trainer *t, const struct study_site *site)
+{
+    char file[SEAL_NAME_MAX + 32];
+    char path[SITE_PATH_MAX];
+    struct seal_card card;
+    struct error ignored = {0};
+    (void)snprintf(file, sizeof file, "keys/peers/%s.card", site->name);
+    return site_path(t->folder, file, path, &ignored) == RC_OK && access(path, F_OK) == 0 &&
+           seal_card_read(path, &card, &ignored) == RC_OK && card.role == SEAL_SITE &&
+           strcmp(card.name, site->name) == 0 &&
+           memcmp(card.sign.b, site->key, sizeof site->key) == 0;
+}
+
+static bool is_own_key(const struct trainer *t, const struct study_site *site)
+{
+    char file[SEAL_NAME_MAX + 8];
+    char path[SITE_PATH_MAX];
+    struct seal_card card;
+    struct error ignored = {0};
+    (void)snprintf(file, sizeof file, "%s.card", t->site.name);
+    return site_path(t->folder, file, path, &ignored) == RC_OK &&
+           seal_card_read(path, &card, &ignored) == RC_OK &&
+           memcmp(card.sign.b, site->key, sizeof site->key) == 0;
+}
+
+static struct mask_terms terms_of(const struct study *s)
+{
+    return (struct mask_terms){.n_sites = s->n_sites,
+                               .min_sites = s->min_sites,
+                               .max_colluding = s->max_colluding,
+                               .threshold_least = s->threshold};
+}
+
+void masking_obstacle(const struct trainer *t, char why[240])
+{
+    const struct study *s = &t->study.agreement.study;
+    const struct mask_terms terms = terms_of(s);
+    size_t known = 0;
+    why[0] = '\0';
+    for (size_t i = 0; i < s->n_sites; i++) {
+        const struct study_site *site = &s->site[i];
+        if (!site->keyed) {
+            (void)snprintf(why, 240, "its sums are masked, and it has no key for site '%s'",
+                           site->name);
+            return;
+        }
+        if (i == t->study.index && !is_own_key(t, site)) {
+            (void)snprintf(why, 240,
+                           "its sums are masked, and it has another key for this site than %s.card",
+                           t->site.name);
+            return;
+        }
+        known += i == t->study.index || confirmed(t, site);
+    }
+    const size_t strangers = s->n_sites - known;
+    if (known < s->min_sites ||
+        2 * mask_threshold(&terms, s->n_sites) <= s->n_sites + s->max_colluding + strangers) {
+        (void)snprintf(
+            why, 240,
+            "its sums are masked, and of its %zu sites' cards only %zu were confirmed here; "
+            "get the others' and run wardround-agent trust %s NAME.card --peer",
+            s->n_sites, known, t->folder);
+    }
+}
+
+static enum rc open_machine(struct trainer *t, struct error *err)
+{
+    const struct study *s = &t->study.agreement.study;
+    struct masking_peer peer[MASK_SITES_MAX];
+    struct seal_public sign[MASK_SITES_MAX];
+    const char *name[MASK_SITES_MAX];
+    struct masking_setup setup = {
+        .study = *study_of(t), .terms = terms_of(s), .site = t->study.index, .peer = peer};
+    if (t->masking != NULL) {
+        return RC_OK;
+    }
+    if (s->n_sites > MASK_SITES_MAX) {
+        return error_set(err, RC_INVALID, "masked sums are for at most %d sites", MASK_SITES_MAX);
+    }
+    for (size_t i = 0; i < s->n_sites; i++) {
+        memcpy(sign[i].b, s->site[i].key, sizeof sign[i].b);
+        name[i] = s->site[i].name;
+        peer[i] = (struct masking_peer){.sign = sign[i], .confirmed = confirmed(t, &s->site[i])};
+    }
+    setup.roster = mask_roster(name, sign, s->n_sites);
+    const enum rc rc = ledger_masked_round(t->ledger, study_of(t), &setup.used_round, err);
+    return rc == RC_OK ? masking_open(&setup, &t->masking, err) : rc;
+}
+
+/* ---- what to say ----------------------------------------------------------------------------- */
+
+/* @param name what the gateway signs over; NULL: nothing, the message's own signature is enough */
+static enum rc say(struct trainer *t, enum wire_kind kind, const struct hash *name,
+                   const unsigned char *frame, size_t n, struct error *err)
+{
+    static unsigned char raw[HASH_BYTES + MASK_RAW_MAX];
+    struct wire_message m = {.kind = kind,
+                             .study = *study_of(t),
+                             .round = masking_round(t->masking)};
+    const size_t head = name != NULL ? HASH_BYTES : 0;
+    if (name != NULL) {
+        memcpy(raw, name->b, HASH_BYTES);
+    }
+    memcpy(raw + head, frame, n);
+    return trainer_say(t, &m, raw, head + n, err);
+}
+
+static enum rc say_deal(struct trainer *t, struct error *err)
+{
+    static unsigned char frame[MASK_DEAL_BYTES + MASK_SITES_MAX * MASK_PORTION_BYTES];
+    static struct mask_portion portion[MASK_SITES_MAX];
+    const struct mask_deal deal = masking_deal(t->masking, portion);
+    const size_t n = mask_pack_shares(&deal, portion, t->study.agreement.study.n_sites, frame);
+    return say(t, WIRE_MASK_SHARES, masking_members(t->masking), frame, n, err);
+}
+
+static enum rc say_reveal(struct trainer *t, struct error *err)
+{
+    unsigned char frame[MASK_SITES_MAX * MASK_REVEAL_BYTES];
+    struct mask_reveal reveal[MASK_SITES_MAX];
+    const size_t n = masking_reveal(t->masking, reveal);
+    const size_t bytes = mask_pack_reveals(reveal, n, frame);
+    const enum rc rc = say(t, WIRE_MASK_REVEAL, NULL, frame, bytes, err);
+    hash_wipe(reveal, sizeof reveal);
+    return rc;
+}
+
+/* The gateway's TRAIN of this round gets its one answer: why not. After the update was masked there is
+ * nothing to take back. */
+static enum rc give_up(struct trainer *t, const char *why, struct error *err)
+{
+    log_event(LOG_LEVEL_WARN, "masked_round_given_up", "study=%s round=%llu reason=\"%s\"",
+              t->study.agreement.study.name, (unsigned long long)masking_round(t->masking), why);
+    return round_give_up(t, masking_round(t->masking), why, err);
+}
+
+static enum rc step(struct trainer *t, const struct masking_input *in, struct error *err)
+{
+    struct error why = {0};
+    enum rc rc = RC_OK;
+    const unsigned actions = masking_step(t->masking, in, &why);
+    if (actions & MASKING_PROTOCOL_ERROR) {
+        refusals_note(&t->refusals, REFUSED_PROTOCOL, why.text);
+        return RC_OK;
+    }
+    if (actions & MASKING_KEEP_ROUND) {
+        rc = ledger_keep_masked_round(t->ledger, study_of(t), masking_used(t->masking), &why);
+        if (rc != RC_OK) {
+            const struct masking_input closed = {.event = MASKING_CLOSED, .round = in->round};
+            struct error ignored = {0};
+            (void)masking_step(t->masking, &closed, &ignored);
+            return rc == RC_STATE ? give_up(t, why.text, err) : error_set(err, rc, "%s", why.text);
+        }
+    }
+    if (actions & MASKING_SAY_ANNOUNCEMENT) {
+        unsigned char frame[MASK_ANNOUNCEMENT_BYTES];
+        const struct mask_announcement a = masking_announcement(t->masking);
+        rc = say(t, WIRE_MASK_KEY, masking_attempt(t->masking), frame,
+                 mask_pack_announcements(&a, 1, frame), err);
+    }
+    if (rc == RC_OK && (actions & MASKING_SAY_DEAL)) {
+        rc = say_deal(t, err);
+    }
+    if (rc == RC_OK && (actions & MASKING_CAN_MASK)) {
+        rc = round_can_mask(t, err);
+    }
+    if (rc == RC_OK && (actions & MASKING_SAY_VOTE)) {
+        unsigned char frame[MASK_SET_BYTES + MASK_VOTE_BYTES];
+        struct mask_set survivors;
+        const struct mask_vote v = masking_vote(t->masking, &survivors);
+        rc = say(t, WIRE_MASK_VOTE, masking_clique(t->masking), frame,
+                 mask_pack_vote(&survivors, &v, frame), err);
+    }
+    if (rc == RC_OK && (actions & MASKING_SAY_REVEAL)) {
+        rc = say_reveal(t, err);
+    }
+    return rc == RC_OK && (actions & MASKING_GIVE_UP) ? give_up(t, why.text, err) : rc;
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+enum rc masking_opened(struct trainer *t, uint64_t round, const struct hash *model,
+                       struct error *err)
+{
+    struct mask_seed seed;
+    const struct masking_input in = {
+        .event = MASKING_OPENED, .round = round, .model = model, .seed = &seed};
+    enum rc rc = open_machine(t, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    entropy_bytes(&t->entropy, seed.b, sizeof seed.b);
+    rc = step(t, &in, err);
+    hash_wipe(&seed, sizeof seed);
+    return rc;
+}
+
+enum rc masking_closed(struct trainer *t, uint64_t round, struct error *err)
+{
+    const struct masking_input in = {.event = MASKING_CLOSED, .round = round};
+    return t->masking != NULL ? step(t, &in, err) : RC_OK;
+}
+
+bool masking_is_ready(const struct trainer *t, uint64_t round)
+{
+    return t->masking != NULL && masking_round(t->masking) == round &&
+           masking_state(t->masking) == MASKING_READY;
+}
+
+/* Large; one at a time. */
+static union {
+    struct mask_announcement announced[MASK_SITES_MAX];
+    struct mask_parcel parcel[MASK_SITES_MAX];
+    struct mask_vote vote[MASK_SITES_MAX];
+    struct mask_set survivors;
+} heard;
+
+static enum rc unpack(const struct trainer *t, const struct wire_message *m, const void *raw,
+                      size_t raw_n, struct masking_input *in, struct error *err)
+{
+    const size_t n_sites = t->study.agreement.study.n_sites;
+    switch ((int)m->kind) {
+    case WIRE_MASK_MEMBERS:
+        in->event = MASKING_GOT_MEMBERS;
+        in->announced = heard.announced;
+        return mask_unpack_announcements(raw, raw_n, n_sites, heard.announced, &in->n, err);
+    case WIRE_MASK_PARCELS:
+        in->event = MASKING_GOT_PARCELS;
+        in->parcel = heard.parcel;
+        return mask_unpack_parcels(raw, raw_n, n_sites, heard.parcel, &in->n, err);
+    case WIRE_MASK_SURVIVORS:
+        in->event = MASKING_GOT_SURVIVORS;
+        in->survivors = &heard.survivors;
+        return mask_unpack_survivors(raw, raw_n, n_sites, &heard.survivors, err);
+    default:
+        in->event = MASKING_GOT_VOTES;
+        in->vote = heard.vote;
+        return mask_unpack_votes(raw, raw_n, n_sites, heard.vote, &in->n, err);
+    }
+}
+
+enum rc masking_heard(struct trainer *t, const struct wire_message *m, const void *raw,
+                      size_t raw_n, struct error *err)
+{
+    struct masking_input in = {.round = m->round};
+    struct error why = {0};
+    if (t->masking == NULL) {
+        return RC_OK; /* we have said nothing in any round of this life */
+    }
+    if (unpack(t, m, raw, raw_n, &in, &why) != RC_OK) {
+        refusals_note(&t->refusals, REFUSED_MALFORMED, why.text);
+        return RC_OK;
+    }
+    return step(t, &in, err);
+}

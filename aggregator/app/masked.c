@@ -1,0 +1,478 @@
+/* Masked rounds: the messages MASK_* to the machine (aggregator/unmasking), its actions to messages and rows.
+ * Who is in the sum is its word; the round machine hears UNMASKED or LOST. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "aggregator/app/coordinator_internal.h"
+#include "common/base/log.h"
+
+/* Phases that end with something durable, as the registry numbers them. */
+enum { PHASE_KEYS, PHASE_SHARES, PHASE_SURVIVORS, PHASES };
+
+enum { SHARES_BYTES_MAX = MASK_DEAL_BYTES + MASK_SITES_MAX * MASK_PORTION_BYTES };
+
+bool masked_is(const struct coordinator *c)
+{
+    return study_of(c)->masked;
+}
+
+/* A round's phases around the updates: what two messages and a key take, on the study's own scale. */
+static int64_t phase_ms(const struct coordinator *c)
+{
+    const int64_t quarter = study_of(c)->round_deadline_ms / 4;
+    return quarter > 1000 ? quarter : 1000;
+}
+
+int64_t masked_opening_ms(const struct coordinator *c)
+{
+    return 4 * phase_ms(c) + 1000;
+}
+
+enum rc masked_check(const struct coordinator *c, struct error *err)
+{
+    const struct study *s = study_of(c);
+    for (size_t i = 0; masked_is(c) && i < s->n_sites; i++) {
+        if (!s->site[i].keyed) {
+            return error_set(err, RC_INVALID,
+                             "the study's sums are masked: site '%s' needs `key:`, the `sign:` of "
+                             "its card",
+                             s->site[i].name);
+        }
+    }
+    return RC_OK;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+void masked_close(struct coordinator *c)
+{
+    unmasking_close(&c->unmasking);
+}
+
+/* Whoever is waited for at the opening is asked for a key. */
+static enum rc open_machine(struct coordinator *c, struct error *err)
+{
+    const struct study *s = study_of(c);
+    const struct round_machine *m = &c->machine;
+    struct seal_public sign[MASK_SITES_MAX];
+    const char *name[MASK_SITES_MAX];
+    assert(s->n_sites <= MASK_SITES_MAX);
+    struct unmasking_setup setup = {.study = *coordinator_study(c),
+                                    .model = c->tensor.hash,
+                                    .round = m->round,
+                                    .terms = {.n_sites = s->n_sites,
+                                              .min_sites = s->min_sites,
+                                              .max_colluding = s->max_colluding,
+                                              .threshold_least = s->threshold},
+                                    .sign = sign,
+                                    .phase_ms = phase_ms(c),
+                                    .update_ms = s->round_deadline_ms,
+                                    .now_ms = c->now_ms};
+    for (size_t i = 0; i < s->n_sites; i++) {
+        memcpy(sign[i].b, s->site[i].key, sizeof sign[i].b);
+        name[i] = s->site[i].name;
+        if (m->member[i] == ROUND_ACCEPTED && m->part[i] != ROUND_SAT_OUT) {
+            mask_set_add(&setup.invited, i);
+        }
+    }
+    setup.roster = mask_roster(name, sign, s->n_sites);
+    masked_close(c);
+    return unmasking_open(&setup, &c->unmasking, err);
+}
+
+/* ---- what is durable ------------------------------------------------------------------------- */
+
+static enum rc keep_phase(struct coordinator *c, size_t phase, const unsigned char *bytes, size_t n,
+                          struct error *err)
+{
+    return registry_keep_phase(c->registry, coordinator_study(c), c->machine.round, phase, bytes, n,
+                               err);
+}
+
+static enum rc keep_shares(struct coordinator *c, struct error *err)
+{
+    const size_t n_sites = c->n_sites;
+    const size_t each = MASK_DEAL_BYTES + n_sites * MASK_PORTION_BYTES;
+    const struct mask_set *dealers = unmasking_dealers(c->unmasking);
+    unsigned char *bytes = malloc(each * n_sites);
+    size_t n = 0;
+    if (bytes == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the shares of %zu sites", n_sites);
+    }
+    for (size_t i = 0; i < n_sites; i++) {
+        if (mask_set_has(dealers, i)) {
+            struct mask_deal deal;
+            const struct mask_portion *portion = unmasking_deal(c->unmasking, i, &deal);
+            n += mask_pack_shares(&deal, portion, n_sites, bytes + n);
+        }
+    }
+    const enum rc rc = keep_phase(c, PHASE_SHARES, bytes, n, err);
+    free(bytes);
+    return rc;
+}
+
+/* Who was asked and is not in the sum: the reason stays with the round. */
+static enum rc keep_absences(struct coordinator *c, struct error *err)
+{
+    const struct round_machine *m = &c->machine;
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < c->n_sites; i++) {
+        if (m->member[i] != ROUND_ACCEPTED || m->part[i] != ROUND_WAITED_FOR) {
+            continue;
+        }
+        char reason[REASON_MAX];
+        absence_at_deadline(c, i, reason);
+        uploads_drop(c, i, false);
+        rc = registry_keep_part(c->registry, coordinator_study(c), m->round, i, NULL, 0, reason,
+                                c->wall_ms, err);
+        log_event(LOG_LEVEL_WARN, "site_not_in_the_sum", "site=%s round=%llu reason=\"%s\"",
+                  site_name(c, i), (unsigned long long)m->round, reason);
+    }
+    return rc;
+}
+
+/* What the phase before the present one ended with. */
+static enum rc keep(struct coordinator *c, struct error *err)
+{
+    struct unmasking *u = c->unmasking;
+    unsigned char bytes[MASK_SITES_MAX * MASK_ANNOUNCEMENT_BYTES];
+    struct mask_announcement a[MASK_SITES_MAX];
+    if (unmasking_state(u) == UNMASKING_DEALING) {
+        const size_t n = unmasking_members(u, a);
+        return keep_phase(c, PHASE_KEYS, bytes, mask_pack_announcements(a, n, bytes), err);
+    }
+    if (unmasking_state(u) == UNMASKING_UPDATING) {
+        return keep_shares(c, err);
+    }
+    const size_t n = mask_pack_survivors(unmasking_survivors(u), bytes);
+    const enum rc rc = keep_absences(c, err);
+    return rc == RC_OK ? keep_phase(c, PHASE_SURVIVORS, bytes, n, err) : rc;
+}
+
+/* ---- saying ---------------------------------------------------------------------------------- */
+
+static enum rc say(struct coordinator *c, size_t site, enum wire_kind kind, struct error *err)
+{
+    static unsigned char raw[MASK_RAW_MAX];
+    static union {
+        struct mask_announcement announced[MASK_SITES_MAX];
+        struct mask_parcel parcel[MASK_SITES_MAX];
+        struct mask_vote vote[MASK_SITES_MAX];
+    } u;
+    struct wire_message m = {.kind = kind, .round = c->machine.round};
+    size_t n;
+    if (kind == WIRE_MASK_MEMBERS) {
+        n = mask_pack_announcements(u.announced, unmasking_members(c->unmasking, u.announced), raw);
+    } else if (kind == WIRE_MASK_PARCELS) {
+        n = mask_pack_parcels(u.parcel, unmasking_parcels(c->unmasking, site, u.parcel), raw);
+    } else if (kind == WIRE_MASK_SURVIVORS) {
+        n = mask_pack_survivors(unmasking_survivors(c->unmasking), raw);
+    } else {
+        n = mask_pack_votes(u.vote, unmasking_votes(c->unmasking, u.vote), raw);
+    }
+    return answer_send(c, site, &m, raw, n, NULL, err);
+}
+
+static enum rc cast(struct coordinator *c, enum wire_kind kind, const struct mask_set *to,
+                    struct error *err)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < c->n_sites; i++) {
+        if (mask_set_has(to, i) && c->site[i].heard) {
+            rc = say(c, i, kind, err);
+        }
+    }
+    return rc;
+}
+
+static enum rc say_all(struct coordinator *c, unsigned actions, size_t site, struct error *err)
+{
+    static const struct {
+        unsigned reply, cast;
+        enum wire_kind kind;
+        const struct mask_set *(*to)(const struct unmasking *m);
+    } message[] = {
+        {UNMASKING_REPLY_MEMBERS, UNMASKING_CAST_MEMBERS, WIRE_MASK_MEMBERS, unmasking_announced},
+        {UNMASKING_REPLY_PARCELS, UNMASKING_CAST_PARCELS, WIRE_MASK_PARCELS, unmasking_dealers},
+        {UNMASKING_REPLY_SURVIVORS, UNMASKING_CAST_SURVIVORS, WIRE_MASK_SURVIVORS,
+         unmasking_survivors},
+        {UNMASKING_REPLY_VOTES, UNMASKING_CAST_VOTES, WIRE_MASK_VOTES, unmasking_survivors}};
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < sizeof message / sizeof message[0]; i++) {
+        if (actions & message[i].reply) {
+            rc = say(c, site, message[i].kind, err);
+        }
+        if (rc == RC_OK && (actions & message[i].cast)) {
+            rc = cast(c, message[i].kind, message[i].to(c->unmasking), err);
+        }
+    }
+    return rc;
+}
+
+/* ---- actions --------------------------------------------------------------------------------- */
+
+static enum rc act(struct coordinator *c, unsigned actions, size_t site, const struct error *why,
+                   struct error *err)
+{
+    enum rc rc = RC_OK;
+    if (actions & UNMASKING_LIAR) {
+        log_event(LOG_LEVEL_ERROR, "masking_liar", "site=%s round=%llu",
+                  site_name(c, unmasking_liar(c->unmasking)), (unsigned long long)c->machine.round);
+    }
+    if (actions & UNMASKING_PROTOCOL_ERROR) {
+        refuse(c, REFUSED_PROTOCOL, site_name(c, site), why->text);
+    }
+    if (actions & UNMASKING_KEEP) {
+        log_event(LOG_LEVEL_INFO, "masked_phase", "round=%llu keys=%zu shares=%zu updates=%zu",
+                  (unsigned long long)c->machine.round,
+                  mask_set_count(unmasking_announced(c->unmasking)),
+                  mask_set_count(unmasking_dealers(c->unmasking)),
+                  mask_set_count(unmasking_survivors(c->unmasking)));
+        rc = keep(c, err);
+    }
+    if (rc == RC_OK) {
+        rc = say_all(c, actions, site, err);
+    }
+    if (rc == RC_OK && (actions & UNMASKING_UNMASK)) {
+        rc = coordinator_step(c, &(struct said){.event = ROUND_UNMASKED}, err);
+    }
+    if (rc == RC_OK && (actions & UNMASKING_FAIL)) {
+        (void)snprintf(c->why, sizeof c->why, "round %llu: %.200s",
+                       (unsigned long long)c->machine.round, why->text);
+        rc = coordinator_step(c, &(struct said){.event = ROUND_LOST}, err);
+    }
+    return rc;
+}
+
+static enum rc step(struct coordinator *c, struct unmasking_input in, struct error *err)
+{
+    struct error why = {0};
+    in.now_ms = c->now_ms;
+    return act(c, unmasking_step(c->unmasking, &in, &why), in.site, &why, err);
+}
+
+static bool is_open(const struct coordinator *c)
+{
+    return c->unmasking != NULL && c->machine.state == ROUND_OPEN &&
+           unmasking_round(c->unmasking) == c->machine.round;
+}
+
+enum rc masked_open_round(struct coordinator *c, struct error *err)
+{
+    /* A round that was resumed has its machine already. */
+    return is_open(c) ? RC_OK : open_machine(c, err);
+}
+
+bool masked_wants_update(const struct coordinator *c, size_t site)
+{
+    const struct mask_set waited = is_open(c) && unmasking_state(c->unmasking) == UNMASKING_UPDATING
+                                       ? unmasking_waited_for(c->unmasking)
+                                       : (struct mask_set){{0}};
+    /* one that said CANNOT and found its update again is welcome, too */
+    return is_open(c) && unmasking_state(c->unmasking) == UNMASKING_UPDATING &&
+           (mask_set_has(&waited, site) ||
+            (mask_set_has(unmasking_dealers(c->unmasking), site) &&
+             !mask_set_has(unmasking_survivors(c->unmasking), site)));
+}
+
+enum rc masked_said(struct coordinator *c, const struct said *said, struct error *err)
+{
+    static const enum unmasking_event event[ROUND_EVENTS] = {
+        [ROUND_GOT_ACCEPT] = UNMASKING_GOT_POLL,
+        [ROUND_GOT_DECLINE] = UNMASKING_GOT_CANNOT,
+        [ROUND_GOT_UPDATE] = UNMASKING_GOT_UPDATE,
+        [ROUND_GOT_CANNOT] = UNMASKING_GOT_CANNOT,
+    };
+    const bool concerns = said->event == ROUND_GOT_ACCEPT || said->event == ROUND_GOT_DECLINE ||
+                          said->event == ROUND_GOT_UPDATE || said->event == ROUND_GOT_CANNOT;
+    if (!concerns || !is_open(c)) {
+        return RC_OK;
+    }
+    const bool of_round = said->event == ROUND_GOT_UPDATE || said->event == ROUND_GOT_CANNOT;
+    const struct unmasking_input in = {.event = event[said->event],
+                                       .site = said->site,
+                                       .round = of_round ? said->round : c->machine.round};
+    return step(c, in, err);
+}
+
+enum rc masked_timers(struct coordinator *c, struct error *err)
+{
+    if (!is_open(c) || c->now_ms < unmasking_deadline(c->unmasking)) {
+        return RC_OK;
+    }
+    return step(c, (struct unmasking_input){.event = UNMASKING_TIMED_OUT}, err);
+}
+
+int64_t masked_due_ms(const struct coordinator *c)
+{
+    return is_open(c) ? unmasking_deadline(c->unmasking) : INT64_MAX;
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+/* Large; one at a time. */
+static struct mask_portion portions[MASK_SITES_MAX];
+static struct mask_reveal reveals[MASK_SITES_MAX];
+
+enum rc masked_heard(struct coordinator *c, size_t site, const struct wire_message *m,
+                     const void *raw, size_t raw_n, struct error *err)
+{
+    struct unmasking_input in = {.site = site, .round = m->round, .portion = portions};
+    struct mask_announcement a[MASK_SITES_MAX];
+    struct mask_deal deal;
+    struct mask_set survivors;
+    struct mask_vote vote;
+    struct error why = {0};
+    enum rc rc;
+    if (!is_open(c)) {
+        return RC_OK; /* a delayed copy, or a study that is not masked */
+    }
+    if (m->kind == WIRE_MASK_KEY) {
+        in.event = UNMASKING_GOT_ANNOUNCEMENT;
+        in.announcement = a;
+        rc = mask_unpack_announcements(raw, raw_n, c->n_sites, a, &in.n, &why);
+    } else if (m->kind == WIRE_MASK_SHARES) {
+        in.event = UNMASKING_GOT_DEAL;
+        in.deal = &deal;
+        in.n = c->n_sites;
+        rc = mask_unpack_shares(raw, raw_n, c->n_sites, &deal, portions, &why);
+    } else if (m->kind == WIRE_MASK_VOTE) {
+        in.event = UNMASKING_GOT_VOTE;
+        in.survivors = &survivors;
+        in.vote = &vote;
+        rc = mask_unpack_vote(raw, raw_n, c->n_sites, &survivors, &vote, &why);
+    } else {
+        in.event = UNMASKING_GOT_REVEAL;
+        in.reveal = reveals;
+        rc = mask_unpack_reveals(raw, raw_n, c->n_sites, reveals, &in.n, &why);
+    }
+    if (rc != RC_OK) {
+        refuse(c, REFUSED_MALFORMED, site_name(c, site), why.text);
+        return RC_OK;
+    }
+    return step(c, in, err);
+}
+
+/* ---- after a restart ------------------------------------------------------------------------- */
+
+/* One answer of a phase that is over; what it would have caused has happened. */
+static enum rc feed(struct coordinator *c, struct unmasking_input in, struct error *err)
+{
+    struct error why = {0};
+    in.round = c->machine.round;
+    in.now_ms = c->now_ms;
+    const unsigned actions = unmasking_step(c->unmasking, &in, &why);
+    return actions & UNMASKING_PROTOCOL_ERROR
+               ? error_set(err, RC_FORMAT, "the registry is damaged: a masked round's answers: %s",
+                           why.text)
+               : RC_OK;
+}
+
+static enum rc feed_keys(struct coordinator *c, const void *raw, size_t n, struct error *err)
+{
+    struct mask_announcement a[MASK_SITES_MAX];
+    size_t count = 0;
+    enum rc rc = mask_unpack_announcements(raw, n, c->n_sites, a, &count, err);
+    for (size_t i = 0; rc == RC_OK && i < count; i++) {
+        rc = feed(c,
+                  (struct unmasking_input){.event = UNMASKING_GOT_ANNOUNCEMENT,
+                                           .site = a[i].site,
+                                           .announcement = &a[i]},
+                  err);
+    }
+    return rc;
+}
+
+static enum rc feed_shares(struct coordinator *c, const unsigned char *raw, size_t n,
+                           struct error *err)
+{
+    const size_t each = MASK_DEAL_BYTES + c->n_sites * MASK_PORTION_BYTES;
+    struct mask_deal deal;
+    enum rc rc = RC_OK;
+    for (size_t at = 0; rc == RC_OK && at + each <= n; at += each) {
+        rc = mask_unpack_shares(raw + at, each, c->n_sites, &deal, portions, err);
+        if (rc == RC_OK) {
+            rc = feed(c,
+                      (struct unmasking_input){.event = UNMASKING_GOT_DEAL,
+                                               .site = deal.site,
+                                               .deal = &deal,
+                                               .portion = portions,
+                                               .n = c->n_sites},
+                      err);
+        }
+    }
+    return rc;
+}
+
+static enum rc feed_survivors(struct coordinator *c, const void *raw, size_t n, struct error *err)
+{
+    struct mask_set set;
+    enum rc rc = mask_unpack_survivors(raw, n, c->n_sites, &set, err);
+    for (size_t i = 0; rc == RC_OK && i < c->n_sites; i++) {
+        if (mask_set_has(&set, i)) {
+            rc = feed(c, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE, .site = i}, err);
+        }
+    }
+    return rc;
+}
+
+static enum rc feed_phase(struct coordinator *c, size_t phase, bool *over, struct error *err)
+{
+    const void *kept = NULL;
+    size_t n = 0;
+    struct error why = {0};
+    enum rc rc = registry_phase(c->registry, coordinator_study(c), c->machine.round, phase, over,
+                                &kept, &n, err);
+    if (rc != RC_OK || !*over) {
+        return rc;
+    }
+    rc = phase == PHASE_KEYS     ? feed_keys(c, kept, n, err)
+         : phase == PHASE_SHARES ? feed_shares(c, kept, n, err)
+                                 : feed_survivors(c, kept, n, err);
+    if (rc == RC_OK && (size_t)unmasking_state(c->unmasking) == phase) { /* by its deadline */
+        const struct unmasking_input in = {.event = UNMASKING_TIMED_OUT,
+                                           .now_ms = unmasking_deadline(c->unmasking)};
+        (void)unmasking_step(c->unmasking, &in, &why);
+    }
+    if (rc == RC_OK && (size_t)unmasking_state(c->unmasking) != phase + 1) {
+        rc = error_set(err, RC_FORMAT,
+                       "the registry is damaged: a masked round's phase %zu does not end as it did",
+                       phase);
+    }
+    return rc;
+}
+
+enum rc masked_resume(struct coordinator *c, struct error *err)
+{
+    static_assert((int)UNMASKING_ANNOUNCING == (int)PHASE_KEYS, "phases count as states do");
+    static_assert((int)UNMASKING_UPDATING == (int)PHASE_SURVIVORS, "phases count as states do");
+    bool over = true;
+    enum rc rc = open_machine(c, err);
+    for (size_t phase = 0; rc == RC_OK && over && phase < PHASES; phase++) {
+        rc = feed_phase(c, phase, &over, err);
+    }
+    if (rc == RC_OK) {
+        (void)unmasking_resume(c->unmasking, c->now_ms); /* nobody is heard of yet: they ask */
+    }
+    return rc;
+}
+
+enum rc masked_settle(struct coordinator *c, struct error *err)
+{
+    const struct round_machine *m = &c->machine;
+    enum rc rc = RC_OK;
+    const uint64_t round = m->round;
+    for (size_t i = 0; rc == RC_OK && is_open(c) && m->round == round && i < c->n_sites; i++) {
+        struct unmasking_input in = {.site = i, .round = round};
+        if (m->part[i] == ROUND_CONTRIBUTED && masked_wants_update(c, i)) {
+            in.event = UNMASKING_GOT_UPDATE;
+            rc = step(c, in, err);
+        } else if (m->part[i] == ROUND_SAT_OUT) {
+            in.event = UNMASKING_GOT_CANNOT;
+            rc = step(c, in, err);
+        }
+    }
+    return rc;
+}
