@@ -83,7 +83,7 @@ void masking_obstacle(const struct trainer *t, char why[240])
     }
     const size_t strangers = s->n_sites - known;
     if (known < s->min_sites ||
-        2 * mask_threshold(&terms, s->n_sites) <= s->n_sites + s->max_colluding + strangers) {
+        2 * mask_threshold(&terms) <= s->n_sites + s->max_colluding + strangers) {
         (void)snprintf(
             why, 240,
             "its sums are masked, and of its %zu sites' cards only %zu were confirmed here; "

@@ -72,6 +72,7 @@ static const char *const migration[] = {
     "ALTER TABLE study ADD COLUMN masked INTEGER NOT NULL DEFAULT 0 CHECK (masked IN (0, 1));"
     "ALTER TABLE study ADD COLUMN threshold INTEGER NOT NULL DEFAULT 0 CHECK (threshold >= 0);"
     "ALTER TABLE study ADD COLUMN reader_sigma REAL CHECK (reader_sigma > 0);",
+
     "CREATE TABLE masked ("
     " study INTEGER PRIMARY KEY REFERENCES study(id),"
     " round INTEGER NOT NULL CHECK (round > 0)"

@@ -103,7 +103,8 @@ static void add_lacking(struct hasher *h, const struct study *s)
 
 static bool is_masked(const struct study *s)
 {
-    return s->masked || s->threshold > 0 || s->spare_rounds > 0 || s->privacy.noise == STUDY_NOISE_SHARED;
+    return s->masked || s->threshold > 0 || s->spare_rounds > 0 ||
+           s->privacy.noise == STUDY_NOISE_SHARED;
 }
 
 /* A study that uses nothing of it is the study that it was: its hash stays, and with it the ledgers
