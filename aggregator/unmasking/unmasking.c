@@ -221,8 +221,11 @@ static unsigned answer(struct unmasking *m, const struct unmasking_input *in, st
 {
     const enum unmasking_state phase = phase_of(in->event);
     struct mask_set *has = &m->answered[phase];
-    if (m->state > phase || (m->state == phase && mask_set_has(has, in->site))) {
+    if (m->state > phase) {
         return newest(m, in->site); /* the first answer stands; too late is answered likewise */
+    }
+    if (m->state == phase && mask_set_has(has, in->site)) {
+        return UNMASKING_NOTHING; /* to say what it has answered again would be answered again */
     }
     if (m->state < phase || !mask_set_has(asked(m), in->site)) {
         error_ignore(error_set(err, RC_STATE, "site %zu: not now: %s", in->site,

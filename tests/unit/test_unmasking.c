@@ -165,6 +165,21 @@ static void every_event_in_every_phase_does_what_the_protocol_says(void **state)
     }
 }
 
+/* A site answers a repeated MEMBERS, SURVIVORS or VOTES again: if that were answered with the same message
+ * once more, one repeated letter would go to and fro for ever. */
+static void an_answer_that_is_there_already_is_not_answered(void **state)
+{
+    (void)state;
+    for (size_t phase = 0; phase < UNMASKING_DONE; phase++) {
+        bring_to((enum unmasking_state)phase);
+        const enum unmasking_event event =
+            (enum unmasking_event)(UNMASKING_GOT_ANNOUNCEMENT + phase);
+        (void)say(event, 1);
+        assert_int_equal(unmasking_state(c), phase);
+        assert_int_equal(say(event, 1), UNMASKING_NOTHING);
+    }
+}
+
 static void the_last_answer_closes_a_phase_and_its_set_is_kept_before_it_is_cast(void **state)
 {
     (void)state;
@@ -364,6 +379,7 @@ int main(void)
         cmocka_unit_test(answers_that_are_not_the_sites_own_are_refused),
         cmocka_unit_test(other_rounds_are_ignored_if_old_and_refused_if_new),
         cmocka_unit_test(the_first_answer_stands),
+        cmocka_unit_test(an_answer_that_is_there_already_is_not_answered),
         cmocka_unit_test(a_restarted_coordinator_casts_its_phase_again),
     };
     return cmocka_run_group_tests(tests, play_once, release);
