@@ -10,6 +10,7 @@
 
 #include "sim/app/cohort.h"
 #include "sim/app/evaluation.h"
+#include "sim/app/faults.h"
 #include "sim/app/plan.h"
 #include "sim/app/privacy.h"
 #include "sim/app/progress.h"
@@ -54,6 +55,8 @@ static const char doc[] =
     "                           their patients: wardround-sim cohort --help\n"
     "  evaluation CONFIG        what noised histograms of the scores tell of it:\n"
     "                           wardround-sim evaluation --help\n"
+    "  faults                   bad days of masked studies, and whether the promises\n"
+    "                           hold: wardround-sim faults --help\n"
     "  privacy QUESTION         what steps cost, what a budget allows, what an\n"
     "                           attacker can reach: wardround-sim privacy --help\n"
     "\n"
@@ -145,7 +148,7 @@ static error_t take_argument(struct words *w, struct argp_state *state, const ch
         if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0) {
             argp_error(state,
                        "no command is named '%.20s'; there are: run, tradeoff, cohort, "
-                       "evaluation, privacy",
+                       "evaluation, faults, privacy",
                        arg);
         }
     } else if (w->config == NULL) {
@@ -426,6 +429,9 @@ int main(int argc, char **argv)
     argp_program_version = "wardround-sim " WARDROUND_VERSION;
     if (argc > 1 && strcmp(argv[1], "privacy") == 0) {
         return privacy_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "faults") == 0) {
+        return faults_main(argc - 1, argv + 1);
     }
     if (argc > 1 && strcmp(argv[1], "cohort") == 0) {
         return cohort_main(argc - 1, argv + 1);

@@ -1,0 +1,201 @@
+#include "sim/app/faults.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <argp.h>
+#include <jansson.h>
+
+#include "sim/app/words.h"
+#include "sim/faults/faults.h"
+
+enum { EXIT_WRONG_USE = 2, SEEDS_DEFAULT = 100 };
+enum { OPT_SEEDS = 256, OPT_FIRST, OPT_SITES, OPT_JOBS, OPT_REPLAY, OPT_JSON };
+
+struct words {
+    struct faults_many many;
+    bool replay, json;
+    uint64_t seed;
+};
+
+static const char doc[] =
+    "Bad days of masked studies: real machines, ledgers, registry and cryptography on a made-up "
+    "network "
+    "that loses, delays, repeats, damages and cuts, with full disks, killed parties, a lying "
+    "coordinator "
+    "and lying sites, all drawn from a seed. Stops at the first promise that is broken, with the "
+    "seed and "
+    "what happened.\v"
+    "The promises are listed in docs/PROTOCOL.md, \"Bad days\".\n"
+    "\n"
+    "Examples:\n"
+    "  wardround-sim faults --seeds 10000\n"
+    "  wardround-sim faults --seeds 500 --first 20000 --sites 5 --json\n"
+    "  wardround-sim faults --replay 417\n"
+    "\n"
+    "Exit: 0 every promise was kept, 1 one was broken or the run failed, 2 wrong use.";
+
+static const struct argp_option options[] = {
+    {"seeds", OPT_SEEDS, "N", 0, "schedules (default 100)", 0},
+    {"first", OPT_FIRST, "S", 0, "the first seed (default 1)", 0},
+    {"sites", OPT_SITES, "K", 0, "3 to 9 (default: drawn from each seed)", 0},
+    {"jobs", OPT_JOBS, "N", 0, "processes (default: one for each core); changes no schedule", 0},
+    {"replay", OPT_REPLAY, "SEED", 0, "one schedule, with everything that happens in it", 0},
+    {"json", OPT_JSON, NULL, 0, "one JSON object on stdout", 0},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct words *w = state->input;
+    switch (key) {
+    case OPT_SEEDS:
+        w->many.n = words_whole(state, "seeds", arg, UINT64_MAX / 4);
+        return 0;
+    case OPT_FIRST:
+        w->many.first = words_whole(state, "first", arg, UINT64_MAX / 4);
+        return 0;
+    case OPT_SITES:
+        w->many.n_sites = (size_t)words_whole(state, "sites", arg, FAULTS_SITES_MOST);
+        if (w->many.n_sites < FAULTS_SITES_LEAST) {
+            argp_error(state, "--sites is %d to %d", (int)FAULTS_SITES_LEAST,
+                       (int)FAULTS_SITES_MOST);
+        }
+        return 0;
+    case OPT_JOBS:
+        w->many.jobs = (size_t)words_whole(state, "jobs", arg, FAULTS_JOBS_MAX);
+        if (w->many.jobs == 0) {
+            argp_error(state, "--jobs wants at least 1");
+        }
+        return 0;
+    case OPT_REPLAY:
+        w->replay = true;
+        w->seed = words_whole(state, "replay", arg, UINT64_MAX / 2);
+        return 0;
+    case OPT_JSON:
+        w->json = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "'%.40s' is one word too many", arg);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static void show_progress(void *ctx, const struct faults_totals *t)
+{
+    const struct faults_many *m = ctx;
+    if (t->schedules % 500 == 0 && isatty(STDERR_FILENO)) {
+        (void)fprintf(stderr, "%llu of %llu schedules\n", (unsigned long long)t->schedules,
+                      (unsigned long long)m->n);
+    }
+}
+
+static RC print_json(const struct words *w, const struct faults_totals *t, struct error *err)
+{
+    json_t *json = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:o, s:s}",
+        "first", (json_int_t)w->many.first, "schedules", (json_int_t)t->schedules, "done",
+        (json_int_t)t->done, "lying_coordinators", (json_int_t)t->lying_coordinators, "lying_sites",
+        (json_int_t)t->lying_sites, "steps", (json_int_t)t->steps, "messages",
+        (json_int_t)t->messages, "lost_messages", (json_int_t)t->lost_messages, "kills",
+        (json_int_t)t->kills, "full_disks", (json_int_t)t->full_disks, "refused",
+        (json_int_t)t->refused, "opened", (json_int_t)t->opened, "lost_rounds",
+        (json_int_t)t->lost_rounds, "dropped_sites", (json_int_t)t->dropped_sites, "broken",
+        (int)t->broken, "seed",
+        t->broken != 0 ? json_integer((json_int_t)t->broken_seed) : json_null(), "why", t->why);
+    if (json == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the JSON object");
+    }
+    (void)json_dumpf(json, stdout, JSON_INDENT(2));
+    (void)putchar('\n');
+    json_decref(json);
+    return RC_OK;
+}
+
+static void print_totals(const struct words *w, const struct faults_totals *t)
+{
+#define N(x) ((unsigned long long)t->x)
+    (void)printf("%llu schedules from seed %llu: %llu studies done; %llu with a lying coordinator, "
+                 "%llu with a lying site\n",
+                 N(schedules), (unsigned long long)w->many.first, N(done), N(lying_coordinators),
+                 N(lying_sites));
+    (void)printf("%llu steps, %llu messages of which %llu were lost, %llu kills, %llu writes to a "
+                 "full disk, %llu refusals\n",
+                 N(steps), N(messages), N(lost_messages), N(kills), N(full_disks), N(refused));
+    (void)printf(
+        "%llu sums opened without %llu masked updates that had dropped out, %llu rounds lost\n",
+        N(opened), N(dropped_sites), N(lost_rounds));
+#undef N
+    if (t->broken == 0) {
+        (void)printf("every promise was kept\n");
+    }
+}
+
+static RC replay(const struct words *w, uint64_t seed, const char *folder, FILE *to,
+                 struct faults_result *out, struct error *err)
+{
+    const struct faults_params p = {
+        .seed = seed, .n_sites = w->many.n_sites, .folder = folder, .history = to};
+    return faults_run(&p, out, err);
+}
+
+static RC carry_out(const struct words *w, const char *folder, unsigned *broke, struct error *err)
+{
+    struct faults_result one = {0};
+    struct faults_totals t = {0};
+    if (w->replay) {
+        const enum rc rc = replay(w, w->seed, folder, stdout, &one, err);
+        *broke = one.broken;
+        if (rc == RC_OK && one.broken == 0) {
+            (void)printf("seed %llu: every promise was kept\n", (unsigned long long)w->seed);
+        }
+        return rc;
+    }
+    enum rc rc = faults_many(&w->many, folder, &t, err);
+    *broke = t.broken;
+    if (rc == RC_OK && t.broken != 0) {
+        rc = replay(w, t.broken_seed, folder, w->json ? stderr : stdout, &one, err);
+        (void)fprintf(stderr, "seed %llu breaks promise %u: %s\n",
+                      (unsigned long long)t.broken_seed, t.broken, t.why);
+    }
+    if (rc == RC_OK && w->json) {
+        return print_json(w, &t, err);
+    }
+    if (rc == RC_OK) {
+        print_totals(w, &t);
+    }
+    return rc;
+}
+
+int faults_main(int argc, char **argv)
+{
+    static const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
+    static char name[] = "wardround-sim faults";
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct words w = {.many = {.first = 1, .n = SEEDS_DEFAULT}};
+    struct error err = {0};
+    char folder[FAULTS_FOLDER_MAX];
+    unsigned broke = 0;
+
+    w.many.jobs = cores < 1 ? 1 : (cores > FAULTS_JOBS_MAX ? FAULTS_JOBS_MAX : (size_t)cores);
+    w.many.progress = show_progress;
+    w.many.ctx = &w.many;
+    argv[0] = name;
+    argp_err_exit_status = EXIT_WRONG_USE;
+    (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
+    enum rc rc = faults_folder(folder, &err);
+    if (rc == RC_OK) {
+        rc = carry_out(&w, folder, &broke, &err);
+        (void)rmdir(folder);
+    }
+    if (rc == RC_OK) {
+        rc = words_printed(&err);
+    }
+    if (rc != RC_OK) {
+        (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
+    }
+    return rc == RC_OK && broke == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
