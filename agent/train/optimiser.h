@@ -29,7 +29,7 @@ struct optimiser {
     double *v;  /**< [P] second moment (Adam) */
 };
 
-/** w [P] moves by -rate * direction(gradient [P]). @param rate of this step, see schedule.h */
+/** w [P] moves by -rate * direction(gradient [P]). @param rate of this step: study_rate */
 void optimiser_step(struct optimiser *o, const struct study_local *local, double rate,
                     const struct param_table *table, const double *gradient, double *w);
 

@@ -6,7 +6,6 @@
 
 #include "agent/train/release.h"
 #include "agent/train/room_internal.h"
-#include "agent/train/schedule.h"
 #include "agent/train/state_internal.h"
 #include "common/base/rng.h"
 #include "common/update/update.h"
@@ -134,9 +133,10 @@ static void pull(struct round_work *k, double mu, size_t S)
 
 /* One step: sample, clipped sum, noise, mean by a public divisor, optimiser. */
 static enum rc step(struct round_work *k, const struct train_job *job, const struct coin_key *key,
-                    uint64_t number, struct entropy *entropy, struct train_report *report,
+                    uint64_t number, struct entropy *entropy, struct train_result *r,
                     struct error *err)
 {
+    struct train_report *report = &r->report;
     const struct study_privacy *dp = &job->study->privacy;
     const struct study_local *local = &job->study->local;
     const struct dataset *d = job->data;
@@ -157,20 +157,40 @@ static enum rc step(struct round_work *k, const struct train_job *job, const str
     report->empty_steps += n == 0; /* a noise-only step, like any other */
 
     const double divisor = dp->sample_rate * (double)job->study->site[job->site].nominal;
-    rc = release_mean(&job->model->table, dp, divisor, k->sum, entropy, k->mean, err);
+    if (dp->noise == STUDY_NOISE_SHARED) {
+        rc = release_share(&job->model->table, job->study, job->site, k->sum, entropy, r->update,
+                           k->mean, err);
+    } else {
+        rc = release_mean(&job->model->table, dp, divisor, k->sum, entropy, k->mean, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
     pull(k, local->proximal, job->model->table.S);
-    optimiser_step(&k->optimiser, local, schedule_rate(job->study, job->round, (size_t)number),
+    optimiser_step(&k->optimiser, local, study_rate(job->study, job->round, (size_t)number),
                    &job->model->table, k->mean, k->w);
     return RC_OK;
+}
+
+static enum rc begin_result(const struct model *model, struct train_result *r, struct error *err)
+{
+    r->update_bytes = update_bytes(model->table.S);
+    r->site_state_bytes = state_bytes(model);
+    r->update = malloc(r->update_bytes + 1);
+    r->site_state = malloc(r->site_state_bytes);
+    return r->update != NULL && r->site_state != NULL
+               ? RC_OK
+               : error_set(err, RC_NOMEM, "no memory for an update of %zu bytes", r->update_bytes);
 }
 
 static enum rc finish(struct round_work *k, const struct train_job *job, struct train_result *r,
                       struct error *err)
 {
     const size_t S = job->model->table.S;
+    state_write(job->model, k->w, &k->optimiser, r->site_state);
+    if (job->study->privacy.noise == STUDY_NOISE_SHARED) {
+        return RC_OK; /* the step has written what goes into the sum */
+    }
     for (size_t i = 0; i < S; i++) {
         k->mean[i] = k->w[i] - k->start[i];
     }
@@ -180,14 +200,6 @@ static enum rc finish(struct round_work *k, const struct train_job *job, struct 
             k->mean[i] = 0.0;
         }
     }
-    r->update_bytes = update_bytes(S);
-    r->site_state_bytes = state_bytes(job->model);
-    r->update = malloc(r->update_bytes + 1);
-    r->site_state = malloc(r->site_state_bytes);
-    if (r->update == NULL || r->site_state == NULL) {
-        return error_set(err, RC_NOMEM, "no memory for an update of %zu bytes", r->update_bytes);
-    }
-    state_write(job->model, k->w, &k->optimiser, r->site_state);
     return update_encode(k->mean, S, study_weight(job->study, job->site), job->study->fraction_bits,
                          r->update, err);
 }
@@ -210,6 +222,9 @@ enum rc train_round(const struct train_job *job, struct entropy *entropy, struct
         goto out;
     }
     rc = begin(&k, job, err);
+    if (rc == RC_OK) {
+        rc = begin_result(job->model, &r, err);
+    }
     if (rc != RC_OK) {
         goto out;
     }
@@ -219,7 +234,7 @@ enum rc train_round(const struct train_job *job, struct entropy *entropy, struct
             rc = error_set(err, RC_STATE, "training was cancelled");
             goto out;
         }
-        rc = step(&k, job, &key, s, entropy, &r.report, err);
+        rc = step(&k, job, &key, s, entropy, &r, err);
         if (rc != RC_OK) {
             goto out;
         }
@@ -245,6 +260,9 @@ out:
 
 void train_result_release(struct train_result *r)
 {
+    if (r->update != NULL) {
+        hash_wipe(r->update, r->update_bytes); /* with shared noise a part of a sum is a secret */
+    }
     free(r->update);
     free(r->site_state);
     *r = (struct train_result){0};

@@ -215,9 +215,28 @@ static size_t run_from(const struct merge *m, size_t at, double *weight)
     return end - at;
 }
 
-/* What the sites say of n numbers from `at` on. */
-static void mean_of(const struct merge *m, size_t at, size_t n, double weight, double *mean)
+/* Shared noise: the sum is of gradients, in units of clip 2^-bits, and the step is taken here. Its divisor
+ * is the expected batch of those who are in the sum: q times their nominal sizes. */
+static void step_of_sum(const struct merge *m, uint64_t round, size_t at, size_t n, double weight,
+                        double *mean)
 {
+    const struct study *s = m->study;
+    const double expected = s->privacy.sample_rate * (double)study_nominal_total(s);
+    const double scale = -study_rate(s, round, 0) * s->privacy.clip / expected;
+    update_decode(m->sum + at, n, weight, study_share_bits(s), mean);
+    for (size_t i = 0; i < n; i++) {
+        mean[i] *= scale;
+    }
+}
+
+/* What the sites say of n numbers from `at` on. */
+static void mean_of(const struct merge *m, uint64_t round, size_t at, size_t n, double weight,
+                    double *mean)
+{
+    if (m->study->privacy.noise == STUDY_NOISE_SHARED) {
+        step_of_sum(m, round, at, n, weight, mean);
+        return;
+    }
     if (m->robust == NULL) {
         update_decode(m->sum + at, n, weight, m->study->fraction_bits, mean);
         return;
@@ -245,7 +264,7 @@ static bool next_piece(const struct merge *m, uint64_t round, const real *model,
     }
     const bool stays = !(weight > 0.0); /* nobody who came has the modality; moments stay, too */
     if (!stays) {
-        mean_of(m, at, p->n, weight, p->mean);
+        mean_of(m, round, at, p->n, weight, p->mean);
     }
     for (size_t i = 0; i < p->n; i++) {
         double w = (double)model[at + i];

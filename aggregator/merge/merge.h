@@ -17,6 +17,10 @@
  * In the encoder of a modality that some sites lack, mean and robust mean are over the contributors that
  * have it; without any of them its numbers and their moments stay (struct study_site).
  *
+ * With shared noise the sum is of the sites' clipped gradients G_k and their noise, and the step is taken
+ * here: mean = -rate (sum_k G_k) / (q sum_k nominal_k), over those who are in the sum. With plain steps
+ * that is what the mean of the updates would be.
+ *
  * With `average_iterates` the last round's model is the mean of all rounds' models.
  */
 #ifndef AGGREGATOR_MERGE_MERGE_H

@@ -11,8 +11,9 @@ struct faults {
     size_t n;
 };
 
-static void __attribute__((format(printf, 4, 5)))
-add(struct faults *f, enum study_section section, const char *key, const char *format, ...)
+PRINTF_LIKE(4, 5)
+static void add(struct faults *f, enum study_section section, const char *key, const char *format,
+                ...)
 {
     struct study_fault *one = &f->out[f->n++];
     va_list args;
@@ -37,6 +38,33 @@ double study_reader_sigma(const struct study *s)
     }
     const double all = (double)s->min_sites;
     return sigma * sqrt(all / (all - (double)s->max_colluding));
+}
+
+double study_share_of_noise(const struct study *s)
+{
+    return 1.0 / sqrt((double)(s->min_sites - s->max_colluding));
+}
+
+double study_share_most(const struct study *s, size_t site)
+{
+    return ceil(2.0 * s->privacy.sample_rate * (double)s->site[site].nominal) + 32.0;
+}
+
+size_t study_share_bits(const struct study *s)
+{
+    const double deviations = 14.0; /* a normal is beyond with a chance of 2^-146 */
+    const double sensitivity = 2.0; /* at most, in units of clip: 1 + sqrt(P) 2^-bits */
+    const double noise_least = 128; /* whole numbers: rounded, they add up as normals do */
+    const double one = s->privacy.noise_multiplier * study_share_of_noise(s);
+    double most = deviations * sensitivity * one * sqrt((double)s->n_sites);
+    for (size_t i = 0; i < s->n_sites; i++) {
+        most += study_share_most(s, i);
+    }
+    size_t bits = 20;
+    while (bits > 0 && ldexp(most, (int)bits) > 0x1p31 - 0x1p12) { /* each part rounds twice */
+        bits--;
+    }
+    return ldexp(one, (int)bits) >= noise_least ? bits : 0;
 }
 
 /* Who can be in a sum, and who can open it. A number that is 0 was not read. */
@@ -130,4 +158,16 @@ size_t study_masking_faults(const struct study *s, struct study_fault out[STUDY_
         check_shared(s, &f);
     }
     return f.n;
+}
+
+enum rc study_check_share(const struct study *s, struct error *err)
+{
+    if (s->privacy.noise == STUDY_NOISE_SHARED && study_share_bits(s) == 0) {
+        return error_set(
+            err, RC_LIMIT,
+            "noise: shared cannot be added up here: %zu sites with a noise multiplier of "
+            "%.6g and these nominal sizes do not fit a ring of 32 bits; use noise: site",
+            s->n_sites, s->privacy.noise_multiplier);
+    }
+    return RC_OK;
 }

@@ -19,7 +19,7 @@ size_t study_steps_most(const struct study *s)
     return study_rounds_most(s) * s->local.steps;
 }
 
-enum rc study_plan(struct study *s, struct error *err)
+static RC solve(struct study *s, struct error *err)
 {
     struct study_privacy *p = &s->privacy;
     struct study_fault fault[STUDY_MASKING_FAULTS];
@@ -50,6 +50,19 @@ enum rc study_plan(struct study *s, struct error *err)
         accountant_sigma(p->epsilon, p->delta, p->sample_rate, study_steps_most(s), &sigma, err);
     if (rc == RC_OK) {
         p->noise_multiplier = sigma;
+    }
+    return rc;
+}
+
+enum rc study_plan(struct study *s, struct error *err)
+{
+    const struct study before = *s; /* whose sites it borrows */
+    enum rc rc = solve(s, err);
+    if (rc == RC_OK) {
+        rc = study_check_share(s, err);
+        if (rc != RC_OK) {
+            *s = before;
+        }
     }
     return rc;
 }
@@ -86,6 +99,12 @@ enum rc study_take_sigma(struct study *s, double sigma, struct error *err)
             "%.17g that the study states",
             sigma, epsilon, p->delta, p->epsilon);
     }
+    const double before = p->noise_multiplier;
     p->noise_multiplier = sigma;
-    return RC_OK;
+    const enum rc rc = study_check_share(s, err);
+    if (rc != RC_OK) {
+        p->noise_multiplier = before;
+        err->rc = RC_INVALID;
+    }
+    return rc == RC_OK ? RC_OK : RC_INVALID;
 }

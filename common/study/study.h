@@ -238,6 +238,22 @@ size_t study_steps(const struct study *s);
 size_t study_rounds_most(const struct study *s);
 /** Noised steps that a site may have to pay for: study_rounds_most x local steps. */
 size_t study_steps_most(const struct study *s);
+/**
+ * The rate of a step: of the site, or with shared noise of the coordinator. A function of what is public,
+ * the study and the number of the step, so that a site that missed rounds, or began again, is where all
+ * others are.
+ *
+ *   k = (round - 1) steps + step        from 0;  T = rounds x steps of the study, W its warm-up
+ *   k < W     rate (k + 1) / W                                             (Goyal et al. 2017, 2.2)
+ *   constant  rate
+ *   cosine    rate (f + (1 - f) (1 + cos(pi (k - W) / (T - W))) / 2)       (Loshchilov, Hutter 2017, eq. 5)
+ *
+ * The last step is one before the cosine's end: at the end itself the rate is `rate f`, and with f = 0
+ * a step that the budget has paid for would move nothing. A masked study that has lost rounds has steps
+ * beyond T; they have the last one's rate.
+ * @param round from 1  @param step from 0, below local.steps
+ */
+double study_rate(const struct study *s, uint64_t round, size_t step);
 /** Sum of nominal sizes. */
 size_t study_nominal_total(const struct study *s);
 /** Weight of a site in the mean: nominal / sum of nominals. */
@@ -254,6 +270,19 @@ size_t study_threshold(const struct study *s);
  * own: these carry the study's, and the sums that follow depend on them.
  */
 double study_reader_sigma(const struct study *s);
+/**
+ * Shared noise: a site's part of a round is whole multiples of clip 2^-bits, in the ring mod 2^32, where
+ * bits is a function of public numbers: at most 20, and small enough that the sum of all sites, noise
+ * included, leaves the ring with a chance below 2^-100 a number (docs/PRIVACY.md). It counts on
+ * sqrt(P) 2^-bits <= 1 of P trained numbers.
+ * @return 0: no grid is both coarse enough for the ring and fine enough for the noise
+ */
+size_t study_share_bits(const struct study *s);
+/** What each number of a site's clipped sum is cut to, in units of clip, before the noise: 2 q nominal +
+ *  32, far above what a sample reaches. */
+double study_share_most(const struct study *s, size_t site);
+/** Of the noise of a sum: one site's part of its deviation, 1 / sqrt(min_sites - max_colluding). */
+double study_share_of_noise(const struct study *s);
 /** Index on the roster, or n_sites. */
 size_t study_find_site(const struct study *s, const char *name);
 

@@ -59,3 +59,14 @@ void update_decode(const uint32_t *sum, size_t n, double weight_total, size_t fr
         mean[i] = (double)centred * scale;
     }
 }
+
+void update_pack(const double *whole, size_t n, unsigned char *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        assert(fabs(whole[i]) < 0x1p62);
+        const uint32_t u = (uint32_t)(uint64_t)(int64_t)whole[i];
+        for (size_t b = 0; b < 4; b++) {
+            out[4 * i + b] = (unsigned char)(u >> (8 * b));
+        }
+    }
+}

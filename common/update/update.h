@@ -29,6 +29,13 @@ size_t update_bytes(size_t n);
 RC update_encode(const double *delta, size_t n, double weight, size_t fraction_bits,
                  unsigned char *out, struct error *err);
 
+/**
+ * Whole numbers into the ring, as they are: with shared noise a part of a sum may leave [-2^31, 2^31) as long
+ * as the sum does not.
+ * @param whole [n] below 2^62  @param[out] out [update_bytes(n)]
+ */
+void update_pack(const double *whole, size_t n, unsigned char *out);
+
 /** Running sum [n] in the ring: sum += update. @retval RC_FORMAT wrong length */
 RC update_add(uint32_t *sum, size_t n, const void *update, size_t bytes, struct error *err);
 

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "agent/train/optimiser.h"
-#include "agent/train/schedule.h"
 #include "common/model/model.h"
+#include "common/study/study.h"
 #include "tests/support/cohort.h"
 
 enum { P = 3 };
@@ -185,7 +185,7 @@ static void warm_up_and_cosine_give_the_recorded_rates(void **state)
         0.0671271051849605,
     };
     for (size_t k = 0; k < 12; k++) {
-        const double r = schedule_rate(&s, 1 + k / 3, k % 3);
+        const double r = study_rate(&s, 1 + k / 3, k % 3);
         if (!(fabs(r - want[k]) < 1e-14)) {
             fail_msg("step %zu: %.17g, want %.17g", k, r, want[k]);
         }
@@ -197,7 +197,7 @@ static void without_a_schedule_every_step_has_the_rate(void **state)
     (void)state;
     const struct study s = four_rounds();
     for (size_t k = 0; k < 12; k++) {
-        assert_true(schedule_rate(&s, 1 + k / 3, k % 3) == 0.5);
+        assert_true(study_rate(&s, 1 + k / 3, k % 3) == 0.5);
     }
 }
 
@@ -210,7 +210,7 @@ static void no_step_of_a_study_has_the_rate_zero(void **state)
     for (size_t warmup = 0; warmup < 12; warmup++) {
         s.local.warmup_steps = warmup;
         for (size_t k = 0; k < 12; k++) {
-            const double r = schedule_rate(&s, 1 + k / 3, k % 3);
+            const double r = study_rate(&s, 1 + k / 3, k % 3);
             assert_true(r > 0.0 && r <= 0.5);
         }
     }

@@ -1,9 +1,9 @@
-#include "agent/train/schedule.h"
-
 #include <assert.h>
 #include <math.h>
 
-double schedule_rate(const struct study *study, uint64_t round, size_t step)
+#include "common/study/study.h"
+
+double study_rate(const struct study *study, uint64_t round, size_t step)
 {
     const double pi = 3.14159265358979323846;
     const struct study_local *local = &study->local;
@@ -18,7 +18,8 @@ double schedule_rate(const struct study *study, uint64_t round, size_t step)
     if (local->schedule == STUDY_CONSTANT) {
         return local->rate;
     }
-    const double done = k < T ? (k - W) / (T - W) : 1.0;
+    const double at = fmin(k, T - 1.0); /* a spare round goes as far as the last one */
+    const double done = at > W ? (at - W) / (T - W) : 0.0;
     const double f = local->rate_floor;
     return local->rate * (f + (1.0 - f) * 0.5 * (1.0 + cos(pi * done)));
 }
