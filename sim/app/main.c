@@ -370,6 +370,11 @@ static enum rc carry_out_grid(const struct words *w, const struct sweep *s, stru
     progress_init(&bar, "worlds", sweep_worlds(s) < 10 && w->json);
     const struct sweep_progress progress = {.done = progress_show_left, .ctx = &bar};
     struct sweep_work work = {.progress = &progress, .part = w->part, .parts = w->parts};
+    if (sweep_rank() > 0) { /* rank 0 has files and words */
+        work.progress = NULL;
+        rc = sweep_continue(s, &work, &r, err);
+        goto out;
+    }
     if (w->out != NULL && (!w->dry || results_there(w->out))) {
         rc = results_open(&files, w->out, w->part, w->parts, s, err); /* before the work */
         work.archive = files.archive;
@@ -412,6 +417,9 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, bo
     }
     if (rc == RC_OK && s.whole) {
         rc = carry_out_whole(w, &s, err);
+    } else if (rc == RC_OK && grid && !w->dry) {
+        rc = sweep_ranks_begin(err);
+        rc = rc == RC_OK ? carry_out_grid(w, &s, err) : rc;
     } else if (rc == RC_OK) {
         rc = carry_out_grid(w, &s, err);
     }
@@ -447,6 +455,7 @@ int main(int argc, char **argv)
         rc = words_printed(&err);
     }
     if (rc == RC_OK) {
+        sweep_ranks_end(false);
         return EXIT_SUCCESS;
     }
     if (issues.n > 0) {
@@ -456,5 +465,6 @@ int main(int argc, char **argv)
     } else {
         (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
     }
+    sweep_ranks_end(true);
     return wrong_use ? EXIT_WRONG_USE : EXIT_FAILURE;
 }

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "sim/sweep/cost_internal.h"
 #include "sim/sweep/pool_internal.h"
+#include "sim/sweep/ranks_internal.h"
 
 const struct sweep_plan *pool_plan(const struct pool *pool, size_t row)
 {
@@ -85,7 +86,7 @@ enum rc pool_load(struct pool *pool, struct error *err)
     return rc;
 }
 
-static bool take(struct pool *pool, size_t *world)
+bool pool_take(struct pool *pool, size_t *world)
 {
     const size_t worlds = sweep_worlds(pool->s);
     const size_t folds = sweep_folds(pool->s);
@@ -101,8 +102,8 @@ static bool take(struct pool *pool, size_t *world)
     return taken;
 }
 
-static void finish(struct pool *pool, size_t world, enum rc rc, const struct sweep_world *w,
-                   struct error *err)
+void pool_finish(struct pool *pool, size_t world, enum rc rc, const struct sweep_world *w,
+                 struct error *err)
 {
     const struct sweep_progress *progress = pool->work.progress;
     (void)pthread_mutex_lock(&pool->lock);
@@ -119,8 +120,33 @@ static void finish(struct pool *pool, size_t world, enum rc rc, const struct swe
         cost_finished(pool->cost, world, pool->seconds[world]);
     }
     if (progress != NULL && progress->done != NULL) {
-        progress->done(progress->ctx, pool->done, pool->todo, cost_left(pool->cost, pool->s->jobs));
+        progress->done(progress->ctx, pool->done, pool->todo,
+                       cost_left(pool->cost, pool->s->jobs * sweep_ranks()));
     }
+    (void)pthread_mutex_unlock(&pool->lock);
+}
+
+/* Here, or from rank 0. */
+static bool take(struct pool *pool, size_t *world)
+{
+    if (sweep_rank() == 0) {
+        return pool_take(pool, world);
+    }
+    (void)pthread_mutex_lock(&pool->lock);
+    const bool taken = ranks_take(pool, world);
+    (void)pthread_mutex_unlock(&pool->lock);
+    return taken;
+}
+
+static void finish(struct pool *pool, size_t world, enum rc rc, const struct sweep_world *w,
+                   struct error *err)
+{
+    if (sweep_rank() == 0) {
+        pool_finish(pool, world, rc, w, err);
+        return;
+    }
+    (void)pthread_mutex_lock(&pool->lock);
+    ranks_give(pool, world, rc, w, err);
     (void)pthread_mutex_unlock(&pool->lock);
 }
 
@@ -143,14 +169,24 @@ enum rc pool_run(struct pool *pool, struct error *err)
 {
     pthread_t thread[SWEEP_JOBS_MAX];
     size_t started = 0;
+    const bool serves = sweep_rank() == 0 && sweep_ranks() > 1;
+    const size_t others = pool->s->jobs - (serves ? 0 : 1); /* threads beside this one */
+    enum rc rc = RC_OK;
     assert(pool->s->jobs >= 1);
     assert(pool->s->jobs <= SWEEP_JOBS_MAX);
-    while (started + 1 < pool->s->jobs && pthread_create(&thread[started], NULL, work, pool) == 0) {
+    while (started < others && pthread_create(&thread[started], NULL, work, pool) == 0) {
         started++; /* fewer threads than asked for only take longer */
     }
-    (void)work(pool);
+    if (serves) {
+        rc = ranks_serve(pool, err);
+    } else {
+        (void)work(pool);
+    }
     for (size_t i = 0; i < started; i++) {
         (void)pthread_join(thread[i], NULL);
     }
-    return pool->failed ? error_set(err, pool->err.rc, "%s", pool->err.text) : RC_OK;
+    if (sweep_rank() > 0) {
+        ranks_bye();
+    }
+    return rc == RC_OK && pool->failed ? error_set(err, pool->err.rc, "%s", pool->err.text) : rc;
 }

@@ -46,6 +46,12 @@ bool pool_ours(const struct pool *pool, size_t row);
 RC pool_load(struct pool *pool, struct error *err);
 /** Runs the others on s->jobs threads. */
 RC pool_run(struct pool *pool, struct error *err);
+/** The next world that is to be run here, if any. */
+bool pool_take(struct pool *pool, size_t *world);
+/** It is kept, and told; or it failed, and with it the sweep. pool->seconds of it is filled. */
+void pool_finish(struct pool *pool, size_t world, enum rc rc, const struct sweep_world *w,
+                 struct error *err);
+
 /** Fills pool->row[i] from its worlds, all of which are there. */
 RC pool_row(struct pool *pool, size_t i, struct error *err);
 

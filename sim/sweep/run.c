@@ -8,6 +8,7 @@
 
 #include "sim/sweep/cost_internal.h"
 #include "sim/sweep/pool_internal.h"
+#include "sim/sweep/ranks_internal.h"
 
 size_t sweep_rows(const struct sweep *s)
 {
@@ -184,9 +185,10 @@ enum rc sweep_continue(const struct sweep *s, const struct sweep_work *work,
         rc = cost_open(&pool, &pool.cost, err);
     }
     if (rc == RC_OK) {
+        ranks_share_plans(pool.plan, s->n_epsilons);
         rc = pool_run(&pool, err);
     }
-    if (rc == RC_OK && work->parts == 0) {
+    if (rc == RC_OK && work->parts == 0 && sweep_rank() == 0) {
         *out = (struct sweep_results){
             .n = sweep_rows(s), .row = pool.row, .site = pool.site, .pattern = pool.pattern};
         pool.row = NULL;

@@ -156,6 +156,22 @@ struct sweep_work {
 RC sweep_continue(const struct sweep *s, const struct sweep_work *work, struct sweep_results *out,
                   struct error *err);
 
+/* ---- several machines -------------------------------------------------------------------------- */
+
+/**
+ * In a build with MPI (WR_MPI) and under its launcher, sweep_continue runs the worlds of one sweep on all
+ * ranks: each opens the same configuration, rank 0 has the archive and the results, and the bytes are the
+ * same whatever the number of ranks. Otherwise there is one rank. To be called once in a process, before
+ * sweep_continue.
+ * @retval RC_STATE this MPI cannot be called by several threads in turn
+ */
+RC sweep_ranks_begin(struct error *err);
+/** 0 unless begun. */
+size_t sweep_rank(void);
+size_t sweep_ranks(void);
+/** Failed: all ranks are ended, since they wait for each other. */
+void sweep_ranks_end(bool failed);
+
 /* ---- what it will take -------------------------------------------------------------------------- */
 
 /** Cells that differ in their seed alone. */
