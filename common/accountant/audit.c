@@ -23,8 +23,7 @@ static double binomial_tail(size_t k, size_t n, double p)
     }
 }
 
-/* Clopper, Pearson 1934: the largest share under which k or fewer of n have at least this chance. */
-static double share_at_most(size_t k, size_t n, double chance)
+double audit_share_most(size_t k, size_t n, double chance)
 {
     double low = n > 0 ? (double)k / (double)n : 1.0;
     double high = 1.0;
@@ -63,8 +62,8 @@ struct audit_bounds audit_lower(const struct audit_counts *counts, double delta,
     assert(delta > 0.0 && delta < 1.0);
     assert(risk > 0.0 && risk < 1.0);
     struct audit_bounds b = {0.0, 0.0, 0.0};
-    const double fpr = share_at_most(counts->out_found, counts->out, 0.5 * risk);
-    const double fnr = share_at_most(counts->in - counts->in_found, counts->in, 0.5 * risk);
+    const double fpr = audit_share_most(counts->out_found, counts->out, 0.5 * risk);
+    const double fnr = audit_share_most(counts->in - counts->in_found, counts->in, 0.5 * risk);
 
     if (fpr < 1.0 && 1.0 - fnr > delta) {
         b.epsilon = fmax(0.0, log((1.0 - fnr - delta) / fpr));
@@ -77,4 +76,55 @@ struct audit_bounds audit_lower(const struct audit_counts *counts, double delta,
         b.epsilon_gaussian = accountant_epsilon(&gaussian, 1, delta);
     }
     return b;
+}
+
+/* ---- one run ---------------------------------------------------------------------------------- */
+
+/* P(X = k) of a binomial. */
+static double binomial_at(size_t k, size_t n, double p)
+{
+    const double nd = (double)n;
+    const double kd = (double)k;
+    return exp(lgamma(nd + 1.0) - lgamma(kd + 1.0) - lgamma(nd - kd + 1.0) + kd * log(p) +
+               (nd - kd) * log1p(-p));
+}
+
+/* Steinke et al. 2023, Theorem 5.2: at most this is the chance of so many right guesses. With W a binomial
+ * of the guesses at e^eps / (1 + e^eps), beta = P(W >= v) and alpha = max_i P(v > W >= v - i) / i. */
+static double chance_of_guesses(const struct audit_guesses *g, double epsilon, double delta)
+{
+    const double p = 1.0 / (1.0 + exp(-epsilon));
+    double beta = 0.0;
+    double alpha = 0.0;
+    double below = 0.0;
+    for (size_t k = g->guesses + 1; k-- > g->right;) {
+        beta += binomial_at(k, g->guesses, p);
+    }
+    for (size_t i = 1; i <= g->right; i++) {
+        below += binomial_at(g->right - i, g->guesses, p);
+        alpha = fmax(alpha, below / (double)i);
+    }
+    return fmin(1.0, beta + 2.0 * alpha * delta * (double)g->coins);
+}
+
+double audit_one_run(const struct audit_guesses *g, double delta, double risk)
+{
+    assert(g->right <= g->guesses);
+    assert(g->guesses <= g->coins);
+    assert(delta > 0.0 && delta < 1.0);
+    assert(risk > 0.0 && risk < 1.0);
+    double low = 0.0;
+    double high = 40.0;
+    if (g->guesses == 0 || chance_of_guesses(g, 0.0, delta) > risk) {
+        return 0.0;
+    }
+    while (high - low > 1e-9) {
+        const double middle = 0.5 * (low + high);
+        if (chance_of_guesses(g, middle, delta) > risk) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    return low;
 }

@@ -30,4 +30,23 @@ struct audit_bounds {
 /** @param risk, delta in (0, 1) */
 struct audit_bounds audit_lower(const struct audit_counts *counts, double delta, double risk);
 
+/** Clopper, Pearson 1934: the largest share under which `k` or fewer of `n` have at least this chance; 1
+ *  where n is 0. The interval of k of n is [1 - most(n - k), most(k)]. */
+double audit_share_most(size_t k, size_t n, double chance);
+
+/** Many canaries in one run, each there or not by a fair coin of its own. */
+struct audit_guesses {
+    size_t coins;   /**< canaries whose coins were thrown */
+    size_t guesses; /**< how many coins the attacker named: fixed before the run */
+    size_t right;   /**< of them, named rightly */
+};
+
+/**
+ * Lower bound on epsilon from one run with many canaries (Steinke, Nasr, Jagielski 2023, arXiv 2305.08846,
+ * Theorem 5.2): at the true (epsilon, delta) so many right guesses have at most the chance `risk`. The
+ * canaries need not be independent of one another, their coins are. Runs with canaries of their own count
+ * as one. 0 where nothing can be said.
+ */
+double audit_one_run(const struct audit_guesses *g, double delta, double risk);
+
 #endif

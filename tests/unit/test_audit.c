@@ -48,6 +48,29 @@ static void bounds_are_clopper_and_pearson_s(void **state)
     assert_true(fabs(exp(-audit_lower(&tabled, 1e-9, 0.05).epsilon) - 0.3372) < 1e-3);
 }
 
+/* Against the theorem summed in exact binomials elsewhere; and all of 1,000 without delta:
+ * (e^eps / (1 + e^eps))^1000 = .05. */
+static void one_run_s_bound_is_the_theorem_s(void **state)
+{
+    (void)state;
+    const struct {
+        struct audit_guesses g;
+        double delta, epsilon;
+    } want[] = {{{100, 100, 75}, 1e-5, 0.7019407979996},
+                {{1000, 200, 200}, 1e-5, 4.1664901767},
+                {{1000, 200, 130}, 1e-3, 0.0503838783443}};
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        assert_true(fabs(audit_one_run(&want[i].g, want[i].delta, 0.05) - want[i].epsilon) < 1e-6);
+    }
+    const struct audit_guesses all = {1000, 1000, 1000};
+    const double p = pow(0.05, 1e-3);
+    assert_true(fabs(audit_one_run(&all, 1e-15, 0.05) - log(p / (1.0 - p))) < 1e-4);
+    const struct audit_guesses half = {1000, 200, 100};
+    assert_true(audit_one_run(&half, 1e-5, 0.05) == 0.0);
+    const struct audit_guesses none = {1000, 0, 0};
+    assert_true(audit_one_run(&none, 1e-5, 0.05) == 0.0);
+}
+
 /* ---- a white-box attacker -------------------------------------------------------------------- */
 
 enum { P = 40 };
@@ -171,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounds_are_clopper_and_pearson_s),
+        cmocka_unit_test(one_run_s_bound_is_the_theorem_s),
         cmocka_unit_test(a_single_release_is_audited_to_most_of_its_claim),
         cmocka_unit_test(whole_plans_stay_below_their_claims),
         cmocka_unit_test(half_the_noise_is_caught),
