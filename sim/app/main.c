@@ -8,6 +8,7 @@
 #include <argp.h>
 #include <jansson.h>
 
+#include "sim/app/attack.h"
 #include "sim/app/cohort.h"
 #include "sim/app/evaluation.h"
 #include "sim/app/faults.h"
@@ -57,6 +58,8 @@ static const char doc[] =
     "                           wardround-sim evaluation --help\n"
     "  faults                   bad days of masked studies, and whether the promises\n"
     "                           hold: wardround-sim faults --help\n"
+    "  attack CONFIG --out D    who was in the training? Membership attacks on the\n"
+    "                           study of the file: wardround-sim attack --help\n"
     "  privacy QUESTION         what steps cost, what a budget allows, what an\n"
     "                           attacker can reach: wardround-sim privacy --help\n"
     "\n"
@@ -147,7 +150,7 @@ static error_t take_argument(struct words *w, struct argp_state *state, const ch
         w->command = arg;
         if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0) {
             argp_error(state,
-                       "no command is named '%.20s'; there are: run, tradeoff, cohort, "
+                       "no command is named '%.20s'; there are: run, tradeoff, attack, cohort, "
                        "evaluation, faults, privacy",
                        arg);
         }
@@ -440,6 +443,9 @@ int main(int argc, char **argv)
     }
     if (argc > 1 && strcmp(argv[1], "faults") == 0) {
         return faults_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "attack") == 0) {
+        return attack_main(argc - 1, argv + 1);
     }
     if (argc > 1 && strcmp(argv[1], "cohort") == 0) {
         return cohort_main(argc - 1, argv + 1);

@@ -14,7 +14,7 @@ struct draft {
     char name[64];
     char cohort[SWEEP_PATH_MAX];
     char study_path[SWEEP_PATH_MAX];
-    const struct config_node *generate, *partition, *study, *split, *tradeoff;
+    const struct config_node *generate, *partition, *study, *split, *tradeoff, *attacks;
     uint64_t seed;
 };
 
@@ -50,6 +50,8 @@ static const struct config_key keys[] = {
      .help = "map: folds, or a fixed split; a study that is named by its path and has none trains everybody"},
     {.name = "tradeoff", .type = CONFIG_NODE, .offset = AT(tradeoff), .fallback = "",
      .help = "map: the grid of `tradeoff`"},
+    {.name = "attacks", .type = CONFIG_NODE, .offset = AT(attacks), .fallback = "",
+     .help = "map: how the federation is attacked"},
     {.name = "seed", .type = CONFIG_U64, .offset = AT(seed), .fallback = "1",
      .help = "of the folds, the weights and (replayed) the noise"},
 };
@@ -473,6 +475,13 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
         return config_verdict(issues, err);
     }
     memcpy(s->name, d.name, sizeof s->name);
+    s->attacks = attack_params_default();
+    if (d.attacks != NULL) {
+        const enum rc rc = attack_params_read(d.attacks, &s->attacks, issues, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
     if (d.study == NULL && d.split == NULL && d.partition != NULL) {
         return error_set(err, RC_INVALID,
                          "'%s': a study document runs on the sites that it names; partition: needs "

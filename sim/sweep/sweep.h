@@ -20,6 +20,7 @@
 #include "common/config/config.h"
 #include "common/evaluation/evaluation.h"
 #include "common/study/study.h"
+#include "sim/attack/attack.h"
 #include "sim/hospital/world.h"
 #include "sim/report/report.h"
 
@@ -58,6 +59,7 @@ struct sweep {
     uint64_t seed[SWEEP_LIST_MAX];
     enum study_noise noise; /**< of the finite epsilons */
     double delta;
+    struct attack_params attacks; /**< the map `attacks:`, or its defaults */
     size_t jobs; /**< threads: a world each; where worlds are fewer, also of their training */
     /** The file names its study by a path and has no split: everybody trains and nobody is tested.
      *  sweep_whole_run; the fields above from `folds` on are not used, but seed[0]. */

@@ -213,6 +213,8 @@ static void no_step_of_a_study_has_the_rate_zero(void **state)
             const double r = study_rate(&s, 1 + k / 3, k % 3);
             assert_true(r > 0.0 && r <= 0.5);
         }
+        assert_true(study_rate(&s, 5, 0) ==
+                    study_rate(&s, 4, 2)); /* a spare round of a masked study */
     }
 }
 

@@ -1,0 +1,303 @@
+/* wardround-sim attack: the attacks of a file on the federations of its grid. */
+#include "sim/app/attack.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <argp.h>
+#include <jansson.h>
+
+#include "sim/app/progress.h"
+#include "sim/app/words.h"
+#include "sim/attack/attack.h"
+#include "sim/sweep/sweep.h"
+
+enum { EXIT_WRONG_USE = 2 };
+enum { OPT_OUT = 256, OPT_SEED, OPT_JOBS, OPT_JSON, OPT_KEYS };
+
+struct words {
+    const char *config, *out;
+    bool json, keys;
+    struct sweep_overrides overrides;
+};
+
+static const char doc[] =
+    "Was this patient in the training? Membership attacks on the federations of CONFIG, at each\n"
+    "of its epsilons, and the most that any attacker could reach beside them.\v"
+    "Subjects are in a run by a coin of 1/2: ordinary patients, and canaries, records that are\n"
+    "made to be noticed (extreme values, the label that nobody expects). Views: `update`, a\n"
+    "coordinator who sees each update; `sum`, one who sees masked sums; `model`, a reader of the\n"
+    "finished model. Attack success is the canary's TPR at FPR 1 %.\n"
+    "--out D writes D/attacks.csv. Keys of `attacks:` in CONFIG: wardround-sim attack --keys.\n"
+    "\n"
+    "Examples:\n"
+    "  wardround-sim attack configs/sim/heart.yaml --out build/attack --jobs 2\n"
+    "  wardround-sim attack configs/sim/demo.yaml --json\n"
+    "\n"
+    "A measured rate is a lower bound on what leaks; an attack that fails proves nothing.\n"
+    "Exit: 0 done, 1 failed, or an attack found more than its bound allows; 2 wrong use.";
+
+static const struct argp_option options[] = {
+    {"out", OPT_OUT, "DIR", 0, "folder for attacks.csv", 0},
+    {"seed", OPT_SEED, "S", 0, "subjects, coins and replayed noise, instead of the file's", 0},
+    {"jobs", OPT_JOBS, "N", 0, "runs at the same time (default 1); changes no result", 0},
+    {"json", OPT_JSON, NULL, 0, "one JSON object on stdout; infinite epsilons are null", 0},
+    {"keys", OPT_KEYS, NULL, 0, "print every key of `attacks:` as Markdown", 0},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct words *w = state->input;
+    switch (key) {
+    case OPT_OUT:
+        w->out = arg;
+        return 0;
+    case OPT_SEED:
+        w->overrides.has_seed = true;
+        w->overrides.seed = words_whole(state, "seed", arg, UINT64_MAX / 2);
+        return 0;
+    case OPT_JOBS:
+        w->overrides.has_jobs = true;
+        w->overrides.jobs = (size_t)words_whole(state, "jobs", arg, ATTACK_JOBS_MAX);
+        if (w->overrides.jobs == 0) {
+            argp_error(state, "--jobs wants at least 1");
+        }
+        return 0;
+    case OPT_JSON:
+        w->json = true;
+        return 0;
+    case OPT_KEYS:
+        w->keys = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (w->config != NULL) {
+            argp_error(state, "'%.40s' is one word too many", arg);
+        }
+        w->config = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!w->keys && w->config == NULL) {
+            argp_error(state, "say what is attacked: CONFIG, a file of configs/sim");
+        }
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* ---- what came of it --------------------------------------------------------------------------- */
+
+static json_t *real_or_null(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *rate_json(const struct attack_rate *r)
+{
+    return json_pack("[f, f, f]", r->value, r->low, r->high);
+}
+
+static json_t *point_json(const struct attack_point *p)
+{
+    return json_pack("{s:o, s:o, s:f}", "tpr", rate_json(&p->tpr), "fpr", rate_json(&p->fpr),
+                     "bound", p->bound);
+}
+
+static json_t *row_json(const struct attack_row *r)
+{
+    return json_pack("{s:s, s:o, s:f, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:f, s:f, "
+                     "s:o, s:b, s:f}",
+                     "noise", study_noise_name(r->noise), "epsilon", real_or_null(r->epsilon),
+                     "delta", r->delta, "subject", attack_subject_name(r->subject), "view",
+                     attack_view_name(r->view), "method", r->method, "references",
+                     (json_int_t)r->references, "runs", (json_int_t)r->runs, "in",
+                     (json_int_t)r->in, "out", (json_int_t)r->out, "at_fpr_hundredth",
+                     point_json(&r->hundredth), "at_fpr_thousandth",
+                     r->has_thousandth ? point_json(&r->thousandth) : json_null(),
+                     "balanced_accuracy", rate_json(&r->balanced), "balanced_accuracy_bound",
+                     r->bound_balanced, "epsilon_low", r->epsilon_low, "epsilon_low_gaussian",
+                     real_or_null(r->epsilon_low_gaussian), "within", (int)attack_row_within(r),
+                     "seconds", r->seconds);
+}
+
+static enum rc print_json(const char *name, const struct attack_row *row, size_t n,
+                          struct error *err)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < n; i++) {
+        (void)json_array_append_new(rows, row_json(&row[i]));
+    }
+    json_t *object = json_pack("{s:s, s:o}", "study", name, "rows", rows);
+    if (object == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the JSON object");
+    }
+    (void)json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
+    (void)putchar('\n');
+    json_decref(object);
+    return RC_OK;
+}
+
+static enum rc write_csv(const char *folder, const struct attack_row *row, size_t n,
+                         struct error *err)
+{
+    char path[SWEEP_PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/attacks.csv", folder) >= (int)sizeof path) {
+        return error_set(err, RC_LIMIT, "the folder's name is too long");
+    }
+    FILE *f = fopen(path, "we");
+    if (f == NULL) {
+        return error_set(err, RC_IO, "cannot write '%s': %s", path, strerror(errno));
+    }
+    attack_print_csv(f, row, n);
+    const bool failed = ferror(f) != 0;
+    if (fclose(f) != 0 || failed) {
+        return error_set(err, RC_IO, "cannot write '%s': the disk may be full", path);
+    }
+    (void)fprintf(stderr, "wrote %s\n", path);
+    return RC_OK;
+}
+
+static enum rc show(const struct words *w, const struct sweep *s, const struct attack_row *row,
+                    size_t n, struct error *err)
+{
+    size_t beyond = 0;
+    enum rc rc = RC_OK;
+    if (w->out != NULL) {
+        rc = write_csv(w->out, row, n, err);
+    }
+    if (rc == RC_OK && w->json) {
+        rc = print_json(s->name, row, n, err);
+    } else if (rc == RC_OK) {
+        (void)printf("%s: %zu sites; shares in per cent with 95 %% intervals\n", s->name,
+                     s->study.n_sites);
+        attack_print_table(stdout, row, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        beyond += !attack_row_within(&row[i]);
+    }
+    if (rc == RC_OK && beyond > 0) {
+        return error_set(
+            err, RC_STATE,
+            "%zu of %zu attacks found more than their epsilon allows: look for a fault "
+            "in clip, noise or accountant",
+            beyond, n);
+    }
+    return rc;
+}
+
+/* ---- the attacks ------------------------------------------------------------------------------- */
+
+/* The base study at one epsilon, planned. */
+static enum rc plan(const struct sweep *s, double epsilon, struct study *out, struct error *err)
+{
+    enum rc rc = study_copy(&s->study, out, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    out->privacy.noise = isfinite(epsilon) ? s->noise : STUDY_NOISE_NONE;
+    out->privacy.epsilon = epsilon;
+    out->privacy.delta = isfinite(epsilon) ? s->delta : 0.0;
+    return study_plan(out, err);
+}
+
+static enum rc attack_all(const struct sweep *s, bool quiet, struct attack_row *row, size_t *n,
+                          struct error *err)
+{
+    const struct attack_params *p = &s->attacks;
+    const size_t cells = p->n_epsilons > 0 ? p->n_epsilons : s->n_epsilons;
+    const double *epsilon = p->n_epsilons > 0 ? p->epsilon : s->epsilon;
+    struct model model = {0};
+    struct study open = {0};
+    struct attack *attack = NULL;
+    struct progress bar;
+    enum rc rc = model_open(&s->study.model, &s->schema, &model, err);
+    if (rc == RC_OK) {
+        rc = plan(s, HUGE_VAL, &open, err);
+    }
+    const struct attack_setup setup = {.params = p,
+                                       .open = &open,
+                                       .schema = &s->schema,
+                                       .model = &model,
+                                       .data = s->data,
+                                       .seed = s->seed[0],
+                                       .jobs =
+                                           s->jobs < ATTACK_JOBS_MAX ? s->jobs : ATTACK_JOBS_MAX,
+                                       .progress = progress_show,
+                                       .progress_ctx = &bar};
+    progress_init(&bar, "runs", quiet);
+    if (rc == RC_OK) {
+        rc = attack_open(&setup, &attack, err);
+    }
+    for (size_t i = 0; rc == RC_OK && i < cells; i++) {
+        struct study study = {0};
+        size_t found = 0;
+        progress_init(&bar, "runs", quiet);
+        rc = plan(s, epsilon[i], &study, err);
+        if (rc == RC_OK) {
+            rc = attack_cell(attack, &study, row + *n, &found, err);
+        }
+        *n += found;
+        progress_end(&bar);
+        study_release(&study);
+    }
+    attack_close(&attack);
+    study_release(&open);
+    model_release(&model);
+    return rc;
+}
+
+static enum rc carry_out(const struct words *w, struct config_issues *issues, struct error *err)
+{
+    struct sweep s = {0};
+    size_t n = 0;
+    if (w->keys) {
+        attack_params_print(stdout);
+        return RC_OK;
+    }
+    struct attack_row *row = calloc((size_t)SWEEP_LIST_MAX * ATTACK_ROWS_MAX, sizeof *row);
+    if (row == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the rows of an attack");
+    }
+    enum rc rc = sweep_open(w->config, true, &w->overrides, &s, issues, err);
+    if (rc == RC_OK && w->out != NULL) {
+        rc = words_folder(w->out, err); /* before the work, not after it */
+    }
+    if (rc == RC_OK) {
+        rc = attack_all(&s, w->json, row, &n, err);
+    }
+    if (rc == RC_OK) {
+        rc = show(w, &s, row, n, err);
+    }
+    sweep_release(&s);
+    free(row);
+    return rc;
+}
+
+int attack_main(int argc, char **argv)
+{
+    static const struct argp argp = {options, parse, "CONFIG", doc, NULL, NULL, NULL};
+    static char name[] = "wardround-sim attack";
+    static struct config_issues issues; /* large */
+    struct words w = {0};
+    struct error err = {0};
+
+    argv[0] = name;
+    argp_err_exit_status = EXIT_WRONG_USE;
+    (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
+    enum rc rc = carry_out(&w, &issues, &err);
+    if (rc == RC_OK) {
+        rc = words_printed(&err);
+    }
+    if (rc == RC_OK) {
+        return EXIT_SUCCESS;
+    }
+    if (issues.n > 0) {
+        config_print_issues(&issues, stderr);
+    }
+    (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
+    return EXIT_FAILURE;
+}
