@@ -381,7 +381,7 @@ static void canaries_stay_within_their_bound_and_come_near_it(void **state)
     struct world w;
     struct attack_row row[ATTACK_VIEWS];
     world_open(&w, 4.0);
-    w.params.trials = 1500;
+    w.params.trials = 1000;
     canaries_at_four(&w, &w.study, seed_of_run(), row);
     for (size_t v = 0; v < ATTACK_VIEWS; v++) {
         print_message("%s: TPR %.3f, bound %.3f, epsilon %.2f, %.2f\n",
@@ -401,7 +401,7 @@ static void half_the_noise_is_caught(void **state)
     struct world w;
     struct attack_row row[ATTACK_VIEWS];
     world_open(&w, 4.0);
-    w.params.trials = 900;
+    w.params.trials = 500;
     struct study halved = w.study;
     halved.privacy.noise_multiplier *= 0.5;
     canaries_at_four(&w, &halved, seed_of_run(), row);
@@ -420,7 +420,7 @@ static void a_clip_that_is_ignored_is_caught(void **state)
     struct world w;
     struct attack_row row[ATTACK_VIEWS];
     world_open(&w, 4.0);
-    w.params.trials = 900;
+    w.params.trials = 500;
     struct study loose = w.study;
     loose.privacy.clip *= 1000.0;
     loose.privacy.noise_multiplier /= 1000.0;
