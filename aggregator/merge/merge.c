@@ -252,7 +252,8 @@ static bool next_piece(const struct merge *m, uint64_t round, const real *model,
                        const unsigned char *state, size_t at, struct piece *p)
 {
     const struct study *s = m->study;
-    const bool average = s->server.average_iterates;
+    const uint64_t from = s->server.average_from > 1 ? s->server.average_from : 1;
+    const bool average = s->server.average_iterates && round >= from;
     const bool last = round == s->rounds;
     double *iterates = p->part[moments_of(s)]; /* [n], where they are averaged */
     bool finite = true;
@@ -273,7 +274,7 @@ static bool next_piece(const struct merge *m, uint64_t round, const real *model,
         }
         if (average) {
             iterates[i] += w;
-            w = last ? iterates[i] / (double)s->rounds : w;
+            w = last ? iterates[i] / (double)(s->rounds - from + 1) : w;
         }
         p->next[i] = (real)w; /* too large for the model's numbers: infinite only here */
         finite = finite && isfinite(p->next[i]);

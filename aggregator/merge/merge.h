@@ -21,7 +21,9 @@
  * here: mean = -rate (sum_k G_k) / (q sum_k nominal_k), over those who are in the sum. With plain steps
  * that is what the mean of the updates would be.
  *
- * With `average_iterates` the last round's model is the mean of all rounds' models.
+ * With `average_iterates` the last round's model is the mean of all rounds' models (Polyak, Juditsky
+ * 1992), or of those from `average_from` on (Rakhlin et al. 2012, suffix averaging): the way of a network
+ * from its first weights to where it stays is long, and a mean over it is no good network.
  */
 #ifndef AGGREGATOR_MERGE_MERGE_H
 #define AGGREGATOR_MERGE_MERGE_H

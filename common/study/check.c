@@ -182,6 +182,29 @@ static void check_combine(const struct study_draft *d, struct config_issues *iss
     }
 }
 
+/* The mean of iterates is of one round at least. */
+static void check_average(const struct study_draft *d, struct config_issues *issues)
+{
+    static const char *const of_average[] = {"average_from"};
+    const struct study *s = &d->study;
+    const struct config_node *average = config_get(d->server, "average_iterates");
+    if (average == NULL || says(d->server, "average_iterates", "false")) {
+        refuse_unused(d->server, of_average, 1, "average_iterates: true", issues);
+        return;
+    }
+    if (!is_count(d->server, "average_from") || s->rounds == 0 || s->local.steps == 0) {
+        return;
+    }
+    /* a plan may choose fewer rounds, and at least these */
+    const bool planned = s->wish.passes > 0.0;
+    const size_t rounds = planned ? study_wish_least(s) / s->local.steps : s->rounds;
+    if (s->server.average_from > rounds) {
+        config_issue(issues, at(d->server, "average_from"),
+                     "average_from: is %zu, must be at most the %zu rounds of the %s",
+                     s->server.average_from, rounds, planned ? "shortest plan" : "study");
+    }
+}
+
 static void check_server(const struct study_draft *d, struct config_issues *issues)
 {
     static const char *const of_fedavgm[] = {"momentum"};
@@ -200,6 +223,7 @@ static void check_server(const struct study_draft *d, struct config_issues *issu
         refuse_unused(d->server, of_trimmed, 1, "combine: trimmed_mean", issues);
     }
     check_combine(d, issues);
+    check_average(d, issues);
 }
 
 static void check_privacy(const struct study_draft *d, struct config_issues *issues)

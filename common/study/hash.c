@@ -107,13 +107,20 @@ static bool is_masked(const struct study *s)
            s->privacy.noise == STUDY_NOISE_SHARED;
 }
 
+/* From round 1 on is what an average was before there was a choice. */
+static bool averages_late(const struct study_server_rule *r)
+{
+    return r->average_from > 1;
+}
+
 /* A study that uses nothing of it is the study that it was: its hash stays, and with it the ledgers
  * and registries that know it by that name. */
 static bool is_version_2(const struct study *s)
 {
     return has_course(&s->local) || s->server.combine != STUDY_MEAN || s->server.trim > 0 ||
            s->server.momentum > 0.0 || s->model.site_norm || s->model.n_lacked > 0 ||
-           s->model.n_frozen > 0 || s->start.there || s->model.shift > 0 || is_masked(s);
+           s->model.n_frozen > 0 || s->start.there || s->model.shift > 0 || is_masked(s) ||
+           averages_late(&s->server);
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -143,6 +150,10 @@ static void add_version_2(struct hasher *h, const struct study *s)
         for (size_t i = 0; i < s->n_sites; i++) {
             hasher_bytes(h, s->site[i].key, s->site[i].keyed ? sizeof s->site[i].key : 0);
         }
+    }
+    if (averages_late(&s->server)) { /* as above */
+        hasher_text(h, "average_from");
+        hasher_u64(h, s->server.average_from);
     }
 }
 

@@ -187,7 +187,9 @@ static const struct config_key server_keys[] = {
     {.name = "trim", .type = CONFIG_COUNT, .offset = AT(trim), .min = 1, .max = STUDY_SITES_MAX, .fallback = "1",
      .help = "trimmed_mean: sites whose values are cut off at each end"},
     {.name = "average_iterates", .type = CONFIG_BOOL, .offset = AT(average_iterates), .fallback = "false",
-     .help = "the final model is the mean of all rounds' models"},
+     .help = "the final model is the mean of all rounds' models, or of those from `average_from` on"},
+    {.name = "average_from", .type = CONFIG_COUNT, .offset = AT(average_from), .min = 1, .max = STUDY_ROUNDS_MAX,
+     .fallback = "1", .help = "average_iterates: the first round of the mean; what a network was in its early rounds spoils it"},
 };
 #undef AT
 
@@ -315,6 +317,7 @@ static void read_server(struct study_draft *d, struct config_issues *issues)
     config_bind(d->server, server_keys, COUNT(server_keys), r, issues);
     r->momentum = r->rule == STUDY_FEDAVGM ? r->momentum : 0.0;
     r->trim = r->combine == STUDY_TRIMMED_MEAN ? r->trim : 0;
+    r->average_from = r->average_iterates ? r->average_from : 0;
 }
 
 /* The solved noise is part of the study; a target out of reach is a problem of the file. */

@@ -91,7 +91,8 @@ struct study_server_rule {
     double beta1, beta2, epsilon; /**< FedAdam, FedYogi (Reddi et al. 2021, Alg. 2; its tau) */
     double momentum;              /**< FedAvgM */
     size_t trim;                  /**< TRIMMED_MEAN: sites cut off at each end */
-    bool average_iterates;        /**< the final model is the mean of all rounds' models */
+    bool average_iterates;        /**< the final model is a mean of rounds' models */
+    size_t average_from;          /**< of all from this round on; 0 without average_iterates */
 };
 
 struct study_privacy {

@@ -408,6 +408,51 @@ static void averaged_iterates_are_the_last_rounds_model(void **state)
     merge_close(&m);
 }
 
+static void iterates_are_averaged_from_the_round_that_the_study_says(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct study s = make_study();
+    s.server.average_iterates = true;
+    s.server.average_from = 3;
+    s.rounds = 5;
+    struct merge *m = NULL;
+    real model[S] = {0};
+    unsigned char st[S * sizeof(double)] = {0};
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
+    assert_int_equal(merge_state_bytes(&s, S), sizeof st);
+    for (uint64_t round = 1; round <= 5; round++) {
+        merge_restart(m);
+        add(m, 2, delta[2]);
+        assert_int_equal(merge_finish(m, round, model, st, sizeof st, &err), RC_OK);
+        if (round < 5) {
+            assert_true(fabs((double)model[1] - (double)round) < 1e-6);
+        }
+    }
+    assert_true(fabs((double)model[1] - 4.0) < 1e-6); /* of 3, 4 and 5 */
+    merge_close(&m);
+}
+
+static void a_mean_from_the_last_round_on_is_the_last_rounds_model(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct study s = make_study();
+    s.server.average_iterates = true;
+    s.server.average_from = s.rounds;
+    struct merge *m = NULL;
+    real model[S] = {0};
+    unsigned char st[S * sizeof(double)] = {0};
+    assert_int_equal(merge_open(&s, NULL, S, &m, &err), RC_OK);
+    for (uint64_t round = 1; round <= s.rounds; round++) {
+        merge_restart(m);
+        add(m, 2, delta[2]);
+        assert_int_equal(merge_finish(m, round, model, st, sizeof st, &err), RC_OK);
+    }
+    assert_true(fabs((double)model[1] - (double)s.rounds) < 1e-6);
+    merge_close(&m);
+}
+
 static void a_site_counts_once(void **state)
 {
     (void)state;
@@ -488,6 +533,8 @@ int main(void)
         cmocka_unit_test(an_encoder_that_nobody_trained_stays_with_its_moments),
         cmocka_unit_test(a_median_is_of_those_that_have_the_modality),
         cmocka_unit_test(averaged_iterates_are_the_last_rounds_model),
+        cmocka_unit_test(iterates_are_averaged_from_the_round_that_the_study_says),
+        cmocka_unit_test(a_mean_from_the_last_round_on_is_the_last_rounds_model),
         cmocka_unit_test(a_site_counts_once),
         cmocka_unit_test(a_model_that_is_not_finite_is_never_made),
         cmocka_unit_test(a_model_too_large_for_its_numbers_is_never_made),

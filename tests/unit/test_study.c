@@ -311,6 +311,35 @@ static void frozen_blocks_are_read_and_hashed(void **state)
     study_release(&s);
 }
 
+/* Also a study that averaged before there was a choice keeps its hash. */
+static void
+the_round_that_an_average_begins_with_is_read_and_hashed_where_it_is_not_the_first(void **state)
+{
+    (void)state;
+    static const char *const server[4] = {
+        "server: {average_iterates: true}",
+        "server: {average_iterates: true, average_from: 1}",
+        "server: {average_iterates: true, average_from: 3}",
+        "server: {average_iterates: true, average_from: 5}",
+    };
+    static const size_t want[4] = {1, 1, 3, 5};
+    const struct hash schema = hash_of("schema", 6);
+    struct hash h[4];
+    for (size_t i = 0; i < 4; i++) {
+        struct study s = read_good(with_line(8, server[i]));
+        assert_int_equal(s.server.average_from, want[i]);
+        h[i] = study_hash(&s, &schema);
+        study_release(&s);
+    }
+    assert_true(hash_equal(&h[0], &h[1]));
+    assert_false(hash_equal(&h[0], &h[2]));
+    assert_false(hash_equal(&h[2], &h[3]));
+    struct study without = read_good(good);
+    assert_false(without.server.average_iterates);
+    assert_int_equal(without.server.average_from, 0);
+    study_release(&without);
+}
+
 static void a_checkpoint_to_start_from_is_read_and_hashed_by_what_is_in_it(void **state)
 {
     (void)state;
@@ -636,6 +665,14 @@ static void every_rule_speaks_at_its_place(void **state)
          "8:35: error: momentum: has a meaning only with rule: fedavgm"},
         {8, "server: {combine: mean, trim: 1}",
          "8:31: error: trim: has a meaning only with combine: trimmed_mean"},
+        {8, "server: {average_from: 2}",
+         "8:24: error: average_from: has a meaning only with average_iterates: true"},
+        {8, "server: {average_iterates: false, average_from: 2}",
+         "8:49: error: average_from: has a meaning only with average_iterates: true"},
+        {8, "server: {average_iterates: true, average_from: 0}",
+         "8:48: error: average_from: is 0, must be from 1 to 1000000"},
+        {8, "server: {average_iterates: true, average_from: 6}",
+         "8:48: error: average_from: is 6, must be at most the 5 rounds of the study"},
         {10, "start: {file: a.safetensors}", "10:8: error: missing key 'hash'"},
         {10, "start: {file: a.safetensors, hash: 00}",
          "10:36: error: hash: must be 64 hexadecimal digits in lower case; write 64 zeros, and the "
@@ -769,6 +806,7 @@ static void each_wrong_type_is_one_issue(void **state)
         {8, "server: {rule: fedadam, beta2: x}", "beta2"},
         {8, "server: {rule: fedadam, epsilon: x}", "epsilon"},
         {8, "server: {average_iterates: 1}", "average_iterates"},
+        {8, "server: {average_iterates: true, average_from: x}", "average_from"},
         {9, "privacy: {noise: 1, epsilon: 2, delta: 1e-4, clip: 1}", "noise"},
         {9, "privacy: {noise: site, epsilon: x, delta: 1e-4, clip: 1}", "epsilon"},
         {9, "privacy: {noise: site, epsilon: 2, delta: x, clip: 1}", "delta"},
@@ -1061,6 +1099,33 @@ static void a_wish_is_planned_by_the_rule_in_whole_rounds(void **state)
     study_release(&s);
 }
 
+/* A document that leaves 20, 40 or 80 rounds to the plan, and averages from this one on. */
+static const char *wishing_and_averaging(size_t from)
+{
+    static char out[2048];
+    static const char line[] = "server: {rule: fedavg}\n";
+    const char *wish = wishing(40);
+    const char *at = strstr(wish, line);
+    assert_non_null(at);
+    (void)snprintf(out, sizeof out, "%.*sserver: {average_iterates: true, average_from: %zu}\n%s",
+                   (int)(at - wish), wish, from, at + sizeof line - 1);
+    return out;
+}
+
+static void an_average_begins_in_the_shortest_plan_at_the_latest(void **state)
+{
+    (void)state;
+    struct study s = read_good(wishing_and_averaging(20));
+    assert_int_equal(s.server.average_from, 20);
+    study_release(&s);
+    struct config_issues issues;
+    struct error err = {0};
+    assert_int_equal(read_text(wishing_and_averaging(21), &s, &issues, &err), RC_INVALID);
+    assert_int_equal(issues.n, 1);
+    assert_non_null(strstr(issues.line[0], "average_from: is 21, must be at most the 20 rounds of "
+                                           "the shortest plan"));
+}
+
 static void a_wish_is_planned_anew_for_another_epsilon_and_for_none(void **state)
 {
     (void)state;
@@ -1258,7 +1323,7 @@ static void the_hash_changes_with_every_field(void **state)
                                                      2 * (8 + STUDY_BLOCKS_MAX * STUDY_NAME_MAX),
                    "hash the new field");
     _Static_assert(sizeof(struct study_local) == 2 * 4 + 8 * 8 + 3 * 8, "hash the new field");
-    _Static_assert(sizeof(struct study_server_rule) == 2 * 4 + 5 * 8 + 2 * 8, "hash the new field");
+    _Static_assert(sizeof(struct study_server_rule) == 2 * 4 + 5 * 8 + 3 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_privacy) == 8 + 5 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_site) == 64 + 8 + 8 + 40, "hash the new field");
     _Static_assert(sizeof(struct study_start) ==
@@ -1515,6 +1580,9 @@ int main(void)
         cmocka_unit_test(only_its_own_issues_count_against_an_embedded_study),
         cmocka_unit_test(a_file_that_is_not_there_or_not_yaml_says_so),
         cmocka_unit_test(the_plan_follows_its_numbers),
+        cmocka_unit_test(
+            the_round_that_an_average_begins_with_is_read_and_hashed_where_it_is_not_the_first),
+        cmocka_unit_test(an_average_begins_in_the_shortest_plan_at_the_latest),
         cmocka_unit_test(a_wish_is_planned_by_the_rule_in_whole_rounds),
         cmocka_unit_test(a_wish_is_planned_anew_for_another_epsilon_and_for_none),
         cmocka_unit_test(only_what_comes_of_a_wish_is_hashed),
