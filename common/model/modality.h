@@ -41,6 +41,7 @@ struct modality {
     struct feature_transformer features;
     struct gru_encoder gru;
     struct lstm_encoder lstm;
+    struct summary_encoder summary;
     struct series_transformer series;
     struct event_transformer events;
     struct tcn tcn;
@@ -65,7 +66,7 @@ struct node *modality_record(const struct modality *m, struct tape *t, const str
 
 /**
  * How many positions it has: steps of a series, cells or patches of an image, words of a note, features
- * of a table and their summary. 1: only a vector (mlp, bag), or one position, which is as little.
+ * of a table and their summary. 1: only a vector (mlp, bag, summary), or one position, which is as little.
  */
 size_t modality_count(const struct modality *m);
 /** Whether the fusion is to have modality_positions of it, and not modality_record. */

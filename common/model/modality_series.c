@@ -87,6 +87,21 @@ static struct encoder_positions series_transformer_of_positions(const struct mod
     return series_transformer_positions(&m->series, t, &x, drop);
 }
 
+static enum rc summary_of(struct modality *m, struct param_table *table, const char *name,
+                          const struct study_model *spec, struct error *err)
+{
+    (void)spec;
+    m->summary = (struct summary_encoder){.variables = m->layout.variables, .width = m->width};
+    return summary_encoder_declare(table, name, &m->summary, err);
+}
+
+static struct node *summary_of_record(const struct modality *m, struct tape *t,
+                                      const struct batch *batch, const struct tape_dropout *drop)
+{
+    const struct encoder_series x = series_of(m, batch);
+    return summary_encoder_record(&m->summary, t, &x, drop);
+}
+
 /* As many blocks as see the whole series, and no more. */
 static enum rc tcn_of(struct modality *m, struct param_table *table, const char *name,
                       const struct study_model *spec, struct error *err)
@@ -124,6 +139,7 @@ static size_t steps(const struct modality *m)
 const struct modality_kind MODALITY_SERIES[] = {
     {"gru", gru_declare, gru_record, gru_positions, steps},
     {"lstm", lstm_declare, lstm_record, lstm_positions, steps},
+    {.word = "summary", .declare = summary_of, .record = summary_of_record},
     {"cnn", tcn_of, tcn_of_record, tcn_of_positions, steps},
     {"transformer", series_transformer_of, series_transformer_of_record,
      series_transformer_of_positions, steps},

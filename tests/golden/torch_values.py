@@ -316,6 +316,26 @@ def lstm_encoder():
     c.write(last(sequences(m, series(c), LENGTH), LENGTH))
 
 
+def summary_encoder():
+    """What is seen of each variable, in the order of time: its first, last, least and largest value, mean and
+    (biased) deviation, and the share of the steps; the statistics of a variable side by side. They are inputs, and
+    as such floats."""
+    c = Case("summary_encoder")
+    values, seen = (c.data(n, B, T, V) for n in ("values", "seen"))
+    rows = []
+    for b, n in enumerate(LENGTH):
+        row = []
+        for v in range(V):
+            x = values[b, :n, v][seen[b, :n, v] > 0]
+            row += [x[0], x[-1], x.min(), x.max(), x.mean(), x.std(unbiased=False), torch.tensor(len(x) / n)] \
+                if len(x) > 0 else [torch.tensor(0.0)] * 7
+        rows.append(torch.stack(row))
+    m = nn.Sequential(nn.Linear(7 * V, WIDTH), nn.ReLU(), nn.Linear(WIDTH, WIDTH))
+    names = ("0.weight", "0.bias", "2.weight", "2.bias")
+    m = c.bind(m, dict(zip(names, (*c.linear("e.in", WIDTH, 7 * V), *c.linear("e.out", WIDTH, WIDTH)))))
+    c.write(m(torch.stack(rows).float().double()))
+
+
 HEADS, HIDDEN, LAYERS = 2, 5, 2
 
 
@@ -763,8 +783,8 @@ def fusion_tri_branch():
 def main():
     print(f"# written by torch_values.py with torch {torch.__version__}; do not edit")
     for case in (linear, layer_norm, group_norm, conv2d, depthwise, conv1d, conv1d_weight_norm, pools, activations,
-                 lstm, gru, attention, embedding, losses, gru_encoder, lstm_encoder, series_transformer,
-                 event_transformer, feature_transformer, ngram_bag, text_transformer, vit, cnn, tcn, fusion_concat,
+                 lstm, gru, attention, embedding, losses, gru_encoder, lstm_encoder, summary_encoder,
+                 series_transformer, event_transformer, feature_transformer, ngram_bag, text_transformer, vit, cnn, tcn, fusion_concat,
                  fusion_projected, fusion_gate, fusion_gmu, fusion_gmu_heads, fusion_cross_attention,
                  fusion_asymmetric, fusion_attention, fusion_medfuse, fusion_hierarchical, fusion_late,
                  fusion_tri_branch):

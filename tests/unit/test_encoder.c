@@ -16,7 +16,7 @@
 /* All sizes differ, so that a swapped index cannot pass unnoticed. */
 enum { B = 3, T = 5, V = 2, F = 3, C = 2, WIDTH = 4, WORDS = 11, TALL = 4, BROAD = 6, DEEP = 2 };
 
-enum kind { GRU, LSTM, SERIES, TABLE, BAG, TEXT, IMAGE };
+enum kind { GRU, LSTM, SUMMARY, SERIES, TABLE, BAG, TEXT, IMAGE };
 
 /* One encoder and a head, on three samples of every modality; the last sample has next to nothing. */
 struct net {
@@ -28,6 +28,7 @@ struct net {
     union {
         struct gru_encoder gru;
         struct lstm_encoder lstm;
+        struct summary_encoder summary;
         struct series_transformer series;
         struct feature_transformer features;
         struct ngram_bag bag;
@@ -103,6 +104,7 @@ static struct node *encode(struct tape *t, const struct net *n, size_t first, bo
     case IMAGE:
         p = vit_positions(&n->e.vit, t, &image, drop);
         break;
+    case SUMMARY:
     case BAG:
         break;
     }
@@ -114,6 +116,8 @@ static struct node *encode(struct tape *t, const struct net *n, size_t first, bo
         return gru_encoder_record(&n->e.gru, t, &series, drop);
     case LSTM:
         return lstm_encoder_record(&n->e.lstm, t, &series, drop);
+    case SUMMARY:
+        return summary_encoder_record(&n->e.summary, t, &series, drop);
     case SERIES:
         return series_transformer_record(&n->e.series, t, &series, drop);
     case TABLE:
@@ -151,6 +155,9 @@ static enum rc declare(struct net *n, struct error *err)
     case LSTM:
         n->e.lstm = (struct lstm_encoder){.variables = V, .width = WIDTH, .layers = 2};
         return lstm_encoder_declare(&n->table, "x", &n->e.lstm, err);
+    case SUMMARY:
+        n->e.summary = (struct summary_encoder){.variables = V, .width = WIDTH};
+        return summary_encoder_declare(&n->table, "x", &n->e.summary, err);
     case SERIES:
         n->e.series = (struct series_transformer){.variables = V, .body = body};
         return series_transformer_declare(&n->table, "x", &n->e.series, err);
@@ -194,6 +201,12 @@ static void the_lstm_encoder_holds_what_every_recording_must(void **state)
 {
     (void)state;
     check(LSTM);
+}
+
+static void the_summary_encoder_holds_what_every_recording_must(void **state)
+{
+    (void)state;
+    check(SUMMARY);
 }
 
 static void an_lstm_begins_by_remembering(void **state)
@@ -293,11 +306,11 @@ static void spoil(struct net *n)
 static void what_is_missing_is_not_looked_at(void **state)
 {
     (void)state;
-    const enum kind masked[] = {BAG, GRU, LSTM, SERIES, TABLE, TEXT};
+    const enum kind masked[] = {BAG, SUMMARY, GRU, LSTM, SERIES, TABLE, TEXT};
     const size_t K = sizeof masked / sizeof masked[0];
-    for (size_t i = 0; i < 2 * K - 1; i++) { /* vectors, then positions of all but the first */
+    for (size_t i = 0; i < 2 * K - 2; i++) { /* vectors, then positions of all but the first two */
         struct error err = {0};
-        struct net n = make(masked[i < K ? i : i - K + 1]);
+        struct net n = make(masked[i < K ? i : i - K + 2]);
         n.pooled = i >= K;
         real before[B * WIDTH];
         real after[B * WIDTH];
@@ -317,11 +330,11 @@ static void what_is_missing_is_not_looked_at(void **state)
 static void a_series_has_the_vector_and_the_positions_of_the_steps_it_has(void **state)
 {
     (void)state;
-    const enum kind kind[3] = {GRU, LSTM, SERIES};
-    for (size_t i = 0; i < 6; i++) {
+    const enum kind kind[4] = {GRU, LSTM, SERIES, SUMMARY}; /* the last has no positions */
+    for (size_t i = 0; i < 7; i++) {
         struct error err = {0};
-        struct net n = make(kind[i % 3]);
-        n.pooled = i >= 3;
+        struct net n = make(kind[i % 4]);
+        n.pooled = i >= 4;
         real padded[B * WIDTH];
         real cut[WIDTH];
         assert_int_equal(declare(&n, &err), RC_OK);
@@ -334,6 +347,69 @@ static void a_series_has_the_vector_and_the_positions_of_the_steps_it_has(void *
         }
         param_table_release(&n.table);
     }
+}
+
+/* A grid may say anything where nothing was seen: zeros, or the last value again. */
+static void a_summary_is_of_the_steps_that_were_seen(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct net n = make(SUMMARY);
+    real before[B * WIDTH];
+    real after[B * WIDTH];
+    size_t unseen = 0;
+    assert_int_equal(declare(&n, &err), RC_OK);
+    param_table_seal(&n.table);
+    vectors(&n, B, before);
+    for (size_t i = 0; i < B * T * V; i++) {
+        if (n.series[1][i] <= 0.0f) {
+            n.series[0][i] = 1e6f;
+            unseen++;
+        }
+    }
+    assert_true(unseen > 0 && unseen < B * T * V);
+    vectors(&n, B, after);
+    assert_memory_equal(before, after, sizeof after);
+    param_table_release(&n.table);
+}
+
+/* What a summary is of one variable: W1 takes one statistic out, twice, with both signs, and W2 puts
+ * what is left of it by the rectifier together again. */
+static void a_summary_has_the_statistics_of_what_was_seen(void **state)
+{
+    (void)state;
+    enum { STEPS = 6, STATISTICS = 7 };
+    static const float value[STEPS] = {0.5f, 9.0f, -0.75f, 0.25f, 1.0f, 9.0f};
+    static const float seen[STEPS] = {1, 0, 1, 1, 1, 0};
+    static const double want[STATISTICS] = {0.5,    1.0, -0.75, 1.0, 0.25, 0.6373774391990981,
+                                            4.0 / 6};
+    static struct tape t;
+    struct error err = {0};
+    struct arena arena = {0};
+    struct param_table table = {0};
+    struct summary_encoder e = {.variables = 1, .width = 2};
+    const struct encoder_series x = {.T = STEPS, .V = 1, .values = value, .seen = seen};
+    assert_int_equal(summary_encoder_declare(&table, "x", &e, &err), RC_OK);
+    param_table_seal(&table);
+    assert_int_equal(table.P, 2 * STATISTICS + 2 + 2 * 2 + 2);
+    assert_int_equal(arena_init(&arena, (size_t)1 << 16, &err), RC_OK);
+    for (size_t k = 0; k < STATISTICS; k++) {
+        real params[2 * STATISTICS + 2 + 2 * 2 + 2] = {0};
+        real *in = params + param_at(&table, e.in.w)->offset;
+        real *out = params + param_at(&table, e.out.w)->offset;
+        in[k] = out[0] = 1;
+        in[STATISTICS + k] = out[1] = -1;
+        arena_rewind(&arena, 0);
+        tape_start(&t, &arena, &table, params, 1);
+        const struct node *h = summary_encoder_record(&e, &t, &x, NULL);
+        assert_int_equal(tape_verdict(&t, &err), RC_OK);
+        assert_non_null(h);
+        if (fabs((double)h->v[0] - want[k]) > 1e-7) {
+            fail_msg("statistic %zu is %.9f, want %.9f", k, (double)h->v[0], want[k]);
+        }
+    }
+    arena_release(&arena);
+    param_table_release(&table);
 }
 
 static void the_mean_of_the_positions_is_the_vector_where_that_is_a_mean(void **state)
@@ -455,6 +531,7 @@ int main(void)
         cmocka_unit_test(the_gru_encoder_holds_what_every_recording_must),
         cmocka_unit_test(the_lstm_encoder_holds_what_every_recording_must),
         cmocka_unit_test(an_lstm_begins_by_remembering),
+        cmocka_unit_test(the_summary_encoder_holds_what_every_recording_must),
         cmocka_unit_test(the_series_transformer_holds_what_every_recording_must),
         cmocka_unit_test(the_feature_transformer_holds_what_every_recording_must),
         cmocka_unit_test(the_bag_of_ngrams_holds_what_every_recording_must),
@@ -462,6 +539,8 @@ int main(void)
         cmocka_unit_test(the_vision_transformer_holds_what_every_recording_must),
         cmocka_unit_test(what_is_missing_is_not_looked_at),
         cmocka_unit_test(a_series_has_the_vector_and_the_positions_of_the_steps_it_has),
+        cmocka_unit_test(a_summary_is_of_the_steps_that_were_seen),
+        cmocka_unit_test(a_summary_has_the_statistics_of_what_was_seen),
         cmocka_unit_test(the_mean_of_the_positions_is_the_vector_where_that_is_a_mean),
         cmocka_unit_test(a_bag_does_not_know_the_order_of_words_but_a_transformer_does),
         cmocka_unit_test(words_and_pairs_are_hashed_alike_whatever_surrounds_them),

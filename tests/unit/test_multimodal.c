@@ -737,7 +737,7 @@ static void every_word_that_a_study_may_say_names_something(void **state)
     static const struct {
         const char *key, *words[13];
     } keys[] = {{"table", {"mlp", "transformer"}},
-                {"series", {"gru", "lstm", "cnn", "transformer"}},
+                {"series", {"gru", "lstm", "cnn", "transformer", "summary"}},
                 {"image", {"cnn", "vit"}},
                 {"notes", {"bag", "transformer"}}};
     static const char form[] =

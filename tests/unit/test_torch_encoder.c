@@ -21,6 +21,7 @@ struct batch {
     union {
         struct gru_encoder gru;
         struct lstm_encoder lstm;
+        struct summary_encoder summary;
         struct series_transformer series;
         struct event_transformer events;
         struct feature_transformer features;
@@ -86,6 +87,23 @@ static void the_lstm_encoder_agrees(void **state)
     k.e.lstm = (struct lstm_encoder){.variables = V, .width = WIDTH, .layers = 2};
     assert_int_equal(lstm_encoder_declare(&table, "e", &k.e.lstm, &err), RC_OK);
     torch_agrees(k.name, &table, lstm, &k, B);
+}
+
+static struct node *summary(struct tape *t, void *ctx)
+{
+    struct batch *k = ctx;
+    return summary_encoder_record(&k->e.summary, t, series(k), NULL);
+}
+
+static void the_summary_encoder_agrees(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct param_table table = {0};
+    struct batch k = batch("summary_encoder");
+    k.e.summary = (struct summary_encoder){.variables = V, .width = WIDTH};
+    assert_int_equal(summary_encoder_declare(&table, "e", &k.e.summary, &err), RC_OK);
+    torch_agrees(k.name, &table, summary, &k, B);
 }
 
 static struct node *transformed_series(struct tape *t, void *ctx)
@@ -245,6 +263,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_gru_encoder_agrees),
         cmocka_unit_test(the_lstm_encoder_agrees),
+        cmocka_unit_test(the_summary_encoder_agrees),
         cmocka_unit_test(the_series_transformer_agrees),
         cmocka_unit_test(the_event_transformer_agrees),
         cmocka_unit_test(the_temporal_convolutional_network_agrees),

@@ -124,6 +124,18 @@ struct encoder_positions gru_encoder_positions(const struct gru_encoder *e, stru
                                                const struct encoder_series *x,
                                                const struct tape_dropout *drop);
 
+/** Statistics of each variable over all steps. */
+struct summary_encoder {
+    size_t variables, width;
+    struct encoder_linear in, out;
+};
+
+RC summary_encoder_declare(struct param_table *table, const char *prefix, struct summary_encoder *e,
+                           struct error *err);
+struct node *summary_encoder_record(const struct summary_encoder *e, struct tape *t,
+                                    const struct encoder_series *x,
+                                    const struct tape_dropout *drop);
+
 struct lstm_encoder {
     size_t variables, width, layers;
     struct encoder_linear layer[ENCODER_LAYERS_MAX];
