@@ -473,13 +473,25 @@ static void ledger_has_ended(struct world *w, size_t site)
     ledger_close(&l);
 }
 
+/* One of very many worlds. With noise everybody is in every step: that is accounted in closed form, and a
+ * thousand worlds ask for epsilon ten thousand times. */
+static void one_world_init(struct world *w, enum study_noise noise)
+{
+    struct error err = {0};
+    world_init(w, noise);
+    if (noise == STUDY_NOISE_SITE) {
+        w->study.privacy.sample_rate = 1.0;
+        assert_int_equal(study_plan(&w->study, &err), RC_OK);
+    }
+}
+
 /* A world with one decision and perhaps a kill right after it. */
 static void run_decided(struct world *w, enum study_noise noise,
                         const struct fleet_decision *decision, size_t killed,
                         struct fleet_result *r)
 {
     const struct fleet_kill kill = {decision->after, killed};
-    world_init(w, noise);
+    one_world_init(w, noise);
     folder_make(w);
     run_day(w,
             &(struct day){.kill = &kill,
@@ -593,18 +605,6 @@ static void a_study_that_is_stopped_ends_everywhere_and_says_so(void **state)
 }
 
 /* Kill each party after each number of events of the undisturbed study. */
-/* With noise everybody is in every step: that is accounted in closed form, and a thousand worlds ask for
- * epsilon ten thousand times. */
-static void killed_world_init(struct world *w, enum study_noise noise)
-{
-    struct error err = {0};
-    world_init(w, noise);
-    if (noise == STUDY_NOISE_SITE) {
-        w->study.privacy.sample_rate = 1.0;
-        assert_int_equal(study_plan(&w->study, &err), RC_OK);
-    }
-}
-
 /* Sanitizers look for other faults, which every fourth event shows as well: gcc's build takes half of
  * those, clang's the other half. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -623,7 +623,7 @@ static void kill_everywhere(enum study_noise noise)
 {
     struct world w;
     struct fleet_result calm = {0};
-    killed_world_init(&w, noise);
+    one_world_init(&w, noise);
     folder_make(&w);
     run(&w, NULL, 0, &calm);
     folder_drop(&w);
@@ -635,7 +635,7 @@ static void kill_everywhere(enum study_noise noise)
         for (size_t party = 0; party <= SITES; party++) {
             struct fleet_result r = {0};
             const struct fleet_kill kill = {after, party == SITES ? FLEET_COORDINATOR : party};
-            killed_world_init(&w, noise);
+            one_world_init(&w, noise);
             folder_make(&w);
             run(&w, &kill, 1, &r);
             if (!r.done || r.contributors != SITES || w.two_updates || w.without_row) {
