@@ -38,6 +38,22 @@ bool report_summary_has(const struct report_summary *s, const struct report_row 
 /** Whether there is a number to draw or print. */
 bool report_summary_has_auroc(const struct report_summary *s);
 
+/** The names of one figure: "DIR/x.svg" -> DIR, x.gp, x.csv, x.svg. */
+struct draw_places {
+    char folder[REPORT_PATH_MAX];
+    char script_path[REPORT_PATH_MAX], data_path[REPORT_PATH_MAX];
+    const char *script, *picture; /**< within the folder */
+    char data[REPORT_PATH_MAX];   /**< within the folder, starts with ./ */
+};
+/** @retval RC_INVALID not .svg  @retval RC_LIMIT too long */
+RC draw_places_find(const char *path, struct draw_places *at, struct error *err);
+/** A gnuplot string in single quotes: nothing in it is expanded, '' is a quote. */
+void draw_quoted(FILE *f, const char *text, size_t shown_max);
+/** What every script begins with: SVG of this size, or PNG with twice the points where its output is named so. */
+void draw_head(FILE *f, const struct draw_places *at, size_t width, size_t height);
+/** Runs the script twice: `path`, and the PNG beside it. @retval RC_IO as report_gnuplot */
+RC draw_run(const struct draw_places *at, const char *path, struct error *err);
+
 /**
  * `cd folder && gnuplot -c ./script output`, waiting for its end. What it says on stderr goes into
  * the error.

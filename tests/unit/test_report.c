@@ -39,7 +39,8 @@ static int remove_folder(void **state)
     static const char *const names[] = {"results.csv",     "sites.csv",      "tradeoff.svg",
                                         "tradeoff.gp",     "tradeoff.csv",   "again.svg",
                                         "it's & <it>.svg", "it's & <it>.gp", "it's & <it>.csv",
-                                        "table.txt",       "patterns.csv"};
+                                        "table.txt",       "patterns.csv",   "tradeoff.png",
+                                        "again.png",       "it's & <it>.png"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)unlink(in_folder(names[i]));
     }
