@@ -237,6 +237,7 @@ static void modalities_travel_unchanged_and_samples_are_read(void **state)
         size_t n_features, n_modalities;
     } sample[] = {
         {"configs/sites/physionet/cohort.yaml", 5, 1},
+        {"configs/sites/physionet/hourly.yaml", 5, 1},
         {"configs/sites/pneumonia/cohort.yaml", 0, 1},
         {"configs/sites/pneumonia/split.yaml", 1, 0},
         {"configs/sites/pneumonia/split_validation.yaml", 1, 0},
@@ -261,6 +262,32 @@ static void modalities_travel_unchanged_and_samples_are_read(void **state)
         travels(&s);
         schema_release(&s);
     }
+}
+
+static void the_hourly_sample_is_the_other_one_but_for_its_steps(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct schema s, hourly;
+    issues = (struct config_issues){0};
+    assert_int_equal(schema_open("configs/sites/physionet/cohort.yaml", &s, &issues, &err), RC_OK);
+    assert_int_equal(schema_open("configs/sites/physionet/hourly.yaml", &hourly, &issues, &err),
+                     RC_OK);
+    const struct schema_series *a = &s.modality[0].series;
+    struct schema_series *b = &hourly.modality[0].series;
+    struct hash of_s = schema_hash(&s);
+    struct hash of_hourly = schema_hash(&hourly);
+    assert_false(hash_equal(&of_s, &of_hourly));
+    assert_int_equal(b->steps, 48);
+    b->steps = a->steps;
+    of_hourly = schema_hash(&hourly);
+    assert_true(hash_equal(&of_s, &of_hourly)); /* all that is public */
+    for (size_t v = 0; v < a->n_variables; v++) {
+        assert_memory_equal(&a->variable[v], &b->variable[v], sizeof a->variable[v]);
+    }
+    assert_string_equal(s.file[0].path, hourly.file[0].path);
+    schema_release(&s);
+    schema_release(&hourly);
 }
 
 static void no_sample_reads_a_field_that_tells_the_outcome(void **state)
@@ -460,6 +487,7 @@ int main(void)
         cmocka_unit_test(whatever_a_model_is_fed_enters_the_hash),
         cmocka_unit_test(the_hash_of_a_table_alone_is_what_it_always_was),
         cmocka_unit_test(modalities_travel_unchanged_and_samples_are_read),
+        cmocka_unit_test(the_hourly_sample_is_the_other_one_but_for_its_steps),
         cmocka_unit_test(no_sample_reads_a_field_that_tells_the_outcome),
         cmocka_unit_test(each_mistake_is_named_at_its_line),
         cmocka_unit_test(carried_modalities_know_no_files),
