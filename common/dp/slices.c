@@ -4,21 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <pthread.h>
+#include "common/dp/crew.h"
+
+/* Numbers of a range: enough to be worth handing out, few enough that nobody waits long for the last. */
+enum { RANGE = 4096 };
+
+/* What slices_ranges was asked for. */
+struct ranges {
+    slices_range *each;
+    void *ctx;
+    size_t n;
+};
 
 /* One slice's result, until it is added up. */
 struct slot {
     real *grad; /* [P] */
     double loss;
     struct clip_counts counts;
+    struct error err;
 };
 
 struct worker {
-    struct slices *all;
-    size_t number;
     struct tape *tape;
     struct arena step;
-    pthread_t thread;
 };
 
 struct slices {
@@ -27,23 +35,20 @@ struct slices {
     struct slot slot[2 * SLICES_THREADS_MAX];
     size_t n_slots;
     struct worker worker[SLICES_THREADS_MAX];
-    size_t n_threads; /* started beside the caller's */
+    struct crew *crew;
 
-    pthread_mutex_t lock;
-    pthread_cond_t begin, end;
-    /* Guarded by the lock: */
-    bool stop;
-    size_t next, until, done; /* slices: to be taken, of this wave, finished in it */
-    size_t first;             /* slice of the wave's slot 0 */
+    /* Of the step: */
     const real *params;
     size_t B;
     double C;
-    struct error err; /* the first failure of the step */
+    double *sum;
+    size_t first, n; /* of the slices in the slots */
 };
 
-static enum rc compute(struct worker *w, size_t slice, struct slot *out, struct error *err)
+static enum rc compute(struct slices *s, size_t thread, size_t slice, struct slot *out,
+                       struct error *err)
 {
-    const struct slices *s = w->all;
+    struct worker *w = &s->worker[thread];
     const size_t at = slice * s->plan.physical;
     const size_t B = s->B - at < s->plan.physical ? s->B - at : s->plan.physical;
     const size_t P = s->plan.table->P;
@@ -53,7 +58,7 @@ static enum rc compute(struct worker *w, size_t slice, struct slot *out, struct 
     out->loss = 0.0;
     out->counts = (struct clip_counts){0};
     tape_start(w->tape, &w->step, s->plan.table, s->params, B);
-    struct node *loss = s->plan.record(s->plan.ctx, w->number, w->tape, at);
+    struct node *loss = s->plan.record(s->plan.ctx, thread, w->tape, at);
     const enum rc rc = tape_verdict(w->tape, err);
     if (rc == RC_OK) {
         tape_backward(w->tape, loss);
@@ -71,47 +76,19 @@ static enum rc compute(struct worker *w, size_t slice, struct slot *out, struct 
     return rc;
 }
 
-/* Takes slices of this wave until none is left. Called and left with the lock held. */
-static void take_slices(struct worker *w)
+static void compute_piece(void *ctx, size_t thread, size_t piece)
 {
-    struct slices *s = w->all;
-    while (s->next < s->until) {
-        const size_t slice = s->next++;
-        struct error err = {0};
-        (void)pthread_mutex_unlock(&s->lock);
-        const enum rc rc = compute(w, slice, &s->slot[slice - s->first], &err);
-        (void)pthread_mutex_lock(&s->lock);
-        if (rc != RC_OK && s->err.rc == RC_OK) {
-            s->err = err;
-        }
-        s->done++;
-        if (s->done == s->until - s->first) {
-            (void)pthread_cond_signal(&s->end);
-        }
-    }
+    struct slices *s = ctx;
+    struct slot *slot = &s->slot[piece];
+    slot->err = (struct error){0};
+    error_ignore(compute(s, thread, s->first + piece, slot, &slot->err));
 }
 
-static void *work(void *arg)
+static enum rc worker_init(struct slices *s, size_t number, struct error *err)
 {
-    struct worker *w = arg;
-    struct slices *s = w->all;
-    (void)pthread_mutex_lock(&s->lock);
-    while (!s->stop) {
-        take_slices(w);
-        if (!s->stop) {
-            (void)pthread_cond_wait(&s->begin, &s->lock);
-        }
-    }
-    (void)pthread_mutex_unlock(&s->lock);
-    return NULL;
-}
-
-static enum rc worker_init(struct worker *w, struct slices *s, size_t number, struct error *err)
-{
-    w->all = s;
-    w->number = number;
+    struct worker *w = &s->worker[number];
     tape_start(w->tape, NULL, s->plan.table, NULL, s->plan.physical);
-    struct node *loss = s->plan.record(s->plan.ctx, w->number, w->tape, 0);
+    struct node *loss = s->plan.record(s->plan.ctx, number, w->tape, 0);
     const enum rc rc = tape_verdict(w->tape, err);
     if (rc != RC_OK) {
         return rc;
@@ -138,9 +115,6 @@ enum rc slices_open(const struct slices_plan *plan, struct slices **out, struct 
     }
     s->plan = *plan;
     s->n_slots = plan->threads == 1 ? 1 : 2 * plan->threads; /* nobody waits for the slowest */
-    (void)pthread_mutex_init(&s->lock, NULL);
-    (void)pthread_cond_init(&s->begin, NULL);
-    (void)pthread_cond_init(&s->end, NULL);
     if (plan->threads > SLICES_THREADS_MAX) {
         rc = error_set(err, RC_LIMIT, "%zu threads; at most %d", plan->threads, SLICES_THREADS_MAX);
         goto out;
@@ -156,17 +130,14 @@ enum rc slices_open(const struct slices_plan *plan, struct slices **out, struct 
             rc = error_set(err, RC_NOMEM, "no memory for a tape");
             goto out;
         }
-        rc = worker_init(&s->worker[i], s, i, err);
+        rc = worker_init(s, i, err);
         if (rc != RC_OK) {
             goto out;
         }
     }
-    for (size_t i = 1; i < plan->threads; i++) { /* worker 0 is whoever asks for a step */
-        if (pthread_create(&s->worker[i].thread, NULL, work, &s->worker[i]) != 0) {
-            rc = error_set(err, RC_NOMEM, "no more threads");
-            goto out;
-        }
-        s->n_threads++;
+    rc = crew_open(plan->threads, &s->crew, err); /* number 0 is whoever asks for a step */
+    if (rc != RC_OK) {
+        goto out;
     }
     *out = s;
     s = NULL; /* ownership moved */
@@ -191,74 +162,81 @@ void slices_close(struct slices **sp)
     if (s == NULL) {
         return;
     }
-    (void)pthread_mutex_lock(&s->lock);
-    s->stop = true;
-    (void)pthread_cond_broadcast(&s->begin);
-    (void)pthread_mutex_unlock(&s->lock);
-    for (size_t i = 1; i <= s->n_threads; i++) {
-        (void)pthread_join(s->worker[i].thread, NULL);
-    }
+    crew_close(&s->crew);
     slices_wipe(s);
     for (size_t i = 0; i < SLICES_THREADS_MAX; i++) {
         arena_release(&s->worker[i].step);
         free(s->worker[i].tape);
     }
     arena_release(&s->memory);
-    (void)pthread_cond_destroy(&s->begin);
-    (void)pthread_cond_destroy(&s->end);
-    (void)pthread_mutex_destroy(&s->lock);
     free(s);
     *sp = NULL;
 }
 
+static void range_piece(void *ctx, size_t thread, size_t piece)
+{
+    (void)thread;
+    const struct ranges *r = ctx;
+    const size_t from = piece * RANGE;
+    r->each(r->ctx, from, r->n - from < RANGE ? r->n : from + RANGE);
+}
+
+void slices_ranges(struct slices *s, slices_range *each, void *ctx, size_t n)
+{
+    struct ranges r = {each, ctx, n};
+    crew_do(s->crew, range_piece, &r, (n + RANGE - 1) / RANGE);
+}
+
 /* In the order of the slices; a few numbers at a time, so that the sum is read and written once. */
-static void add_up(const struct slices *s, size_t n, double *sum)
+static void add_up(void *ctx, size_t from, size_t to)
 {
     enum { CHUNK = 1024 };
-    const size_t P = s->plan.table->P;
-    for (size_t from = 0; from < P; from += CHUNK) {
-        const size_t to = P - from < CHUNK ? P : from + CHUNK;
-        for (size_t k = 0; k < n; k++) {
+    const struct slices *s = ctx;
+    for (; from < to; from += CHUNK) {
+        const size_t end = to - from < CHUNK ? to : from + CHUNK;
+        for (size_t k = 0; k < s->n; k++) {
             const real *grad = s->slot[k].grad; /* [P] */
-            for (size_t i = from; i < to; i++) {
-                sum[i] += (double)grad[i];
+            for (size_t i = from; i < end; i++) {
+                s->sum[i] += (double)grad[i];
             }
         }
     }
+}
+
+/* What the slots hold, unless one of them has failed. */
+static enum rc take_wave(struct slices *s, struct clip_counts *counts, double *loss,
+                         struct error *err)
+{
+    for (size_t k = 0; k < s->n; k++) {
+        if (s->slot[k].err.rc != RC_OK) {
+            return error_set(err, s->slot[k].err.rc, "%s", s->slot[k].err.text);
+        }
+    }
+    slices_ranges(s, add_up, s, s->plan.table->P);
+    for (size_t k = 0; k < s->n; k++) {
+        *loss += s->slot[k].loss;
+        counts->samples += s->slot[k].counts.samples;
+        counts->clipped += s->slot[k].counts.clipped;
+        counts->dropped += s->slot[k].counts.dropped;
+    }
+    return RC_OK;
 }
 
 enum rc slices_accumulate(struct slices *s, const real *params, size_t B, double C, double *sum,
                           struct clip_counts *counts, double *loss, struct error *err)
 {
     const size_t n = (B + s->plan.physical - 1) / s->plan.physical;
-    (void)pthread_mutex_lock(&s->lock);
     s->params = params;
     s->B = B;
     s->C = C;
-    s->err = (struct error){0};
-    for (size_t first = 0; first < n && s->err.rc == RC_OK; first += s->n_slots) {
-        s->first = first;
-        s->next = first;
-        s->until = n - first < s->n_slots ? n : first + s->n_slots;
-        s->done = 0;
-        if (s->until - first > 1) {
-            (void)pthread_cond_broadcast(&s->begin);
-        }
-        take_slices(&s->worker[0]);
-        while (s->done < s->until - first) {
-            (void)pthread_cond_wait(&s->end, &s->lock);
-        }
-        if (s->err.rc == RC_OK) {
-            add_up(s, s->until - first, sum);
-        }
-        for (size_t k = 0; k < s->until - first && s->err.rc == RC_OK; k++) {
-            *loss += s->slot[k].loss;
-            counts->samples += s->slot[k].counts.samples;
-            counts->clipped += s->slot[k].counts.clipped;
-            counts->dropped += s->slot[k].counts.dropped;
+    s->sum = sum;
+    for (s->first = 0; s->first < n; s->first += s->n) {
+        s->n = n - s->first < s->n_slots ? n - s->first : s->n_slots;
+        crew_do(s->crew, compute_piece, s, s->n);
+        const enum rc rc = take_wave(s, counts, loss, err);
+        if (rc != RC_OK) {
+            return rc;
         }
     }
-    const enum rc rc = s->err.rc == RC_OK ? RC_OK : error_set(err, s->err.rc, "%s", s->err.text);
-    (void)pthread_mutex_unlock(&s->lock);
-    return rc;
+    return RC_OK;
 }

@@ -38,6 +38,8 @@ struct work {
     struct entropy entropy;
     double *w, *sum, *mean; /* [P] */
     real *params;           /* [P] */
+    bool noised;            /* this step: its mean is in `mean` */
+    double divisor;         /* what `update` still divides by */
 };
 
 struct times {
@@ -193,41 +195,49 @@ static struct node *record(void *ctx, size_t thread, struct tape *t, size_t at)
     return bench_model_loss(&k->model, t, &k->batch, at);
 }
 
-/* Abadi et al. 2016, Alg. 1, with C = 1; sgd at a rate that changes little. */
+/* sgd at a rate that changes little, and an empty sum for the next step. */
+static void update(void *ctx, size_t from, size_t to)
+{
+    const struct work *k = ctx;
+    const double rate = 1e-3;
+    const double divisor = k->divisor;
+    const double *mean = k->noised ? k->mean : k->sum;
+    double *restrict w = k->w;
+    double *sum = k->sum;
+    real *restrict params = k->params;
+    for (size_t i = from; i < to; i++) {
+        w[i] -= rate * (mean[i] / divisor);
+        params[i] = (real)w[i];
+        sum[i] = 0.0;
+    }
+}
+
+/* Abadi et al. 2016, Alg. 1, with C = 1. */
 static void step(struct work *k, const struct options *o, bool private, struct times *times)
 {
     struct error err = {0};
     struct clip_counts counts = {0};
     const size_t P = k->model.table.P;
-    const double rate = 1e-3;
-    double *mean = o->noise ? k->mean : k->sum;
     double loss = 0.0;
 
     double begun = now();
-    memset(k->sum, 0, P * sizeof *k->sum);
     if (slices_accumulate(k->slices, k->params, o->batch, private ? 1.0 : 0.0, k->sum, &counts,
                           &loss, &err) != RC_OK) {
         die(err.text);
     }
     double spent = now() - begun;
-    if (private && o->noise) {
-        begun = now();
+    k->noised = private && o->noise;
+    k->divisor = k->noised ? 1.0 : (double)o->batch;
+    begun = now();
+    if (k->noised) {
         if (noise_release(k->sum, P, 1.0, 1.0, (double)o->batch, &k->entropy, k->mean, &err) !=
             RC_OK) {
             die(err.text);
         }
         times->noise[times->n] = now() - begun;
         begun = now();
-    } else {
-        begun = now();
-        for (size_t i = 0; i < P; i++) {
-            mean[i] = k->sum[i] / (double)o->batch;
-        }
     }
-    for (size_t i = 0; i < P; i++) {
-        k->w[i] -= rate * mean[i];
-        k->params[i] = (real)k->w[i];
-    }
+    slices_ranges(k->slices, update, k, P);
     spent += now() - begun;
     times->step[times->n++] = spent;
     if (!isfinite(loss)) {
