@@ -30,6 +30,7 @@ struct scan {
     unsigned char *chunk;      /* [CHUNK_BYTES] */
     size_t chunk_n, chunk_at;
     size_t n_read;
+    size_t n_issues; /* before this file's */
     bool at_end;
     /* place */
     size_t line;   /* of the next byte */
@@ -63,6 +64,9 @@ static RC read_chunk(struct scan *s, struct config_issues *issues, struct error 
 {
     s->chunk_at = 0;
     s->chunk_n = 0;
+    if (s->n_read == 0) {
+        s->n_issues = issues->n;
+    }
     if (s->gz == NULL) {
         s->chunk_n = s->bytes.n < CHUNK_BYTES ? s->bytes.n : CHUNK_BYTES;
         if (s->chunk_n > 0) {
@@ -85,7 +89,10 @@ static RC read_chunk(struct scan *s, struct config_issues *issues, struct error 
         ISSUE_AT(issues, s->line, 1, "the packed file ends too early: copy it again");
         give_up(s);
     } else if (why != Z_OK) {
-        ISSUE_AT(issues, s->line, 1, "the packed file is damaged: copy it again");
+        issues->n = s->n_issues; /* what was wrong with its rows may be the damage's, not theirs */
+        ISSUE_AT(issues, s->line, 1,
+                 "the packed file is damaged, before its byte %lld: copy it again",
+                 (long long)gzoffset(s->gz));
         give_up(s);
     }
     return RC_OK;

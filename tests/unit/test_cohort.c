@@ -792,6 +792,41 @@ static void a_packed_file_cut_or_damaged_anywhere_is_refused(void **state)
     assert_null(d);
 }
 
+/* Long, so that damage is unpacked into rows before the checksum tells of it. */
+static void damage_in_the_middle_is_one_problem_and_not_one_for_each_row(void **state)
+{
+    (void)state;
+    enum { ROWS = 4000, ROOM = 1 << 18 };
+    const char *header_end = strchr(good, '\n') + 1;
+    const char *row_end = strchr(header_end, '\n') + 1;
+    char *text = malloc(ROOM);
+    unsigned char *packed = malloc(ROOM);
+    struct error err = {0};
+    struct dataset *d = NULL;
+    assert_non_null(text);
+    assert_non_null(packed);
+    size_t length = (size_t)(header_end - good);
+    memcpy(text, good, length);
+    for (size_t i = 0; i < ROWS; i++) { /* ids that differ: there is something to pack */
+        length += (size_t)snprintf(text + length, ROOM - length, "q%zu%.*s", i * 7919 % 10007,
+                                   (int)(row_end - header_end), header_end);
+    }
+    const size_t n = pack(text, length, packed, ROOM);
+    write_file("a.csv", packed, n);
+    assert_int_equal(import_folder(one_file, &d, &err), RC_OK);
+    dataset_close(&d);
+    for (size_t at = 20; at < n - 8; at += n / 40) {
+        packed[at] ^= 0x10;
+        write_file("a.csv", packed, n);
+        assert_int_equal(import_folder(one_file, &d, &err), RC_INVALID);
+        assert_int_equal(issues.n, 1);
+        assert_non_null(strstr(issues.line[0], "the packed file is"));
+        packed[at] ^= 0x10;
+    }
+    free(packed);
+    free(text);
+}
+
 static void a_bomb_stops_at_the_limit(void **state)
 {
     (void)state;
@@ -1344,6 +1379,7 @@ int main(void)
         cmocka_unit_test(a_damaged_store_is_refused),
         IN_FOLDER(plain_and_packed_files_are_told_apart_by_content),
         IN_FOLDER(a_packed_file_cut_or_damaged_anywhere_is_refused),
+        IN_FOLDER(damage_in_the_middle_is_one_problem_and_not_one_for_each_row),
         IN_FOLDER(a_bomb_stops_at_the_limit),
         IN_FOLDER(files_that_cannot_be_opened_are_all_named),
         IN_FOLDER(an_absent_data_folder_names_the_variable_to_set),
