@@ -8,6 +8,7 @@
 
 #include "common/kernel/conv.h"
 #include "common/kernel/linear.h"
+#include "tests/bench/bench_number.h"
 
 enum { RUNS = 15, PEAK = 1024 };
 
@@ -89,7 +90,8 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(struct arrays *);
     } part[4] = {{"forward", forward}, {"input", input}, {"each", kept}, {"sum", summed}};
-    const size_t B = argc > 1 ? strtoull(argv[1], NULL, 10) : 64;
+    bench_words("bench_conv", argc, 1);
+    const size_t B = argc > 1 ? bench_number("bench_conv", "BATCH", argv[1], 1, 65536) : 64;
     struct arrays p = {.x = filled((size_t)PEAK * PEAK),
                        .y = filled((size_t)PEAK * PEAK),
                        .w = filled((size_t)PEAK * PEAK)};

@@ -13,6 +13,7 @@
 
 #include "agent/masking/masking.h"
 #include "aggregator/unmasking/unmasking.h"
+#include "tests/bench/bench_number.h"
 
 enum { ROUND = 1 };
 
@@ -211,16 +212,19 @@ static void unmask(void)
 
 static size_t number(int argc, char **argv, int i, size_t otherwise)
 {
-    return argc > i ? strtoul(argv[i], NULL, 10) : otherwise;
+    static const char *const what[] = {"", "NUMBERS", "SITES", "DROPPED"};
+    return argc > i ? bench_number("bench_mask", what[i], argv[i], 0, 1000000000) : otherwise;
 }
 
 int main(int argc, char **argv)
 {
+    bench_words("bench_mask", argc, 3);
     b.numbers = number(argc, argv, 1, 1000000);
     b.sites = number(argc, argv, 2, 100);
     b.dropped = number(argc, argv, 3, 10);
     if (b.numbers < 1 || b.sites < 3 || b.sites > MASK_SITES_MAX || 2 * b.dropped >= b.sites) {
-        (void)fprintf(stderr, "usage: bench_mask [NUMBERS [SITES (3..128) [DROPPED]]]\n");
+        (void)fprintf(stderr,
+                      "usage: bench_mask [NUMBERS [SITES (3..128) [DROPPED (fewer than half)]]]\n");
         return 2;
     }
     b.sum = calloc(b.numbers, sizeof *b.sum);

@@ -18,6 +18,7 @@
 
 #include "common/base/clock.h"
 #include "common/net/net_internal.h"
+#include "tests/bench/bench_number.h"
 
 enum { CLIENTS_MAX = NET_PEERS_MAX, CHUNK = 256 << 10 };
 
@@ -147,14 +148,16 @@ int main(int argc, char **argv)
     struct seal_curve curve;
     int pipe_fd[2];
 
+    bench_words("bench_net", argc, 2);
     const char *what = argc > 1 ? argv[1] : "idle";
-    const size_t number = argc > 2 ? strtoul(argv[2], NULL, 10) : 100;
+    const size_t number = argc > 2 ? bench_number("bench_net", "NUMBER", argv[2], 1, 1 << 20) : 100;
     const bool idle = strcmp(what, "idle") == 0;
     const struct plan plan = {.n_clients = idle ? number : 1,
                               .mib = idle ? 0 : number,
                               .one = strcmp(what, "frames") == 0};
     if (plan.n_clients > CLIENTS_MAX || (!idle && !plan.one && strcmp(what, "chunks") != 0)) {
-        (void)fprintf(stderr, "usage: bench_net idle|frames|chunks [NUMBER]\n");
+        (void)fprintf(stderr, "usage: bench_net idle|frames|chunks [NUMBER (idle: at most %d)]\n",
+                      (int)CLIENTS_MAX);
         return 2;
     }
     must(seal_keys_random(&keys, &err), &err);

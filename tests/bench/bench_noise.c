@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/dp/noise.h"
+#include "tests/bench/bench_number.h"
 
 enum { RUNS = 9 };
 
@@ -39,7 +40,9 @@ static void plainly(const double *S, size_t P, double gamma, double spread, stru
 
 int main(int argc, char **argv)
 {
-    const size_t P = argc > 1 ? strtoull(argv[1], NULL, 10) : 4000000;
+    bench_words("bench_noise", argc, 1);
+    const size_t P =
+        argc > 1 ? bench_number("bench_noise", "NUMBERS", argv[1], 1, 1000000000) : 4000000;
     double *S = calloc(P + 2, sizeof *S);
     double *mean = calloc(P + 2, sizeof *mean);
     double seconds[2][RUNS];

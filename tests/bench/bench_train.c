@@ -19,8 +19,9 @@
 #include "common/dp/slices.h"
 #include "common/kernel/linear.h"
 #include "tests/bench/bench_models.h"
+#include "tests/bench/bench_number.h"
 
-enum { STEPS_MAX = 2000, WARM = 3, PEAKS = 8, SIDE = 1024 };
+enum { STEPS_MAX = 2000, BATCH_MAX = 65536, WARM = 3, PEAKS = 8, SIDE = 1024 };
 
 enum mode { PLAIN, DP, BOTH };
 
@@ -86,48 +87,69 @@ static void *reserve(size_t n, size_t size)
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-static size_t choice(const char *word, const char *const *names, size_t n)
+static void wrong_use(const char *flag, const char *word, const char *const *names, size_t n)
 {
+    (void)fprintf(stderr, "bench_train: %s'%.40s' is none of:", flag, word);
     for (size_t i = 0; i < n; i++) {
-        if (strcmp(word, names[i]) == 0) {
-            return i;
-        }
+        (void)fprintf(stderr, " %s", names[i]);
     }
-    die("unknown word; see the head of tests/bench/bench_train.c");
-    return 0;
+    (void)fputc('\n', stderr);
+    exit(2);
+}
+
+static size_t choice(const char *flag, const char *word, const char *const *names, size_t n)
+{
+    size_t i = 0;
+    while (i < n && strcmp(word, names[i]) != 0) {
+        i++;
+    }
+    if (i == n) {
+        wrong_use(flag, word, names, n);
+    }
+    return i;
+}
+
+static size_t number(const char *flag, const char *value, size_t least, size_t most)
+{
+    return bench_number("bench_train", flag, value, least, most);
 }
 
 static void set(struct options *o, const char *flag, const char *value)
 {
     static const char *const modes[] = {"plain", "dp", "both"};
-    static const char *const flags[] = {"--model",   "--mode",  "--batch", "--physical",
-                                        "--threads", "--noise", "--steps", "--clock"};
+    static const char *const flags[] = {"--model", "--mode",  "--batch", "--physical", "--threads",
+                                        "--noise", "--steps", "--clock", "--json"};
     static const char *const clocks[] = {"cpu", "wall"};
-    const size_t number = strtoull(value, NULL, 10);
-    switch (choice(flag, flags, 8)) {
+    const size_t which = choice("", flag, flags, 9);
+    if (value == NULL) {
+        (void)fprintf(stderr, "bench_train: %s wants a value\n", flag);
+        exit(2);
+    }
+    switch (which) {
     case 0:
-        o->model = (enum bench_kind)choice(value, bench_name, BENCH_KINDS);
+        o->model = (enum bench_kind)choice("--model ", value, bench_name, BENCH_KINDS);
         break;
     case 1:
-        o->mode = (enum mode)choice(value, modes, 3);
+        o->mode = (enum mode)choice("--mode ", value, modes, 3);
         break;
     case 2:
-        o->batch = number;
+        o->batch = number(flag, value, 1, BATCH_MAX);
         break;
     case 3:
-        o->physical = number;
+        o->physical = number(flag, value, 1, BATCH_MAX);
         break;
     case 4:
-        o->threads = number;
+        o->threads = number(flag, value, 1, SLICES_THREADS_MAX);
         break;
     case 5:
-        o->noise = number != 0;
+        o->noise = number(flag, value, 0, 1) == 1;
         break;
     case 6:
-        o->steps = number;
+        o->steps = number(flag, value, 1, STEPS_MAX);
         break;
     default:
-        which_clock = choice(value, clocks, 2) == 0 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
+        which_clock =
+            choice("--clock ", value, clocks, 2) == 0 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
     }
 }
 
@@ -137,11 +159,9 @@ static struct options options(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0) {
             o.json = true;
-        } else if (i + 1 < argc) {
-            set(&o, argv[i], argv[i + 1]);
-            i++;
         } else {
-            die("a flag without a value");
+            set(&o, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+            i++;
         }
     }
     if (o.physical == 0) { /* small rows want more of them in a product */
@@ -149,9 +169,6 @@ static struct options options(int argc, char **argv)
     }
     if (o.steps == 0) {
         o.steps = o.model == BENCH_TAB ? 501 : 21;
-    }
-    if (o.batch == 0 || o.threads == 0 || o.steps > STEPS_MAX) {
-        die("batch and threads are at least 1, steps at most 2000");
     }
     return o;
 }
