@@ -13,6 +13,7 @@
 
 #include "agent/app/site.h"
 #include "agent/app/words.h"
+#include "common/base/words.h"
 
 enum { EXIT_WRONG_USE = 2 };
 
@@ -368,7 +369,7 @@ static void read_words(int argc, char **argv, struct parsing *p)
                               NULL};
     argp_program_version = "wardround-agent " WARDROUND_VERSION;
     argp_err_exit_status = EXIT_WRONG_USE;
-    (void)argp_parse(&argp, argc, argv, 0, NULL, p);
+    words_parse(&argp, argc, argv, p);
 }
 
 /* An answer that was lost on its way (a full disk, a closed pipe) is no answer. */

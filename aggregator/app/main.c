@@ -10,6 +10,7 @@
 #include <argp.h>
 
 #include "aggregator/app/words.h"
+#include "common/base/words.h"
 
 enum { EXIT_WRONG_USE = 2 };
 
@@ -259,7 +260,7 @@ static void read_words(int argc, char **argv, struct parsing *p)
         .doc = p->command != NULL ? p->command->doc : overview,
     };
     argp_err_exit_status = EXIT_WRONG_USE;
-    (void)argp_parse(&argp, argc, argv, 0, NULL, p);
+    words_parse(&argp, argc, argv, p);
 }
 
 /* Are all of its words where they were sent? What `run` says goes on its own way: its exit code tells of

@@ -8,6 +8,7 @@
 #include <argp.h>
 #include <jansson.h>
 
+#include "common/base/words.h"
 #include "sim/app/words.h"
 #include "sim/sweep/sweep.h"
 
@@ -181,7 +182,7 @@ int cohort_main(int argc, char **argv)
 
     argv[0] = name;
     argp_err_exit_status = EXIT_WRONG_USE;
-    (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
+    words_parse(&argp, argc, argv, &w);
     enum rc rc = carry_out(&w, &issues, &err);
     if (rc == RC_OK) {
         rc = words_printed(&err);

@@ -11,6 +11,7 @@
 #include <argp.h>
 #include <jansson.h>
 
+#include "common/base/words.h"
 #include "common/dp/laplace.h"
 #include "sim/app/words.h"
 #include "sim/sweep/sweep.h"
@@ -251,7 +252,7 @@ int evaluation_main(int argc, char **argv)
 
     argv[0] = name;
     argp_err_exit_status = EXIT_WRONG_USE;
-    (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
+    words_parse(&argp, argc, argv, &w);
     if (w.n_epsilons == 0) {
         w.epsilon[w.n_epsilons++] = 2.0;
         w.epsilon[w.n_epsilons++] = 0.5;

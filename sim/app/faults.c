@@ -7,6 +7,7 @@
 #include <argp.h>
 #include <jansson.h>
 
+#include "common/base/words.h"
 #include "sim/app/words.h"
 #include "sim/faults/faults.h"
 
@@ -185,7 +186,7 @@ int faults_main(int argc, char **argv)
     w.many.ctx = &w.many;
     argv[0] = name;
     argp_err_exit_status = EXIT_WRONG_USE;
-    (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
+    words_parse(&argp, argc, argv, &w);
     enum rc rc = faults_folder(folder, &err);
     if (rc == RC_OK) {
         rc = carry_out(&w, folder, &broke, &err);

@@ -8,6 +8,7 @@
 #include <argp.h>
 #include <jansson.h>
 
+#include "common/base/words.h"
 #include "sim/app/attack.h"
 #include "sim/app/cohort.h"
 #include "sim/app/evaluation.h"
@@ -453,7 +454,7 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "evaluation") == 0) {
         return evaluation_main(argc - 1, argv + 1);
     }
-    (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
+    words_parse(&argp, argc, argv, &w);
 
     bool wrong_use = false;
     enum rc rc = carry_out(&w, &issues, &wrong_use, &err);

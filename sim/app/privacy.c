@@ -14,6 +14,7 @@
 #include "common/accountant/planning.h"
 #include "common/accountant/rdp.h"
 #include "common/base/clock.h"
+#include "common/base/words.h"
 #include "sim/app/words.h"
 
 enum { EXIT_WRONG_USE = 2 };
@@ -338,7 +339,7 @@ int privacy_main(int argc, char **argv)
 
     argv[0] = name;
     argp_err_exit_status = EXIT_WRONG_USE;
-    (void)argp_parse(&argp, argc, argv, 0, NULL, &w);
+    words_parse(&argp, argc, argv, &w);
     enum rc rc = w.question->answer(&w, &json, &err);
     if (rc == RC_OK && w.json && json == NULL) {
         rc = error_set(&err, RC_NOMEM, "no memory for the JSON object");

@@ -23,7 +23,7 @@ HOME = {  # pattern of a library header -> folders that may include it (tests ma
     r"yaml\.h": ("common/config",),
     r"(csv|zlib|png)\.h": ("common/cohort",),
     r"jansson(_config)?\.h": ("agent/app", "aggregator/app", "sim/app", "sim/report", "common/checkpoint"),
-    r"argp\.h": ("agent/app", "aggregator/app", "sim/app"),
+    r"argp\.h": ("common/base", "agent/app", "aggregator/app", "sim/app"),
     r"mpi\.h": ("sim/sweep",),
     r"(seccomp|linux/.*)\.h": ("agent/sandbox",),
     r"cmocka\.h": (),
