@@ -199,15 +199,15 @@ static void the_bins_lose_little_of_what_the_scores_say(void **state)
     assert_near(e.auroc.value, auroc.value, 0.003);
     assert_near(e.auroc.high - e.auroc.low, auroc.high - auroc.low,
                 0.15 * (auroc.high - auroc.low));
-    assert_near(e.auprc.value, auprc, 0.01);
-    assert_near(e.sensitivity.value, sensitivity, 0.01);
-    assert_true(e.ece.value < 0.01);
+    assert_near(e.auprc.value, auprc, 0.02);
+    assert_near(e.sensitivity.value, sensitivity, 0.02);
+    assert_true(e.ece.value < 0.02);
     double n = 0.0;
     for (size_t k = 0; k < EVALUATION_STRATA; k++) {
         const struct evaluation_group *g = &e.stratum[k];
         n += g->n;
         assert_true(g->from <= g->predicted && g->predicted <= g->to);
-        assert_near(g->observed.value, g->predicted, 0.08);
+        assert_near(g->observed.value, g->predicted, 0.01 + 2.0 / sqrt(g->n)); /* 4 deviations */
         assert_true(g->observed.low <= g->observed.value && g->observed.value <= g->observed.high);
     }
     assert_near(n, PATIENTS_MAX, 1e-6);
