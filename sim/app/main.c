@@ -49,7 +49,7 @@ static const char doc[] =
     "                           all patients, as its document says;\n"
     "                           D/model.safetensors is the model\n"
     "  tradeoff CONFIG --out D  the grid of the file and its ablations: a table,\n"
-    "                           and results.csv and tradeoff.svg in D; what is\n"
+    "                           and D/report.html with tables and figures; what is\n"
     "                           finished is kept in D/results.db: interrupted, the\n"
     "                           same command goes on\n"
     "  cohort CONFIG --out D    the file's generated hospitals as folders D/NAME\n"
@@ -85,7 +85,7 @@ static const struct argp_option options[] = {
     {"jobs", OPT_JOBS, "N", 0,
      "worlds at the same time, or threads of one (default 1); changes no result", 0},
     {"out", OPT_OUT, "DIR", 0,
-     "tradeoff: folder for results.csv, sites.csv, patterns.csv, tradeoff.svg; run: for the "
+     "tradeoff: folder for report.html, its tables and figures; run: for the "
      "model",
      0},
     {"part", OPT_PART, "K/N", 0,
@@ -272,7 +272,7 @@ static enum rc show(const struct words *w, const struct sweep *s, const struct r
         print_run(s, &r->row[0]);
         return RC_OK;
     }
-    const enum rc rc = results_write(files, s->name, r, err);
+    const enum rc rc = results_write(files, w->config, s, r, err);
     if (rc != RC_OK) {
         return rc;
     }

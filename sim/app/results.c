@@ -9,13 +9,15 @@
 
 #include <glob.h>
 
+#include "sim/app/page.h"
 #include "sim/app/words.h"
 
-enum file { TABLE, SITES, FIGURE, PATTERNS, FILES };
+enum file { TABLE, SITES, FIGURE, PAGE, PATTERNS, FILES };
 
 static const char *const name_of[FILES] = {[TABLE] = "results.csv",
                                            [SITES] = "sites.csv",
                                            [FIGURE] = "tradeoff.svg",
+                                           [PAGE] = "report.html",
                                            [PATTERNS] = "patterns.csv"};
 
 static enum rc path_of(const char *folder, const char *name, char path[SWEEP_PATH_MAX],
@@ -121,8 +123,8 @@ void results_close(struct results *r)
 
 /* ---- after it -------------------------------------------------------------------------------- */
 
-enum rc results_write(const struct results *r, const char *name, const struct sweep_results *rows,
-                      struct error *err)
+enum rc results_write(const struct results *r, const char *config, const struct sweep *s,
+                      const struct sweep_results *rows, struct error *err)
 {
     char path[FILES][SWEEP_PATH_MAX];
     const size_t n = rows->n > 0 && rows->row[0].n_patterns > 0 ? FILES : FILES - 1;
@@ -137,10 +139,11 @@ enum rc results_write(const struct results *r, const char *name, const struct sw
         rc = report_write_sites_csv(path[SITES], rows->row, rows->n, err);
     }
     if (rc == RC_OK) {
-        rc = report_write_svg(path[FIGURE], name, rows->row, rows->n, err);
+        rc =
+            n == FILES ? report_write_patterns_csv(path[PATTERNS], rows->row, rows->n, err) : RC_OK;
     }
-    if (rc == RC_OK && n == FILES) {
-        rc = report_write_patterns_csv(path[PATTERNS], rows->row, rows->n, err);
+    if (rc == RC_OK) {
+        rc = page_write(r->folder, config, s, rows, err); /* and the figure */
     }
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
         (void)fprintf(stderr, "wrote %s\n", path[i]);

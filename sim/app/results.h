@@ -35,8 +35,8 @@ bool results_there(const char *folder);
 /** Idempotent. A folder that was made is taken away where nothing has come of it. */
 void results_close(struct results *r);
 
-/** Writes tables and figure, and says so. */
-RC results_write(const struct results *r, const char *name, const struct sweep_results *rows,
-                 struct error *err);
+/** Writes tables, figures and report.html, and says so. @param config path of the configuration */
+RC results_write(const struct results *r, const char *config, const struct sweep *s,
+                 const struct sweep_results *rows, struct error *err);
 
 #endif

@@ -57,7 +57,7 @@ void draw_head(FILE *f, const struct draw_places *at, size_t width, size_t heigh
     (void)fprintf(f,
                   "\nif (exists('ARG1')) { if (strlen(ARG1) > 0) { out = ARG1 } }\n"
                   "if (strstrt(out, '.png') > 0) {\n"
-                  "    set terminal pngcairo size %zu,%zu font 'sans-serif,13' fontscale 2 "
+                  "    set terminal pngcairo size %zu,%zu font 'sans-serif,13' fontscale 1.5 "
                   "linewidth 2 pointscale 2 enhanced background rgb 'white'\n"
                   "} else {\n"
                   "    set terminal svg size %zu,%zu font 'sans-serif,13' enhanced "

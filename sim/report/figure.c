@@ -48,8 +48,14 @@ static enum rc write_data(const struct figure *g, const char *path, struct error
 enum rc report_write_svg(const char *path, const char *study, const struct report_row *row,
                          size_t n, struct error *err)
 {
+    return report_write_figure(path, study, row, n, (double)NAN, err);
+}
+
+enum rc report_write_figure(const char *path, const char *study, const struct report_row *row,
+                            size_t n, double ceiling, struct error *err)
+{
     struct arena a = {0};
-    struct figure g = {0};
+    struct figure g = {.ceiling = ceiling};
     struct draw_places at = {0};
     struct report_summary *s = NULL;
     bool drawable = false;

@@ -40,6 +40,7 @@ struct figure {
     double low, high, step; /**< y axis */
     double delta;           /**< shared by all noisy summaries, or NAN */
     size_t seeds_low, seeds_high;
+    double ceiling;  /**< NAN: not known */
     size_t places;   /**< ablations, the base among them */
     size_t key_rows; /**< above the axes; the picture grows with those beyond the third */
 };

@@ -24,6 +24,10 @@ static void lay_out_y(struct figure *g)
             high = fmax(high, b);
         }
     }
+    if (isfinite(g->ceiling)) {
+        low = fmin(low, g->ceiling);
+        high = fmax(high, g->ceiling);
+    }
     const double middle = 0.5 * (low + high);
     const double half = fmax(0.55 * (high - low), 0.01);
     g->step = nice_step(2.0 * half);

@@ -69,42 +69,81 @@ static const struct report_summary *find_line(const struct figure *g, const char
     return NULL;
 }
 
+/* What stands across the whole figure, and where its name is. */
+struct across {
+    const char *label, *colour;
+    int dash;
+    double value, low, high; /* a band over seeds, if low < high */
+    double at;
+};
+
+enum { ACROSS_MOST = 3 };
+
+static size_t find_across(const struct figure *g, struct across out[ACROSS_MOST])
+{
+    static const char *const modes[] = {"pooled", "local_only"};
+    size_t n = 0;
+    if (isfinite(g->ceiling)) {
+        out[n++] = (struct across){"ceiling", "#000000", 3, g->ceiling, 0.0, 0.0, g->ceiling};
+    }
+    for (size_t k = 0; k < 2; k++) {
+        const struct report_summary *s = find_line(g, modes[k]);
+        if (s != NULL) {
+            const struct figure_style *style = &figure_styles[figure_style_of(s)];
+            out[n] = (struct across){.label = style->label,
+                                     .colour = style->colour,
+                                     .dash = style->dash,
+                                     .value = s->auroc,
+                                     .at = s->auroc};
+            if (g->seeds_high > 1) {
+                figure_bar_of(g, s, &out[n].low, &out[n].high);
+            }
+            n++;
+        }
+    }
+    return n;
+}
+
+/* Pushes names apart until each has the height of one line. */
+static void spread_names(struct across *line, size_t n, double apart)
+{
+    for (size_t turn = 0; turn < 20; turn++) {
+        for (size_t i = 0; i < n; i++) {
+            for (size_t k = i + 1; k < n; k++) {
+                const double far = fabs(line[i].at - line[k].at);
+                const double push = 0.5 * (apart - far);
+                if (push > 1e-9 * apart) {
+                    const bool above = line[i].value >= line[k].value;
+                    line[i].at += above ? push : -push;
+                    line[k].at += above ? -push : push;
+                }
+            }
+        }
+    }
+}
+
 /* Lines across, their bands over seeds and their names in the right margin, kept apart. */
 static void write_lines(FILE *f, const struct figure *g)
 {
-    const struct report_summary *line[2] = {find_line(g, "pooled"), find_line(g, "local_only")};
-    double at[2] = {0.0, 0.0};
-    for (size_t k = 0; k < 2; k++) {
-        at[k] = line[k] != NULL ? line[k]->auroc : 0.0;
-    }
-    const double apart = 0.065 * (g->high - g->low); /* the height of a name */
-    if (line[0] != NULL && line[1] != NULL && fabs(at[0] - at[1]) < apart) {
-        const double push = 0.5 * (apart - fabs(at[0] - at[1]));
-        const size_t upper = (size_t)(at[0] < at[1]);
-        at[upper] += push;
-        at[1 - upper] -= push;
-    }
-    for (size_t k = 0; k < 2; k++) {
-        if (line[k] == NULL) {
-            continue;
-        }
-        const struct figure_style *style = &figure_styles[figure_style_of(line[k])];
-        double low, high;
-        figure_bar_of(g, line[k], &low, &high);
-        if (g->seeds_high > 1 && high > low) {
+    struct across line[ACROSS_MOST];
+    const size_t n = find_across(g, line);
+    spread_names(line, n, 0.065 * (g->high - g->low));
+    for (size_t k = 0; k < n; k++) {
+        const struct across *a = &line[k];
+        if (a->high > a->low) {
             (void)fprintf(f,
                           "set object rectangle from graph 0, first %.17g to graph 1, first %.17g "
                           "behind fillcolor rgb '%s' fillstyle solid 0.12 noborder\n",
-                          low, high, style->colour);
+                          a->low, a->high, a->colour);
         }
         (void)fprintf(f,
                       "set arrow from graph 0, first %.17g to graph 1, first %.17g nohead back "
                       "lw 1.6 dt %d lc rgb '%s'\n",
-                      line[k]->auroc, line[k]->auroc, style->dash, style->colour);
+                      a->value, a->value, a->dash, a->colour);
         (void)fprintf(f,
                       "set label '%s, %.3f' at graph 1.012, first %.17g left "
                       "tc rgb '#202020'\n",
-                      style->label, line[k]->auroc, at[k]);
+                      a->label, a->value, a->at);
     }
 }
 
@@ -213,7 +252,8 @@ enum rc figure_write_script(const struct figure *g, const struct draw_places *at
         return rc;
     }
     FILE *f = file.f;
-    const bool named_lines = find_line(g, "pooled") != NULL || find_line(g, "local_only") != NULL;
+    struct across named[ACROSS_MOST];
+    const bool named_lines = find_across(g, named) > 0;
     const int decimals = g->step < 0.0099 ? 3 : g->step < 0.099 ? 2 : 1;
     (void)fprintf(
         f, "# AUROC against privacy budget. Draw again: gnuplot THIS_FILE, in this folder\n");

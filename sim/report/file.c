@@ -97,3 +97,11 @@ void report_csv_text(FILE *f, const char *text, char after)
     }
     (void)fprintf(f, "\"%c", after);
 }
+
+void report_file_abandon(struct report_file *file)
+{
+    assert(file->f != NULL);
+    (void)fclose(file->f);
+    file->f = NULL;
+    (void)unlink(file->temp);
+}

@@ -34,6 +34,7 @@ struct report_site {
     double epsilon_spent; /**< by its ledger, for one trained model; INFINITY without noise */
     double accuracy;
     size_t n_patients;
+    bool left_out; /**< never trained on in this row: its patients are tested all the same */
     struct evaluation_counts counts; /**< of its tested patients, exact; bins of
                                           evaluation_bins_default */
 };
@@ -59,8 +60,9 @@ struct report_row {
     size_t rounds, folds;
     double seconds;
     double noise_multiplier; /**< sigma; 0 without noise */
-    double sample_rate; /**< q, with `passes` that of this epsilon's plan; as `steps` and rounds */
-    size_t steps;       /**< noised ones of a site */
+    double sample_rate;  /**< q, with `passes` that of this epsilon's plan; as `steps` and rounds */
+    size_t steps;        /**< noised ones of a site */
+    size_t update_bytes; /**< of one update as it leaves a site; 0: not known */
     size_t n_sites;
     struct report_site *site; /**< [n_sites], borrowed */
     size_t n_patterns;        /**< 0: a cohort of one modality */
@@ -127,6 +129,10 @@ RC report_write_patterns_csv(const char *path, const struct report_row *row, siz
  */
 RC report_write_svg(const char *path, const char *study, const struct report_row *row, size_t n,
                     struct error *err);
+
+/** The same with the best possible AUROC as a line across; NAN: it is not known. */
+RC report_write_figure(const char *path, const char *study, const struct report_row *row, size_t n,
+                       double ceiling, struct error *err);
 
 /** The same figures as aligned text, a line per summary; ablations are named where there are any. */
 void report_print_table(FILE *to, const struct report_summary *s, size_t n);

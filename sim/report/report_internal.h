@@ -26,6 +26,8 @@ RC report_temp_name(char temp[REPORT_PATH_MAX], const char *path, struct error *
 RC report_file_open(struct report_file *file, const char *path, struct error *err);
 /** Flush to disk, rename into place. On failure the temporary file is gone. */
 RC report_file_commit(struct report_file *file, struct error *err);
+/** The temporary file is gone; what stood in its place stays. */
+void report_file_abandon(struct report_file *file);
 
 /** Shortest decimal that reads back as `x`; "inf", or "" for a number that does not exist. */
 void report_number(char out[REPORT_NUMBER_MAX], double x);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "common/metrics/metrics.h"
+#include "common/model/model.h"
+#include "common/update/update.h"
 #include "sim/sweep/sweep_internal.h"
 
 enum { ECE_BINS = 10 };
@@ -64,6 +66,20 @@ static double mean_of_sites(const struct report_row *row, bool accuracy)
     return n > 0 ? sum / (double)n : MISSING;
 }
 
+/* Bytes of one update: what the messages of a round cost. */
+static enum rc size_of_update(const struct sweep_cell *cell, struct report_row *row,
+                              struct error *err)
+{
+    struct model model = {0};
+    const enum rc rc =
+        model_open(&cell->ablation->study.model, &cell->ablation->schema, &model, err);
+    if (rc == RC_OK) {
+        row->update_bytes = update_bytes(model.table.S);
+    }
+    model_release(&model);
+    return rc;
+}
+
 enum rc sweep_evaluate(const struct sweep *s, const struct sweep_cell *cell, const size_t *part,
                        const double *score, struct report_row *row, struct error *err)
 {
@@ -91,8 +107,10 @@ enum rc sweep_evaluate(const struct sweep *s, const struct sweep_cell *cell, con
     row->auroc_high = auroc.high;
     row->accuracy = metrics_accuracy(x, y, n, 0.5);
     row->ece = metrics_ece(x, y, n, ECE_BINS);
-    for (size_t i = 0; i < row->n_sites; i++) {
+    rc = size_of_update(cell, row, err);
+    for (size_t i = 0; rc == RC_OK && i < row->n_sites; i++) {
         (void)snprintf(row->site[i].name, sizeof row->site[i].name, "%s", d->site_name[i]);
+        row->site[i].left_out = cell->ablation->left_out[i];
         const size_t n_i = gather(s, cell, part, score, i, x, y);
         rc = site_figures(x, y, n_i, &row->site[i], err);
         if (rc != RC_OK) {

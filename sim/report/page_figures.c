@@ -1,0 +1,216 @@
+/* ROC, calibration and attack success as charts. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim/report/chart_internal.h"
+#include "sim/report/page_internal.h"
+
+/* Okabe and Ito 2008, dark ones first; markers and dashes differ, too, for print in grey. */
+static const char *const colours[] = {"#000000", "#0072B2", "#D55E00", "#009E73",
+                                      "#CC79A7", "#56B4E9", "#E69F00", "#8C8C00"};
+static const int markers[] = {7, 5, 9, 11, 13, 6, 4, 8};
+enum { COLOURS = sizeof colours / sizeof colours[0], LEAST_IN_A_BIN = 20 };
+
+static void dress(struct chart_series *s, const char *label, size_t k)
+{
+    (void)snprintf(s->label, sizeof s->label, "%.*s", CHART_LABEL_MAX - 1, label);
+    s->colour = colours[k % COLOURS];
+    s->marker = markers[k % COLOURS];
+    s->dash = k < COLOURS ? 1 : 2;
+}
+
+static enum rc room_for(size_t n, struct chart_point **out, struct error *err)
+{
+    *out = calloc(n + 1, sizeof **out);
+    return *out != NULL ? RC_OK
+                        : error_set(err, RC_NOMEM, "no memory for a chart of %zu points", n);
+}
+
+enum rc page_draw_roc(const struct page_view *v, const char *path, struct error *err)
+{
+    struct chart c = {.title = "Receiver operating characteristic",
+                      .x_label = "1 − specificity",
+                      .y_label = "sensitivity",
+                      .note = "from histograms of the scores, mean over seeds",
+                      .diagonal = true,
+                      .x_high = 1.0,
+                      .y_high = 1.0,
+                      .y_step = 0.2};
+    struct chart_point *point = NULL;
+    enum rc rc = room_for(v->n * (EVALUATION_BINS_MAX + 1), &point, err);
+    for (size_t i = 0; rc == RC_OK && i < v->n && c.n_series < CHART_SERIES_MAX; i++) {
+        const struct evaluation *e = &v->cell[i].e;
+        char label[PAGE_LABEL_MAX], text[PAGE_LABEL_MAX + 32];
+        if (!page_is_shown(&v->cell[i])) {
+            continue;
+        }
+        page_label(v->cell[i].s, label);
+        (void)snprintf(text, sizeof text, "%s: %.3f", label, v->cell[i].s->auroc);
+        dress(&c.series[c.n_series], text, c.n_series);
+        c.series[c.n_series].marker = 0;
+        double x = 0.0, y = 0.0;
+        for (size_t j = e->bins + 1; j-- > 0;) {
+            point[c.n_points++] = (struct chart_point){c.n_series, x, y, (double)NAN, (double)NAN};
+            if (j > 0) {
+                x += e->clean[EVALUATION_WELL][j - 1] / e->n[EVALUATION_WELL];
+                y += e->clean[EVALUATION_ILL][j - 1] / e->n[EVALUATION_ILL];
+            }
+        }
+        c.n_series++;
+    }
+    c.point = point;
+    if (rc == RC_OK) {
+        rc = chart_write(path, &c, err);
+    }
+    free(point);
+    return rc;
+}
+
+enum rc page_draw_calibration(const struct page_view *v, const char *path, struct error *err)
+{
+    struct chart c = {.title = "Calibration",
+                      .x_label = "predicted risk, mean of a tenth of the scale",
+                      .y_label = "observed share",
+                      .note =
+                          "bars: 95 % interval; tenths with fewer than 20 patients are left out",
+                      .diagonal = true,
+                      .x_high = 1.0,
+                      .y_high = 1.0,
+                      .y_step = 0.2};
+    struct chart_point *point = NULL;
+    enum rc rc = room_for(v->n * EVALUATION_DECILES, &point, err);
+    for (size_t i = 0; rc == RC_OK && i < v->n && c.n_series < CHART_SERIES_MAX; i++) {
+        char label[PAGE_LABEL_MAX], text[PAGE_LABEL_MAX + 32];
+        if (!page_is_shown(&v->cell[i])) {
+            continue;
+        }
+        page_label(v->cell[i].s, label);
+        (void)snprintf(text, sizeof text, "%s: ECE %.3f", label, v->cell[i].s->ece);
+        dress(&c.series[c.n_series], text, c.n_series);
+        c.series[c.n_series].bars = true;
+        for (size_t k = 0; k < EVALUATION_DECILES; k++) {
+            const struct evaluation_group *g = &v->cell[i].e.decile[k];
+            if (g->n >= LEAST_IN_A_BIN && isfinite(g->observed.value)) {
+                point[c.n_points++] =
+                    (struct chart_point){c.n_series, g->predicted, g->observed.value,
+                                         g->observed.low, g->observed.high};
+            }
+        }
+        c.n_series++;
+    }
+    c.point = point;
+    if (rc == RC_OK) {
+        rc = chart_write(path, &c, err);
+    }
+    free(point);
+    return rc;
+}
+
+/* ---- attacks ------------------------------------------------------------------------------------ */
+
+/* A series for each (subject, view, noise), and one for each noise's bound. "none" and the same attack
+ * with noise are one series: its point without noise. */
+static size_t series_named(struct chart *c, const char *label)
+{
+    for (size_t k = 0; k < c->n_series; k++) {
+        if (strcmp(c->series[k].label, label) == 0) {
+            return k;
+        }
+    }
+    if (c->n_series < CHART_SERIES_MAX) {
+        dress(&c->series[c->n_series], label, c->n_series);
+        c->n_series++;
+    }
+    return c->n_series - 1;
+}
+
+static int by_series_and_x(const void *left, const void *right)
+{
+    const struct chart_point *a = left, *b = right;
+    if (a->series != b->series) {
+        return (a->series > b->series) - (a->series < b->series);
+    }
+    return (a->x > b->x) - (a->x < b->x);
+}
+
+/* The axis: every finite epsilon once, and "no privacy" a step to the right of them. */
+struct epsilon_axis {
+    double first, last, nowhere;
+    char tics[1024];
+};
+
+static void lay_out_epsilons(const struct report_page *p, struct epsilon_axis *x)
+{
+    *x = (struct epsilon_axis){.first = HUGE_VAL, .last = 0.0};
+    bool infinite = false;
+    size_t used = 0;
+    for (size_t i = 0; i < p->n_attacks; i++) {
+        const double epsilon = p->attack[i].epsilon;
+        bool seen = false;
+        for (size_t k = 0; k < i; k++) {
+            seen = seen || !(p->attack[k].epsilon < epsilon || p->attack[k].epsilon > epsilon);
+        }
+        if (isinf(epsilon)) {
+            infinite = true;
+        } else if (!seen && used + 80 < sizeof x->tics) {
+            char number[REPORT_NUMBER_MAX];
+            report_number(number, epsilon);
+            used += (size_t)snprintf(x->tics + used, sizeof x->tics - used, "%s'%s' %s",
+                                     used > 0 ? ", " : "", number, number);
+            x->first = fmin(x->first, epsilon);
+            x->last = fmax(x->last, epsilon);
+        }
+    }
+    if (!(x->last > 0.0)) {
+        x->first = x->last = 1.0;
+    }
+    x->nowhere = x->last * pow(fmax(x->last / x->first, 4.0), 0.3);
+    if (infinite) {
+        (void)snprintf(x->tics + used, sizeof x->tics - used, "%s\"∞\" %.9g", used > 0 ? ", " : "",
+                       x->nowhere);
+    }
+}
+
+enum rc page_draw_attack(const struct page_view *v, const char *path, struct error *err)
+{
+    const struct report_page *p = v->page;
+    struct epsilon_axis x;
+    lay_out_epsilons(p, &x);
+    struct chart c = {.title = "Membership attacks: found at a false-positive rate of 1 %",
+                      .x_label = "privacy budget ε of one trained model (∞: no privacy)",
+                      .y_label = "true-positive rate",
+                      .note = "bars: 95 % interval; dashed: no attacker can be above",
+                      .x_tics = x.tics,
+                      .log_x = true,
+                      .x_low = x.first / 1.3,
+                      .x_high = x.nowhere * 1.3,
+                      .y_high = 1.0,
+                      .y_step = 0.2};
+    struct chart_point *point = NULL;
+    enum rc rc = room_for(2 * p->n_attacks, &point, err);
+    for (size_t i = 0; rc == RC_OK && i < p->n_attacks; i++) {
+        const struct report_attack *a = &p->attack[i];
+        const double at = isinf(a->epsilon) ? x.nowhere : a->epsilon;
+        char label[CHART_LABEL_MAX];
+        (void)snprintf(label, sizeof label, "%s, %s view, %s noise", a->subject, a->view, a->noise);
+        const size_t k = series_named(&c, label);
+        c.series[k].bars = true;
+        point[c.n_points++] = (struct chart_point){k, at, a->tpr.value, a->tpr.low, a->tpr.high};
+        if (isfinite(a->epsilon)) {
+            (void)snprintf(label, sizeof label, "bound, %s noise", a->noise);
+            const size_t b = series_named(&c, label);
+            c.series[b].colour = "#606060";
+            c.series[b].marker = 0;
+            c.series[b].dash = 2;
+            point[c.n_points++] = (struct chart_point){b, at, a->bound, (double)NAN, (double)NAN};
+        }
+    }
+    if (rc == RC_OK) {
+        qsort(point, c.n_points, sizeof *point, by_series_and_x);
+        c.point = point;
+        rc = chart_write(path, &c, err);
+    }
+    free(point);
+    return rc;
+}

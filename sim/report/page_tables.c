@@ -1,0 +1,362 @@
+/* The page's tables, from summaries and rows. */
+#include <math.h>
+#include <string.h>
+
+#include "sim/report/page_internal.h"
+
+static bool same(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+/* The base's cell of a mode without noise, or NULL. */
+static const struct report_summary *plain(const struct page_view *v, const char *mode)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        const struct report_summary *s = &v->summary[i];
+        if (s->place == 0 && same(s->mode, mode) && same(s->noise, "none")) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+/* Is the study federated, as written? What the tables of hospitals are about. */
+static bool is_base_federated(const struct report_summary *s)
+{
+    return s->place == 0 && same(s->mode, "federated");
+}
+
+static bool has_ablations(const struct page_view *v)
+{
+    return v->n > 0 && v->summary[v->n - 1].place > 0;
+}
+
+/* ---- the headline -------------------------------------------------------------------------------- */
+
+void page_headline(FILE *f, const struct page_view *v)
+{
+    const struct report_summary *best = plain(v, "pooled");
+    const bool attacks = v->page->n_attacks > 0;
+    html_table_open(f, v, "Accuracy at each privacy budget.");
+    (void)fprintf(f,
+                  "%s<th>training<th>noise<th class=n>ε<th class=n>δ<th class=n>AUROC<th class=n>± "
+                  "seeds%s<th class=n>mean of sites<th class=n>AUPRC<th class=n>ECE",
+                  has_ablations(v) ? "<th>ablation" : "",
+                  best != NULL ? "<th class=n>against pooled" : "");
+    (void)fprintf(f, "%s</tr></thead><tbody>\n",
+                  attacks ? "<th class=n>attack success<th class=n>bound" : "");
+    for (size_t i = 0; i < v->n; i++) {
+        const struct report_summary *s = &v->summary[i];
+        const bool begins = i == 0 || s->place != s[-1].place || !same(s->mode, s[-1].mode);
+        (void)fprintf(f, "<tr%s>", begins ? " class=g" : "");
+        if (has_ablations(v)) {
+            html_cell_text(f, s->ablation);
+        }
+        html_cell_text(f, same(s->mode, "local_only") ? "local only" : s->mode);
+        html_cell_text(f, s->noise);
+        (void)fputs("<td class=n>", f);
+        html_epsilon(f, s->epsilon);
+        (void)fputs("</td><td class=n>", f);
+        if (isfinite(s->epsilon)) {
+            html_epsilon(f, s->delta);
+        }
+        (void)fputs("</td>", f);
+        html_interval(f, &(struct interval){s->auroc, s->auroc_low, s->auroc_high}, 3);
+        html_cell_number(f, s->n_seeds > 1 ? s->auroc_sd : (double)NAN, 3);
+        if (best != NULL) {
+            html_cell_number(f, s == best ? (double)NAN : s->auroc - best->auroc, 3);
+        }
+        html_cell_number(f, s->auroc_site_mean, 3);
+        html_cell_number(f, s->auprc, 3);
+        html_cell_number(f, s->ece, 3);
+        if (attacks) {
+            const struct report_attack *a =
+                is_base_federated(s) ? page_attack(v->page, s->noise, s->epsilon) : NULL;
+            const struct interval none = {(double)NAN, (double)NAN, (double)NAN};
+            html_interval(f, a != NULL ? &a->tpr : &none, 3);
+            html_cell_number(f, a != NULL ? a->bound : (double)NAN, 3);
+        }
+        (void)fputs("</tr>\n", f);
+    }
+    html_table_close(f);
+    if (isfinite(v->page->ceiling)) {
+        (void)fputs("<p class=note>Ceiling: no model of ", f);
+        html_text(f, v->page->ceiling_of != NULL ? v->page->ceiling_of : "these patients");
+        (void)fputs(" has an AUROC above ", f);
+        html_number(f, v->page->ceiling, 3);
+        (void)fputs(", by Monte Carlo from the known law.</p>\n", f);
+    }
+    if (attacks) {
+        (void)fputs("<p class=note>Attack success: true-positive rate on canaries at a "
+                    "false-positive rate of 1 %, by a reader of the final model where there is "
+                    "one.</p>\n",
+                    f);
+    }
+}
+
+void page_attacks(FILE *f, const struct page_view *v)
+{
+    html_table_open(f, v, "Membership attacks, all views.");
+    (void)fputs("<th>subject<th>view<th>noise<th class=n>ε<th>method<th class=n>trials<th "
+                "class=n>found at FPR 1 %<th class=n>bound<th class=n>ε at least"
+                "</tr></thead><tbody>\n",
+                f);
+    for (size_t i = 0; i < v->page->n_attacks; i++) {
+        const struct report_attack *a = &v->page->attack[i];
+        (void)fputs("<tr>", f);
+        html_cell_text(f, a->subject);
+        html_cell_text(f, a->view);
+        html_cell_text(f, a->noise);
+        (void)fputs("<td class=n>", f);
+        html_epsilon(f, a->epsilon);
+        (void)fputs("</td>", f);
+        html_cell_text(f, a->method);
+        (void)fprintf(f, "<td class=n>%zu</td>", a->trials);
+        html_interval(f, &a->tpr, 3);
+        html_cell_number(f, a->bound, 3);
+        html_cell_number(f, a->epsilon_low, 2);
+        (void)fputs("</tr>\n", f);
+    }
+    html_table_close(f);
+}
+
+/* ---- hospitals ------------------------------------------------------------------------------------ */
+
+/* Means over seeds, of seeds that have the number. */
+static struct interval site_auroc(const struct page_view *v, const struct report_summary *s,
+                                  size_t site)
+{
+    struct interval sum = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < v->page->n_rows; i++) {
+        const struct report_row *r = &v->page->row[i];
+        if (report_summary_has(s, r) && site < r->n_sites && r->site[site].has_auroc) {
+            sum.value += r->site[site].auroc.value;
+            sum.low += r->site[site].auroc.low;
+            sum.high += r->site[site].auroc.high;
+            n++;
+        }
+    }
+    const double share = n > 0 ? 1.0 / (double)n : (double)NAN;
+    return (struct interval){share * sum.value, share * sum.low, share * sum.high};
+}
+
+static void head_cell(FILE *f, const struct report_summary *s)
+{
+    char label[PAGE_LABEL_MAX];
+    page_label(s, label);
+    (void)fputs("<th class=n>", f);
+    html_text(f, label);
+}
+
+static bool in_site_table(const struct report_summary *s)
+{
+    return is_base_federated(s) || (s->place == 0 && same(s->noise, "none"));
+}
+
+void page_sites(FILE *f, const struct page_view *v)
+{
+    const struct report_row *first = &v->page->row[0];
+    html_table_open(f, v, "AUROC at each hospital.");
+    (void)fputs("<th>hospital<th class=n>patients<th class=n>positive", f);
+    for (size_t i = 0; i < v->n; i++) {
+        if (in_site_table(&v->summary[i])) {
+            head_cell(f, &v->summary[i]);
+        }
+    }
+    (void)fputs("</tr></thead><tbody>\n", f);
+    for (size_t k = 0; k < first->n_sites; k++) {
+        const struct report_site *site = &first->site[k];
+        (void)fputs("<tr>", f);
+        html_cell_text(f, site->name);
+        (void)fprintf(f, "<td class=n>%zu</td>", site->n_patients);
+        int64_t ill = 0;
+        for (size_t j = 0; j < site->counts.bins; j++) {
+            ill += site->counts.at[EVALUATION_ILL][j];
+        }
+        html_cell_number(f, site->counts.bins > 0 ? (double)ill : (double)NAN, 0);
+        for (size_t i = 0; i < v->n; i++) {
+            if (in_site_table(&v->summary[i])) {
+                const struct interval a = site_auroc(v, &v->summary[i], k);
+                html_interval(f, &a, 3);
+            }
+        }
+        (void)fputs("</tr>\n", f);
+    }
+    html_table_close(f);
+}
+
+static bool leaves_out(const struct page_view *v, const struct report_summary *s)
+{
+    const struct report_row *r = page_row(v, s);
+    bool any = false;
+    for (size_t k = 0; r != NULL && k < r->n_sites; k++) {
+        any = any || r->site[k].left_out;
+    }
+    return any && same(s->mode, "federated");
+}
+
+/* Rows: who was left out of training; columns: on whom the model is tested. Differences from the base at
+ * the same noise and epsilon. */
+void page_left_out(FILE *f, const struct page_view *v)
+{
+    bool any = false;
+    for (size_t i = 0; i < v->n; i++) {
+        any = any || leaves_out(v, &v->summary[i]);
+    }
+    if (!any) {
+        return;
+    }
+    const struct report_row *first = &v->page->row[0];
+    html_table_open(f, v,
+                    "Trained without a hospital, tested at each: AUROC, and in brackets "
+                    "the difference from the study with all hospitals. Shaded: never trained on.");
+    (void)fputs("<th>without<th>noise<th class=n>ε", f);
+    for (size_t k = 0; k < first->n_sites; k++) {
+        (void)fputs("<th class=n>", f);
+        html_text(f, first->site[k].name);
+    }
+    (void)fputs("</tr></thead><tbody>\n", f);
+    for (size_t i = 0; i < v->n; i++) {
+        const struct report_summary *s = &v->summary[i];
+        const struct report_summary *base = NULL;
+        if (!leaves_out(v, s)) {
+            continue;
+        }
+        for (size_t j = 0; j < v->n; j++) {
+            const struct report_summary *b = &v->summary[j];
+            const bool level = (isinf(b->epsilon) && isinf(s->epsilon)) ||
+                               !(b->epsilon < s->epsilon || b->epsilon > s->epsilon);
+            base = is_base_federated(b) && same(b->noise, s->noise) && level ? b : base;
+        }
+        (void)fputs("<tr>", f);
+        html_cell_text(f, s->ablation);
+        html_cell_text(f, s->noise);
+        (void)fputs("<td class=n>", f);
+        html_epsilon(f, s->epsilon);
+        (void)fputs("</td>", f);
+        for (size_t k = 0; k < first->n_sites; k++) {
+            const double with = base != NULL ? site_auroc(v, base, k).value : (double)NAN;
+            const double without = site_auroc(v, s, k).value;
+            (void)fprintf(f, "<td class=\"n%s\">", page_row(v, s)->site[k].left_out ? " out" : "");
+            html_number(f, without, 3);
+            if (isfinite(with) && isfinite(without)) {
+                (void)fputs(" (", f);
+                html_number(f, without - with, 3);
+                (void)fputc(')', f);
+            }
+            (void)fputs("</td>", f);
+        }
+        (void)fputs("</tr>\n", f);
+    }
+    html_table_close(f);
+}
+
+void page_patterns(FILE *f, const struct page_view *v)
+{
+    const struct report_row *first = &v->page->row[0];
+    if (first->n_patterns == 0) {
+        return;
+    }
+    html_table_open(f, v, "AUROC by what patients have: the same patients in every column.");
+    (void)fputs("<th>modalities<th class=n>patients<th class=n>positive", f);
+    for (size_t i = 0; i < v->n; i++) {
+        if (in_site_table(&v->summary[i])) {
+            head_cell(f, &v->summary[i]);
+        }
+    }
+    (void)fputs("</tr></thead><tbody>\n", f);
+    for (size_t k = 0; k < first->n_patterns; k++) {
+        const struct report_pattern *p = &first->pattern[k];
+        (void)fputs("<tr>", f);
+        html_cell_text(f, p->name);
+        (void)fprintf(f, "<td class=n>%zu</td><td class=n>%zu</td>", p->n_patients, p->n_positive);
+        for (size_t i = 0; i < v->n; i++) {
+            struct interval sum = {0};
+            size_t n = 0;
+            if (!in_site_table(&v->summary[i])) {
+                continue;
+            }
+            for (size_t r = 0; r < v->page->n_rows; r++) {
+                const struct report_row *row = &v->page->row[r];
+                if (report_summary_has(&v->summary[i], row) && k < row->n_patterns &&
+                    row->pattern[k].has_auroc) {
+                    sum.value += row->pattern[k].auroc.value;
+                    sum.low += row->pattern[k].auroc.low;
+                    sum.high += row->pattern[k].auroc.high;
+                    n++;
+                }
+            }
+            const double share = n > 0 ? 1.0 / (double)n : (double)NAN;
+            html_interval(f,
+                          &(struct interval){share * sum.value, share * sum.low, share * sum.high},
+                          3);
+        }
+        (void)fputs("</tr>\n", f);
+    }
+    html_table_close(f);
+}
+
+/* ---- operating points ------------------------------------------------------------------------------ */
+
+void page_operating(FILE *f, const struct page_view *v)
+{
+    html_table_open(f, v, "Operating points.");
+    (void)fputs("<th>cell<th class=n>sensitivity at 90 % specificity<th class=n>PPV of the top 10 "
+                "%<th class=n>number needed to alert<th class=n>ECE</tr></thead><tbody>\n",
+                f);
+    for (size_t i = 0; i < v->n; i++) {
+        char label[PAGE_LABEL_MAX];
+        const struct evaluation *e = &v->cell[i].e;
+        if (!page_is_shown(&v->cell[i])) {
+            continue;
+        }
+        page_label(&v->summary[i], label);
+        (void)fputs("<tr>", f);
+        html_cell_text(f, label);
+        html_interval(f, &e->sensitivity, 3);
+        html_interval(f, &e->ppv, 3);
+        html_interval(f, &e->nna, 2);
+        html_interval(f, &e->ece, 3);
+        (void)fputs("</tr>\n", f);
+    }
+    html_table_close(f);
+    (void)fputs(
+        "<p class=note>From histograms of the scores on the 25 bins of a federated "
+        "evaluation, without its noise; bias taken off, so that ECE can differ from that of "
+        "Table 1, which holds the sampling.</p>\n",
+        f);
+}
+
+void page_strata(FILE *f, const struct page_view *v)
+{
+    html_table_open(f, v, "Risk strata: observed share of positives, and patients in brackets.");
+    (void)fputs("<th>cell", f);
+    const struct evaluation *any = NULL;
+    for (size_t i = 0; i < v->n; i++) {
+        any = page_is_shown(&v->cell[i]) ? &v->cell[i].e : any;
+    }
+    for (size_t k = 0; any != NULL && k < EVALUATION_STRATA; k++) {
+        (void)fprintf(f, "<th class=n>%.0f–%.0f %%", 100.0 * any->stratum[k].from,
+                      100.0 * any->stratum[k].to);
+    }
+    (void)fputs("</tr></thead><tbody>\n", f);
+    for (size_t i = 0; i < v->n; i++) {
+        char label[PAGE_LABEL_MAX];
+        if (!page_is_shown(&v->cell[i])) {
+            continue;
+        }
+        page_label(&v->summary[i], label);
+        (void)fputs("<tr>", f);
+        html_cell_text(f, label);
+        for (size_t k = 0; k < EVALUATION_STRATA; k++) {
+            const struct evaluation_group *g = &v->cell[i].e.stratum[k];
+            (void)fputs("<td class=n>", f);
+            html_number(f, 100.0 * g->observed.value, 1);
+            (void)fprintf(f, "%s (%.0f)</td>", isfinite(g->observed.value) ? " %" : "", g->n);
+        }
+        (void)fputs("</tr>\n", f);
+    }
+    html_table_close(f);
+}
