@@ -158,8 +158,8 @@ static RC save(const struct words *w, struct registry *r, const struct overview 
     } else if (rc == RC_OK) {
         (void)printf("saved the model of study '%s' after round %" PRIu64 " of %" PRIu64
                      " as %s%s\n",
-                     study->name, round, study->rounds, w->save,
-                     study->state == REGISTRY_FINISHED && round == study->rounds
+                     study->name, round, study->rounds + study->rounds_lost, w->save,
+                     study->state == REGISTRY_FINISHED && round == study->rounds_finished
                          ? ""
                          : " (not the study's final model)");
     }

@@ -179,7 +179,7 @@ static void say_study(const struct overview_study *s, const struct now *now)
     hash_hex(&study->hash, hex);
     report_time(study->changed_ms, when);
     if (study->rounds > 0) {
-        (void)snprintf(of, sizeof of, " of %" PRIu64, study->rounds);
+        (void)snprintf(of, sizeof of, " of %" PRIu64, study->rounds + study->rounds_lost);
     }
     (void)printf("  %s (%.16s): %s, ", study->name, hex, overview_state_name(study->state));
     if (study->round_open > 0) {
@@ -281,6 +281,7 @@ static json_t *study_json(const struct overview_study *s, const struct now *now)
     (void)json_object_set_new(o, "reason", json_string(study->reason));
     (void)json_object_set_new(o, "rounds", report_count(study->rounds));
     (void)json_object_set_new(o, "rounds_finished", report_count(study->rounds_finished));
+    (void)json_object_set_new(o, "rounds_lost", report_count(study->rounds_lost));
     (void)json_object_set_new(o, "round_open", report_count(study->round_open));
     (void)json_object_set_new(o, "round_settled", report_count(s->round_settled));
     (void)json_object_set_new(o, "quorum", report_count(s->quorum));

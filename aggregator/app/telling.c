@@ -57,6 +57,12 @@ static void set_address(struct coordinator *c)
                    net_server_port(c->server));
 }
 
+/* So many numbers its rounds take, as far as is known: a masked one that was lost has taken one. */
+static uint64_t numbers(const struct coordinator *c)
+{
+    return c->machine.rounds + c->machine.lost;
+}
+
 /* Of the present phase; 0 where nothing is waited for. */
 static int64_t left_s(const struct coordinator *c)
 {
@@ -223,7 +229,7 @@ void tell_round(struct coordinator *c)
         return;
     }
     clear_line(c);
-    (void)printf("round %" PRIu64 " of %zu: %zu of %zu contributed:", e->round, study_of(c)->rounds,
+    (void)printf("round %" PRIu64 " of %" PRIu64 ": %zu of %zu contributed:", e->round, numbers(c),
                  n, c->n_sites);
     for (size_t i = 0; i < c->n_sites; i++) {
         if (e->contributed[i]) {
@@ -346,7 +352,7 @@ void tell_progress(struct coordinator *c)
     } else {
         (void)snprintf(line, sizeof line,
                        "round %" PRIu64 " of %" PRIu64 ": %zu of %zu sites answered, %lld s left",
-                       m->round, m->rounds, here, c->n_sites, left);
+                       m->round, numbers(c), here, c->n_sites, left);
     }
     if (strcmp(line, c->shown) != 0) {
         (void)snprintf(c->shown, sizeof c->shown, "%s", line);
