@@ -142,8 +142,8 @@ RC masking_opened(struct trainer *t, uint64_t round, const struct hash *model, s
 /** MASK_* of the coordinator. */
 RC masking_heard(struct trainer *t, const struct wire_message *m, const void *raw, size_t raw_n,
                  struct error *err);
-/** Its outcome is known, or the round is cancelled before it was masked. */
-RC masking_closed(struct trainer *t, uint64_t round, struct error *err);
+/** OUTCOME: the machine wipes what it had for that round. */
+RC masking_outcome(struct trainer *t, const struct wire_message *m, struct error *err);
 bool masking_is_ready(const struct trainer *t, uint64_t round);
 void masking_forget(struct trainer *t);
 

@@ -224,10 +224,32 @@ enum rc masking_opened(struct trainer *t, uint64_t round, const struct hash *mod
     return rc;
 }
 
-enum rc masking_closed(struct trainer *t, uint64_t round, struct error *err)
+/* A site knows who is in the sum of a round whose survivors it has signed: t sites sign one set only. */
+static bool contradicts(const struct trainer *t, const struct wire_message *m)
 {
-    const struct masking_input in = {.event = MASKING_CLOSED, .round = round};
-    return t->masking != NULL ? step(t, &in, err) : RC_OK;
+    const enum masking_state state = masking_state(t->masking);
+    struct mask_set signed_set;
+    if (m->round != masking_round(t->masking) ||
+        (state != MASKING_VOTED && state != MASKING_REVEALED)) {
+        return false;
+    }
+    (void)masking_vote(t->masking, &signed_set);
+    return memcmp(signed_set.b, m->contributed, sizeof signed_set.b) != 0;
+}
+
+enum rc masking_outcome(struct trainer *t, const struct wire_message *m, struct error *err)
+{
+    const struct masking_input in = {.event = MASKING_CLOSED, .round = m->round};
+    if (t->masking == NULL) {
+        return RC_OK;
+    }
+    if (contradicts(t, m)) {
+        log_event(LOG_LEVEL_ERROR, "outcome_contradicted",
+                  "study=%s round=%llu reason=\"the coordinator names other contributors than the "
+                  "survivors that this site has signed\"",
+                  t->study.agreement.study.name, (unsigned long long)m->round);
+    }
+    return step(t, &in, err);
 }
 
 bool masking_is_ready(const struct trainer *t, uint64_t round)
