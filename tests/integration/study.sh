@@ -155,4 +155,45 @@ study_runs() {
   return "$result"
 }
 
+# The newest gateway or trainer of a site, as its supervisor's log says.
+process_of() { # DIR SITE gateway|trainer
+  sed -n "s/.*agent_started.*$3=\([0-9]*\).*/\1/p" "$1/$2/log" | tail -n 1
+}
+
+# kill_at_random DIR STUDY N   of aggregator, gateways and trainers, while the study runs
+kill_at_random() {
+  local dir=$1 study=$2 left=$3 pick who pid
+  kills=0
+  while [ "$left" -gt 0 ] && ! grep -q "is done" "$dir/coordinator/out" 2>/dev/null; do
+    sleep "0.$(printf %03d $((RANDOM % 200 + 20)))"
+    pick=$((RANDOM % 9))
+    who=${sites[$((pick % 4))]}
+    if [ "$pick" -eq 8 ]; then
+      if gone "${pid_of[aggregator]}"; then break; fi
+      kill -9 "${pid_of[aggregator]}" 2>/dev/null || true
+      wait "${pid_of[aggregator]}" 2>/dev/null
+      start_aggregator "$dir" "$study"
+    else
+      pid=$(process_of "$dir" "$who" "$([ "$pick" -lt 4 ] && echo gateway || echo trainer)")
+      [ -n "$pid" ] && kill -9 "$pid" 2>/dev/null || continue
+    fi
+    left=$((left - 1))
+    kills=$((kills + 1))
+  done
+  echo "killed $kills times"
+}
+
+# disturbed DIR STUDY KILLS   everybody ends well all the same
+disturbed() {
+  local s result=0
+  start_aggregator "$1" "$2"
+  start_agents "$1"
+  kill_at_random "$1" "$2" "$3"
+  await aggregator 200 || result=$?
+  for s in "${sites[@]}"; do await "$s" 60 || result=$?; done
+  pid_of=()
+  [ "$result" -eq 0 ] || show_logs "$1"
+  return "$result"
+}
+
 trap 'stop_all; rm -rf "$work"' EXIT
