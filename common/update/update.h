@@ -8,7 +8,8 @@
  *   mean over contributors K = (sum_{k in K} u_k) 2^-f / sum_{k in K} w_k
  *
  * The sum of all w_k is 1, so the ring does not wrap while every |Delta| < 2^(31-f). Nothing
- * saturates: a number outside is an error, and the round is forfeited.
+ * saturates: a number outside is an error, and the round is forfeited. So the sum of masked updates, which
+ * nobody can look at one by one, is the sum of the numbers and never one that went around.
  */
 #ifndef COMMON_UPDATE_UPDATE_H
 #define COMMON_UPDATE_UPDATE_H
