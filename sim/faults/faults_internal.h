@@ -150,7 +150,6 @@ struct hospital {
     const struct letter *hears;              /* the OUTCOME that is being handled */
     struct mask_announcement members[SITES]; /* as taken */
     size_t n_members;
-    uint64_t used_round; /* its disk has it */
 };
 
 struct face { /* the coordinator's side of one masked round; a liar may have two */

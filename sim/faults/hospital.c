@@ -26,22 +26,25 @@ enum rc hospital_start(struct world *w, struct hospital *h, struct error *err)
             (struct masking_peer){.sign = w->sign[i],
                                   .confirmed = !w->s.stranger[i] && !w->s.unsure[h->index][i]};
     }
-    const struct masking_setup setup = {.study = w->study_hash,
-                                        .roster = w->roster_hash,
-                                        .terms = w->s.terms,
-                                        .site = h->index,
-                                        .peer = peer,
-                                        .used_round = h->used_round};
+    struct masking_setup setup = {.study = w->study_hash,
+                                  .roster = w->roster_hash,
+                                  .terms = w->s.terms,
+                                  .site = h->index,
+                                  .peer = peer};
     h->session = (struct session){0};
-    enum rc rc = masking_open(&setup, &h->masking, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
     disk_before(w, h->index);
-    rc = ledger_open(path, &policy, &h->ledger, err);
+    enum rc rc = ledger_open(path, &policy, &h->ledger, err);
     disk_after();
+    if (rc != RC_OK) {
+        return error_set(err, RC_IO, "its ledger does not open");
+    }
+    rc = ledger_masked_round(h->ledger, &w->study_hash, &setup.used_round, err);
+    if (rc != RC_OK && rc != RC_STATE) { /* STATE: not joined yet */
+        return error_set(err, RC_IO, "its ledger does not read");
+    }
+    rc = masking_open(&setup, &h->masking, err);
     h->up = rc == RC_OK;
-    return rc == RC_OK ? RC_OK : error_set(err, RC_IO, "its ledger does not open");
+    return rc;
 }
 
 void hospital_stop(struct hospital *h)
@@ -116,12 +119,12 @@ static RC mask_if_ready(struct world *w, struct hospital *h, struct error *err)
 static RC keep_round(struct world *w, struct hospital *h, struct error *err)
 {
     disk_before(w, h->index);
-    const enum rc rc = RC_OK;
+    const enum rc rc =
+        ledger_keep_masked_round(h->ledger, &w->study_hash, masking_used(h->masking), err);
     disk_after();
     if (rc != RC_OK) {
         return error_set(err, RC_IO, "cannot keep the round's number");
     }
-    h->used_round = masking_used(h->masking);
     return point(w, h->index, err);
 }
 

@@ -23,7 +23,7 @@ struct draft {
     struct mask_secrets secrets;
     struct mask_point key, box;
     struct hash members;
-    bool dealt, boxes_tried[SITES];
+    bool said, dealt, boxes_tried[SITES];
     struct mask_set shown[2]; /* whose shares of which secret are known */
     bool known[2];
     struct mask_portion portion[SITES];
@@ -258,10 +258,6 @@ void tracker_seed(struct world *w, const struct hospital *h, const struct mask_s
         broken(w, 3, "more attempts than round numbers allow");
         return;
     }
-    if (newest(t, h->index, round) != NULL) {
-        broken(w, 3, "site %zu makes a second key under round %llu", h->index,
-               (unsigned long long)round);
-    }
     struct draft *d = &t->draft[t->n_drafts++];
     *d = (struct draft){.site = h->index, .round = round};
     mask_secrets_from(seed, masking_attempt(h->masking), &d->secrets, &d->key, &d->box);
@@ -404,6 +400,24 @@ static void update_left(struct world *w, const struct hospital *h, const struct 
     }
 }
 
+/* A key that was not kept was not said, and may be made anew. */
+static void key_left(struct world *w, const struct hospital *h, const struct letter *l)
+{
+    struct tracker *t = w->tracker;
+    struct draft *own = newest(t, h->index, l->round);
+    if (own == NULL) {
+        return;
+    }
+    own->said = true;
+    for (size_t i = 0; i < t->n_drafts; i++) {
+        const struct draft *d = &t->draft[i];
+        if (d != own && d->said && d->site == h->index && d->round == l->round) {
+            broken(w, 3, "site %zu says a second key under round %llu", h->index,
+                   (unsigned long long)l->round);
+        }
+    }
+}
+
 static void shares_left(struct world *w, const struct hospital *h, const unsigned char *raw,
                         size_t n)
 {
@@ -462,6 +476,8 @@ void tracker_sent(struct world *w, const struct hospital *h, const struct letter
 {
     if (l->kind == UPDATE) {
         update_left(w, h, l, raw, n);
+    } else if (l->kind == KEY) {
+        key_left(w, h, l);
     } else if (l->kind == SHARES) {
         shares_left(w, h, raw, n);
     } else if (l->kind == REVEAL) {
