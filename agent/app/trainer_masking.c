@@ -227,17 +227,13 @@ enum rc masking_opened(struct trainer *t, uint64_t round, const struct hash *mod
 /* A site knows who is in the sum of a round whose survivors it has signed: t sites sign one set only. */
 static bool contradicts(const struct trainer *t, const struct wire_message *m)
 {
-    const enum masking_state state = masking_state(t->masking);
-    struct mask_set signed_set;
-    if (m->round != masking_round(t->masking) ||
-        (state != MASKING_VOTED && state != MASKING_REVEALED)) {
-        return false;
-    }
-    (void)masking_vote(t->masking, &signed_set);
-    return memcmp(signed_set.b, m->contributed, sizeof signed_set.b) != 0;
+    struct mask_set named;
+    struct error err = {0};
+    memcpy(named.b, m->contributed, sizeof named.b);
+    return masking_outcome(t->masking, m->round, &named, &err) == RC_AUTH;
 }
 
-enum rc masking_outcome(struct trainer *t, const struct wire_message *m, struct error *err)
+enum rc masking_end(struct trainer *t, const struct wire_message *m, struct error *err)
 {
     const struct masking_input in = {.event = MASKING_CLOSED, .round = m->round};
     if (t->masking == NULL) {

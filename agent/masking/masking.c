@@ -352,6 +352,21 @@ enum rc masking_mask(struct masking *m, uint64_t round, void *numbers, size_t n,
     return RC_OK;
 }
 
+enum rc masking_outcome(const struct masking *m, uint64_t round,
+                        const struct mask_set *contributors, struct error *err)
+{
+    if (round != m->round || (m->state != MASKING_VOTED && m->state != MASKING_REVEALED)) {
+        return error_set(err, RC_STATE, "round %llu: this site signed no survivors",
+                         (unsigned long long)round);
+    }
+    if (!mask_set_equal(contributors, &m->r.survivors)) {
+        return error_set(err, RC_AUTH,
+                         "the outcome of round %llu names other sites than were signed",
+                         (unsigned long long)round);
+    }
+    return RC_OK;
+}
+
 /* ---- what to say ----------------------------------------------------------------------------- */
 
 enum masking_state masking_state(const struct masking *m)

@@ -107,6 +107,15 @@ unsigned masking_step(struct masking *m, const struct masking_input *in, struct 
  */
 RC masking_mask(struct masking *m, uint64_t round, void *numbers, size_t n, struct error *err);
 
+/**
+ * What the coordinator says of a round's end, before CLOSED: does it name the survivors that we signed? So
+ * no two sites that signed believe two outcomes of one round, whoever tells them.
+ * @retval RC_AUTH  it names others: do not believe it
+ * @retval RC_STATE we signed none in that round: nothing to compare it with, a record for people
+ */
+RC masking_outcome(const struct masking *m, uint64_t round, const struct mask_set *contributors,
+                   struct error *err);
+
 enum masking_state masking_state(const struct masking *m);
 /** The present round, or the last one. */
 uint64_t masking_round(const struct masking *m);

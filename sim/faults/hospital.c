@@ -122,10 +122,16 @@ static RC keep_round(struct world *w, struct hospital *h, struct error *err)
     const enum rc rc =
         ledger_keep_masked_round(h->ledger, &w->study_hash, masking_used(h->masking), err);
     disk_after();
-    if (rc != RC_OK) {
-        return error_set(err, RC_IO, "cannot keep the round's number");
+    if (rc == RC_STATE) { /* used, or none of the study's: nothing is said under it */
+        const struct masking_input closed = {.event = MASKING_CLOSED,
+                                             .round = masking_round(h->masking)};
+        struct error none;
+        (void)masking_step(h->masking, &closed, &none);
+        note(w, "  its ledger refuses the number: %s", err->text);
+        return RC_STATE;
     }
-    return point(w, h->index, err);
+    return rc == RC_OK ? point(w, h->index, err)
+                       : error_set(err, RC_IO, "cannot keep the round's number");
 }
 
 static RC say_masks(struct world *w, struct hospital *h, unsigned actions, struct error *err)
@@ -172,6 +178,10 @@ static RC masks(struct world *w, struct hospital *h, const struct masking_input 
     if (actions & MASKING_KEEP_ROUND) {
         tracker_seed(w, h, in->seed);
         rc = keep_round(w, h, err);
+    }
+    if (rc == RC_STATE) {
+        h->training = h->has_trained = false;
+        return answer(w, h, SESSION_CANNOT_TRAIN, in->round, 0, err);
     }
     if (rc == RC_OK && (actions & MASKING_CAN_MASK)) {
         tracker_parcels(w, h, in->parcel, in->n);
@@ -414,22 +424,18 @@ static RC got_round(struct world *w, struct hospital *h, const struct letter *l,
     return rc;
 }
 
-/* Of a round that we signed the survivors of, only these can be its contributors. */
+/* Believed if it names the survivors that we signed; of another round it is a record for people. */
 static RC got_outcome(struct world *w, struct hospital *h, const struct letter *l,
                       struct error *err)
 {
-    const enum masking_state state = masking_state(h->masking);
-    if (l->round == masking_round(h->masking) &&
-        (state == MASKING_VOTED || state == MASKING_REVEALED)) {
-        struct mask_set survivors;
-        (void)masking_vote(h->masking, &survivors);
-        if (!mask_set_equal(&survivors, &l->set)) {
-            note(w, "  does not believe it");
-            w->result->refused++;
-            return RC_OK;
-        }
-        h->hears = l;
+    struct error why;
+    const enum rc believed = masking_outcome(h->masking, l->round, &l->set, &why);
+    if (believed == RC_AUTH) {
+        note(w, "  does not believe it");
+        w->result->refused++;
+        return RC_OK;
     }
+    h->hears = believed == RC_OK ? l : NULL;
     const struct session_input in = {.event = SESSION_GOT_OUTCOME,
                                      .now_ms = w->now_ms,
                                      .round = l->round};

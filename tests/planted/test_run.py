@@ -12,10 +12,15 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PROJECT = {
     "CMakeLists.txt": "cmake_minimum_required(VERSION 3.25)\nproject(tiny C)\n"
                       "set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)\n"
-                      "add_executable(test_sum test_sum.c sum.c)\n",
+                      "add_executable(test_sum test_sum.c sum.c)\n"
+                      "add_executable(wardround-sim days.c sum.c)\n"
+                      "set_target_properties(wardround-sim PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)\n",
     "sum.c": "int sum(int a, int b);\nint sum(int a, int b)\n{\n    return a + b;\n}\n",
     "test_sum.c": '#include <stdio.h>\nint sum(int a, int b);\nint main(void)\n{\n    if (sum(2, 2) != 4) {\n'
                   '        puts("[  FAILED  ] two_and_two_are_four");\n        return 1;\n    }\n    return 0;\n}\n',
+    "days.c": '#include <stdio.h>\nint sum(int a, int b);\nint main(int argc, char **argv)\n{\n'
+              '    if (sum(2, 2) != 4 && argc == 5 && argv[3][0] == \'7\') {\n'
+              '        fputs("seed 3 breaks promise 2: no sum\\n", stderr);\n        return 1;\n    }\n    return 0;\n}\n',
 }
 MINUS = """what: subtracts
 file: sum.c
@@ -27,6 +32,8 @@ replace:
     return a - b;
 end
 """
+
+DAYS = MINUS.replace("test: test_sum", "faults: 7").replace("two_and_two_are_four", "promise 2")
 
 
 class Runner(unittest.TestCase):
@@ -88,6 +95,15 @@ class Runner(unittest.TestCase):
 
     def test_a_spec_without_end(self):
         self.refused("bug_0: each 'find:' needs", MINUS.replace("end\n", ""))
+
+    def test_bad_days_find_a_bug_and_tell_the_seed(self):
+        code, said = self.planted(DAYS)
+        self.assertEqual(code, 0, said)
+        self.assertIn("seed 3 breaks promise 2: no sum", said)
+
+    def test_bad_days_that_find_nothing_or_something_else_have_missed_it(self):
+        self.refused("MISSED  bug_0", DAYS.replace("a - b", "a * b"))
+        self.refused("something else than 'promise 4'", DAYS.replace("promise 2", "promise 4"))
 
     def test_no_spec_at_all(self):
         self.refused("no such .bug file")

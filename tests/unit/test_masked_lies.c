@@ -403,6 +403,26 @@ static void a_second_survivor_set_is_refused(void **state)
     masked_release(&t.s);
 }
 
+static void an_outcome_is_believed_if_it_names_the_survivors_that_were_signed(void **state)
+{
+    (void)state;
+    struct error err;
+    struct mask_set set = {{0}};
+    sit_down(plain, 34);
+    all_mask(ROUND);
+    const struct masking *m = t.s.site[0].m;
+    for (size_t i = 0; i < 4; i++) {
+        mask_set_add(&set, i);
+    }
+    assert_int_equal(masking_outcome(m, ROUND, &set, &err), RC_STATE); /* nothing signed yet */
+    assert_int_equal(masked_survivors(&t.s, 0, ROUND, &set, &err), MASKING_SAY_VOTE);
+    assert_int_equal(masking_outcome(m, ROUND, &set, &err), RC_OK);
+    assert_int_equal(masking_outcome(m, ROUND + 1, &set, &err), RC_STATE);
+    mask_set_add(&set, 4);
+    assert_int_equal(masking_outcome(m, ROUND, &set, &err), RC_AUTH);
+    masked_release(&t.s);
+}
+
 static void survivors_without_us_of_nobody_or_too_few_get_no_signature(void **state)
 {
     (void)state;
@@ -842,6 +862,7 @@ int main(void)
         cmocka_unit_test(different_dealers_make_masks_that_do_not_cancel),
         cmocka_unit_test(the_shown_key_of_a_dropped_site_opens_no_box),
         cmocka_unit_test(a_second_survivor_set_is_refused),
+        cmocka_unit_test(an_outcome_is_believed_if_it_names_the_survivors_that_were_signed),
         cmocka_unit_test(survivors_without_us_of_nobody_or_too_few_get_no_signature),
         cmocka_unit_test(survivors_before_our_own_update_are_refused),
         cmocka_unit_test(shares_are_shown_for_t_distinct_signatures_only),
