@@ -606,7 +606,7 @@ void tracker_opened(struct world *w, uint64_t round, const struct mask_set *surv
 
 void tracker_named(struct world *w, size_t site)
 {
-    if (site != w->s.liar_site) {
+    if (w->s.lie == LIE_NONE && site != w->s.liar_site) {
         broken(w, 8, "site %zu is named a liar and has not lied", site);
     }
 }
