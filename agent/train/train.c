@@ -209,6 +209,7 @@ enum rc train_round(const struct train_job *job, struct entropy *entropy, struct
 {
     assert(job->site < job->study->n_sites);
     assert(job->round >= 1);
+    assert(job->study->privacy.noise != STUDY_NOISE_SHARED || job->study->local.steps == 1);
     assert(job->data->n_values == job->model->layout.n_values);
     assert(job->data->n_codes == job->model->layout.n_codes);
     assert(job->room == NULL || room_fits(job->room, job->model, job->study->local.physical_batch));

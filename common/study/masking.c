@@ -171,3 +171,10 @@ enum rc study_check_share(const struct study *s, struct error *err)
     }
     return RC_OK;
 }
+
+enum rc study_check_masking(const struct study *s, struct error *err)
+{
+    struct study_fault fault[STUDY_MASKING_FAULTS];
+    return study_masking_faults(s, fault) == 0 ? RC_OK
+                                               : error_set(err, RC_INVALID, "%s", fault[0].text);
+}

@@ -22,9 +22,9 @@ size_t study_steps_most(const struct study *s)
 static RC solve(struct study *s, struct error *err)
 {
     struct study_privacy *p = &s->privacy;
-    struct study_fault fault[STUDY_MASKING_FAULTS];
-    if (study_masking_faults(s, fault) > 0) { /* an override that does not fit */
-        return error_set(err, RC_INVALID, "%s", fault[0].text);
+    const enum rc fits = study_check_masking(s, err);
+    if (fits != RC_OK) { /* an override that does not fit */
+        return fits;
     }
     switch (p->noise) {
     case STUDY_NOISE_NONE:

@@ -225,6 +225,12 @@ struct study_choice study_choice_of(const struct study *s);
 RC study_plan(struct study *s, struct error *err);
 
 /**
+ * Do the study's masks and shared noise fit the rest of it? A reader has checked that; for a study that was
+ * changed since. Solves nothing. @retval RC_INVALID no, and why
+ */
+RC study_check_masking(const struct study *s, struct error *err);
+
+/**
  * Replaces the solved noise_multiplier by one that somebody else solved: two machines whose maths
  * libraries differ in the last digit must not end up with two studies. Compared exactly, as the
  * ledger does: more noise than needed is fine, the least bit less is not.

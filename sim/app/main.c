@@ -80,7 +80,8 @@ static const char doc[] =
 static const struct argp_option options[] = {
     {"epsilon", OPT_EPSILON, "E", 0, "target of every trained model; inf: no noise", 0},
     {"delta", OPT_DELTA, "D", 0, "chance that epsilon does not hold", 0},
-    {"noise", OPT_NOISE, "MODE", 0, "none or site (shared comes with secure aggregation)", 0},
+    {"noise", OPT_NOISE, "MODE", 0,
+     "none, site, or shared: one site's in the sum of all, of a masked study", 0},
     {"seed", OPT_SEED, "S", 0, "folds, weights and replayed noise", 0},
     {"jobs", OPT_JOBS, "N", 0,
      "worlds at the same time, or threads of one (default 1); changes no result", 0},

@@ -269,6 +269,7 @@ static void leave_sites(const struct config_node *list, struct sweep_ablation *a
     if (study->max_colluding >= study->min_sites) {
         study->max_colluding = study->min_sites - 1;
     }
+    study->threshold = study->threshold < study->n_sites ? study->threshold : study->n_sites;
 }
 
 /* ---- the list -------------------------------------------------------------------------------- */

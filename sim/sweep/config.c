@@ -78,7 +78,7 @@ static const struct config_key grid_keys[] = {
     {.name = "epsilons", .type = CONFIG_NODE, .offset = AT(epsilons), .help = "list; inf is without noise"},
     {.name = "seeds", .type = CONFIG_NODE, .offset = AT(seeds), .help = "list"},
     {.name = "noise", .type = CONFIG_CHOICE, .offset = AT(noise), .choices = noises, .fallback = "site",
-     .help = "of the finite epsilons"},
+     .help = "of the finite epsilons; shared: one site's in the sum of all, of a study with `masked`; a site alone and the pool add their own"},
     {.name = "delta", .type = CONFIG_REAL, .offset = AT(delta), .min = 0, .max = 0.5, .fallback = "0",
      .help = "of the finite epsilons, which need one above 0"},
     {.name = "ablations", .type = CONFIG_NODE, .offset = AT(ablations), .fallback = "",
@@ -425,13 +425,9 @@ static enum rc override(struct sweep *s, const struct sweep_overrides *o, struct
                          "a finite epsilon needs noise: leave --noise none out, or say --epsilon "
                          "inf");
     }
-    if (s->noise == STUDY_NOISE_SHARED) {
-        return error_set(err, RC_INVALID,
-                         "shared noise needs secure aggregation, which this version does not have "
-                         "yet; use --noise site");
-    }
-    if (o->has_noise && o->noise == STUDY_NOISE_SITE && !finite) {
-        return error_set(err, RC_INVALID, "--noise site needs a finite --epsilon");
+    if (o->has_noise && o->noise != STUDY_NOISE_NONE && !finite) {
+        return error_set(err, RC_INVALID, "--noise %s needs a finite --epsilon",
+                         study_noise_name(o->noise));
     }
     if (finite && !(s->delta > 0.0 && s->delta <= 0.5)) {
         return error_set(err, RC_INVALID,

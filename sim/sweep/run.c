@@ -34,9 +34,13 @@ struct sweep_cell sweep_cell_at(const struct sweep *s, size_t row)
     const double epsilon = s->epsilon[row / s->n_seeds % s->n_epsilons];
     const bool noisy = isfinite(epsilon);
     const size_t mode = row / s->n_seeds / s->n_epsilons;
+    /* A site alone, or the pool, has nobody to share its noise with. */
+    const bool alone = s->mode[mode % s->n_modes] != SWEEP_FEDERATED;
+    const enum study_noise noise =
+        alone && s->noise == STUDY_NOISE_SHARED ? STUDY_NOISE_SITE : s->noise;
     return (struct sweep_cell){.ablation = &s->ablation[mode / s->n_modes],
                                .mode = s->mode[mode % s->n_modes],
-                               .noise = noisy ? s->noise : STUDY_NOISE_NONE,
+                               .noise = noisy ? noise : STUDY_NOISE_NONE,
                                .epsilon = epsilon,
                                .delta = noisy ? s->delta : 0.0,
                                .seed = s->seed[row % s->n_seeds]};
@@ -130,7 +134,7 @@ static enum rc solve_plans(struct pool *pool, struct error *err)
     enum rc rc = study_copy(&s->study, &study, err);
     for (size_t i = 0; rc == RC_OK && i < s->n_epsilons; i++) {
         const struct sweep_cell cell = sweep_cell_at(s, i * s->n_seeds);
-        study.privacy.noise = cell.noise;
+        study.privacy.noise = isfinite(cell.epsilon) ? s->noise : STUDY_NOISE_NONE;
         study.privacy.epsilon = cell.epsilon;
         study.privacy.delta = cell.delta;
         rc = study_plan(&study, err);

@@ -39,10 +39,17 @@ static enum rc derive(const struct sweep_world *w, size_t only, const char *name
         out->quorum = 1;
         out->min_sites = 1;
         out->max_colluding = 0;
+        out->masked = false;
+        out->threshold = 0;
         (void)snprintf(out->site[0].name, sizeof out->site[0].name, "%s", name);
         out->site[0].nominal = nominal;
     }
-    return RC_OK;
+    rc = study_check_masking(out, err);
+    if (rc != RC_OK) { /* an ablation that left too few sites, say */
+        study_release(out);
+        rc = error_context(err, "the study of ablation '%s'", w->cell.ablation->name);
+    }
+    return rc;
 }
 
 /* Training patients of one site of the dataset (or of all: site = SIZE_MAX). */

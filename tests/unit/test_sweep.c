@@ -155,6 +155,56 @@ static void each_epsilon_is_planned_for_itself(void **state)
     sweep_release(&s);
 }
 
+/* `base`, masked, with shared noise and its local steps replaced. */
+static const char *with_shared_noise(const char *steps)
+{
+    static char text[2048];
+    const char *local = strstr(base, "  local: ");
+    const char *delta = strstr(base, "  delta: 1.0e-3\n");
+    (void)snprintf(text, sizeof text,
+                   "%.*s  masked: true\n  local: {rate: 0.5%s}\n%.*s  noise: shared\n%s",
+                   (int)(local - base), base, steps, (int)(delta - strchr(local, '\n') - 1),
+                   strchr(local, '\n') + 1, delta);
+    return text;
+}
+
+static void noise_is_shared_among_sites_and_a_site_alone_adds_its_own(void **state)
+{
+    (void)state;
+    const struct sweep_overrides none = {0};
+    const struct sweep_overrides alone = {.has_noise = true, .noise = STUDY_NOISE_SITE};
+    struct sweep s = {0};
+    struct sweep_results shared = {0};
+    struct sweep_results site = {0};
+    struct error err = {0};
+    must_open(with_shared_noise(""), true, &none, &s);
+    must_run(&s, &shared);
+    sweep_release(&s);
+    must_open(with_shared_noise(""), true, &alone, &s);
+    must_run(&s, &site);
+    sweep_release(&s);
+    assert_int_equal(shared.n, site.n);
+    for (size_t i = 0; i < shared.n; i++) {
+        const struct report_row *a = &shared.row[i];
+        const struct report_row *b = &site.row[i];
+        const bool federated = strcmp(a->mode, "federated") == 0;
+        const bool noisy = isfinite(a->epsilon);
+        assert_string_equal(a->noise, !noisy ? "none" : federated ? "shared" : "site");
+        assert_true(a->noise_multiplier == b->noise_multiplier); /* of the sum as of a site */
+        assert_true((a->auroc == b->auroc) == !(noisy && federated));
+        for (size_t k = 0; noisy && k < a->n_sites; k++) { /* the ledgers count it in full */
+            assert_true(a->site[k].epsilon_spent <= a->epsilon);
+            assert_true(a->site[k].epsilon_spent > 0.999 * a->epsilon);
+        }
+    }
+    sweep_results_release(&shared);
+    sweep_results_release(&site);
+    must_open(with_shared_noise(", steps: 2"), true, &none, &s);
+    assert_int_equal(sweep_run(&s, NULL, &shared, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "with noise: shared a round is one step"));
+    sweep_release(&s);
+}
+
 static void the_number_of_threads_changes_no_byte(void **state)
 {
     (void)state;
@@ -486,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_grid_has_a_row_for_each_mode_epsilon_and_seed),
         cmocka_unit_test(each_epsilon_is_planned_for_itself),
+        cmocka_unit_test(noise_is_shared_among_sites_and_a_site_alone_adds_its_own),
         cmocka_unit_test(the_number_of_threads_changes_no_byte),
         cmocka_unit_test(overrides_choose_one_cell),
         cmocka_unit_test(folds_are_by_patient_and_keep_sites_and_labels_even),
