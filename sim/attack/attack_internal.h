@@ -19,12 +19,16 @@ struct attack_group {
     struct dataset *made;    /**< owned copy in which canaries stand; NULL of ordinary patients */
     const struct dataset *data;
     struct dataset **others; /**< [n_sites] owned: everybody of a site but its subjects */
+    struct dataset **alone; /**< [n] owned: each subject by itself; attack_group_ready makes them */
 };
 
-/** Draws the subjects; of canaries the places. @retval RC_INVALID a site has too few patients */
+/** Draws the subjects; of canaries the places. attack_group_ready comes before the first look.
+ *  @retval RC_INVALID a site has too few patients */
 RC attack_group_open(const struct study *study, const struct dataset *data,
                      enum attack_subject kind, size_t each, uint64_t seed, struct attack_group *out,
                      struct error *err);
+/** Once its records are as they will be. @retval RC_NOMEM */
+RC attack_group_ready(struct attack_group *g, struct error *err);
 void attack_group_release(struct attack_group *g);
 
 /**

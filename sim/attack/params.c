@@ -23,7 +23,7 @@ static const struct config_key keys[] = {
     {.name = "trials", .type = CONFIG_COUNT, .offset = AT(p.trials), .min = 20, .max = 10000000, .fallback = "2000",
      .help = "coins of each kind of subject at each epsilon, at least; from 10000 on TPR at FPR 0.1 %, too"},
     {.name = "known_others", .type = CONFIG_BOOL, .offset = AT(p.known_others), .fallback = "true",
-     .help = "a coordinator's attacker knows everybody but the subjects (costs 1/q steps a step)"},
+     .help = "under noise, too, a coordinator's attacker knows everybody but the subjects (1/q steps a step)"},
     {.name = "inversions", .type = CONFIG_COUNT, .offset = AT(p.inversions), .min = 0, .max = 10000, .fallback = "100",
      .help = "patients whose single update is turned back into a record, to be found among 100"},
 };

@@ -206,6 +206,9 @@ enum rc attack_open(const struct attack_setup *setup, struct attack **out, struc
     if (rc == RC_OK) {
         rc = make_canaries(a, err);
     }
+    for (size_t i = 0; rc == RC_OK && i < ATTACK_SUBJECTS; i++) {
+        rc = attack_group_ready(&a->group[i], err);
+    }
     if (rc == RC_OK) {
         *out = a;
         a = NULL; /* ownership moved */

@@ -99,8 +99,25 @@ out:
     return rc;
 }
 
+enum rc attack_group_ready(struct attack_group *g, struct error *err)
+{
+    enum rc rc = RC_OK;
+    g->alone = calloc(g->n + 1, sizeof(struct dataset *));
+    if (g->alone == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for %zu subjects", g->n);
+    }
+    for (size_t j = 0; rc == RC_OK && j < g->n; j++) {
+        rc = dataset_pick(g->data, &g->patient[j], 1, &g->alone[j], err);
+    }
+    return rc;
+}
+
 void attack_group_release(struct attack_group *g)
 {
+    for (size_t j = 0; g->alone != NULL && j < g->n; j++) {
+        dataset_close(&g->alone[j]);
+    }
+    free(g->alone);
     for (size_t i = 0; g->others != NULL && i < g->n_sites; i++) {
         dataset_close(&g->others[i]);
     }

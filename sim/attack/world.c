@@ -48,12 +48,21 @@ static bool observed(const struct attack_world *w)
     return w->update != NULL || w->sum != NULL;
 }
 
-/* The mean of what others do is subtracted where it is what an attacker can compute: without noise coins
- * are public, and a step of SGD is linear in the sampled sum. */
+static bool open_coins(const struct attack_world *w)
+{
+    return w->study->privacy.noise == STUDY_NOISE_NONE;
+}
+
+static bool linear(const struct attack_world *w)
+{
+    return w->study->local.optimiser == STUDY_SGD;
+}
+
+/* What others do is subtracted where an attacker can compute it: without noise coins are public; with it
+ * the mean over secret ones will do if a step is linear in the sampled sum. */
 static bool subtracts(const struct attack_world *w)
 {
-    return observed(w) && w->known_others &&
-           (w->study->privacy.noise == STUDY_NOISE_NONE || w->study->local.optimiser == STUDY_SGD);
+    return observed(w) && (open_coins(w) || (w->known_others && linear(w)));
 }
 
 static enum rc reserve(struct run *k, struct error *err)
@@ -199,10 +208,53 @@ static enum rc read_update(struct run *k, const struct train_result *r, size_t s
 
 /* ---- what is seen of a round -------------------------------------------------------------------- */
 
+static void keep(struct run *k, size_t subject, size_t i, double x)
+{
+    k->h[subject * k->w->model->table.S + i] = (real)x;
+    k->turned[i * k->w->group->n + subject] = (real)x;
+}
+
+/* From a mean change of the model to the sampled sum of gradients behind it. */
+static double unit(const struct study *s, size_t site, uint64_t round)
+{
+    double rate = 0.0;
+    for (size_t step = 0; step < s->local.steps; step++) {
+        rate += study_rate(s, round, step) / (double)s->local.steps;
+    }
+    return -s->privacy.sample_rate * (double)s->site[site].nominal / rate;
+}
+
+/* Without noise it is known when each subject is sampled, and what it adds is what training on it alone
+ * does. */
+static enum rc expect_openly(struct run *k, size_t site, uint64_t round, struct error *err)
+{
+    const struct attack_group *g = k->w->group;
+    const double scale = unit(k->w->study, site, round);
+    enum rc rc = RC_OK;
+    for (size_t j = site * g->each; rc == RC_OK && j < (site + 1) * g->each; j++) {
+        struct train_result r = {0};
+        unsigned char *state = NULL;
+        size_t state_bytes = 0;
+        rc = train(k, k->w->study, g->alone[j], site, round, &state, &state_bytes, &r, err);
+        if (rc == RC_OK) {
+            rc = read_update(k, &r, site, k->without, err);
+        }
+        for (size_t i = 0; rc == RC_OK && i < k->w->model->table.S; i++) {
+            keep(k, j, i, scale * k->without[i]);
+        }
+        free(state);
+        train_result_release(&r);
+    }
+    return rc;
+}
+
 /* What each subject of a site would add to the sampled sums of a round: its clipped gradient at the round's
  * first model, as often as it is sampled on average. */
-static enum rc expect(struct run *k, size_t site, struct error *err)
+static enum rc expect(struct run *k, size_t site, uint64_t round, struct error *err)
 {
+    if (open_coins(k->w) && linear(k->w)) {
+        return expect_openly(k, site, round, err);
+    }
     const struct attack_world *w = k->w;
     const struct attack_group *g = w->group;
     const size_t P = w->model->table.P;
@@ -221,9 +273,7 @@ static enum rc expect(struct run *k, size_t site, struct error *err)
             }
         }
         for (size_t i = 0; i < S; i++) {
-            const double x = often / (double)rows * k->sum[i];
-            k->h[j * S + i] = (real)x;
-            k->turned[i * g->n + j] = (real)x;
+            keep(k, j, i, often / (double)rows * k->sum[i]);
         }
     }
     return RC_OK;
@@ -235,7 +285,8 @@ static enum rc look(struct run *k, size_t site, uint64_t round, struct error *er
     const struct attack_world *w = k->w;
     const struct study *s = w->study;
     const size_t S = w->model->table.S;
-    double rate = 0.0;
+    const double scale = unit(s, site, round);
+    memset(k->without, 0, S * sizeof *k->without);
     if (subtracts(w)) {
         struct site *of = &k->site[site];
         struct train_result r = {0};
@@ -249,12 +300,8 @@ static enum rc look(struct run *k, size_t site, uint64_t round, struct error *er
             return rc;
         }
     }
-    for (size_t step = 0; step < s->local.steps; step++) {
-        rate += study_rate(s, round, step) / (double)s->local.steps;
-    }
-    const double unit = -s->privacy.sample_rate * (double)s->site[site].nominal / rate;
     for (size_t i = 0; i < S; i++) {
-        k->seen[i] = (real)(unit * (k->change[i] - k->without[i]));
+        k->seen[i] = (real)(scale * (k->change[i] - k->without[i]));
         k->total[i] += k->seen[i];
     }
     return RC_OK;
@@ -301,7 +348,7 @@ static enum rc one_site(struct run *k, size_t i, uint64_t round, unsigned char *
     if (rc == RC_OK && observed(w)) {
         rc = read_update(k, &r, i, k->change, err);
         if (rc == RC_OK) {
-            rc = expect(k, i, err);
+            rc = expect(k, i, round, err);
         }
         if (rc == RC_OK) {
             rc = look(k, i, round, err);

@@ -254,6 +254,7 @@ static void a_convex_world_is_seen_as_its_equations_say(void **state)
     double theta[FEATURES + 1];
     world_open(&w, HUGE_VAL);
     assert_int_equal(attack_group_open(&w.study, w.data, ATTACK_PATIENT, 1, 9, &g, &err), RC_OK);
+    assert_int_equal(attack_group_ready(&g, &err), RC_OK);
     const struct attack_world run = {.group = &g,
                                      .study = &w.study,
                                      .model = &w.model,
