@@ -151,6 +151,14 @@ RC dataset_pick(const struct dataset *d, const size_t *patient, size_t n, struct
                 struct error *err);
 
 /**
+ * The same of patients of one site alone, whose name is the only one in the copy's table: a thousand
+ * sites do not each carry a thousand names. The version is that of dataset_pick.
+ * @retval RC_INVALID also where one is another site's; @retval RC_NOMEM
+ */
+RC dataset_pick_site(const struct dataset *d, size_t site, const size_t *patient, size_t n,
+                     struct dataset **out, struct error *err);
+
+/**
  * The same patients at other sites. Owned copy; its version is a hash of d's and of who is where.
  * @param site [d->n_patients] index into `name` @param name [n_sites] sorted
  * @retval RC_LIMIT; @retval RC_NOMEM

@@ -317,17 +317,22 @@ static void copy_patient(struct dataset *to, size_t p, const struct dataset *fro
     parts_copy_rows(to, at, from, row, n);
 }
 
-static void copy_picked(struct dataset *to, const struct dataset *d, const bool *picked)
+/* @param only a site of d, which then has the only name; SIZE_MAX: all of d's */
+static void copy_picked(struct dataset *to, const struct dataset *d, const bool *picked,
+                        size_t only)
 {
     struct hasher h;
     hasher_init(&h);
     hasher_text(&h, "wardround pick 1");
     hasher_bytes(&h, d->version.b, sizeof d->version.b);
-    memcpy(to->site_name, d->site_name, d->n_sites * sizeof *d->site_name);
+    memcpy(to->site_name, d->site_name + (only == SIZE_MAX ? 0 : only),
+           to->n_sites * sizeof *d->site_name);
     size_t p = 0;
     for (size_t q = 0; q < d->n_patients; q++) {
         if (picked[q]) {
-            copy_patient(to, p++, d, q);
+            copy_patient(to, p, d, q);
+            to->site[p] = only == SIZE_MAX ? to->site[p] : 0;
+            p++;
             hasher_bytes(&h, d->patient[q].b, sizeof d->patient[q].b);
         }
     }
@@ -354,8 +359,8 @@ static RC reserve_parts(struct dataset *to, const struct dataset *d, const bool 
                : parts_reserve(to, &((struct owned *)to)->parts, shape, d->n_parts, n_items, err);
 }
 
-enum rc dataset_pick(const struct dataset *d, const size_t *patient, size_t n, struct dataset **out,
-                     struct error *err)
+static RC pick(const struct dataset *d, const size_t *patient, size_t n, size_t only,
+               struct dataset **out, struct error *err)
 {
     struct dataset *picked = NULL;
     size_t n_rows = 0;
@@ -368,26 +373,42 @@ enum rc dataset_pick(const struct dataset *d, const size_t *patient, size_t n, s
         if (patient[i] >= d->n_patients || in[patient[i]]) {
             rc = error_set(err, RC_INVALID, "dataset: pick %zu of %zu is there twice or not at all",
                            i + 1, n);
+        } else if (only != SIZE_MAX && d->site[patient[i]] != only) {
+            rc = error_set(err, RC_INVALID, "dataset: pick %zu of %zu is another site's", i + 1, n);
         } else {
             in[patient[i]] = true;
             n_rows += rows_of(d, patient[i]);
         }
     }
     if (rc == RC_OK) {
-        rc = dataset_reserve(n, n_rows, d->n_values, d->n_codes, d->n_sites, &picked, err);
+        rc = dataset_reserve(n, n_rows, d->n_values, d->n_codes, only == SIZE_MAX ? d->n_sites : 1,
+                             &picked, err);
     }
     if (rc == RC_OK) {
         assert(picked != NULL);
         rc = reserve_parts(picked, d, in, err);
     }
     if (rc == RC_OK) {
-        copy_picked(picked, d, in);
+        copy_picked(picked, d, in, only);
         *out = picked;
         picked = NULL;
     }
     dataset_close(&picked);
     free(in);
     return rc;
+}
+
+enum rc dataset_pick(const struct dataset *d, const size_t *patient, size_t n, struct dataset **out,
+                     struct error *err)
+{
+    return pick(d, patient, n, SIZE_MAX, out, err);
+}
+
+enum rc dataset_pick_site(const struct dataset *d, size_t site, const size_t *patient, size_t n,
+                          struct dataset **out, struct error *err)
+{
+    assert(site < d->n_sites);
+    return pick(d, patient, n, site, out, err);
 }
 
 enum rc dataset_resite(const struct dataset *d, const uint32_t *site,

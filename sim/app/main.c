@@ -31,6 +31,7 @@ enum {
     OPT_JSON,
     OPT_OUT,
     OPT_PART,
+    OPT_LEDGERS,
     OPT_DRY
 };
 
@@ -92,6 +93,8 @@ static const struct argp_option options[] = {
     {"part", OPT_PART, "K/N", 0,
      "tradeoff: the K-th of N parts alone, as on N machines that share DIR; then once without it",
      0},
+    {"ledgers", OPT_LEDGERS, "DIR", 0,
+     "keep each world's ledgers as files in a folder of DIR, and not in memory", 0},
     {"dry-run", OPT_DRY, NULL, 0,
      "check file and cohort, measure each kind of cell, say what would be trained and what it "
      "takes",
@@ -197,6 +200,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_OUT:
         w->out = arg;
+        return 0;
+    case OPT_LEDGERS:
+        o->ledgers = arg;
         return 0;
     case OPT_PART:
         part(state, arg, w);
@@ -413,6 +419,9 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, bo
     struct sweep s = {0};
     const bool grid = strcmp(w->command, "tradeoff") == 0;
     enum rc rc = sweep_open(w->config, grid, &w->overrides, &s, issues, err);
+    if (rc == RC_OK && w->overrides.ledgers != NULL) {
+        rc = words_folder(w->overrides.ledgers, err);
+    }
     if (rc == RC_OK && w->dry && s.whole) {
         rc = error_set(err, RC_INVALID, "a whole study is one world: leave --dry-run away");
     }

@@ -96,6 +96,9 @@ static enum rc kill_due(struct fleet *f, struct error *err)
 static enum rc decisions_due(struct fleet *f, struct error *err)
 {
     enum rc rc = RC_OK;
+    if (f->p->n_decisions == 0) {
+        return RC_OK; /* a thousand sites need not be asked after each event */
+    }
     for (size_t i = 0; rc == RC_OK && i < f->p->n_decisions; i++) {
         if (f->p->decision[i].after != f->events) {
             continue;
@@ -133,7 +136,11 @@ static enum rc site_result(struct fleet *f, size_t i, struct fleet_site_result *
     uint64_t round = 0;
     const void *state = NULL;
     size_t n = 0;
-    enum rc rc = ledger_site_state(s->ledger, &f->study_hash, &round, &state, &n, err);
+    struct ledger *ledger = NULL;
+    enum rc rc = site_ledger(f, s, &ledger, err);
+    if (rc == RC_OK) {
+        rc = ledger_site_state(ledger, &f->study_hash, &round, &state, &n, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
@@ -151,7 +158,7 @@ static enum rc site_result(struct fleet *f, size_t i, struct fleet_site_result *
                        s->reason[0] != '\0' ? s->reason : "did not answer");
     }
     /* Without noise epsilon is infinite at any delta. */
-    return ledger_epsilon(s->ledger, &f->study_hash,
+    return ledger_epsilon(ledger, &f->study_hash,
                           f->p->study->privacy.noise == STUDY_NOISE_NONE
                               ? 0.5
                               : f->p->study->privacy.delta,
@@ -204,7 +211,6 @@ static void fleet_release(struct fleet *f)
 {
     for (size_t i = 0; f->site != NULL && i < f->p->study->n_sites; i++) {
         site_stop(&f->site[i]);
-        free(f->site[i].model);
     }
     free(f->site);
     train_room_close(&f->room);

@@ -52,8 +52,11 @@ struct fleet_params {
     const struct ledger_policy *policy; /**< [n_sites] */
     const char *folder;                 /**< ledgers and registry as files there; NULL: in memory,
                                              where nobody can be killed */
-    uint64_t seed;                      /**< replayed entropy of the sites: protects nobody */
-    size_t train_threads;               /**< of the site that trains; 0: 1. Changes no byte */
+    /** Of the ledgers in `folder` at most so many are open at a time, the others are files and nothing
+     *  else; 0: all are. Changes no byte. */
+    size_t ledgers_open;
+    uint64_t seed;        /**< replayed entropy of the sites: protects nobody */
+    size_t train_threads; /**< of the site that trains; 0: 1. Changes no byte */
     const struct fleet_kill *kill;
     size_t n_kills;
     const struct fleet_decision *decision;

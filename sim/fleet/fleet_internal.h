@@ -66,13 +66,14 @@ void queue_release(struct fleet_queue *q);
 struct fleet_site {
     size_t index;
     struct session session;
-    struct ledger *ledger;
+    struct ledger *ledger; /**< NULL: closed for now; site_ledger opens it */
+    uint64_t ledger_used;  /**< when it was last asked for: a number that grows */
     struct train_result trained;
     bool has_trained;
     uint64_t trained_round;
     uint64_t request; /**< newest; older answers are dropped */
     uint64_t incarnation;
-    real *model; /**< [S] global model of the present round */
+    real *model; /**< [S] global model of the present round, until it has trained; or NULL */
     struct hash model_hash;
     char reason[240];    /**< of the last DECLINE or CANNOT */
     bool withdrawn;      /**< a person's word: survives a kill, as consent.db does */
@@ -97,6 +98,7 @@ struct fleet {
     struct fleet_queue queue;
     struct fleet_site *site; /**< [n_sites] */
     struct fleet_coordinator coordinator;
+    uint64_t ledgers_asked;
     struct train_room *room; /**< of all rounds of all sites: one trains at a time */
 };
 
@@ -107,6 +109,8 @@ enum { FLEET_LATENCY_MS = 1, FLEET_TRAIN_MS = 20, FLEET_COMMIT_MS = 1 };
 RC fleet_send(struct fleet *f, struct fleet_event e, int64_t delay_ms, const void *bytes, size_t n,
               struct error *err);
 
+/** The site's ledger, opened where it is closed. Valid until the next call for another site. */
+RC site_ledger(struct fleet *f, struct fleet_site *s, struct ledger **out, struct error *err);
 RC site_start(struct fleet *f, struct fleet_site *s, struct error *err);
 void site_stop(struct fleet_site *s);
 RC site_handle(struct fleet *f, struct fleet_site *s, const struct fleet_event *e,

@@ -16,26 +16,55 @@ static const struct study *study_of(const struct fleet *f)
     return f->p->study;
 }
 
-enum rc site_start(struct fleet *f, struct fleet_site *s, struct error *err)
+/* Closes the one that has not been asked for longest, if as many are open as may be. */
+static void make_room(struct fleet *f)
 {
-    char path[512] = ":memory:";
-    if (f->p->folder != NULL) {
-        fleet_ledger_path(f->p->folder, study_of(f)->site[s->index].name, path);
+    struct fleet_site *oldest = NULL;
+    size_t n = 0;
+    if (f->p->folder == NULL || f->p->ledgers_open == 0) {
+        return; /* in memory a closed one would be gone */
     }
-    if (s->model == NULL) {
-        s->model = calloc(f->p->model->table.S + 1, sizeof *s->model);
-        if (s->model == NULL) {
-            return error_set(err, RC_NOMEM, "no memory for a model");
+    for (size_t i = 0; i < study_of(f)->n_sites; i++) {
+        struct fleet_site *s = &f->site[i];
+        if (s->ledger != NULL) {
+            n++;
+            oldest = oldest == NULL || s->ledger_used < oldest->ledger_used ? s : oldest;
         }
     }
+    if (n >= f->p->ledgers_open) {
+        ledger_close(&oldest->ledger);
+    }
+}
+
+enum rc site_ledger(struct fleet *f, struct fleet_site *s, struct ledger **out, struct error *err)
+{
+    enum rc rc = RC_OK;
+    s->ledger_used = ++f->ledgers_asked;
+    if (s->ledger == NULL) {
+        char path[512] = ":memory:";
+        if (f->p->folder != NULL) {
+            fleet_ledger_path(f->p->folder, study_of(f)->site[s->index].name, path);
+        }
+        make_room(f);
+        rc = ledger_open(path, &f->p->policy[s->index], &s->ledger, err);
+    }
+    *out = s->ledger;
+    return rc;
+}
+
+enum rc site_start(struct fleet *f, struct fleet_site *s, struct error *err)
+{
+    struct ledger *ledger = NULL;
     s->session = (struct session){0};
-    return ledger_open(path, &f->p->policy[s->index], &s->ledger, err);
+    return site_ledger(f, s, &ledger, err);
 }
 
 void site_stop(struct fleet_site *s)
 {
     ledger_close(&s->ledger);
     train_result_release(&s->trained);
+    free(s->model);
+    s->model = NULL;
     s->has_trained = false;
     s->request++; /* whatever was asked for dies with the process */
     s->incarnation++;
@@ -104,8 +133,13 @@ static enum rc check_policy(struct fleet *f, struct fleet_site *s, struct error 
         (void)snprintf(s->reason, sizeof s->reason, "%s", withdrew);
         return answer(f, s, SESSION_POLICY_NO, 0, err);
     }
-    const enum rc rc = ledger_join(s->ledger, study_of(f), &f->study_hash,
-                                   f->p->data[s->index]->n_patients, f->now_ms, &refusal);
+    struct ledger *ledger = NULL;
+    enum rc rc = site_ledger(f, s, &ledger, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = ledger_join(ledger, study_of(f), &f->study_hash, f->p->data[s->index]->n_patients,
+                     f->now_ms, &refusal);
     if (rc == RC_OK) {
         return answer(f, s, SESSION_POLICY_YES, 0, err);
     }
@@ -132,19 +166,24 @@ static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, stru
     const void *bytes = NULL;
     size_t n = 0;
     bool found = false;
-    enum rc rc = ledger_stored(s->ledger, &f->study_hash, round, &found, &bytes, &n, err);
+    struct ledger *ledger = NULL;
+    enum rc rc = site_ledger(f, s, &ledger, err);
+    if (rc == RC_OK) {
+        rc = ledger_stored(ledger, &f->study_hash, round, &found, &bytes, &n, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
     if (found) {
         return answer(f, s, SESSION_FOUND_STORED, round, err);
     }
+    assert(s->model != NULL);
     if (!train_begins(study_of(f), f->p->model, round, s->model)) {
         (void)snprintf(s->reason, sizeof s->reason, TRAIN_BEGINS_NOT);
         return answer(f, s, SESSION_CANNOT_TRAIN, round, err);
     }
     uint64_t state_round = 0;
-    rc = ledger_site_state(s->ledger, &f->study_hash, &state_round, &bytes, &n, err);
+    rc = ledger_site_state(ledger, &f->study_hash, &state_round, &bytes, &n, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -163,6 +202,8 @@ static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, stru
     struct error failure = {0};
     rc = train_round(&job, &entropy, &s->trained, &failure);
     entropy_release(&entropy);
+    free(s->model);
+    s->model = NULL;
     if (rc == RC_NUMERIC) { /* why stays at the site: it was read off numbers not accounted for */
         (void)snprintf(s->reason, sizeof s->reason, "local training diverged");
         return answer(f, s, SESSION_CANNOT_TRAIN, round, err);
@@ -196,7 +237,12 @@ static enum rc commit(struct fleet *f, struct fleet_site *s, uint64_t round, str
         .now_ms = f->now_ms,
     };
     struct error failure = {0};
-    const enum rc rc = ledger_spend(s->ledger, &spend, &failure);
+    struct ledger *ledger = NULL;
+    enum rc rc = site_ledger(f, s, &ledger, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = ledger_spend(ledger, &spend, &failure);
     train_result_release(&s->trained);
     s->has_trained = false;
     if (rc == RC_OK) {
@@ -215,7 +261,11 @@ static enum rc send_update(struct fleet *f, struct fleet_site *s, struct error *
     const void *bytes = NULL;
     size_t n = 0;
     bool found = false;
-    enum rc rc = ledger_stored(s->ledger, &f->study_hash, round, &found, &bytes, &n, err);
+    struct ledger *ledger = NULL;
+    enum rc rc = site_ledger(f, s, &ledger, err);
+    if (rc == RC_OK) {
+        rc = ledger_stored(ledger, &f->study_hash, round, &found, &bytes, &n, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
@@ -237,7 +287,12 @@ static enum rc send_update(struct fleet *f, struct fleet_site *s, struct error *
 static enum rc end_study(struct fleet *f, struct fleet_site *s, struct error *err)
 {
     struct error why = {0};
-    const enum rc rc = ledger_end_study(s->ledger, &f->study_hash, f->now_ms, &why);
+    struct ledger *ledger = NULL;
+    enum rc rc = site_ledger(f, s, &ledger, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = ledger_end_study(ledger, &f->study_hash, f->now_ms, &why);
     if (rc != RC_OK && rc != RC_STATE) { /* STATE: declined, so it was never joined */
         return error_set(err, rc, "%s", why.text);
     }
@@ -302,6 +357,12 @@ static enum rc got_round(struct fleet *f, struct fleet_site *s, const struct fle
         const size_t want = f->p->model->table.S * sizeof(real);
         if (e->n != want) {
             return error_set(err, RC_FORMAT, "a model of %zu bytes, want %zu", e->n, want);
+        }
+        if (s->model == NULL) {
+            s->model = malloc(want + 1);
+        }
+        if (s->model == NULL) {
+            return error_set(err, RC_NOMEM, "no memory for a model");
         }
         memcpy(s->model, e->bytes, e->n);
         s->model_hash = hash_of(e->bytes, e->n);

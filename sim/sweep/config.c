@@ -195,6 +195,12 @@ static enum rc read_whole(const char *file, const struct draft *d, const struct 
                          "'%s' has no split:, so it needs a cohort: whose features the study reads",
                          file);
     }
+    if (o->ledgers != NULL) {
+        return error_set(err, RC_INVALID,
+                         "'%s' has no split:, and a whole study keeps its ledgers in memory; leave "
+                         "--ledgers away",
+                         file);
+    }
     enum rc rc = beside(file, d->study_path, study, err);
     if (rc == RC_OK) {
         rc = beside(file, d->cohort, cohort, err);
@@ -415,6 +421,7 @@ static enum rc override(struct sweep *s, const struct sweep_overrides *o, struct
         s->seed[0] = o->seed;
     }
     s->jobs = o->has_jobs ? o->jobs : 1;
+    s->ledgers = o->ledgers != NULL ? o->ledgers : "";
 
     bool finite = false;
     for (size_t i = 0; i < s->n_epsilons; i++) {

@@ -61,6 +61,9 @@ struct sweep {
     double delta;
     struct attack_params attacks; /**< the map `attacks:`, or its defaults */
     size_t jobs; /**< threads: a world each; where worlds are fewer, also of their training */
+    /** Each world keeps its ledgers and its registry in a folder of its own there, of which few are open
+     *  at a time: memory does not grow with the number of sites. "": in memory. Borrowed. */
+    const char *ledgers;
     /** The file names its study by a path and has no split: everybody trains and nobody is tested.
      *  sweep_whole_run; the fields above from `folds` on are not used, but seed[0]. */
     bool whole;
@@ -74,6 +77,7 @@ struct sweep_overrides {
     enum study_noise noise;
     uint64_t seed;
     size_t jobs;
+    const char *ledgers; /**< borrowed; NULL: in memory */
 };
 
 /**

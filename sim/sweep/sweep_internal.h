@@ -52,6 +52,13 @@ struct sweep_world {
 };
 RC sweep_world_run(struct sweep_world *w, struct error *err);
 
+/**
+ * The folder of this world's ledgers under s->ledgers, made or emptied. @param site the one that trains
+ * alone, or ""  @retval RC_IO; @retval RC_LIMIT the name is too long
+ */
+RC sweep_ledgers_folder(const struct sweep_world *w, const char *site, char folder[SWEEP_PATH_MAX],
+                        struct error *err);
+
 /** What a world left behind, as bytes: for the archive, and for other machines. */
 size_t sweep_outcome_bytes(const struct sweep_world *w);
 void sweep_outcome_pack(const struct sweep_world *w, unsigned char *out);

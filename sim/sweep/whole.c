@@ -45,7 +45,7 @@ static enum rc hospitals_open(const struct sweep *s, struct hospitals *h, struct
             }
         }
         h->policy[i] = sweep_permissive();
-        rc = dataset_pick(all, index, n, &h->data[i], err);
+        rc = dataset_pick_site(all, site, index, n, &h->data[i], err);
     }
     free(index);
     return rc;

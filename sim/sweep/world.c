@@ -69,7 +69,8 @@ static enum rc pick(const struct sweep_world *w, size_t site, struct dataset **o
             index[n++] = p;
         }
     }
-    const enum rc rc = dataset_pick(d, index, n, out, err);
+    const enum rc rc = site == SIZE_MAX ? dataset_pick(d, index, n, out, err)
+                                        : dataset_pick_site(d, site, index, n, out, err);
     free(index);
     return rc;
 }
@@ -163,11 +164,15 @@ static enum rc score_left_out(const struct sweep_world *w, const struct study *s
     return rc;
 }
 
+/* Of a world: as many as are asked for in turn by a small study, and few for a thousand sites. */
+enum { LEDGERS_OPEN = 64 };
+
 /* Runs one study over `n` datasets and scores: roster site i owns dataset site `of[i]`. */
 static enum rc run_study(struct sweep_world *w, const struct study *study,
                          const struct model *model, struct dataset *const *data, const size_t *of,
                          size_t only, struct error *err)
 {
+    char folder[SWEEP_PATH_MAX];
     struct fleet_result r = {0};
     struct ledger_policy *policy = calloc(study->n_sites, sizeof *policy);
     real *params = calloc(model->table.P + 1, sizeof *params);
@@ -180,11 +185,21 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
     for (size_t i = 0; i < study->n_sites; i++) {
         policy[i] = sweep_permissive();
     }
+    const bool kept = w->s->ledgers[0] != '\0' && w->steps == 0; /* not of an estimate */
+    if (kept) {
+        rc = sweep_ledgers_folder(w, w->cell.mode == SWEEP_LOCAL_ONLY ? study->site[0].name : "",
+                                  folder, err);
+        if (rc != RC_OK) {
+            goto out;
+        }
+    }
     const struct fleet_params p = {.study = study,
                                    .schema = &w->cell.ablation->schema,
                                    .model = model,
                                    .data = (const struct dataset *const *)data,
                                    .policy = policy,
+                                   .folder = kept ? folder : NULL,
+                                   .ledgers_open = LEDGERS_OPEN,
                                    .seed = fleet_seed(w, only),
                                    .train_threads = sweep_train_threads(w->s, sweep_worlds(w->s))};
     rc = fleet_run(&p, &r, err);

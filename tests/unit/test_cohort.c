@@ -1181,6 +1181,33 @@ static void a_pick_keeps_patients_whole_and_ascending(void **state)
     dataset_close(&d);
 }
 
+static void a_pick_of_one_site_carries_its_name_alone(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct dataset *part = NULL;
+    struct dataset *same = NULL;
+    struct dataset *d =
+        imported(many_rows, "a,x,30,?,?,3,0\nb,y,40,?,?,6,1\nb,y,50,?,?,6,1\nc,y,60,?,?,x,0\n",
+                 NULL);
+    const size_t pick[] = {2, 1};
+    assert_int_equal(dataset_pick_site(d, 1, pick, 2, &part, &err), RC_OK);
+    assert_int_equal(dataset_pick(d, pick, 2, &same, &err), RC_OK);
+    assert_int_equal(part->n_sites, 1);
+    assert_string_equal(part->site_name[0], "y");
+    assert_int_equal(part->site[0], 0);
+    assert_int_equal(part->site[1], 0);
+    assert_true(hash_equal(&part->version, &same->version));
+    assert_int_equal(part->n_rows, 3);
+    assert_memory_equal(part->values, same->values, 3 * d->n_values * sizeof(float));
+    dataset_close(&part);
+    dataset_close(&same);
+    assert_int_equal(dataset_pick_site(d, 0, pick, 2, &part, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "another site's"));
+    assert_null(part);
+    dataset_close(&d);
+}
+
 static void a_batch_is_gathered_row_by_row(void **state)
 {
     (void)state;
@@ -1394,6 +1421,7 @@ int main(void)
         cmocka_unit_test(many_rows_to_score_keep_their_order),
         IN_FOLDER(a_file_of_rows_may_be_packed_or_absent),
         cmocka_unit_test(a_pick_keeps_patients_whole_and_ascending),
+        cmocka_unit_test(a_pick_of_one_site_carries_its_name_alone),
         cmocka_unit_test(a_batch_is_gathered_row_by_row),
         cmocka_unit_test(a_reserved_dataset_is_zeroed_and_bounded),
         cmocka_unit_test(the_example_hospital_imports),

@@ -32,6 +32,8 @@ struct world {
     struct hash released[SITES][ROUNDS + 1];
     size_t times[SITES][ROUNDS + 1];
     bool two_updates, without_row, after_the_end;
+    size_t ledgers_open; /* of fleet_params */
+    size_t most_open;    /* ledgers that this process had open when an update left */
 };
 
 static const char *const names[SITES] = {"a", "b", "c", "d"};
@@ -120,6 +122,34 @@ static void folder_drop(struct world *w)
     assert_int_equal(rmdir(w->folder), 0);
 }
 
+/* Ledgers that this process has open: SQLite may have one of them twice, if somebody has just looked. */
+static size_t open_ledgers(const struct world *w)
+{
+    bool open[SITES] = {false};
+    size_t n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    assert_non_null(d);
+    const struct dirent *e;
+    while ((e = readdir(d)) != NULL) {
+        char path[300];
+        char ledger[512];
+        char target[512] = "";
+        (void)snprintf(path, sizeof path, "/proc/self/fd/%s", e->d_name);
+        if (readlink(path, target, sizeof target - 1) < 0) {
+            continue;
+        }
+        for (size_t i = 0; i < SITES; i++) {
+            fleet_ledger_path(w->folder, names[i], ledger);
+            open[i] = open[i] || strcmp(target, ledger) == 0;
+        }
+    }
+    (void)closedir(d);
+    for (size_t i = 0; i < SITES; i++) {
+        n += open[i];
+    }
+    return n;
+}
+
 /* Looks into the site's ledger as another reader would, at the moment the update leaves. */
 static void seen_leaving(void *ctx, size_t site, uint64_t round, const void *update, size_t n)
 {
@@ -131,6 +161,9 @@ static void seen_leaving(void *ctx, size_t site, uint64_t round, const void *upd
     w->released[site][round] = h;
     if (w->folder[0] == '\0') {
         return;
+    }
+    if (w->ledgers_open > 0 && open_ledgers(w) > w->most_open) {
+        w->most_open = open_ledgers(w);
     }
     struct error err = {0};
     struct ledger *l = NULL;
@@ -171,6 +204,7 @@ static void run_day(struct world *w, const struct day *day, struct fleet_result 
                                    .data = (const struct dataset *const *)w->data,
                                    .policy = w->policy,
                                    .folder = w->folder[0] == '\0' ? NULL : w->folder,
+                                   .ledgers_open = w->ledgers_open,
                                    .seed = 5,
                                    .kill = day->kill,
                                    .n_kills = day->n_kills,
@@ -332,6 +366,36 @@ static void a_study_on_disk_is_the_study_in_memory(void **state)
     folder_drop(&w);
     fleet_result_release(&a);
     fleet_result_release(&b);
+    world_release(&w);
+}
+
+static void few_open_ledgers_change_no_byte(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result a = {0};
+    world_init(&w, STUDY_NOISE_SITE);
+    run(&w, NULL, 0, &a);
+    for (w.ledgers_open = 1; w.ledgers_open < SITES; w.ledgers_open++) {
+        struct fleet_result b = {0};
+        w.most_open = 0;
+        folder_make(&w);
+        run(&w, NULL, 0, &b);
+        assert_true(b.done);
+        assert_int_equal(b.events, a.events);
+        assert_memory_equal(a.model, b.model, w.model.table.S * sizeof(real));
+        for (size_t i = 0; i < SITES; i++) {
+            assert_true(a.site[i].epsilon_spent == b.site[i].epsilon_spent);
+            assert_int_equal(a.site[i].state_bytes, b.site[i].state_bytes);
+            assert_memory_equal(a.site[i].state, b.site[i].state, a.site[i].state_bytes);
+        }
+        assert_int_equal(w.most_open, w.ledgers_open);
+        assert_false(w.without_row);
+        folder_drop(&w);
+        fleet_result_release(&b);
+        w.folder[0] = '\0';
+    }
+    fleet_result_release(&a);
     world_release(&w);
 }
 
@@ -714,6 +778,7 @@ int main(void)
         cmocka_unit_test(so_it_is_with_adamw_fedyogi_and_a_trimmed_mean),
         cmocka_unit_test(the_same_parameters_give_the_same_bytes),
         cmocka_unit_test(a_study_on_disk_is_the_study_in_memory),
+        cmocka_unit_test(few_open_ledgers_change_no_byte),
         cmocka_unit_test(a_site_whose_policy_is_stricter_declines_and_the_others_go_on),
         cmocka_unit_test(below_quorum_the_study_fails_and_says_so),
         cmocka_unit_test(what_was_foretold_is_what_the_ledger_says),
