@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "sim/app/page_attacks.h"
 #include "sim/report/page.h"
 
 enum { CEILING_PATIENTS = 20000, CONFIG_BYTES_MAX = 1 << 20 };
@@ -72,12 +73,21 @@ enum rc page_write(const char *folder, const char *config, const struct sweep *s
                                .n_rows = rows->n,
                                .peak_bytes = peak_bytes()};
     char *text = NULL;
-    enum rc rc = read_config(config, &text, err);
+    struct report_attack *attack = calloc(PAGE_ATTACKS_MAX, sizeof *attack);
+    enum rc rc = attack != NULL ? RC_OK : error_set(err, RC_NOMEM, "no memory for a report");
     if (rc == RC_OK) {
+        rc = page_attacks_read(folder, attack, &page.n_attacks, err);
+    }
+    if (rc == RC_OK) {
+        rc = read_config(config, &text, err);
+    }
+    if (rc == RC_OK) {
+        page.attack = attack;
         page.config = text;
         find_ceiling(config, &page);
         rc = report_write_page(folder, &page, err);
     }
+    free(attack);
     free(text);
     return rc;
 }

@@ -23,7 +23,11 @@ static size_t columns_of(const struct chart *c)
 
 static size_t height_of(const struct chart *c)
 {
-    return plot_of(c) + KEY_ROW * ((c->n_series + columns_of(c) - 1) / columns_of(c));
+    size_t named = 0;
+    for (size_t k = 0; k < c->n_series; k++) {
+        named += c->series[k].unnamed ? 0 : 1;
+    }
+    return plot_of(c) + KEY_ROW * ((named + columns_of(c) - 1) / columns_of(c));
 }
 
 static enum rc write_data(const struct chart *c, const char *path, struct error *err)
@@ -50,10 +54,14 @@ static enum rc write_data(const struct chart *c, const char *path, struct error 
 static void write_key(FILE *f, const struct chart *c)
 {
     const double height = (double)height_of(c);
+    size_t entry = 0;
     for (size_t k = 0; k < c->n_series; k++) {
         const struct chart_series *s = &c->series[k];
-        const double x = 97.0 / (double)width_of(c) + 0.43 * (double)(k % columns_of(c));
-        const double y = 1.0 - (48.0 + KEY_ROW * (double)(k / columns_of(c))) / height;
+        if (s->unnamed) {
+            continue;
+        }
+        const double x = 97.0 / (double)width_of(c) + 0.43 * (double)(entry % columns_of(c));
+        const double y = 1.0 - (48.0 + KEY_ROW * (double)(entry / columns_of(c))) / height;
         const double wide = 13.0 / (double)width_of(c);
         if (s->dash > 0) {
             (void)fprintf(f,
@@ -69,6 +77,7 @@ static void write_key(FILE *f, const struct chart *c)
             (void)fprintf(f, "set label '' at screen %.4f, %.4f point pt %d ps 0.8 lc rgb '%s'\n",
                           x, y, s->marker, s->colour);
         }
+        entry++;
     }
 }
 

@@ -15,6 +15,7 @@ struct chart_series {
     int marker; /**< gnuplot's; 0: none */
     int dash;   /**< gnuplot's; 0: no line */
     bool bars;
+    bool unnamed; /**< not in the key: what it is follows from another series */
 };
 
 struct chart_point {

@@ -174,10 +174,11 @@ static enum rc put_results(FILE *f, const char *folder, const struct page_view *
                             "where the patients' law is known.",
                             err);
     if (rc == RC_OK && p->n_attacks > 0) {
-        rc = put_figure(f, folder, "attack", figure++,
-                        "What membership attacks find of those who were in the training, with the "
-                        "tight bound for any attacker who sees every step.",
-                        err);
+        rc = put_figure(
+            f, folder, "attack", figure++,
+            "What membership attacks find of the canaries that were in the training, with the "
+            "tight bound for any attacker who sees every step.",
+            err);
         page_attacks(f, v);
     }
     (void)fputs("<h2>Hospitals</h2>\n", f);

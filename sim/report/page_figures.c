@@ -109,20 +109,36 @@ enum rc page_draw_calibration(const struct page_view *v, const char *path, struc
 
 /* ---- attacks ------------------------------------------------------------------------------------ */
 
-/* A series for each (subject, view, noise), and one for each noise's bound. "none" and the same attack
- * with noise are one series: its point without noise. */
-static size_t series_named(struct chart *c, const char *label)
+/* A colour for each view, a marker for each noise; without noise the same colour, hollow and by itself. */
+static void dress_attack(struct chart_series *s, const struct report_attack *a)
 {
-    for (size_t k = 0; k < c->n_series; k++) {
-        if (strcmp(c->series[k].label, label) == 0) {
-            return k;
-        }
+    static const char *const views[] = {"update", "sum", "model"};
+    static const char *const of[] = {"by who sees each update", "by who sees masked sums",
+                                     "by who reads the model"};
+    size_t k = 0;
+    while (k < 2 && strcmp(views[k], a->view) != 0) {
+        k++;
     }
-    if (c->n_series < CHART_SERIES_MAX) {
-        dress(&c->series[c->n_series], label, c->n_series);
-        c->n_series++;
+    const bool none = strcmp(a->noise, "none") == 0;
+    const bool site = strcmp(a->noise, "site") == 0;
+    (void)snprintf(s->label, sizeof s->label, "%s, %s noise", of[k], none ? "no" : a->noise);
+    s->colour = colours[k == 0 ? 2 : k == 1 ? 1 : 0];
+    s->marker = none ? 6 : site ? 7 : 5;
+    s->dash = none ? 0 : 1;
+    s->bars = true;
+    s->unnamed = none;
+}
+
+static size_t series_like(struct chart *c, const struct chart_series *s)
+{
+    size_t k = 0;
+    while (k < c->n_series && strcmp(c->series[k].label, s->label) != 0) {
+        k++;
     }
-    return c->n_series - 1;
+    if (k == c->n_series && k < CHART_SERIES_MAX) {
+        c->series[c->n_series++] = *s;
+    }
+    return k < CHART_SERIES_MAX ? k : CHART_SERIES_MAX - 1;
 }
 
 static int by_series_and_x(const void *left, const void *right)
@@ -177,10 +193,10 @@ enum rc page_draw_attack(const struct page_view *v, const char *path, struct err
     const struct report_page *p = v->page;
     struct epsilon_axis x;
     lay_out_epsilons(p, &x);
-    struct chart c = {.title = "Membership attacks: found at a false-positive rate of 1 %",
+    struct chart c = {.title = "Canaries found at a false-positive rate of 1 %",
                       .x_label = "privacy budget ε of one trained model (∞: no privacy)",
                       .y_label = "true-positive rate",
-                      .note = "bars: 95 % interval; dashed: no attacker can be above",
+                      .note = "bars: 95 % interval; hollow: the same without noise",
                       .x_tics = x.tics,
                       .log_x = true,
                       .x_low = x.first / 1.3,
@@ -192,19 +208,20 @@ enum rc page_draw_attack(const struct page_view *v, const char *path, struct err
     for (size_t i = 0; rc == RC_OK && i < p->n_attacks; i++) {
         const struct report_attack *a = &p->attack[i];
         const double at = isinf(a->epsilon) ? x.nowhere : a->epsilon;
-        char label[CHART_LABEL_MAX];
-        (void)snprintf(label, sizeof label, "%s, %s view, %s noise", a->subject, a->view, a->noise);
-        const size_t k = series_named(&c, label);
-        c.series[k].bars = true;
-        point[c.n_points++] = (struct chart_point){k, at, a->tpr.value, a->tpr.low, a->tpr.high};
-        if (isfinite(a->epsilon)) {
-            (void)snprintf(label, sizeof label, "bound, %s noise", a->noise);
-            const size_t b = series_named(&c, label);
-            c.series[b].colour = "#606060";
-            c.series[b].marker = 0;
-            c.series[b].dash = 2;
-            point[c.n_points++] = (struct chart_point){b, at, a->bound, (double)NAN, (double)NAN};
+        struct chart_series like = {.colour = "#606060", .dash = 2};
+        if (strcmp(a->subject, "canary") != 0) {
+            continue; /* patients are in the table */
         }
+        (void)snprintf(like.label, sizeof like.label, "bound on every attacker, %s noise",
+                       a->noise);
+        if (isfinite(a->epsilon)) {
+            point[c.n_points++] = (struct chart_point){series_like(&c, &like), at, a->bound,
+                                                       (double)NAN, (double)NAN};
+        }
+        like = (struct chart_series){0};
+        dress_attack(&like, a);
+        point[c.n_points++] =
+            (struct chart_point){series_like(&c, &like), at, a->tpr.value, a->tpr.low, a->tpr.high};
     }
     if (rc == RC_OK) {
         qsort(point, c.n_points, sizeof *point, by_series_and_x);
