@@ -78,7 +78,8 @@ static double most_spent(const struct report_row *r)
 
 /* What each kind of noise promises; each that there is, once. */
 struct promise {
-    const char *mode, *noise, *name, *says;
+    const char *mode, *noise; /* NULL: any mode, any noise */
+    const char *name, *says;
 };
 
 static const struct promise promises[] = {
@@ -96,9 +97,9 @@ static const struct promise promises[] = {
      "and of the model, as long as no more than the study's <code>max_colluding</code> hospitals "
      "tell their "
      "noise; it does not hold against one who sees a single update unmasked."},
-    {"local_only", "site", "Local only, with noise",
+    {"local_only", NULL, "Local only, with noise",
      "Each hospital trains alone, with noise; the same holds against readers of its model."},
-    {"pooled", "site", "Pooled, with noise",
+    {"pooled", NULL, "Pooled, with noise",
      "The patients themselves are in one place. The same holds against readers of the model, not "
      "against whoever keeps the patients."},
 };
@@ -107,7 +108,8 @@ static bool is_promised(const struct page_view *v, const struct promise *p)
 {
     for (size_t i = 0; i < v->n; i++) {
         const struct report_summary *s = &v->summary[i];
-        if (same(s->noise, p->noise) && (p->mode == NULL || same(s->mode, p->mode))) {
+        const bool noise = p->noise != NULL ? same(s->noise, p->noise) : !same(s->noise, "none");
+        if (noise && (p->mode == NULL || same(s->mode, p->mode))) {
             return true;
         }
     }
