@@ -85,24 +85,35 @@ struct promise {
 static const struct promise promises[] = {
     {NULL, "none", "No noise",
      "Nothing is promised. Whoever sees the model, or an update, may learn that a patient took "
-     "part, "
-     "also where updates are masked."},
+     "part, also where updates are masked."},
     {"federated", "site", "Federated, site noise",
-     "Each hospital adds noise for itself. Whatever anybody concludes about one of its patients "
-     "from all that leaves it, the coordinator and the other hospitals included, is at most "
-     "e<sup>ε</sup> times as likely "
-     "with the patient's record as without it, but for a chance of δ."},
+     "Each hospital adds noise for itself. Holds against everybody who sees what leaves it, the "
+     "coordinator and the other hospitals included."},
     {"federated", "shared", "Federated, shared noise",
-     "The noise is in the masked sum of the hospitals. The same holds against readers of the sums "
-     "and of the model, as long as no more than the study's <code>max_colluding</code> hospitals "
-     "tell their "
-     "noise; it does not hold against one who sees a single update unmasked."},
+     "The noise is in the masked sum of the hospitals. Holds against readers of the sums and of "
+     "the model, as long as no more than the study's <code>max_colluding</code> hospitals tell "
+     "their noise; not against one who sees a single update unmasked."},
     {"local_only", NULL, "Local only, with noise",
-     "Each hospital trains alone, with noise; the same holds against readers of its model."},
+     "Each hospital trains alone, with noise. Holds against readers of its model."},
     {"pooled", NULL, "Pooled, with noise",
-     "The patients themselves are in one place. The same holds against readers of the model, not "
-     "against whoever keeps the patients."},
+     "The patients themselves are in one place. Holds against readers of the model, not against "
+     "whoever keeps the patients."},
 };
+
+static const char guarantee[] =
+    "<p>What ε and δ promise: whatever anybody concludes about one patient from what the noise "
+    "covers is at most e<sup>ε</sup> times as likely with the patient's record as without it, but "
+    "for a chance of δ. Against whom it holds depends on where the noise is.</p>\n";
+
+static bool is_noisy(const struct page_view *v)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        if (!same(v->summary[i].noise, "none")) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static bool is_promised(const struct page_view *v, const struct promise *p)
 {
@@ -150,6 +161,7 @@ void page_plans(FILE *f, const struct page_view *v)
         (void)fputs("</td></tr>\n", f);
     }
     html_table_close(f);
+    (void)fputs(is_noisy(v) ? guarantee : "", f);
     (void)fputs("<dl>\n", f);
     for (size_t k = 0; k < sizeof promises / sizeof promises[0]; k++) {
         if (is_promised(v, &promises[k])) {
