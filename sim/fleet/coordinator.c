@@ -146,6 +146,26 @@ static void contributed_of(const struct round_machine *m, bool *contributed)
     }
 }
 
+/* With what to do where sites had no finite update. */
+static void why_below_quorum(const struct fleet *f, const struct round_machine *m, char *out,
+                             size_t room)
+{
+    char names[120] = "";
+    size_t n = 0;
+    size_t at = 0;
+    for (size_t i = 0; i < m->n_sites; i++) {
+        if (m->part[i] != ROUND_CONTRIBUTED && strcmp(f->site[i].reason, FLEET_DIVERGED) == 0) {
+            const int put = snprintf(names + at, sizeof names - at, "%s%s", n == 0 ? "" : ", ",
+                                     f->p->study->site[i].name);
+            at = at + (size_t)put < sizeof names ? at + (size_t)put : sizeof names - 1;
+            n++;
+        }
+    }
+    (void)snprintf(out, room, "%zu of %zu contributed, quorum is %zu%s%s%s", round_contributors(m),
+                   m->n_sites, m->quorum, n > 0 ? "; the update was not finite at " : "", names,
+                   n > 0 ? ": lower learning_rate" : "");
+}
+
 /* What must be durable before anybody is answered. *dropped: the sender's fault, no reply. */
 static enum rc keep(struct fleet *f, unsigned actions, const struct fleet_event *e, bool *dropped,
                     struct error *err)
@@ -180,8 +200,7 @@ static enum rc keep(struct fleet *f, unsigned actions, const struct fleet_event 
         if (c->abort_due) {
             (void)snprintf(reason, sizeof reason, "stopped by the coordinator's people");
         } else {
-            (void)snprintf(reason, sizeof reason, "%zu of %zu contributed, quorum is %zu",
-                           round_contributors(m), m->n_sites, m->quorum);
+            why_below_quorum(f, m, reason, sizeof reason);
         }
         rc = registry_commit_failure(c->registry, &f->study_hash, m->round, contributed, m->n_sites,
                                      reason, f->now_ms, err);

@@ -205,7 +205,7 @@ static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, stru
     free(s->model);
     s->model = NULL;
     if (rc == RC_NUMERIC) { /* why stays at the site: it was read off numbers not accounted for */
-        (void)snprintf(s->reason, sizeof s->reason, "local training diverged");
+        (void)snprintf(s->reason, sizeof s->reason, FLEET_DIVERGED);
         return answer(f, s, SESSION_CANNOT_TRAIN, round, err);
     }
     if (rc != RC_OK) {

@@ -439,6 +439,25 @@ static void below_quorum_the_study_fails_and_says_so(void **state)
     world_release(&w);
 }
 
+static void a_study_that_diverges_says_where_and_what_to_lower(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result r = {0};
+    world_init(&w, STUDY_NOISE_NONE);
+    w.study.local.rate = 1e30;
+    run(&w, NULL, 0, &r);
+    assert_false(r.done);
+    assert_non_null(
+        strstr(r.reason, "0 of 4 contributed, quorum is 3; the update was not finite at "));
+    for (size_t i = 0; i < SITES; i++) {
+        assert_non_null(strstr(r.reason, w.study.site[i].name));
+    }
+    assert_non_null(strstr(r.reason, ": lower learning_rate"));
+    fleet_result_release(&r);
+    world_release(&w);
+}
+
 /* What a what-if says before is what the ledger says after. */
 static void what_was_foretold_is_what_the_ledger_says(void **state)
 {
@@ -781,6 +800,7 @@ int main(void)
         cmocka_unit_test(few_open_ledgers_change_no_byte),
         cmocka_unit_test(a_site_whose_policy_is_stricter_declines_and_the_others_go_on),
         cmocka_unit_test(below_quorum_the_study_fails_and_says_so),
+        cmocka_unit_test(a_study_that_diverges_says_where_and_what_to_lower),
         cmocka_unit_test(what_was_foretold_is_what_the_ledger_says),
         cmocka_unit_test(a_failed_study_leaves_no_promise_behind),
         cmocka_unit_test(a_site_that_withdraws_releases_nothing_more_and_the_others_go_on),
