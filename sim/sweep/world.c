@@ -41,6 +41,7 @@ static enum rc derive(const struct sweep_world *w, size_t only, const char *name
         out->max_colluding = 0;
         out->masked = false;
         out->threshold = 0;
+        out->spare_rounds = 0;
         (void)snprintf(out->site[0].name, sizeof out->site[0].name, "%s", name);
         out->site[0].nominal = nominal;
     }
