@@ -39,18 +39,47 @@ static void json_row(void *ctx, const struct ledger_row *row)
     (void)json_array_append_new(rows, o);
 }
 
+/* Two figures where the noise is shared: against whom they hold differs. */
+static void print_views(void *ctx, const struct ledger_study *s)
+{
+    (void)ctx;
+    if (s->shared && s->sound) {
+        (void)printf(
+            "study '%s' shares its noise: epsilon %.6g at delta %g against the coordinator "
+            "with %zu of the sites, %.6g against who reads models only\n",
+            s->name, s->epsilon_spent, s->delta, s->max_colluding, s->reader_spent);
+    }
+}
+
+static void json_views(void *ctx, const struct ledger_study *s)
+{
+    json_t *o = json_object();
+    (void)json_object_set_new(o, "study", json_string(s->name));
+    (void)json_object_set_new(o, "masked", json_boolean(s->masked));
+    (void)json_object_set_new(o, "shared_noise", json_boolean(s->shared));
+    (void)json_object_set_new(o, "delta", json_real(s->delta));
+    (void)json_object_set_new(o, "epsilon_spent", report_number(s->epsilon_spent));
+    (void)json_object_set_new(o, "epsilon_spent_reader", report_number(s->reader_spent));
+    (void)json_array_append_new(ctx, o);
+}
+
 static enum rc show_json(const struct site *site, struct ledger *ledger, double spent,
                          struct error *err)
 {
     json_t *o = json_object();
     json_t *rows = json_array();
-    const enum rc rc = ledger_rows(ledger, json_row, rows, err);
+    json_t *studies = json_array();
+    enum rc rc = ledger_rows(ledger, json_row, rows, err);
+    if (rc == RC_OK) {
+        rc = ledger_studies(ledger, json_views, studies, err);
+    }
     (void)json_object_set_new(o, "site", json_string(site->name));
     (void)json_object_set_new(o, "epsilon_spent", report_number(spent));
     (void)json_object_set_new(o, "delta", json_real(site->policy.max_delta_per_study));
     (void)json_object_set_new(o, "max_epsilon_total",
                               report_number(site->policy.max_epsilon_total));
     (void)json_object_set_new(o, "spends", rows);
+    (void)json_object_set_new(o, "studies", studies);
     if (rc != RC_OK) {
         json_decref(o);
         return rc;
@@ -70,6 +99,9 @@ static enum rc show(const struct words *w, const struct site *site, struct ledge
         return show_json(site, ledger, spent, err);
     }
     rc = ledger_rows(ledger, print_row, NULL, err);
+    if (rc == RC_OK) {
+        rc = ledger_studies(ledger, print_views, NULL, err);
+    }
     if (rc == RC_OK) {
         const double left = site->policy.max_epsilon_total - spent;
         (void)printf("site '%s': epsilon %.6g of %.6g spent at delta %g, %.6g left (what joined "
