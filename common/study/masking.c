@@ -71,6 +71,7 @@ size_t study_share_bits(const struct study *s)
 static void check_sum(const struct study *s, struct faults *f)
 {
     const size_t least = s->max_colluding + 2 > 3 ? s->max_colluding + 2 : 3;
+    const size_t before = f->n;
     if (s->n_sites > STUDY_MASKED_MAX) {
         add(f, STUDY_TOP, "masked", "masked: %zu sites, and masks are made between at most %d",
             s->n_sites, (int)STUDY_MASKED_MAX);
@@ -81,21 +82,22 @@ static void check_sum(const struct study *s, struct faults *f)
             "below 3): those who know the others' updates could else read one site's out of it",
             s->min_sites, least);
     }
-    if (s->threshold == 0 || s->n_sites == 0) {
+    if (s->n_sites == 0 || f->n > before) {
         return;
     }
     if (s->threshold > s->n_sites) {
         add(f, STUDY_TOP, "threshold", "threshold: is %zu, but there are only %zu sites",
             s->threshold, s->n_sites);
-    } else if (2 * s->threshold <= s->n_sites + s->max_colluding) {
+    } else if (s->threshold > 0 && 2 * s->threshold <= s->n_sites + s->max_colluding) {
         add(f, STUDY_TOP, "threshold",
             "threshold: is %zu; of %zu sites with max_colluding %zu at least %zu must open a sum "
             "(2 t > n + c), or a round could have two",
             s->threshold, s->n_sites, s->max_colluding, (s->n_sites + s->max_colluding) / 2 + 1);
-    } else if (s->quorum > 0 && s->threshold > s->quorum) {
+    } else if (s->quorum > 0 && study_threshold(s) > s->quorum) {
         add(f, STUDY_TOP, "quorum",
-            "quorum: is %zu, but a sum is opened by at least %zu sites (threshold)", s->quorum,
-            s->threshold);
+            "quorum: is %zu, but a sum of %zu sites is opened by at least %zu (2 t > n + c, or "
+            "threshold): smaller rounds would all be lost",
+            s->quorum, s->n_sites, study_threshold(s));
     }
 }
 

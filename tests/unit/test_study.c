@@ -501,7 +501,10 @@ static void masked_sums_say_what_they_need(void **state)
         {"quorum: 4\nmin_sites: 4\nmasked: true\nthreshold: 6", "{}", 5,
          "4:12: error: threshold: is 6, but there are only 5 sites"},
         {"quorum: 4\nmin_sites: 4\nmasked: true\nthreshold: 5", "{}", 5,
-         "1:9: error: quorum: is 4, but a sum is opened by at least 5 sites (threshold)"},
+         "1:9: error: quorum: is 4, but a sum of 5 sites is opened by at least 5 (2 t > n + c, or "
+         "threshold)"},
+        {"quorum: 3\nmin_sites: 3\nmasked: true", "{}", 7,
+         "1:9: error: quorum: is 3, but a sum of 7 sites is opened by at least 4"},
         {"quorum: 3\nmin_sites: 3\nmasked: true", "{combine: median}", 5,
          "8:19: error: combine: looks at each site's update, and of masked ones only the sum can "
          "be "
