@@ -157,16 +157,16 @@ static RC carry_out(const struct words *w, const char *folder, unsigned *broke, 
     }
     enum rc rc = faults_many(&w->many, folder, &t, err);
     *broke = t.broken;
-    if (rc == RC_OK && t.broken != 0) {
-        rc = replay(w, t.broken_seed, folder, w->json ? stderr : stdout, &one, err);
+    if (rc == RC_OK && w->json) {
+        rc = print_json(w, &t, err);
+    } else if (rc == RC_OK) {
+        print_totals(w, &t);
+    }
+    if (rc == RC_OK && t.broken != 0) { /* last, since an assertion ends this process, too */
+        (void)fflush(stdout);
         (void)fprintf(stderr, "seed %llu breaks promise %u: %s\n",
                       (unsigned long long)t.broken_seed, t.broken, t.why);
-    }
-    if (rc == RC_OK && w->json) {
-        return print_json(w, &t, err);
-    }
-    if (rc == RC_OK) {
-        print_totals(w, &t);
+        rc = replay(w, t.broken_seed, folder, w->json ? stderr : stdout, &one, err);
     }
     return rc;
 }
@@ -184,6 +184,7 @@ int faults_main(int argc, char **argv)
     w.many.jobs = cores < 1 ? 1 : (cores > FAULTS_JOBS_MAX ? FAULTS_JOBS_MAX : (size_t)cores);
     w.many.progress = show_progress;
     w.many.ctx = &w.many;
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a history is there also if it ends in an assertion */
     argv[0] = name;
     argp_err_exit_status = EXIT_WRONG_USE;
     words_parse(&argp, argc, argv, &w);

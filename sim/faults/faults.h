@@ -21,7 +21,8 @@ enum {
     FAULTS_SITES_LEAST = 3,
     FAULTS_SITES_MOST = 9,
     FAULTS_JOBS_MAX = 64,
-    FAULTS_FOLDER_MAX = 64 /**< with NUL */
+    FAULTS_ENDED_EARLY = 10, /**< the promise that no assertion fails: only faults_many sees that */
+    FAULTS_FOLDER_MAX = 64   /**< with NUL */
 };
 
 struct faults_params {

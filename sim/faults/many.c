@@ -11,7 +11,9 @@
 #include "sim/faults/faults.h"
 
 struct report {
+    size_t job;
     uint64_t seed;
+    bool begins; /* else it has ended, and the rest counts */
     enum rc rc;
     struct error err;
     struct faults_result result;
@@ -34,8 +36,12 @@ enum rc faults_folder(char out[FAULTS_FOLDER_MAX], struct error *err)
 static void work(const struct faults_many *m, size_t job, const char *folder, int to)
 {
     for (uint64_t i = job; i < m->n; i += m->jobs) {
-        struct report r = {.seed = m->first + i};
+        struct report r = {.job = job, .seed = m->first + i, .begins = true};
         const struct faults_params p = {.seed = r.seed, .n_sites = m->n_sites, .folder = folder};
+        if (write(to, &r, sizeof r) != (ssize_t)sizeof r) {
+            break;
+        }
+        r.begins = false;
         r.rc = faults_run(&p, &r.result, &r.err);
         if (write(to, &r, sizeof r) != (ssize_t)sizeof r || r.rc != RC_OK || r.result.broken != 0) {
             break;
@@ -86,12 +92,32 @@ static void add(struct faults_totals *t, const struct report *r)
     }
 }
 
+/* A process that ends in the midst of a schedule: an assertion did not hold there. */
+static void ended_early(const uint64_t *at, size_t jobs, struct faults_totals *out)
+{
+    for (size_t i = 0; i < jobs && out->broken == 0; i++) {
+        if (at[i] != UINT64_MAX) {
+            out->broken = FAULTS_ENDED_EARLY;
+            out->broken_seed = at[i];
+            (void)snprintf(out->why, sizeof out->why, "an assertion did not hold");
+        }
+    }
+}
+
 static RC collect(const struct faults_many *m, int from, struct faults_totals *out,
                   struct error *err)
 {
     struct report r;
+    uint64_t at[FAULTS_JOBS_MAX];
     enum rc rc = RC_OK;
+    for (size_t i = 0; i < m->jobs; i++) {
+        at[i] = UINT64_MAX;
+    }
     while (rc == RC_OK && out->broken == 0 && read(from, &r, sizeof r) == (ssize_t)sizeof r) {
+        at[r.job] = r.begins ? r.seed : UINT64_MAX;
+        if (r.begins) {
+            continue;
+        }
         if (r.rc != RC_OK) {
             rc = error_set(err, r.rc, "seed %llu: %.200s", (unsigned long long)r.seed, r.err.text);
         } else {
@@ -100,6 +126,9 @@ static RC collect(const struct faults_many *m, int from, struct faults_totals *o
         if (m->progress != NULL) {
             m->progress(m->ctx, out);
         }
+    }
+    if (rc == RC_OK && out->broken == 0) {
+        ended_early(at, m->jobs, out);
     }
     if (rc == RC_OK && out->broken == 0 && out->schedules < m->n) {
         rc = error_set(err, RC_STATE, "a process of the %zu ended after %llu of %llu schedules",
