@@ -32,7 +32,9 @@ static const char doc[] =
     "made to be noticed (extreme values, the label that nobody expects). Views: `update`, a\n"
     "coordinator who sees each update; `sum`, one who sees masked sums; `model`, a reader of the\n"
     "finished model. Attack success is the canary's TPR at FPR 1 %.\n"
-    "--out D writes D/attacks.csv. Keys of `attacks:` in CONFIG: wardround-sim attack --keys.\n"
+    "Then single updates of a patient alone are turned back: who of a hundred was it?\n"
+    "--out D writes D/attacks.csv and D/inversions.csv. Keys of `attacks:` in CONFIG: "
+    "wardround-sim attack --keys.\n"
     "\n"
     "Examples:\n"
     "  wardround-sim attack configs/sim/heart.yaml --out build/attack --jobs 2\n"
@@ -42,7 +44,7 @@ static const char doc[] =
     "Exit: 0 done, 1 failed, or an attack found more than its bound allows; 2 wrong use.";
 
 static const struct argp_option options[] = {
-    {"out", OPT_OUT, "DIR", 0, "folder for attacks.csv", 0},
+    {"out", OPT_OUT, "DIR", 0, "folder for attacks.csv and inversions.csv", 0},
     {"seed", OPT_SEED, "S", 0, "subjects, coins and replayed noise, instead of the file's", 0},
     {"jobs", OPT_JOBS, "N", 0, "runs at the same time (default 1); changes no result", 0},
     {"json", OPT_JSON, NULL, 0, "one JSON object on stdout; infinite epsilons are null", 0},
@@ -125,14 +127,33 @@ static json_t *row_json(const struct attack_row *r)
                      "seconds", r->seconds);
 }
 
-static enum rc print_json(const char *name, const struct attack_row *row, size_t n,
-                          struct error *err)
+/* All that was found. */
+struct found {
+    struct attack_row row[(ATTACK_EPSILONS_MAX + SWEEP_LIST_MAX) * ATTACK_ROWS_MAX];
+    struct attack_inversion inversion[(ATTACK_EPSILONS_MAX + SWEEP_LIST_MAX) * ATTACK_INVERSIONS];
+    size_t n, n_inversions;
+};
+
+static json_t *inversion_json(const struct attack_inversion *r)
 {
+    return json_pack("{s:s, s:o, s:s, s:I, s:I, s:o, s:f}", "noise", study_noise_name(r->noise),
+                     "epsilon", real_or_null(r->epsilon), "by", attack_inversion_name(r->kind),
+                     "candidates", (json_int_t)r->candidates, "updates", (json_int_t)r->updates,
+                     "named", rate_json(&r->named), "bound", r->bound);
+}
+
+static enum rc print_json(const char *name, const struct found *f, struct error *err)
+{
+    json_t *inversions = json_array();
     json_t *rows = json_array();
-    for (size_t i = 0; i < n; i++) {
-        (void)json_array_append_new(rows, row_json(&row[i]));
+    for (size_t i = 0; i < f->n; i++) {
+        (void)json_array_append_new(rows, row_json(&f->row[i]));
     }
-    json_t *object = json_pack("{s:s, s:o}", "study", name, "rows", rows);
+    for (size_t i = 0; i < f->n_inversions; i++) {
+        (void)json_array_append_new(inversions, inversion_json(&f->inversion[i]));
+    }
+    json_t *object =
+        json_pack("{s:s, s:o, s:o}", "study", name, "rows", rows, "inversions", inversions);
     if (object == NULL) {
         return error_set(err, RC_NOMEM, "no memory for the JSON object");
     }
@@ -142,18 +163,23 @@ static enum rc print_json(const char *name, const struct attack_row *row, size_t
     return RC_OK;
 }
 
-static enum rc write_csv(const char *folder, const struct attack_row *row, size_t n,
+/* `what`: attacks or inversions. */
+static enum rc write_csv(const char *folder, const char *what, const struct found *found,
                          struct error *err)
 {
     char path[SWEEP_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/attacks.csv", folder) >= (int)sizeof path) {
+    if (snprintf(path, sizeof path, "%s/%s.csv", folder, what) >= (int)sizeof path) {
         return error_set(err, RC_LIMIT, "the folder's name is too long");
     }
     FILE *f = fopen(path, "we");
     if (f == NULL) {
         return error_set(err, RC_IO, "cannot write '%s': %s", path, strerror(errno));
     }
-    attack_print_csv(f, row, n);
+    if (strcmp(what, "attacks") == 0) {
+        attack_print_csv(f, found->row, found->n);
+    } else {
+        attack_print_inversions_csv(f, found->inversion, found->n_inversions);
+    }
     const bool failed = ferror(f) != 0;
     if (fclose(f) != 0 || failed) {
         return error_set(err, RC_IO, "cannot write '%s': the disk may be full", path);
@@ -162,30 +188,37 @@ static enum rc write_csv(const char *folder, const struct attack_row *row, size_
     return RC_OK;
 }
 
-static enum rc show(const struct words *w, const struct sweep *s, const struct attack_row *row,
-                    size_t n, struct error *err)
+static enum rc show(const struct words *w, const struct sweep *s, const struct found *found,
+                    struct error *err)
 {
     size_t beyond = 0;
     enum rc rc = RC_OK;
     if (w->out != NULL) {
-        rc = write_csv(w->out, row, n, err);
+        rc = write_csv(w->out, "attacks", found, err);
+    }
+    if (rc == RC_OK && w->out != NULL && found->n_inversions > 0) {
+        rc = write_csv(w->out, "inversions", found, err);
     }
     if (rc == RC_OK && w->json) {
-        rc = print_json(s->name, row, n, err);
+        rc = print_json(s->name, found, err);
     } else if (rc == RC_OK) {
         (void)printf("%s: %zu sites; shares in per cent with 95 %% intervals\n", s->name,
                      s->study.n_sites);
-        attack_print_table(stdout, row, n);
+        attack_print_table(stdout, found->row, found->n);
+        attack_print_inversions(stdout, found->inversion, found->n_inversions);
     }
-    for (size_t i = 0; i < n; i++) {
-        beyond += !attack_row_within(&row[i]);
+    for (size_t i = 0; i < found->n; i++) {
+        beyond += !attack_row_within(&found->row[i]);
+    }
+    for (size_t i = 0; i < found->n_inversions; i++) {
+        beyond += found->inversion[i].named.low > found->inversion[i].bound;
     }
     if (rc == RC_OK && beyond > 0) {
         return error_set(
             err, RC_STATE,
             "%zu of %zu attacks found more than their epsilon allows: look for a fault "
             "in clip, noise or accountant",
-            beyond, n);
+            beyond, found->n + found->n_inversions);
     }
     return rc;
 }
@@ -205,8 +238,23 @@ static enum rc plan(const struct sweep *s, double epsilon, struct study *out, st
     return study_plan(out, err);
 }
 
-static enum rc attack_all(const struct sweep *s, bool quiet, struct attack_row *row, size_t *n,
-                          struct error *err)
+static enum rc invert(const struct sweep *s, const struct model *model, const struct study *study,
+                      struct found *f, struct error *err)
+{
+    const struct attack_inverted of = {.study = study,
+                                       .schema = &s->schema,
+                                       .model = model,
+                                       .data = s->data,
+                                       .seed = s->seed[0],
+                                       .updates = s->attacks.inversions};
+    size_t n = 0;
+    const enum rc rc =
+        of.updates > 0 ? attack_invert(&of, f->inversion + f->n_inversions, &n, err) : RC_OK;
+    f->n_inversions += n;
+    return rc;
+}
+
+static enum rc attack_all(const struct sweep *s, bool quiet, struct found *f, struct error *err)
 {
     const struct attack_params *p = &s->attacks;
     const size_t cells = p->n_epsilons > 0 ? p->n_epsilons : s->n_epsilons;
@@ -239,9 +287,12 @@ static enum rc attack_all(const struct sweep *s, bool quiet, struct attack_row *
         progress_init(&bar, "runs", quiet);
         rc = plan(s, epsilon[i], &study, err);
         if (rc == RC_OK) {
-            rc = attack_cell(attack, &study, row + *n, &found, err);
+            rc = attack_cell(attack, &study, f->row + f->n, &found, err);
         }
-        *n += found;
+        if (rc == RC_OK) {
+            rc = invert(s, &model, &study, f, err);
+        }
+        f->n += found;
         progress_end(&bar);
         study_release(&study);
     }
@@ -254,13 +305,12 @@ static enum rc attack_all(const struct sweep *s, bool quiet, struct attack_row *
 static enum rc carry_out(const struct words *w, struct config_issues *issues, struct error *err)
 {
     struct sweep s = {0};
-    size_t n = 0;
     if (w->keys) {
         attack_params_print(stdout);
         return RC_OK;
     }
-    struct attack_row *row = calloc((size_t)SWEEP_LIST_MAX * ATTACK_ROWS_MAX, sizeof *row);
-    if (row == NULL) {
+    struct found *found = calloc(1, sizeof *found);
+    if (found == NULL) {
         return error_set(err, RC_NOMEM, "no memory for the rows of an attack");
     }
     enum rc rc = sweep_open(w->config, true, &w->overrides, &s, issues, err);
@@ -268,13 +318,13 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, st
         rc = words_folder(w->out, err); /* before the work, not after it */
     }
     if (rc == RC_OK) {
-        rc = attack_all(&s, w->json, row, &n, err);
+        rc = attack_all(&s, w->json, found, err);
     }
     if (rc == RC_OK) {
-        rc = show(w, &s, row, n, err);
+        rc = show(w, &s, found, err);
     }
     sweep_release(&s);
-    free(row);
+    free(found);
     return rc;
 }
 

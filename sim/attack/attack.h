@@ -43,7 +43,7 @@ struct attack_params {
     size_t canaries; /**< of a site, in one run */
     size_t trials;   /**< in and out together, of each kind of subject at each epsilon, at least */
     bool known_others; /**< the coordinator's attacker knows everybody but the subjects */
-    size_t inversions; /**< patients whose update is turned back into a record; 0: none */
+    size_t inversions; /**< updates that are turned back into a record; 0: none */
 };
 
 /** As if the map were there and empty. */
@@ -125,9 +125,47 @@ enum { ATTACK_ROWS_MAX = ATTACK_SUBJECTS * ATTACK_VIEWS };
 RC attack_cell(struct attack *a, const struct study *study, struct attack_row row[ATTACK_ROWS_MAX],
                size_t *n, struct error *err);
 
+/* ---- one update back to a patient ---------------------------------------------------------------- */
+
+enum attack_inversion_kind {
+    ATTACK_FIRST_LAYER, /**< the numbers that the first layer was fed, read off its update */
+    ATTACK_MATCH,       /**< the candidate whose gradient is the update */
+    ATTACK_MATCH_IMAGE, /**< the same by the image's encoder alone */
+    ATTACK_INVERSIONS
+};
+const char *attack_inversion_name(enum attack_inversion_kind k);
+
+/** What is inverted. Borrowed. */
+struct attack_inverted {
+    const struct study *study; /**< with its noise; the first model of it is what is trained */
+    const struct schema *schema;
+    const struct model *model;
+    const struct dataset *data; /**< candidates are a hundred of them */
+    uint64_t seed;
+    size_t updates; /**< candidates in turn, each with noise of its own */
+};
+
+struct attack_inversion {
+    enum attack_inversion_kind kind;
+    enum study_noise noise;
+    double epsilon;
+    size_t candidates, updates;
+    struct attack_rate named; /**< rightly; by chance 1 / candidates */
+    double bound;             /**< most that any attacker can reach on average, of this one step */
+};
+
+/**
+ * The update of a step in which one patient alone was sampled: which of a hundred is it? Kinds that the
+ * model has nothing for are left out.
+ */
+RC attack_invert(const struct attack_inverted *of, struct attack_inversion out[ATTACK_INVERSIONS],
+                 size_t *n, struct error *err);
+
 /** A table for people. */
 void attack_print_table(FILE *to, const struct attack_row *row, size_t n);
 /** A line a row, with a heading; infinite epsilons are `inf`, what there is not is empty. */
 void attack_print_csv(FILE *to, const struct attack_row *row, size_t n);
+void attack_print_inversions(FILE *to, const struct attack_inversion *row, size_t n);
+void attack_print_inversions_csv(FILE *to, const struct attack_inversion *row, size_t n);
 
 #endif

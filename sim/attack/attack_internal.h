@@ -120,6 +120,9 @@ RC attack_cell_against(struct attack *a, const struct study *study, const struct
 /** Most that an attacker can reach, NULL: without noise. */
 struct pld;
 
+/** k of n. */
+struct attack_rate attack_rate_of(size_t k, size_t n);
+
 /** Fills in, out, points, balanced accuracy and the lower bounds of a row from n scores. */
 RC attack_rates(const double *score, const bool *in, size_t n, const struct pld *pld,
                 struct attack_row *row, struct error *err);

@@ -24,8 +24,8 @@ static const struct config_key keys[] = {
      .help = "coins of each kind of subject at each epsilon, at least; from 10000 on TPR at FPR 0.1 %, too"},
     {.name = "known_others", .type = CONFIG_BOOL, .offset = AT(p.known_others), .fallback = "true",
      .help = "under noise, too, a coordinator's attacker knows everybody but the subjects (1/q steps a step)"},
-    {.name = "inversions", .type = CONFIG_COUNT, .offset = AT(p.inversions), .min = 0, .max = 10000, .fallback = "100",
-     .help = "patients whose single update is turned back into a record, to be found among 100"},
+    {.name = "inversions", .type = CONFIG_COUNT, .offset = AT(p.inversions), .min = 0, .max = 100000, .fallback = "500",
+     .help = "updates of a patient alone that are turned back into a record, to be named among 100"},
 };
 #undef AT
 /* clang-format on */

@@ -15,7 +15,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static struct attack_rate rate(size_t k, size_t n)
+struct attack_rate attack_rate_of(size_t k, size_t n)
 {
     return (struct attack_rate){.value = n > 0 ? (double)k / (double)n : 0.0,
                                 .low = 1.0 - audit_share_most(n - k, n, 0.5 * RISK),
@@ -44,8 +44,8 @@ static struct attack_point point(const double *in, size_t n_in, const double *ou
     if (n_out > 0) {
         const size_t spared = n_out - 1 - (size_t)(fpr * (double)n_out);
         const double threshold = out[spared];
-        p.tpr = rate(above(in, n_in, threshold), n_in);
-        p.fpr = rate(above(out, n_out, threshold), n_out);
+        p.tpr = attack_rate_of(above(in, n_in, threshold), n_in);
+        p.fpr = attack_rate_of(above(out, n_out, threshold), n_out);
     }
     p.bound = bound(pld, fpr);
     p.bound_at_high = bound(pld, p.fpr.high);

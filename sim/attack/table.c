@@ -86,3 +86,28 @@ void attack_print_csv(FILE *to, const struct attack_row *row, size_t n)
         number(to, r->seconds, '\n');
     }
 }
+
+void attack_print_inversions(FILE *to, const struct attack_inversion *row, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct attack_inversion *r = &row[i];
+        (void)fprintf(to,
+                      "epsilon %g: one update of one patient, named among %zu by %s:", r->epsilon,
+                      r->candidates, attack_inversion_name(r->kind));
+        print_rate(to, &r->named);
+        (void)fprintf(to, " %% of %zu, bound of the step %.2f\n", r->updates, 100.0 * r->bound);
+    }
+}
+
+void attack_print_inversions_csv(FILE *to, const struct attack_inversion *row, size_t n)
+{
+    (void)fprintf(to, "noise,epsilon,by,candidates,updates,named,named_low,named_high,bound\n");
+    for (size_t i = 0; i < n; i++) {
+        const struct attack_inversion *r = &row[i];
+        (void)fprintf(to, "%s,", study_noise_name(r->noise));
+        number(to, r->epsilon, ',');
+        (void)fprintf(to, "%s,%zu,%zu,", attack_inversion_name(r->kind), r->candidates, r->updates);
+        rate(to, &r->named);
+        number(to, r->bound, '\n');
+    }
+}

@@ -479,6 +479,39 @@ static void where_nobody_was_in_as_many_are_accused_of_either_kind(void **state)
     world_close(&w);
 }
 
+/* Without noise the first layer of logistic regression is the record itself; with noise that hides it,
+ * names are guesses. */
+static void one_update_gives_a_patient_away_unless_it_is_noised(void **state)
+{
+    (void)state;
+    const double epsilon[] = {HUGE_VAL, 0.1};
+    for (size_t e = 0; e < 2; e++) {
+        struct error err = {0};
+        struct world w;
+        struct attack_inversion found[ATTACK_INVERSIONS];
+        size_t n = 0;
+        world_open(&w, epsilon[e]);
+        const struct attack_inverted of = {.study = &w.study,
+                                           .schema = &w.schema,
+                                           .model = &w.model,
+                                           .data = w.data,
+                                           .seed = 4,
+                                           .updates = 720};
+        assert_int_equal(attack_invert(&of, found, &n, &err), RC_OK);
+        assert_int_equal(n, 2); /* there is no image */
+        for (size_t i = 0; i < n; i++) {
+            print_message("epsilon %g, %s: %.3f of %zu candidates, bound %.3f\n", epsilon[e],
+                          attack_inversion_name(found[i].kind), found[i].named.value,
+                          found[i].candidates, found[i].bound);
+            assert_int_equal(found[i].candidates, SITES * OF_A_SITE);
+            assert_true(found[i].named.low <= found[i].bound);
+            assert_true(isfinite(epsilon[e]) ? found[i].named.low < 1.0 / 36.0
+                                             : found[i].named.value == 1.0);
+        }
+        world_close(&w);
+    }
+}
+
 /* ---- the rest ------------------------------------------------------------------------------------- */
 
 static void threads_change_no_byte(void **state)
@@ -537,6 +570,7 @@ int main(void)
         cmocka_unit_test(half_the_noise_is_caught),
         cmocka_unit_test(a_clip_that_is_ignored_is_caught),
         cmocka_unit_test(where_nobody_was_in_as_many_are_accused_of_either_kind),
+        cmocka_unit_test(one_update_gives_a_patient_away_unless_it_is_noised),
         cmocka_unit_test(threads_change_no_byte),
         cmocka_unit_test(a_site_of_few_patients_is_refused_by_name),
     };
