@@ -119,8 +119,9 @@ enum { ATTACK_ROWS_MAX = ATTACK_SUBJECTS * ATTACK_VIEWS };
 
 /**
  * Attacks one plan: all rows of it. The first finite epsilon makes the reference runs, later ones find
- * them made. With `shared` noise there is no view of single updates: nobody sees them.
+ * them made.
  * @param study the base study with the cell's noise, epsilon and plan
+ * @retval RC_INVALID shared noise, whose updates are no changes of the model: not read yet
  */
 RC attack_cell(struct attack *a, const struct study *study, struct attack_row row[ATTACK_ROWS_MAX],
                size_t *n, struct error *err);

@@ -93,7 +93,6 @@ static enum rc one_run(const struct pool *p, size_t run, struct error *err)
     for (size_t j = 0; j < n; j++) {
         in[j] = rng_below(&r, 2) == 1;
     }
-    const bool alone = p->study->privacy.noise != STUDY_NOISE_SHARED;
     const struct attack_world w = {
         .group = p->group,
         .study = p->study,
@@ -101,7 +100,7 @@ static enum rc one_run(const struct pool *p, size_t run, struct error *err)
         .in = in,
         .seed = mixed(p->seed, "noise", p->study, run),
         .known_others = params->known_others,
-        .update = alone ? p->runs->score[ATTACK_UPDATE] + run * n : NULL,
+        .update = p->runs->score[ATTACK_UPDATE] + run * n,
         .sum = p->runs->score[ATTACK_SUM] + run * n,
         .confidence = p->runs->score[ATTACK_MODEL] + run * n,
     };
@@ -294,9 +293,6 @@ static enum rc make_rows(const struct attack *a, enum attack_subject kind,
     }
     rc = attack_lira(&target, &compare, ratio, err);
     for (int v = ATTACK_UPDATE; rc == RC_OK && v < ATTACK_VIEWS; v++) {
-        if (v == ATTACK_UPDATE && study->privacy.noise == STUDY_NOISE_SHARED) {
-            continue;
-        }
         const bool of_model = v == ATTACK_MODEL;
         const double *score = of_model ? ratio : own->score[v];
         struct attack_row r = {.subject = kind,
@@ -335,6 +331,11 @@ enum rc attack_cell_against(struct attack *a, const struct study *study,
     struct pld *pld = NULL;
     size_t rows = 0;
     const int64_t begun = clock_monotonic_ms();
+    if (study->privacy.noise == STUDY_NOISE_SHARED) {
+        return error_set(err, RC_INVALID,
+                         "attacks do not read updates with shared noise yet: leave `noise: shared` "
+                         "away, or say `noise: site`");
+    }
     const size_t n_patients = runs_for(a, ATTACK_PATIENT, open);
     const size_t n_canaries = runs_for(a, ATTACK_CANARY, open);
     a->done = 0;
