@@ -844,6 +844,38 @@ static void a_spend_keeps_the_bytes_and_the_site_state_over_a_restart(void **sta
     ledger_close(&l);
 }
 
+static void the_number_of_a_masked_round_is_kept_once_and_only_grows(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    uint64_t round = 9;
+    struct study s = a_study("heart", 0.25, 1.9);
+    s.masked = true;
+    s.n_sites = 3;
+    s.min_sites = 3;
+    s.spare_rounds = 1; /* a lost round takes a number, so there are eight */
+    const struct hash h = hash_of_name(&s);
+    struct ledger *l = opened(path, &generous);
+    assert_int_equal(ledger_keep_masked_round(l, &h, 1, &err), RC_STATE); /* not joined */
+    join(l, &s);
+    assert_int_equal(ledger_masked_round(l, &h, &round, &err), RC_OK);
+    assert_int_equal(round, 0);
+    assert_int_equal(ledger_keep_masked_round(l, &h, 2, &err), RC_OK);
+    ledger_close(&l);
+    l = opened(path, &generous);
+    assert_int_equal(ledger_masked_round(l, &h, &round, &err), RC_OK);
+    assert_int_equal(round, 2);
+    assert_int_equal(ledger_keep_masked_round(l, &h, 2, &err), RC_STATE);
+    assert_int_equal(ledger_keep_masked_round(l, &h, 1, &err), RC_STATE);
+    assert_int_equal(ledger_keep_masked_round(l, &h, 9, &err), RC_STATE);
+    spend(l, &s, 8, "of the spare round");
+    assert_int_equal(ledger_keep_masked_round(l, &h, 8, &err), RC_OK);
+    assert_int_equal(ledger_end_study(l, &h, 5, &err), RC_OK);
+    assert_int_equal(ledger_masked_round(l, &h, &round, &err), RC_OK);
+    assert_int_equal(round, 8);
+    ledger_close(&l);
+}
+
 static void an_empty_update_and_no_site_state_are_kept_as_such(void **state)
 {
     (void)state;
@@ -1845,6 +1877,7 @@ int main(void)
         cmocka_unit_test(what_joined_under_the_filter_leaves_room_when_it_ends_early),
         ON_DISK(without_noise_only_an_infinite_policy_allows_and_says_so),
         cmocka_unit_test(numbers_that_make_no_mechanism_are_refused),
+        ON_DISK(the_number_of_a_masked_round_is_kept_once_and_only_grows),
         ON_DISK(a_spend_keeps_the_bytes_and_the_site_state_over_a_restart),
         cmocka_unit_test(an_empty_update_and_no_site_state_are_kept_as_such),
         cmocka_unit_test(a_round_is_spent_once_and_never_backwards),
