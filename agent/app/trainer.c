@@ -153,7 +153,7 @@ static enum rc take(struct trainer *t, const struct wire_message *m, const void 
         return round_receipt(t, raw, raw_n, err);
     }
     if (m->kind == WIRE_OUTCOME) {
-        return masking_end(t, m, err);
+        return masking_over(t, m, err);
     }
     if (is_masking(m->kind)) {
         return masking_heard(t, m, raw, raw_n, err);

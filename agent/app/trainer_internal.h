@@ -143,7 +143,7 @@ RC masking_opened(struct trainer *t, uint64_t round, const struct hash *model, s
 RC masking_heard(struct trainer *t, const struct wire_message *m, const void *raw, size_t raw_n,
                  struct error *err);
 /** OUTCOME: the machine wipes what it had for that round. */
-RC masking_end(struct trainer *t, const struct wire_message *m, struct error *err);
+RC masking_over(struct trainer *t, const struct wire_message *m, struct error *err);
 bool masking_is_ready(const struct trainer *t, uint64_t round);
 void masking_forget(struct trainer *t);
 

@@ -1,6 +1,7 @@
 /* The trainer's part in masked sums: it holds the machine (agent/masking), since it knows the plain update
  * and no key of the network. What a statement is signed over goes before it in the raw frame: the gateway
  * signs it with this site's identity (gateway_masking.c). */
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,26 +225,19 @@ enum rc masking_opened(struct trainer *t, uint64_t round, const struct hash *mod
     return rc;
 }
 
-/* A site knows who is in the sum of a round whose survivors it has signed: t sites sign one set only. */
-static bool contradicts(const struct trainer *t, const struct wire_message *m)
-{
-    struct mask_set named;
-    struct error err = {0};
-    memcpy(named.b, m->contributed, sizeof named.b);
-    return masking_outcome(t->masking, m->round, &named, &err) == RC_AUTH;
-}
-
-enum rc masking_end(struct trainer *t, const struct wire_message *m, struct error *err)
+enum rc masking_over(struct trainer *t, const struct wire_message *m, struct error *err)
 {
     const struct masking_input in = {.event = MASKING_CLOSED, .round = m->round};
+    struct mask_set contributors;
+    struct error why = {0};
     if (t->masking == NULL) {
         return RC_OK;
     }
-    if (contradicts(t, m)) {
-        log_event(LOG_LEVEL_ERROR, "outcome_contradicted",
-                  "study=%s round=%llu reason=\"the coordinator names other contributors than the "
-                  "survivors that this site has signed\"",
-                  t->study.agreement.study.name, (unsigned long long)m->round);
+    static_assert(sizeof contributors.b <= sizeof m->contributed, "both have a bit for each site");
+    memcpy(contributors.b, m->contributed, sizeof contributors.b);
+    if (masking_outcome(t->masking, m->round, &contributors, &why) == RC_AUTH) {
+        log_event(LOG_LEVEL_ERROR, "outcome_contradicted", "study=%s reason=\"%s\"",
+                  t->study.agreement.study.name, why.text);
     }
     return step(t, &in, err);
 }
