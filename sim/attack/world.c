@@ -192,22 +192,15 @@ static enum rc train(struct run *k, const struct study *study, const struct data
     return rc;
 }
 
-/* The mean change of the shared numbers that an update says; with shared noise it says a sum of gradients, and
- * this is the step that they make by themselves (aggregator/merge). */
-static enum rc read_update(struct run *k, const struct train_result *r, size_t site, uint64_t round,
-                           double *change, struct error *err)
+/* The mean change of the shared numbers that an update says. */
+static enum rc read_update(struct run *k, const struct train_result *r, size_t site, double *change,
+                           struct error *err)
 {
     const struct study *s = k->w->study;
     const size_t S = k->w->model->table.S;
     memset(k->ring, 0, S * sizeof *k->ring);
     const enum rc rc = update_add(k->ring, S, r->update, r->update_bytes, err);
-    if (rc == RC_OK && s->privacy.noise == STUDY_NOISE_SHARED) {
-        const double expected = s->privacy.sample_rate * (double)s->site[site].nominal;
-        update_decode(k->ring, S, 1.0, study_share_bits(s), change);
-        for (size_t i = 0; i < S; i++) {
-            change[i] *= -study_rate(s, round, 0) * s->privacy.clip / expected;
-        }
-    } else if (rc == RC_OK) {
+    if (rc == RC_OK) {
         update_decode(k->ring, S, study_weight(s, site), s->fraction_bits, change);
     }
     return rc;
@@ -300,7 +293,7 @@ static enum rc look(struct run *k, size_t site, uint64_t round, struct error *er
         enum rc rc = train(k, &k->guess, w->group->others[site], site, round, &of->guessed,
                            &of->guessed_bytes, &r, err);
         if (rc == RC_OK) {
-            rc = read_update(k, &r, site, round, k->without, err);
+            rc = read_update(k, &r, site, k->without, err);
         }
         train_result_release(&r);
         if (rc != RC_OK) {
@@ -353,7 +346,7 @@ static enum rc one_site(struct run *k, size_t i, uint64_t round, unsigned char *
         rc = merge_add(k->merge, i, r.update, r.update_bytes, err);
     }
     if (rc == RC_OK && observed(w)) {
-        rc = read_update(k, &r, i, round, k->change, err);
+        rc = read_update(k, &r, i, k->change, err);
         if (rc == RC_OK) {
             rc = expect(k, i, round, err);
         }
