@@ -22,7 +22,7 @@ static json_t *plan_json(const struct sweep *s, const struct sweep_estimate *e)
     for (size_t i = 0; i < e->n; i++) {
         (void)json_array_append_new(kinds, kind_json(&e->kind[i]));
     }
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:o}", "study", s->name, "rows",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:o}", "study", s->name, "rows",
                      (json_int_t)sweep_rows(s), "worlds", (json_int_t)sweep_worlds(s),
                      "worlds_left", (json_int_t)e->left, "patients",
                      (json_int_t)s->data->n_patients, "jobs", (json_int_t)s->jobs, "seconds",
