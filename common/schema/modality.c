@@ -175,6 +175,18 @@ static int kind_of(const struct config_node *map, struct config_issues *issues)
     return KINDS;
 }
 
+/* What else of a study has such a name: the features, and a model's own blocks (`frozen`). */
+static bool is_reserved(const char *name)
+{
+    static const char *const words[] = {"table", "fusion", "head"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(name, words[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static RC bind_one(const struct config_node *map, bool bare, struct schema *s, size_t i,
                    struct config_issues *issues, struct error *err)
 {
@@ -190,6 +202,12 @@ static RC bind_one(const struct config_node *map, bool bare, struct schema *s, s
     m->kind = (enum schema_kind)kind;
     m->columns.separator = s->separator;
     const enum rc rc = bind_kind[kind](map, bare, s, m, issues, err);
+    if (is_reserved(m->name)) {
+        config_issue(issues, map,
+                     "name: '%s' is what studies call a part of the model itself; give the "
+                     "modality another",
+                     m->name);
+    }
     for (size_t j = 0; j < i; j++) {
         if (m->name[0] != '\0' && strcmp(m->name, s->modality[j].name) == 0) {
             config_issue(issues, map, "'%s' stands here twice", m->name);
