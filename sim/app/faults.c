@@ -16,7 +16,7 @@ enum { OPT_SEEDS = 256, OPT_FIRST, OPT_SITES, OPT_JOBS, OPT_REPLAY, OPT_JSON };
 
 struct words {
     struct faults_many many;
-    bool replay, json;
+    bool replay, json, many_asked; /* many_asked: --seeds, --first or --jobs */
     uint64_t seed;
 };
 
@@ -53,9 +53,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case OPT_SEEDS:
         w->many.n = words_whole(state, "seeds", arg, UINT64_MAX / 4);
+        w->many_asked = true;
+        if (w->many.n == 0) {
+            argp_error(state, "--seeds wants at least 1: no schedule would keep every promise");
+        }
         return 0;
     case OPT_FIRST:
         w->many.first = words_whole(state, "first", arg, UINT64_MAX / 4);
+        w->many_asked = true;
         return 0;
     case OPT_SITES:
         w->many.n_sites = (size_t)words_whole(state, "sites", arg, FAULTS_SITES_MOST);
@@ -66,6 +71,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_JOBS:
         w->many.jobs = (size_t)words_whole(state, "jobs", arg, FAULTS_JOBS_MAX);
+        w->many_asked = true;
         if (w->many.jobs == 0) {
             argp_error(state, "--jobs wants at least 1");
         }
@@ -79,6 +85,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "'%.40s' is one word too many", arg);
+        return 0;
+    case ARGP_KEY_END:
+        if (w->replay && (w->json || w->many_asked)) {
+            argp_error(state, "--replay tells one schedule in words: leave --seeds, --first, "
+                              "--jobs and --json away");
+        }
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
