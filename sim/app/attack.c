@@ -26,11 +26,11 @@ struct words {
 };
 
 static const char doc[] =
-    "Was this patient in the training? Membership attacks on the federations of CONFIG, at each\n"
+    "Was this patient in the training? Membership attacks on the federations of CONFIG, at each "
     "of its epsilons, and the most that any attacker could reach beside them.\v"
-    "Subjects are in a run by a coin of 1/2: ordinary patients, and canaries, records that are\n"
-    "made to be noticed (extreme values, the label that nobody expects). Views: `update`, a\n"
-    "coordinator who sees each update; `sum`, one who sees masked sums; `model`, a reader of the\n"
+    "Subjects are in a run by a coin of 1/2: ordinary patients, and canaries, records that are "
+    "made to be noticed (extreme values, the label that nobody expects). Views: `update`, a "
+    "coordinator who sees each update; `sum`, one who sees masked sums; `model`, a reader of the "
     "finished model. Attack success is the canary's TPR at FPR 1 %.\n"
     "Then single updates of a patient alone are turned back: who of a hundred was it?\n"
     "--out D writes D/attacks.csv and D/inversions.csv. Keys of `attacks:` in CONFIG: "
@@ -164,12 +164,32 @@ static enum rc print_json(const char *name, const struct found *f, struct error 
 }
 
 /* `what`: attacks or inversions. */
+static enum rc path_of(const char *folder, const char *what, char path[SWEEP_PATH_MAX],
+                       struct error *err)
+{
+    return snprintf(path, SWEEP_PATH_MAX, "%s/%s.csv", folder, what) < SWEEP_PATH_MAX
+               ? RC_OK
+               : error_set(err, RC_LIMIT, "the folder's name is too long");
+}
+
+/* The folder is there and both files can be: minutes before they are written. */
+static enum rc prepare(const char *folder, struct error *err)
+{
+    char path[SWEEP_PATH_MAX];
+    enum rc rc = words_folder(folder, err);
+    rc = rc == RC_OK ? path_of(folder, "attacks", path, err) : rc;
+    rc = rc == RC_OK ? words_place(path, err) : rc;
+    rc = rc == RC_OK ? path_of(folder, "inversions", path, err) : rc;
+    return rc == RC_OK ? words_place(path, err) : rc;
+}
+
 static enum rc write_csv(const char *folder, const char *what, const struct found *found,
                          struct error *err)
 {
     char path[SWEEP_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/%s.csv", folder, what) >= (int)sizeof path) {
-        return error_set(err, RC_LIMIT, "the folder's name is too long");
+    const enum rc rc = path_of(folder, what, path, err);
+    if (rc != RC_OK) {
+        return rc;
     }
     FILE *f = fopen(path, "we");
     if (f == NULL) {
@@ -315,7 +335,7 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, st
     }
     enum rc rc = sweep_open(w->config, true, &w->overrides, &s, issues, err);
     if (rc == RC_OK && w->out != NULL) {
-        rc = words_folder(w->out, err); /* before the work, not after it */
+        rc = prepare(w->out, err); /* before the work, not after it */
     }
     if (rc == RC_OK) {
         rc = attack_all(&s, w->json, found, err);
@@ -346,9 +366,6 @@ int attack_main(int argc, char **argv)
     if (rc == RC_OK) {
         return EXIT_SUCCESS;
     }
-    if (issues.n > 0) {
-        config_print_issues(&issues, stderr);
-    }
-    (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
+    words_complain(&issues, &err);
     return EXIT_FAILURE;
 }

@@ -190,9 +190,6 @@ int cohort_main(int argc, char **argv)
     if (rc == RC_OK) {
         return EXIT_SUCCESS;
     }
-    if (issues.n > 0) {
-        config_print_issues(&issues, stderr);
-    }
-    (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
+    words_complain(&issues, &err);
     return EXIT_FAILURE;
 }

@@ -37,7 +37,9 @@ static const char doc[] =
     "\n"
     "Examples:\n"
     "  wardround-sim evaluation configs/sim/demo.yaml\n"
-    "  wardround-sim evaluation configs/sim/heart.yaml --epsilon 2 --epsilon 0.5";
+    "  wardround-sim evaluation configs/sim/heart.yaml --epsilon 2 --epsilon 0.5\n"
+    "\n"
+    "Exit: 0 done, 1 failed, 2 wrong use.";
 
 static const struct argp_option options[] = {
     {"epsilon", OPT_EPSILON, "E", 0,
@@ -264,9 +266,6 @@ int evaluation_main(int argc, char **argv)
     if (rc == RC_OK) {
         return EXIT_SUCCESS;
     }
-    if (issues.n > 0) {
-        config_print_issues(&issues, stderr);
-    }
-    (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
+    words_complain(&issues, &err);
     return EXIT_FAILURE;
 }

@@ -475,13 +475,7 @@ int main(int argc, char **argv)
         sweep_ranks_end(false);
         return EXIT_SUCCESS;
     }
-    if (issues.n > 0) {
-        config_print_issues(&issues, stderr);
-        (void)fprintf(stderr, "wardround-sim: %zu %s to mend first; nothing was done\n", issues.n,
-                      issues.n == 1 ? "problem" : "problems");
-    } else {
-        (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
-    }
+    words_complain(&issues, &err);
     sweep_ranks_end(true);
     return wrong_use ? EXIT_WRONG_USE : EXIT_FAILURE;
 }

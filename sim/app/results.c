@@ -36,14 +36,8 @@ static enum rc nothing_in_the_way(const char *folder, struct error *err)
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < FILES; i++) {
         char path[SWEEP_PATH_MAX];
-        struct stat st = {0};
         rc = path_of(folder, name_of[i], path, err);
-        if (rc == RC_OK && lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-            rc = error_set(err, RC_IO,
-                           "'%s' is a folder, and results would be written there; move it, or "
-                           "name another --out",
-                           path);
-        }
+        rc = rc == RC_OK ? words_place(path, err) : rc;
     }
     return rc;
 }

@@ -18,6 +18,29 @@ uint64_t words_whole(struct argp_state *state, const char *name, const char *tex
     return x;
 }
 
+void words_complain(const struct config_issues *issues, const struct error *err)
+{
+    if (issues->n > 0) {
+        config_print_issues(issues, stderr);
+        (void)fprintf(stderr, "wardround-sim: %zu %s to mend first; nothing was done\n", issues->n,
+                      issues->n == 1 ? "problem" : "problems");
+    } else {
+        (void)fprintf(stderr, "wardround-sim: %s\n", err->text);
+    }
+}
+
+enum rc words_place(const char *path, struct error *err)
+{
+    struct stat st = {0};
+    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        return error_set(err, RC_IO,
+                         "'%s' is a folder, and results would be written there; move it, or "
+                         "name another --out",
+                         path);
+    }
+    return RC_OK;
+}
+
 enum rc words_folder(const char *path, struct error *err)
 {
     if (mkdir(path, 0777) != 0 && errno != EEXIST) {

@@ -11,9 +11,16 @@
 #include <jansson.h>
 
 #include "common/base/error.h"
+#include "common/config/config.h"
 
 /** The whole of `text` as a number up to max; else argp's error, exit 2. */
 uint64_t words_whole(struct argp_state *state, const char *name, const char *text, uint64_t max);
+
+/** Says on stderr why a command failed: each problem of its file at its place, or `err`. */
+void words_complain(const struct config_issues *issues, const struct error *err);
+
+/** Before the work: no folder stands where `path` will be written. @retval RC_IO one does */
+RC words_place(const char *path, struct error *err);
 
 /** Makes the folder where it is missing; the one above it must be there. @retval RC_IO not writable */
 RC words_folder(const char *path, struct error *err);
