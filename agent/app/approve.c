@@ -100,7 +100,14 @@ static enum rc foretell(const struct site *site, const struct agreement *a,
     if (rc != RC_OK) {
         return rc;
     }
-    if (agreement_fits_site(a, &site->schema, site->name, &misfit) != RC_OK) {
+    rc = agreement_fits_site(a, &site->schema, site->name, &misfit);
+    if (rc == RC_OK) {
+        rc = offer_model(site, &a->study, &misfit);
+    }
+    if (rc == RC_NOMEM) {
+        return error_set(err, rc, "%s", misfit.text);
+    }
+    if (rc != RC_OK) {
         (void)snprintf(why, 240, "%s", misfit.text);
     } else if (!f->allowed) {
         (void)snprintf(why, 240, "%s", f->reason);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/app/whole_file.h"
+#include "common/model/model.h"
 
 struct search {
     const char *word;
@@ -59,6 +60,16 @@ enum rc offer_open(const struct site *site, const struct hash *study, struct agr
     if (rc == RC_OK && !hash_equal(&out->study_hash, study)) {
         agreement_release(out);
         rc = error_set(err, RC_FORMAT, "'%s' holds another study than its name says", path);
+    }
+    return rc;
+}
+
+enum rc offer_model(const struct site *site, const struct study *study, struct error *err)
+{
+    struct model model = {0};
+    const enum rc rc = model_open(&study->model, &site->schema, &model, err);
+    if (rc == RC_OK) {
+        model_release(&model);
     }
     return rc;
 }

@@ -20,5 +20,8 @@ RC offer_find(struct consent *consent, const char *word, struct offer *out, stru
 /** @retval RC_AUTH not signed by the trusted coordinator; RC_FORMAT another study; RC_IO */
 RC offer_open(const struct site *site, const struct hash *study, struct agreement *out,
               struct error *err);
+/** Can the study's model be made of this site's features? Who would join hears it before.
+ *  @retval RC_INVALID no, as model_open says; RC_NOMEM */
+RC offer_model(const struct site *site, const struct study *study, struct error *err);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent/app/offer.h"
 #include "agent/app/trainer_internal.h"
 #include "agent/app/whole_file.h"
 #include "common/base/clock.h"
@@ -126,13 +127,19 @@ static enum rc obstacle(struct trainer *t, char why[240], struct error *err)
     struct error fault = {0};
     struct ledger_forecast f = {0};
     why[0] = '\0';
-    if (agreement_fits_site(a, &t->site.schema, t->site.name, &fault) != RC_OK) {
+    enum rc rc = agreement_fits_site(a, &t->site.schema, t->site.name, &fault);
+    if (rc == RC_OK) {
+        rc = offer_model(&t->site, &a->study, &fault);
+    }
+    if (rc == RC_NOMEM) { /* says nothing of the study, and a decline would be final */
+        return error_set(err, rc, "%s", fault.text);
+    }
+    if (rc != RC_OK) {
         (void)snprintf(why, 240, "%s", fault.text);
         return RC_OK;
     }
     t->study.index = study_find_site(&a->study, t->site.name);
-    const enum rc rc =
-        ledger_what_if(t->ledger, &a->study, &a->study_hash, t->data->n_patients, &f, &fault);
+    rc = ledger_what_if(t->ledger, &a->study, &a->study_hash, t->data->n_patients, &f, &fault);
     if (rc != RC_OK && rc != RC_INVALID) {
         return error_set(err, rc, "%s", fault.text);
     }

@@ -153,6 +153,9 @@ enum rc command_what_if(const struct words *w, bool *yes, struct config_issues *
         rc = check_roster(&a.study, &site, data->n_patients, err);
     }
     if (rc == RC_OK) {
+        rc = offer_model(&site, &a.study, err);
+    }
+    if (rc == RC_OK) {
         rc = ledger_what_if(ledger, &a.study, &a.study_hash, data->n_patients, &f, err);
     }
     if (rc == RC_OK) {
