@@ -245,6 +245,16 @@ static enum rc show(const struct words *w, const struct sweep *s, const struct f
 
 /* ---- the attacks ------------------------------------------------------------------------------- */
 
+/* The grid's first noise whose updates can be read. None: attack_cell says so. */
+static enum study_noise attacked_noise(const struct sweep *s)
+{
+    size_t i = 0;
+    while (i + 1 < s->n_noises && s->noise[i] == STUDY_NOISE_SHARED) {
+        i++;
+    }
+    return s->noise[i];
+}
+
 /* The base study at one epsilon, planned. */
 static enum rc plan(const struct sweep *s, double epsilon, struct study *out, struct error *err)
 {
@@ -252,7 +262,7 @@ static enum rc plan(const struct sweep *s, double epsilon, struct study *out, st
     if (rc != RC_OK) {
         return rc;
     }
-    out->privacy.noise = isfinite(epsilon) ? s->noise : STUDY_NOISE_NONE;
+    out->privacy.noise = isfinite(epsilon) ? attacked_noise(s) : STUDY_NOISE_NONE;
     out->privacy.epsilon = epsilon;
     out->privacy.delta = isfinite(epsilon) ? s->delta : 0.0;
     return study_plan(out, err);

@@ -48,9 +48,9 @@ static void print_plan(const struct sweep *s, const struct sweep_estimate *e)
 {
     char text[32];
     (void)printf("%s: %zu patients at %zu sites; %zu rows, %zu worlds: ablations %zu, modes %zu, "
-                 "epsilons %zu, seeds %zu, folds %zu\n",
+                 "noises %zu, epsilons %zu, seeds %zu, folds %zu\n",
                  s->name, s->data->n_patients, s->data->n_sites, sweep_rows(s), sweep_worlds(s),
-                 s->n_ablations, s->n_modes, s->n_epsilons, s->n_seeds,
+                 s->n_ablations, s->n_modes, s->n_noises, s->n_epsilons, s->n_seeds,
                  sweep_worlds(s) / sweep_rows(s));
     for (size_t i = 0; i < e->n; i++) {
         const struct sweep_kind *k = &e->kind[i];

@@ -25,7 +25,7 @@ struct split_draft {
 };
 
 struct grid_draft {
-    const struct config_node *modes, *epsilons, *seeds, *ablations;
+    const struct config_node *modes, *epsilons, *seeds, *ablations, *noises;
     int noise;
     double delta;
 };
@@ -78,16 +78,31 @@ static const struct config_key grid_keys[] = {
     {.name = "epsilons", .type = CONFIG_NODE, .offset = AT(epsilons), .help = "list; inf is without noise"},
     {.name = "seeds", .type = CONFIG_NODE, .offset = AT(seeds), .help = "list"},
     {.name = "noise", .type = CONFIG_CHOICE, .offset = AT(noise), .choices = noises, .fallback = "site",
-     .help = "of the finite epsilons; shared: one site's in the sum of all, of a study with `masked`; a site alone and the pool add their own"},
+     .help = "of the finite epsilons; shared: one site's in the sum of all, of a study with `masked`; a site alone and the pool add their own. Or a list of these two"},
     {.name = "delta", .type = CONFIG_REAL, .offset = AT(delta), .min = 0, .max = 0.5, .fallback = "0",
      .help = "of the finite epsilons, which need one above 0"},
     {.name = "ablations", .type = CONFIG_NODE, .offset = AT(ablations), .fallback = "",
      .help = "list of maps {name, model, without, without_sites}: the study with something changed or left out"},
 };
+/* Instead of the row of the same name, where the value is a list. */
+static const struct config_key noise_list_key =
+    {.name = "noise", .type = CONFIG_NODE, .offset = AT(noises),
+     .help = "list of site, shared: the federation with either"};
 #undef AT
 /* clang-format on */
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+/* Where a key may be of either of two types: `other` takes the place of the row of its name. */
+static void bind_instead(struct config_key *table, size_t n, const struct config_key *other,
+                         bool instead)
+{
+    for (size_t i = 0; instead && i < n; i++) {
+        if (strcmp(table[i].name, other->name) == 0) {
+            table[i] = *other;
+        }
+    }
+}
 
 /* `path` from the folder of the file that names it. */
 static enum rc beside(const char *file, const char *path, char out[SWEEP_PATH_MAX],
@@ -321,6 +336,12 @@ static enum rc read_split(const char *file, const struct draft *d, struct sweep 
 
 /* ---- grid ------------------------------------------------------------------------------------ */
 
+static void one_noise(struct sweep *s, enum study_noise noise)
+{
+    s->n_noises = 1;
+    s->noise[0] = noise;
+}
+
 static bool list_fits(const struct config_node *list, const char *what,
                       struct config_issues *issues)
 {
@@ -363,12 +384,33 @@ static void read_modes(const struct config_node *list, struct sweep *s,
     }
 }
 
+static void read_noises(const struct config_node *list, struct sweep *s,
+                        struct config_issues *issues)
+{
+    s->n_noises = 0;
+    for (size_t i = 0; list_fits(list, "noise", issues) && i < list->n; i++) {
+        const bool word = list->at[i].kind == CONFIG_SCALAR;
+        const bool site = word && strcmp(list->at[i].text, "site") == 0;
+        const bool shared = word && strcmp(list->at[i].text, "shared") == 0;
+        if (!site && !shared) {
+            config_issue(issues, &list->at[i],
+                         "a list of noise has site and shared; without noise is the epsilon inf");
+        } else if (!said_before(list, i, issues)) {
+            s->noise[s->n_noises++] = site ? STUDY_NOISE_SITE : STUDY_NOISE_SHARED;
+        }
+    }
+}
+
 /* @return the list of ablations, which need the cohort to be read; NULL: none */
 static const struct config_node *read_grid(const struct config_node *map, struct sweep *s,
                                            struct config_issues *issues)
 {
     struct grid_draft g = {0};
-    config_bind(map, grid_keys, COUNT(grid_keys), &g, issues);
+    struct config_key table[COUNT(grid_keys)];
+    const struct config_node *noise = config_get(map, "noise");
+    memcpy(table, grid_keys, sizeof grid_keys);
+    bind_instead(table, COUNT(table), &noise_list_key, noise != NULL && noise->kind == CONFIG_LIST);
+    config_bind(map, table, COUNT(table), &g, issues);
     read_modes(g.modes, s, issues);
     for (size_t i = 0; list_fits(g.epsilons, "epsilons", issues) && i < g.epsilons->n; i++) {
         if (config_as_real(&g.epsilons->at[i], &s->epsilon[i], issues) && !(s->epsilon[i] > 0.0)) {
@@ -384,7 +426,10 @@ static const struct config_node *read_grid(const struct config_node *map, struct
         s->seed[i] = seed;
         s->n_seeds = i + 1;
     }
-    s->noise = (enum study_noise)g.noise;
+    one_noise(s, (enum study_noise)g.noise);
+    if (g.noises != NULL) {
+        read_noises(g.noises, s, issues);
+    }
     s->delta = g.delta;
     return g.ablations;
 }
@@ -397,20 +442,20 @@ static void single_cell(const struct draft *d, struct sweep *s)
     s->mode[0] = SWEEP_FEDERATED;
     s->epsilon[0] = p->noise == STUDY_NOISE_NONE ? HUGE_VAL : p->epsilon;
     s->seed[0] = d->seed;
-    s->noise = p->noise;
+    one_noise(s, p->noise);
     s->delta = p->delta > 0.0 ? p->delta : s->delta; /* that of the grid, for --epsilon alone */
 }
 
 static enum rc override(struct sweep *s, const struct sweep_overrides *o, struct error *err)
 {
     if (o->has_noise) {
-        s->noise = o->noise;
+        one_noise(s, o->noise);
     }
     if (o->has_epsilon) {
         s->n_epsilons = 1;
         s->epsilon[0] = o->epsilon;
-        if (isfinite(o->epsilon) && !o->has_noise && s->noise == STUDY_NOISE_NONE) {
-            s->noise = STUDY_NOISE_SITE;
+        if (isfinite(o->epsilon) && !o->has_noise && s->noise[0] == STUDY_NOISE_NONE) {
+            one_noise(s, STUDY_NOISE_SITE);
         }
     }
     if (o->has_delta) {
@@ -453,11 +498,8 @@ static void bind_draft(const struct config_node *root, struct draft *d,
     struct config_key table[COUNT(keys)];
     const struct config_node *study = config_get(root, "study");
     memcpy(table, keys, sizeof keys);
-    for (size_t i = 0; study != NULL && study->kind == CONFIG_SCALAR && i < COUNT(keys); i++) {
-        if (strcmp(table[i].name, study_path_key.name) == 0) {
-            table[i] = study_path_key;
-        }
-    }
+    bind_instead(table, COUNT(table), &study_path_key,
+                 study != NULL && study->kind == CONFIG_SCALAR);
     config_bind(root, table, COUNT(table), d, issues);
 }
 
@@ -542,6 +584,7 @@ enum rc sweep_open(const char *path, bool grid, const struct sweep_overrides *ov
         rc = read_all(path, grid, config_root(doc), overrides, &s, issues, err);
     }
     if (rc == RC_OK) {
+        sweep_grid_lay(&s);
         *out = s;
         s = (struct sweep){0};
     }

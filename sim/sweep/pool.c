@@ -10,7 +10,7 @@
 
 const struct sweep_plan *pool_plan(const struct pool *pool, size_t row)
 {
-    return &pool->plan[row / pool->s->n_seeds % pool->s->n_epsilons];
+    return &pool->plan[row / pool->s->n_seeds % pool->s->n_settings];
 }
 
 struct sweep_world pool_world(const struct pool *pool, size_t world)

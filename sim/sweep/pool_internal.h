@@ -15,7 +15,7 @@ struct pool {
     size_t *part;                   /**< [n_seeds, n_patients] */
     double *score;                  /**< [rows, n_patients] */
     double *epsilon;                /**< [rows, folds, n_sites] */
-    struct sweep_plan *plan;        /**< [n_epsilons] */
+    struct sweep_plan *plan;        /**< [n_settings] */
     double *seconds;                /**< [rows, folds] */
     bool *there;                    /**< [rows, folds] finished, now or before */
     size_t *missing;                /**< [rows] folds that are not there */

@@ -10,16 +10,6 @@
 #include "sim/sweep/pool_internal.h"
 #include "sim/sweep/ranks_internal.h"
 
-size_t sweep_rows(const struct sweep *s)
-{
-    return s->n_ablations * s->n_modes * s->n_epsilons * s->n_seeds;
-}
-
-size_t sweep_worlds(const struct sweep *s)
-{
-    return sweep_rows(s) * sweep_folds(s);
-}
-
 size_t sweep_train_threads(const struct sweep *s, size_t worlds)
 {
     const size_t each = s->jobs / worlds;
@@ -27,29 +17,6 @@ size_t sweep_train_threads(const struct sweep *s, size_t worlds)
         return 1;
     }
     return each < TRAIN_THREADS_MAX ? each : TRAIN_THREADS_MAX;
-}
-
-struct sweep_cell sweep_cell_at(const struct sweep *s, size_t row)
-{
-    const double epsilon = s->epsilon[row / s->n_seeds % s->n_epsilons];
-    const bool noisy = isfinite(epsilon);
-    const size_t mode = row / s->n_seeds / s->n_epsilons;
-    /* A site alone, or the pool, has nobody to share its noise with. */
-    const bool alone = s->mode[mode % s->n_modes] != SWEEP_FEDERATED;
-    const enum study_noise noise =
-        alone && s->noise == STUDY_NOISE_SHARED ? STUDY_NOISE_SITE : s->noise;
-    return (struct sweep_cell){.ablation = &s->ablation[mode / s->n_modes],
-                               .mode = s->mode[mode % s->n_modes],
-                               .noise = noisy ? noise : STUDY_NOISE_NONE,
-                               .epsilon = epsilon,
-                               .delta = noisy ? s->delta : 0.0,
-                               .seed = s->seed[row % s->n_seeds]};
-}
-
-const char *sweep_mode_name(enum sweep_mode mode)
-{
-    static const char *const name[] = {"pooled", "federated", "local_only"};
-    return name[mode];
 }
 
 enum rc pool_row(struct pool *pool, size_t i, struct error *err)
@@ -96,7 +63,7 @@ static enum rc reserve(struct pool *pool, struct error *err)
     pool->part = calloc(s->n_seeds * n + 1, sizeof *pool->part);
     pool->score = calloc(rows * n + 1, sizeof *pool->score);
     pool->epsilon = calloc(worlds * s->data->n_sites + 1, sizeof *pool->epsilon);
-    pool->plan = calloc(s->n_epsilons + 1, sizeof *pool->plan);
+    pool->plan = calloc(s->n_settings + 1, sizeof *pool->plan);
     pool->seconds = calloc(worlds + 1, sizeof *pool->seconds);
     pool->there = calloc(worlds + 1, sizeof *pool->there);
     pool->missing = calloc(rows + 1, sizeof *pool->missing);
@@ -125,18 +92,35 @@ static enum rc split(struct pool *pool, struct error *err)
     return RC_OK;
 }
 
-/* The noise of each epsilon, with a wish also rate and rounds, once: it is the same in every world, and
- * takes longer than many a world. */
+/* What is solved is the same in every world and every mode, and takes longer than many a world. */
+static const struct sweep_plan *solved(const struct pool *pool, size_t i)
+{
+    const struct sweep_setting *at = pool->s->setting;
+    for (size_t k = 0; k < i; k++) {
+        const bool same = !(at[k].epsilon < at[i].epsilon || at[k].epsilon > at[i].epsilon);
+        if (same && (at[k].noise == at[i].noise || isinf(at[i].epsilon))) {
+            return &pool->plan[k];
+        }
+    }
+    return NULL;
+}
+
+/* The noise of each setting; with a wish also rate and rounds. */
 static enum rc solve_plans(struct pool *pool, struct error *err)
 {
     const struct sweep *s = pool->s;
     struct study study = {0};
     enum rc rc = study_copy(&s->study, &study, err);
-    for (size_t i = 0; rc == RC_OK && i < s->n_epsilons; i++) {
-        const struct sweep_cell cell = sweep_cell_at(s, i * s->n_seeds);
-        study.privacy.noise = isfinite(cell.epsilon) ? s->noise : STUDY_NOISE_NONE;
-        study.privacy.epsilon = cell.epsilon;
-        study.privacy.delta = cell.delta;
+    for (size_t i = 0; rc == RC_OK && i < s->n_settings; i++) {
+        const struct sweep_plan *before = solved(pool, i);
+        if (before != NULL) {
+            pool->plan[i] = *before;
+            continue;
+        }
+        const double epsilon = s->setting[i].epsilon;
+        study.privacy.noise = isfinite(epsilon) ? s->setting[i].noise : STUDY_NOISE_NONE;
+        study.privacy.epsilon = epsilon;
+        study.privacy.delta = isfinite(epsilon) ? s->delta : 0.0;
         rc = study_plan(&study, err);
         pool->plan[i] = (struct sweep_plan){.sample_rate = study.privacy.sample_rate,
                                             .noise_multiplier = study.privacy.noise_multiplier,
@@ -189,7 +173,7 @@ enum rc sweep_continue(const struct sweep *s, const struct sweep_work *work,
         rc = cost_open(&pool, &pool.cost, err);
     }
     if (rc == RC_OK) {
-        ranks_share_plans(pool.plan, s->n_epsilons);
+        ranks_share_plans(pool.plan, s->n_settings);
         rc = pool_run(&pool, err);
     }
     if (rc == RC_OK && work->parts == 0 && sweep_rank() == 0) {

@@ -25,6 +25,7 @@
 #include "sim/report/report.h"
 
 enum { SWEEP_LIST_MAX = 64, SWEEP_PATH_MAX = 512, SWEEP_JOBS_MAX = 256 };
+enum { SWEEP_NOISES_MAX = 2, SWEEP_SETTINGS_MAX = 3 * SWEEP_NOISES_MAX * SWEEP_LIST_MAX };
 
 enum sweep_mode { SWEEP_POOLED, SWEEP_FEDERATED, SWEEP_LOCAL_ONLY };
 
@@ -42,6 +43,14 @@ struct sweep_ablation {
                                 of the others (local_only has none for them) */
 };
 
+/** What is trained of each ablation with each seed. */
+struct sweep_setting {
+    enum sweep_mode mode;
+    enum study_noise
+        noise; /**< that the study is planned with; a site alone, or the pool, adds its own */
+    double epsilon;
+};
+
 /** What a configuration says, after overrides. Freed by sweep_release. */
 struct sweep {
     char name[64];
@@ -53,12 +62,14 @@ struct sweep {
     size_t folds;                    /**< 0: the fixed split alone */
     bool *test;                      /**< [n_patients] fixed split; NULL: folds over everybody */
     bool tune;                       /**< folds inside the fixed split's train part */
-    size_t n_modes, n_epsilons, n_seeds;
+    size_t n_modes, n_epsilons, n_noises, n_seeds;
     enum sweep_mode mode[SWEEP_LIST_MAX];
     double epsilon[SWEEP_LIST_MAX];
     uint64_t seed[SWEEP_LIST_MAX];
-    enum study_noise noise; /**< of the finite epsilons */
+    enum study_noise noise[SWEEP_NOISES_MAX]; /**< of the finite epsilons */
     double delta;
+    size_t n_settings; /**< of the lists above, less what would be there twice */
+    struct sweep_setting setting[SWEEP_SETTINGS_MAX];
     struct attack_params attacks; /**< the map `attacks:`, or its defaults */
     size_t jobs; /**< threads: a world each; where worlds are fewer, also of their training */
     /** Each world keeps its ledgers and its registry in a folder of its own there, of which few are open
@@ -95,7 +106,7 @@ void sweep_release(struct sweep *s);
 RC sweep_generated(const char *path, struct hospital_world *out, uint64_t *seed,
                    struct config_issues *issues, struct error *err);
 
-/** Rows of the grid: ablations x modes x epsilons x seeds, seeds quickest. */
+/** Rows of the grid: ablations x settings (modes x noises x epsilons) x seeds, seeds quickest. */
 size_t sweep_rows(const struct sweep *s);
 /** Worlds to be run for all rows: what progress counts. */
 size_t sweep_worlds(const struct sweep *s);

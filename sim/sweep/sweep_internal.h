@@ -17,6 +17,8 @@ struct sweep_cell {
     uint64_t seed;
 };
 
+/** Fills s->setting from the lists: modes x noises x epsilons, less what would be there twice. */
+void sweep_grid_lay(struct sweep *s);
 struct sweep_cell sweep_cell_at(const struct sweep *s, size_t row);
 const char *sweep_mode_name(enum sweep_mode mode);
 size_t sweep_folds(const struct sweep *s);

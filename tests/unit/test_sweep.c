@@ -205,6 +205,84 @@ static void noise_is_shared_among_sites_and_a_site_alone_adds_its_own(void **sta
     sweep_release(&s);
 }
 
+/* A grid of both kinds of noise: `list` in the place of the word. */
+static const char *with_noises(const char *list)
+{
+    static char text[2048];
+    const char *shared = with_shared_noise("");
+    const char *word = strstr(shared, "  noise: shared");
+    (void)snprintf(text, sizeof text, "%.*s  noise: %s%s", (int)(word - shared), shared, list,
+                   word + strlen("  noise: shared"));
+    return text;
+}
+
+static const struct report_row *find_row(const struct sweep_results *r,
+                                         const struct report_row *like)
+{
+    const struct report_row *found = NULL;
+    for (size_t i = 0; i < r->n; i++) {
+        const struct report_row *row = &r->row[i];
+        if (strcmp(row->mode, like->mode) == 0 && strcmp(row->noise, like->noise) == 0 &&
+            row->epsilon == like->epsilon && row->seed == like->seed) {
+            assert_null(found); /* twice would count as two observations */
+            found = row;
+        }
+    }
+    return found;
+}
+
+static void a_grid_of_both_noises_has_the_rows_of_either_and_each_once(void **state)
+{
+    (void)state;
+    static const char *const lists[] = {"site", "shared", "[site, shared]", "[shared, site]"};
+    const struct sweep_overrides none = {0};
+    struct sweep s = {0};
+    struct sweep_results r[4] = {{0}};
+    for (size_t i = 0; i < 4; i++) {
+        must_open(with_noises(lists[i]), true, &none, &s);
+        must_run(&s, &r[i]);
+        assert_int_equal(r[i].n, sweep_rows(&s));
+        sweep_release(&s);
+    }
+    for (size_t both = 2; both < 4; both++) {
+        size_t only_shared = 0;
+        for (size_t one = 0; one < 2; one++) {
+            for (size_t i = 0; i < r[one].n; i++) {
+                const struct report_row *row = find_row(&r[both], &r[one].row[i]);
+                if (row == NULL) {
+                    fail_msg("a row of %s alone is not there", lists[one]);
+                    return;
+                }
+                assert_true(row->auroc == r[one].row[i].auroc);
+                assert_true(row->noise_multiplier == r[one].row[i].noise_multiplier);
+                only_shared += strcmp(row->noise, "shared") == 0;
+            }
+        }
+        assert_int_equal(r[both].n, r[0].n + only_shared);
+        assert_true(only_shared > 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        sweep_results_release(&r[i]);
+    }
+}
+
+static void a_list_of_noises_has_site_and_shared_once_each(void **state)
+{
+    (void)state;
+    static const char *const bad[][2] = {
+        {"[site, none]", "without noise is the epsilon inf"},
+        {"[site, site]", "in the list twice"},
+        {"[]", "'noise' is a list of 1 to"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const struct sweep_overrides none = {0};
+        struct sweep s = {0};
+        struct error err = {0};
+        assert_int_equal(open_text(with_noises(bad[i][0]), true, &none, &s, &err), RC_INVALID);
+        assert_non_null(strstr(err.text, bad[i][1]));
+    }
+}
+
 static void the_number_of_threads_changes_no_byte(void **state)
 {
     (void)state;
@@ -537,6 +615,8 @@ int main(void)
         cmocka_unit_test(a_grid_has_a_row_for_each_mode_epsilon_and_seed),
         cmocka_unit_test(each_epsilon_is_planned_for_itself),
         cmocka_unit_test(noise_is_shared_among_sites_and_a_site_alone_adds_its_own),
+        cmocka_unit_test(a_grid_of_both_noises_has_the_rows_of_either_and_each_once),
+        cmocka_unit_test(a_list_of_noises_has_site_and_shared_once_each),
         cmocka_unit_test(the_number_of_threads_changes_no_byte),
         cmocka_unit_test(overrides_choose_one_cell),
         cmocka_unit_test(folds_are_by_patient_and_keep_sites_and_labels_even),
