@@ -13,7 +13,8 @@
 
 enum { IMAGE_FILE_BYTES_MAX = 1 << 26 };
 
-/* The record that an image is of. *record is 0: none, which was said or counted. */
+/* The record that an image is of. *record is 0: none, which was said or counted. `line`: of the file
+ * of ids; 0 where the issues' path is the place. */
 static RC whose(struct intake *in, const char *key, size_t line, unsigned char *seen,
                 int64_t *record, struct error *err)
 {
@@ -24,7 +25,12 @@ static RC whose(struct intake *in, const char *key, size_t line, unsigned char *
     if (*record == 0) {
         in->found->n_unknown++;
     } else if ((seen[*record / 8] >> (*record % 8) & 1) != 0) {
-        ISSUE_AT(in->issues, line, 1, "a second image of the same id: one is read of each");
+        const char *what = "a second image of the same id: one is read of each";
+        if (line > 0) {
+            ISSUE_AT(in->issues, line, 1, "%s", what);
+        } else {
+            config_issue(in->issues, NULL, "%s", what);
+        }
         *record = 0;
     } else {
         seen[*record / 8] = (unsigned char)(seen[*record / 8] | 1U << (*record % 8));
@@ -219,26 +225,22 @@ static RC take_raw(struct image_reading *r, const struct cohort_bytes *bytes, st
 
 /* ---- folders -------------------------------------------------------------------------------- */
 
-static RC take_png(struct image_reading *r, const char *folder, const char *name, size_t number,
-                   struct error *err)
+/* Problems are said at the issues' path, which is the caller's word for this file. */
+static RC take_png(struct image_reading *r, const char *folder, const char *name, struct error *err)
 {
     struct intake *in = r->in;
     char path[SCHEMA_FULL_PATH_MAX + 256];
-    char written[SCHEMA_PATH_MAX + 256];
     char key[SCHEMA_NAME_MAX];
     unsigned char *data = NULL;
     size_t n = 0;
     int64_t record;
     (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-    (void)snprintf(written, sizeof written, "%s: file %zu in order of names", r->file->path,
-                   number);
     if (!source_name(r->file->prefix, name, strlen(name) - strlen(".png"), key)) {
-        in->issues->path = written;
         config_issue(in->issues, NULL, "its name is longer than an id of %d bytes",
                      SCHEMA_NAME_MAX - 1);
         return RC_OK;
     }
-    enum rc rc = whose(in, key, number, r->seen, &record, err);
+    enum rc rc = whose(in, key, 0, r->seen, &record, err);
     if (rc != RC_OK || record == 0) {
         return rc;
     }
@@ -256,9 +258,7 @@ static RC take_png(struct image_reading *r, const char *folder, const char *name
     if (rc == RC_NOMEM) {
         return rc;
     }
-    in->issues->path = written; /* not the name: it is a patient's id */
     config_issue(in->issues, NULL, "%s", err->text);
-    in->issues->path = r->file->path;
     return RC_OK;
 }
 
@@ -266,6 +266,7 @@ static RC take_folder(struct image_reading *r, struct error *err)
 {
     struct intake *in = r->in;
     char path[SCHEMA_FULL_PATH_MAX];
+    char place[SCHEMA_PATH_MAX + 64];
     struct folder f = {0};
     enum rc rc = schema_path(in->s, r->file->path, path, err);
     if (rc == RC_OK) {
@@ -281,7 +282,11 @@ static RC take_folder(struct image_reading *r, struct error *err)
     }
     for (size_t i = 0; rc == RC_OK && i < f.n; i++) {
         in->n_seen++;
-        rc = take_png(r, path, f.name[i], i + 1, err);
+        /* not the name: it is a patient's id */
+        (void)snprintf(place, sizeof place, "%s: file %zu in order of names", r->file->path, i + 1);
+        in->issues->path = place;
+        rc = take_png(r, path, f.name[i], err);
+        in->issues->path = r->file->path;
     }
     folder_close(&f);
     return rc;

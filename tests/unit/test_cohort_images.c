@@ -87,6 +87,9 @@ static void raw_bytes_that_are_no_whole_images_are_refused(void **state)
 
 static char folder[64];
 
+#define Z9      "000000000"
+#define LONGEST Z9 Z9 Z9 Z9 Z9 Z9 Z9 Z9 ".png" /* no id is that long */
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -96,7 +99,8 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    static const char *const names[] = {"0.png", "1.PNG", "2.png", "9.png", "x.jpg", "ids", "x.u8"};
+    static const char *const names[] = {"0.png", "1.PNG", "2.png", "9.png", "x.jpg",
+                                        "ids",   "x.u8",  "0.PNG", LONGEST};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[128];
@@ -293,6 +297,20 @@ static void a_folder_of_images_is_read_by_its_names(void **state)
     (void)snprintf(second, sizeof second, "%s: file 3 in order of names: error: a PNG that ends",
                    folder);
     imported_refused(&i, (const char *const[]){line, second}, 2);
+    imported_close(&i);
+    put(LONGEST, good.b, good.n); /* after 0.PNG and 0.png in order of names */
+    put("0.png", good.b, good.n);
+    put("0.PNG", good.b, good.n);
+    put("2.png", good.b, good.n - 5);
+    imported_open_bytes(&i, yaml, NULL, file);
+    (void)snprintf(line, sizeof line, "%s: file 2 in order of names: error: a second image",
+                   folder);
+    (void)snprintf(second, sizeof second, "%s: file 3 in order of names: error: its name is longer",
+                   folder);
+    char third[128];
+    (void)snprintf(third, sizeof third, "%s: file 5 in order of names: error: a PNG that ends",
+                   folder);
+    imported_refused(&i, (const char *const[]){line, second, third}, 3);
     imported_close(&i);
 }
 
