@@ -99,6 +99,9 @@ static enum rc from_file(const char *path, const struct site *site, struct agree
                        path, site->folder);
     }
     if (rc == RC_OK) {
+        rc = agreement_lacks_known_in(path, &site->schema, issues, err);
+    }
+    if (rc == RC_OK) {
         rc = study_open(path, &out->study, issues, err);
     }
     if (rc == RC_OK) {

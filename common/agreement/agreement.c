@@ -110,6 +110,36 @@ static RC take_features(const char *path, struct agreement *a, struct config_iss
     return rc;
 }
 
+/* Its cohort.yaml is read for good when the study was: here only its modalities are wanted, and what is
+ * wrong with it is said then. */
+static RC check_lacks(const char *path, const char *text, size_t n, const char *cohort,
+                      struct config_issues *issues, struct error *err)
+{
+    struct config_doc *doc = NULL;
+    struct config_issues unsaid = {0};
+    struct error ignored = {0};
+    struct schema schema = {0};
+    char joined[JOINED_PATH_MAX];
+    enum rc rc = RC_OK;
+    if (config_parse(path, text, n, &doc, &ignored) != RC_OK) {
+        return RC_OK;
+    }
+    const struct config_node *root = config_root(doc);
+    const struct config_node *own =
+        root->kind == CONFIG_MAP && cohort == NULL ? config_get(root, "cohort") : NULL;
+    if (own != NULL && own->kind == CONFIG_SCALAR &&
+        beside(path, own->text, joined, &ignored) == RC_OK) {
+        cohort = joined;
+    }
+    if (cohort != NULL && schema_open(cohort, &schema, &unsaid, &ignored) == RC_OK) {
+        issues->path = path;
+        rc = agreement_lacks_known(root, &schema, issues, err);
+        schema_release(&schema);
+    }
+    config_close(&doc);
+    return rc;
+}
+
 enum rc agreement_open(const char *path, const char *cohort, struct agreement *out,
                        struct config_issues *issues, struct error *err)
 {
@@ -119,6 +149,9 @@ enum rc agreement_open(const char *path, const char *cohort, struct agreement *o
 
     memset(&a, 0, sizeof a);
     enum rc rc = read_text(path, &a.document, &n, err);
+    if (rc == RC_OK) {
+        rc = check_lacks(path, a.document, n, cohort, issues, err);
+    }
     if (rc == RC_OK) {
         rc = study_parse(path, a.document, n, &a.study, issues, err);
     }

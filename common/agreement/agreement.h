@@ -18,6 +18,7 @@
 
 #include "common/base/error.h"
 #include "common/base/hash.h"
+#include "common/config/config.h"
 #include "common/schema/schema.h"
 #include "common/seal/seal.h"
 #include "common/study/study.h"
@@ -79,5 +80,16 @@ RC agreement_fits_site(const struct agreement *a, const struct schema *own, cons
  *  steps there are noise, and they count. For a site that agreement_fits_site. */
 const char *agreement_not_said(const struct agreement *a, const struct schema *own,
                                const char *site);
+
+/**
+ * Before a study document is read, where the cohort is known: is each word of its sites' `lacks` a
+ * modality? What is no list is left to study_read.
+ * @param study the document's map  @retval RC_INVALID no; each with its place and the cohort's own ones
+ */
+RC agreement_lacks_known(const struct config_node *study, const struct schema *schema,
+                         struct config_issues *issues, struct error *err);
+/** The same of a file. @retval RC_IO, RC_FORMAT, RC_LIMIT as config_open */
+RC agreement_lacks_known_in(const char *path, const struct schema *schema,
+                            struct config_issues *issues, struct error *err);
 
 #endif

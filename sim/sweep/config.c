@@ -182,14 +182,36 @@ static enum rc read_cohort(const char *file, const struct draft *d, struct sweep
 
 /* ---- study ----------------------------------------------------------------------------------- */
 
+/* What is wrong with the cohort is said when it is read. A generated one has no schema before that. */
+static enum rc check_lacks(const char *file, const struct draft *d, const char *study,
+                           struct config_issues *issues, struct error *err)
+{
+    struct config_issues unsaid = {0};
+    struct error ignored = {0};
+    struct schema schema = {0};
+    char path[SWEEP_PATH_MAX];
+    if (d->cohort[0] == '\0' || beside(file, d->cohort, path, &ignored) != RC_OK ||
+        schema_open(path, &schema, &unsaid, &ignored) != RC_OK) {
+        return RC_OK;
+    }
+    const enum rc rc = study == NULL ? agreement_lacks_known(d->study, &schema, issues, err)
+                                     : agreement_lacks_known_in(study, &schema, issues, err);
+    schema_release(&schema);
+    return rc;
+}
+
 static enum rc read_study(const char *file, const struct draft *d, struct sweep *s,
                           struct config_issues *issues, struct error *err)
 {
     if (d->study != NULL) {
-        return study_read(d->study, &s->study, issues, err);
+        const enum rc known = check_lacks(file, d, NULL, issues, err);
+        return known == RC_OK ? study_read(d->study, &s->study, issues, err) : known;
     }
     char path[SWEEP_PATH_MAX];
-    const enum rc rc = beside(file, d->study_path, path, err);
+    enum rc rc = beside(file, d->study_path, path, err);
+    if (rc == RC_OK) {
+        rc = check_lacks(file, d, path, issues, err);
+    }
     return rc == RC_OK ? study_open(path, &s->study, issues, err) : rc;
 }
 

@@ -718,6 +718,48 @@ static enum rc fits_site(const struct agreement *a, const char *files, const cha
     return rc;
 }
 
+/* Two of three sites lack what no cohort has: without the cohort the words about few sites came first. */
+static void a_modality_that_no_cohort_has_is_named_at_its_place(void **state)
+{
+    (void)state;
+    static const char cohort[] =
+        "cohort: c\nfiles: [{path: a.csv, site: a}]\npatient: {column: id}\n"
+        "label: {name: dead, column: status, positive: [1], negative: [0]}\nfeatures:\n" SEX
+        "modalities:\n" LETTER ", columns: {patient: id, text: note}, files: [{path: n.csv}]}\n";
+    static const char study[] =
+        "study: trial\nrounds: 5\nquorum: 2\nmin_sites: 2\n"
+        "cohort: lacks_cohort.yaml\nmodel: {name: multimodal}\n"
+        "local: {rate: 0.5}\nprivacy: {noise: none, epsilon: inf, clip: 1}\n"
+        "sites:\n- {name: a, nominal: 100, lacks: [%s]}\n"
+        "- {name: b, nominal: 50, lacks: [%s]}\n- {name: c, nominal: 50}\n";
+    struct agreement a;
+    struct error err = {0};
+    struct schema schema = {0};
+    char text[1024];
+    write_text(in_folder("lacks_cohort.yaml"), cohort);
+    (void)snprintf(text, sizeof text, study, "leter", "letter, leter");
+    write_text(in_folder("lacks.yaml"), text);
+    memset(&issues, 0, sizeof issues);
+    assert_int_equal(agreement_open(in_folder("lacks.yaml"), NULL, &a, &issues, &err), RC_INVALID);
+    assert_int_equal(issues.n, 2);
+    assert_non_null(strstr(issues.line[0], "lacks.yaml:10:35: error: lacks: 'leter' is no modality "
+                                           "of the cohort; there are: letter"));
+    assert_non_null(strstr(issues.line[1], "lacks.yaml:11:42: error: lacks: 'leter' is no"));
+
+    memset(&issues, 0, sizeof issues);
+    assert_int_equal(schema_parse("own", cohort, strlen(cohort), &schema, &issues, &err), RC_OK);
+    assert_int_equal(agreement_lacks_known_in(in_folder("lacks.yaml"), &schema, &issues, &err),
+                     RC_INVALID);
+    assert_int_equal(issues.n, 2);
+    schema_release(&schema);
+
+    (void)snprintf(text, sizeof text, study, "letter", ""); /* a modality, and two sites have it */
+    write_text(in_folder("lacks.yaml"), text);
+    memset(&issues, 0, sizeof issues);
+    a = opened(in_folder("lacks.yaml"), NULL);
+    agreement_release(&a);
+}
+
 static void a_site_is_told_where_the_study_is_wrong_about_what_it_lacks(void **state)
 {
     (void)state;
@@ -804,6 +846,7 @@ int main(void)
         cmocka_unit_test(every_sample_study_reaches_its_sites_as_it_was_opened),
         cmocka_unit_test(the_cohort_is_found_beside_the_document_or_where_one_says),
         cmocka_unit_test(a_study_that_cannot_be_offered_says_why),
+        cmocka_unit_test(a_modality_that_no_cohort_has_is_named_at_its_place),
         cmocka_unit_test(a_study_too_large_to_travel_is_not_signed),
         cmocka_unit_test(an_agreement_with_any_byte_changed_or_missing_is_refused),
         cmocka_unit_test(only_the_trusted_coordinator_signs_studies_and_only_as_studies),
