@@ -1,6 +1,7 @@
 /* The machine's actions, in the order that docs/PROTOCOL.md demands: what must be durable comes before
  * anybody is answered. */
 #include <stdio.h>
+#include <string.h>
 
 #include "aggregator/app/coordinator_internal.h"
 #include "aggregator/app/report.h"
@@ -83,9 +84,43 @@ static enum rc keep_part(struct coordinator *c, const struct said *said, bool *d
     return RC_OK;
 }
 
-/* Why the study failed, by its counts, unless somebody knew better. */
-static void failure_reason(struct coordinator *c)
+/* Appended: "; the update was not finite at a, b: lower local.rate" and then "; c: what it said". */
+static enum rc say_why_sat_out(struct coordinator *c, char text[REASON_MAX], struct error *err)
 {
+    const struct round_machine *m = &c->machine;
+    char others[REASON_MAX] = "";
+    char reason[REASON_MAX] = "";
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_sites; i++) {
+        if (m->part[i] != ROUND_SAT_OUT) {
+            continue;
+        }
+        const enum rc rc =
+            registry_absence(c->registry, coordinator_study(c), m->round, i, reason, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+        const bool diverged = strcmp(reason, REPORT_DIVERGED) == 0;
+        char *to = diverged ? text : others;
+        const size_t used = strlen(to);
+        if (diverged) {
+            (void)snprintf(to + used, REASON_MAX - used, "%s%s",
+                           n == 0 ? "; the update was not finite at " : ", ", site_name(c, i));
+            n++;
+        } else {
+            (void)snprintf(to + used, REASON_MAX - used, "; %s: %s", site_name(c, i), reason);
+        }
+    }
+    const size_t used = strlen(text);
+    (void)snprintf(text + used, REASON_MAX - used, "%s%s", n > 0 ? ": lower local.rate" : "",
+                   others);
+    return RC_OK;
+}
+
+/* Why the study failed, by its counts and what sites have said, unless somebody knew better. */
+static enum rc failure_reason(struct coordinator *c, struct error *err)
+{
+    enum rc rc = RC_OK;
     const struct round_machine *m = &c->machine;
     size_t accepted = 0;
     for (size_t i = 0; i < m->n_sites; i++) {
@@ -101,8 +136,10 @@ static void failure_reason(struct coordinator *c)
         (void)snprintf(c->failure, sizeof c->failure,
                        "round %llu: %zu of %zu contributed, the quorum is %zu",
                        (unsigned long long)m->round, round_contributors(m), m->n_sites, m->quorum);
+        rc = say_why_sat_out(c, c->failure, err);
     }
     c->why[0] = '\0';
+    return rc;
 }
 
 /* A round that fails ends before its deadline gave reasons. That of a revoked site must be kept now: its
@@ -149,8 +186,10 @@ static enum rc keep(struct coordinator *c, unsigned actions, const struct said *
     if (rc == RC_OK && (actions & ROUND_KEEP_FAILURE)) {
         bool contributed[ROUND_SITES_MAX];
         contributed_of(&c->machine, contributed);
-        failure_reason(c);
-        rc = keep_revoked(c, err);
+        rc = failure_reason(c, err);
+        if (rc == RC_OK) {
+            rc = keep_revoked(c, err);
+        }
         if (rc == RC_OK) {
             rc = registry_commit_failure(c->registry, coordinator_study(c), c->machine.round,
                                          contributed, c->n_sites, c->failure, c->wall_ms, err);

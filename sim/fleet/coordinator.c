@@ -163,7 +163,7 @@ static void why_below_quorum(const struct fleet *f, const struct round_machine *
     }
     (void)snprintf(out, room, "%zu of %zu contributed, quorum is %zu%s%s%s", round_contributors(m),
                    m->n_sites, m->quorum, n > 0 ? "; the update was not finite at " : "", names,
-                   n > 0 ? ": lower learning_rate" : "");
+                   n > 0 ? ": lower local.rate" : "");
 }
 
 /* What must be durable before anybody is answered. *dropped: the sender's fault, no reply. */

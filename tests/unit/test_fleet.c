@@ -453,7 +453,7 @@ static void a_study_that_diverges_says_where_and_what_to_lower(void **state)
     for (size_t i = 0; i < SITES; i++) {
         assert_non_null(strstr(r.reason, w.study.site[i].name));
     }
-    assert_non_null(strstr(r.reason, ": lower learning_rate"));
+    assert_non_null(strstr(r.reason, ": lower local.rate"));
     fleet_result_release(&r);
     world_release(&w);
 }

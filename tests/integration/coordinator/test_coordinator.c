@@ -205,7 +205,8 @@ static void below_quorum_the_study_fails_and_the_exit_code_says_so(void **state)
     fake_say(&a, WIRE_CANNOT, 1, "local training diverged");
     (void)fake_hear(&b, WIRE_DONE);
     assert_false(b.heard.done);
-    assert_non_null(strstr(b.heard.text, "quorum is 2"));
+    assert_non_null(strstr(b.heard.text, "quorum is 2; the update was not finite at "));
+    assert_non_null(strstr(b.heard.text, ": lower local.rate"));
     (void)fake_hear(&a, WIRE_DONE);
     const json_t *event = aggregator_event(&north, "done");
     assert_false(json_is_true(json_object_get(event, "done")));
