@@ -10,13 +10,11 @@
 #include <argp.h>
 #include <jansson.h>
 
-#include "common/base/words.h"
 #include "sim/app/progress.h"
 #include "sim/app/words.h"
 #include "sim/attack/attack.h"
 #include "sim/sweep/sweep.h"
 
-enum { EXIT_WRONG_USE = 2 };
 enum { OPT_OUT = 256, OPT_SEED, OPT_JOBS, OPT_JSON, OPT_KEYS };
 
 struct words {
@@ -65,10 +63,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_JOBS:
         w->overrides.has_jobs = true;
-        w->overrides.jobs = (size_t)words_whole(state, "jobs", arg, ATTACK_JOBS_MAX);
-        if (w->overrides.jobs == 0) {
-            argp_error(state, "--jobs wants at least 1");
-        }
+        w->overrides.jobs = words_count(state, "jobs", arg, ATTACK_JOBS_MAX);
         return 0;
     case OPT_JSON:
         w->json = true;
@@ -77,10 +72,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         w->keys = true;
         return 0;
     case ARGP_KEY_ARG:
-        if (w->config != NULL) {
-            argp_error(state, "'%.40s' is one word too many", arg);
-        }
-        w->config = arg;
+        words_config(state, arg, &w->config);
         return 0;
     case ARGP_KEY_END:
         if (!w->keys && w->config == NULL) {
@@ -332,8 +324,9 @@ static enum rc attack_all(const struct sweep *s, bool quiet, struct found *f, st
     return rc;
 }
 
-static enum rc carry_out(const struct words *w, struct config_issues *issues, struct error *err)
+static enum rc carry_out(void *words, struct config_issues *issues, struct error *err)
 {
+    const struct words *w = words;
     struct sweep s = {0};
     if (w->keys) {
         attack_params_print(stdout);
@@ -361,21 +354,7 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, st
 int attack_main(int argc, char **argv)
 {
     static const struct argp argp = {options, parse, "CONFIG", doc, NULL, NULL, NULL};
-    static char name[] = "wardround-sim attack";
-    static struct config_issues issues; /* large */
+    static const struct words_command command = {"attack", &argp, carry_out};
     struct words w = {0};
-    struct error err = {0};
-
-    argv[0] = name;
-    argp_err_exit_status = EXIT_WRONG_USE;
-    words_parse(&argp, argc, argv, &w);
-    enum rc rc = carry_out(&w, &issues, &err);
-    if (rc == RC_OK) {
-        rc = words_printed(&err);
-    }
-    if (rc == RC_OK) {
-        return EXIT_SUCCESS;
-    }
-    words_complain(&issues, &err);
-    return EXIT_FAILURE;
+    return words_command(&command, argc, argv, &w);
 }

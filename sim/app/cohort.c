@@ -2,17 +2,14 @@
 #include "sim/app/cohort.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <argp.h>
 #include <jansson.h>
 
-#include "common/base/words.h"
 #include "sim/app/words.h"
 #include "sim/sweep/sweep.h"
 
-enum { EXIT_WRONG_USE = 2, CEILING_PATIENTS = 20000 };
+enum { CEILING_PATIENTS = 20000 };
 enum { OPT_OUT = 256, OPT_CEILING, OPT_PATIENTS, OPT_SEED, OPT_KNOBS, OPT_JSON };
 
 struct words {
@@ -68,10 +65,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         w->json = true;
         return 0;
     case ARGP_KEY_ARG:
-        if (w->config != NULL) {
-            argp_error(state, "'%.40s' is one word too many", arg);
-        }
-        w->config = arg;
+        words_config(state, arg, &w->config);
         return 0;
     case ARGP_KEY_END:
         if (!w->knobs && (w->config == NULL || (w->out == NULL && !w->ceiling))) {
@@ -147,8 +141,9 @@ static enum rc ceiling(const struct words *w, const struct hospital_world *world
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
-static enum rc carry_out(const struct words *w, struct config_issues *issues, struct error *err)
+static enum rc carry_out(void *words, struct config_issues *issues, struct error *err)
 {
+    const struct words *w = words;
     struct hospital_world world;
     uint64_t seed = 0;
     if (w->knobs) {
@@ -175,21 +170,7 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, st
 int cohort_main(int argc, char **argv)
 {
     static const struct argp argp = {options, parse, "CONFIG", doc, NULL, NULL, NULL};
-    static char name[] = "wardround-sim cohort";
-    static struct config_issues issues; /* large */
+    static const struct words_command command = {"cohort", &argp, carry_out};
     struct words w = {0};
-    struct error err = {0};
-
-    argv[0] = name;
-    argp_err_exit_status = EXIT_WRONG_USE;
-    words_parse(&argp, argc, argv, &w);
-    enum rc rc = carry_out(&w, &issues, &err);
-    if (rc == RC_OK) {
-        rc = words_printed(&err);
-    }
-    if (rc == RC_OK) {
-        return EXIT_SUCCESS;
-    }
-    words_complain(&issues, &err);
-    return EXIT_FAILURE;
+    return words_command(&command, argc, argv, &w);
 }

@@ -1,22 +1,19 @@
 /* wardround-sim evaluation: trained once, released many times. */
 #include "sim/app/evaluation.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <argp.h>
 #include <jansson.h>
 
-#include "common/base/words.h"
 #include "common/dp/laplace.h"
 #include "sim/app/words.h"
 #include "sim/sweep/sweep.h"
 
-enum { EXIT_WRONG_USE = 2, EPSILONS_MAX = 16, SEEDS_DEFAULT = 100, SEEDS_MOST = 100000 };
+enum { EPSILONS_MAX = 16, SEEDS_DEFAULT = 100, SEEDS_MOST = 100000 };
 enum { OPT_EPSILON = 256, OPT_SEEDS, OPT_SEED, OPT_JOBS, OPT_JSON };
 static const double NEAR = 0.01;
 
@@ -73,10 +70,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         take_epsilon(state, arg, w);
         return 0;
     case OPT_SEEDS:
-        w->seeds = (size_t)words_whole(state, "seeds", arg, SEEDS_MOST);
-        if (w->seeds == 0) {
-            argp_error(state, "--seeds wants at least 1");
-        }
+        w->seeds = words_count(state, "seeds", arg, SEEDS_MOST);
         return 0;
     case OPT_SEED:
         w->overrides.has_seed = true;
@@ -84,23 +78,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_JOBS:
         w->overrides.has_jobs = true;
-        w->overrides.jobs = (size_t)words_whole(state, "jobs", arg, SWEEP_JOBS_MAX);
-        if (w->overrides.jobs == 0) {
-            argp_error(state, "--jobs wants at least 1");
-        }
+        w->overrides.jobs = words_count(state, "jobs", arg, SWEEP_JOBS_MAX);
         return 0;
     case OPT_JSON:
         w->json = true;
         return 0;
     case ARGP_KEY_ARG:
-        if (w->config != NULL) {
-            argp_error(state, "'%.40s' is one word too many", arg);
-        }
-        w->config = arg;
+        words_config(state, arg, &w->config);
         return 0;
     case ARGP_KEY_END:
         if (w->config == NULL) {
             argp_error(state, "say what to evaluate: a file of configs/sim");
+        }
+        if (w->n_epsilons == 0) {
+            w->epsilon[w->n_epsilons++] = 2.0;
+            w->epsilon[w->n_epsilons++] = 0.5;
         }
         return 0;
     default:
@@ -210,21 +202,19 @@ static enum rc show(const struct words *w, const struct sweep *s, const struct r
         }
     }
     if (rc == RC_OK && w->json) {
-        json_t *o = json_pack("{s:s, s:f, s:f, s:f, s:O}", "study", s->name, "patients",
-                              plain.n[EVALUATION_ILL] + plain.n[EVALUATION_WELL], "positives",
-                              plain.n[EVALUATION_ILL], "auroc", row->auroc, "releases", list);
-        if (o == NULL || json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10)) != 0 ||
-            putchar('\n') == EOF) {
-            rc = error_set(err, RC_IO, "cannot write to stdout: %s", strerror(errno));
-        }
-        json_decref(o);
+        const double n = plain.n[EVALUATION_ILL] + plain.n[EVALUATION_WELL];
+        rc = words_json(json_pack("{s:s, s:I, s:I, s:f, s:O}", "study", s->name, "patients",
+                                  (json_int_t)n, "positives", (json_int_t)plain.n[EVALUATION_ILL],
+                                  "auroc", row->auroc, "releases", list),
+                        err);
     }
     json_decref(list);
     return rc;
 }
 
-static enum rc carry_out(const struct words *w, struct config_issues *issues, struct error *err)
+static enum rc carry_out(void *words, struct config_issues *issues, struct error *err)
 {
+    const struct words *w = words;
     struct sweep s = {0};
     struct sweep_results r = {0};
     enum rc rc = sweep_open(w->config, false, &w->overrides, &s, issues, err);
@@ -247,25 +237,7 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, st
 int evaluation_main(int argc, char **argv)
 {
     static const struct argp argp = {options, parse, "CONFIG", doc, NULL, NULL, NULL};
-    static char name[] = "wardround-sim evaluation";
-    static struct config_issues issues; /* large */
+    static const struct words_command command = {"evaluation", &argp, carry_out};
     struct words w = {.seeds = SEEDS_DEFAULT};
-    struct error err = {0};
-
-    argv[0] = name;
-    argp_err_exit_status = EXIT_WRONG_USE;
-    words_parse(&argp, argc, argv, &w);
-    if (w.n_epsilons == 0) {
-        w.epsilon[w.n_epsilons++] = 2.0;
-        w.epsilon[w.n_epsilons++] = 0.5;
-    }
-    enum rc rc = carry_out(&w, &issues, &err);
-    if (rc == RC_OK) {
-        rc = words_printed(&err);
-    }
-    if (rc == RC_OK) {
-        return EXIT_SUCCESS;
-    }
-    words_complain(&issues, &err);
-    return EXIT_FAILURE;
+    return words_command(&command, argc, argv, &w);
 }

@@ -7,27 +7,24 @@
 #include <argp.h>
 #include <jansson.h>
 
-#include "common/base/words.h"
 #include "sim/app/words.h"
 #include "sim/faults/faults.h"
 
-enum { EXIT_WRONG_USE = 2, SEEDS_DEFAULT = 100 };
+enum { SEEDS_DEFAULT = 100 };
 enum { OPT_SEEDS = 256, OPT_FIRST, OPT_SITES, OPT_JOBS, OPT_REPLAY, OPT_JSON };
 
 struct words {
     struct faults_many many;
     bool replay, json, many_asked; /* many_asked: --seeds, --first or --jobs */
+    bool broke;                    /* a promise */
     uint64_t seed;
 };
 
 static const char doc[] =
     "Bad days of masked studies: real machines, ledgers, registry and cryptography on a made-up "
-    "network "
-    "that loses, delays, repeats, damages and cuts, with full disks, killed parties, a lying "
-    "coordinator "
-    "and lying sites, all drawn from a seed. Stops at the first promise that is broken, with the "
-    "seed and "
-    "what happened.\v"
+    "network that loses, delays, repeats, damages and cuts, with full disks, killed parties, a "
+    "lying coordinator and lying sites, all drawn from a seed. Stops at the first promise that is "
+    "broken, with the seed and what happened.\v"
     "The promises are listed in docs/PROTOCOL.md, \"Bad days\".\n"
     "\n"
     "Examples:\n"
@@ -70,11 +67,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         }
         return 0;
     case OPT_JOBS:
-        w->many.jobs = (size_t)words_whole(state, "jobs", arg, FAULTS_JOBS_MAX);
+        w->many.jobs = words_count(state, "jobs", arg, FAULTS_JOBS_MAX);
         w->many_asked = true;
-        if (w->many.jobs == 0) {
-            argp_error(state, "--jobs wants at least 1");
-        }
         return 0;
     case OPT_REPLAY:
         w->replay = true;
@@ -119,13 +113,7 @@ static RC print_json(const struct words *w, const struct faults_totals *t, struc
         (json_int_t)t->lost_rounds, "dropped_sites", (json_int_t)t->dropped_sites, "broken",
         (int)t->broken, "seed",
         t->broken != 0 ? json_integer((json_int_t)t->broken_seed) : json_null(), "why", t->why);
-    if (json == NULL) {
-        return error_set(err, RC_NOMEM, "no memory for the JSON object");
-    }
-    (void)json_dumpf(json, stdout, JSON_INDENT(2));
-    (void)putchar('\n');
-    json_decref(json);
-    return RC_OK;
+    return words_json(json, err);
 }
 
 static void print_totals(const struct words *w, const struct faults_totals *t)
@@ -155,20 +143,20 @@ static RC replay(const struct words *w, uint64_t seed, const char *folder, FILE 
     return faults_run(&p, out, err);
 }
 
-static RC carry_out(const struct words *w, const char *folder, unsigned *broke, struct error *err)
+static RC try_out(struct words *w, const char *folder, struct error *err)
 {
     struct faults_result one = {0};
     struct faults_totals t = {0};
     if (w->replay) {
         const enum rc rc = replay(w, w->seed, folder, stdout, &one, err);
-        *broke = one.broken;
+        w->broke = one.broken != 0;
         if (rc == RC_OK && one.broken == 0) {
             (void)printf("seed %llu: every promise was kept\n", (unsigned long long)w->seed);
         }
         return rc;
     }
     enum rc rc = faults_many(&w->many, folder, &t, err);
-    *broke = t.broken;
+    w->broke = t.broken != 0;
     if (rc == RC_OK && w->json) {
         rc = print_json(w, &t, err);
     } else if (rc == RC_OK) {
@@ -183,33 +171,30 @@ static RC carry_out(const struct words *w, const char *folder, unsigned *broke, 
     return rc;
 }
 
+static RC carry_out(void *words, struct config_issues *issues, struct error *err)
+{
+    struct words *w = words;
+    char folder[FAULTS_FOLDER_MAX];
+    (void)issues;
+    enum rc rc = faults_folder(folder, err);
+    if (rc == RC_OK) {
+        rc = try_out(w, folder, err);
+        (void)rmdir(folder);
+    }
+    return rc;
+}
+
 int faults_main(int argc, char **argv)
 {
     static const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
-    static char name[] = "wardround-sim faults";
+    static const struct words_command command = {"faults", &argp, carry_out};
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct words w = {.many = {.first = 1, .n = SEEDS_DEFAULT}};
-    struct error err = {0};
-    char folder[FAULTS_FOLDER_MAX];
-    unsigned broke = 0;
 
     w.many.jobs = cores < 1 ? 1 : (cores > FAULTS_JOBS_MAX ? FAULTS_JOBS_MAX : (size_t)cores);
     w.many.progress = show_progress;
     w.many.ctx = &w.many;
     (void)setvbuf(stdout, NULL, _IOLBF, 0); /* a history is there also if it ends in an assertion */
-    argv[0] = name;
-    argp_err_exit_status = EXIT_WRONG_USE;
-    words_parse(&argp, argc, argv, &w);
-    enum rc rc = faults_folder(folder, &err);
-    if (rc == RC_OK) {
-        rc = carry_out(&w, folder, &broke, &err);
-        (void)rmdir(folder);
-    }
-    if (rc == RC_OK) {
-        rc = words_printed(&err);
-    }
-    if (rc != RC_OK) {
-        (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
-    }
-    return rc == RC_OK && broke == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    const int code = words_command(&command, argc, argv, &w);
+    return w.broke ? EXIT_FAILURE : code;
 }

@@ -20,8 +20,6 @@
 #include "sim/app/words.h"
 #include "sim/sweep/sweep.h"
 
-enum { EXIT_WRONG_USE = 2 };
-
 enum {
     OPT_EPSILON = 256,
     OPT_DELTA,
@@ -125,7 +123,7 @@ static enum study_noise noise(struct argp_state *state, const char *text)
             return (enum study_noise)m;
         }
     }
-    argp_error(state, "--noise is none or site, not '%.20s'", text);
+    argp_error(state, "--noise is none, site or shared, not '%.20s'", text);
     return STUDY_NOISE_NONE;
 }
 
@@ -159,10 +157,8 @@ static error_t take_argument(struct words *w, struct argp_state *state, const ch
                        "evaluation, faults, privacy",
                        arg);
         }
-    } else if (w->config == NULL) {
-        w->config = arg;
     } else {
-        argp_error(state, "'%.40s' is one word too many", arg);
+        words_config(state, arg, &w->config);
     }
     return 0;
 }
@@ -193,10 +189,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_JOBS:
         o->has_jobs = true;
-        o->jobs = (size_t)words_whole(state, "jobs", arg, SWEEP_JOBS_MAX);
-        if (o->jobs == 0) {
-            argp_error(state, "--jobs wants at least 1");
-        }
+        o->jobs = words_count(state, "jobs", arg, SWEEP_JOBS_MAX);
         return 0;
     case OPT_OUT:
         w->out = arg;

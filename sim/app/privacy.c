@@ -14,10 +14,7 @@
 #include "common/accountant/planning.h"
 #include "common/accountant/rdp.h"
 #include "common/base/clock.h"
-#include "common/base/words.h"
 #include "sim/app/words.h"
-
-enum { EXIT_WRONG_USE = 2 };
 
 enum privacy_option {
     OPT_RATE = 256,
@@ -329,31 +326,23 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     return 0;
 }
 
+static enum rc carry_out(void *words, struct config_issues *issues, struct error *err)
+{
+    const struct words *w = words;
+    json_t *json = NULL;
+    (void)issues;
+    enum rc rc = w->question->answer(w, &json, err);
+    if (rc == RC_OK && w->json) {
+        return words_json(json, err);
+    }
+    json_decref(json);
+    return rc;
+}
+
 int privacy_main(int argc, char **argv)
 {
     static const struct argp argp = {options, parse, "QUESTION", doc, NULL, NULL, NULL};
-    static char name[] = "wardround-sim privacy";
+    static const struct words_command command = {"privacy", &argp, carry_out};
     struct words w = {0};
-    struct error err = {0};
-    json_t *json = NULL;
-
-    argv[0] = name;
-    argp_err_exit_status = EXIT_WRONG_USE;
-    words_parse(&argp, argc, argv, &w);
-    enum rc rc = w.question->answer(&w, &json, &err);
-    if (rc == RC_OK && w.json && json == NULL) {
-        rc = error_set(&err, RC_NOMEM, "no memory for the JSON object");
-    }
-    if (rc == RC_OK && w.json) {
-        (void)json_dumpf(json, stdout, JSON_REAL_PRECISION(10));
-        (void)putchar('\n');
-    }
-    json_decref(json);
-    if (rc == RC_OK) {
-        rc = words_printed(&err);
-    }
-    if (rc != RC_OK) {
-        (void)fprintf(stderr, "wardround-sim: %s\n", err.text);
-    }
-    return rc == RC_OK ? EXIT_SUCCESS : EXIT_FAILURE;
+    return words_command(&command, argc, argv, &w);
 }

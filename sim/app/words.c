@@ -7,6 +7,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/words.h"
+
+int words_command(const struct words_command *c, int argc, char **argv, void *words)
+{
+    static char name[48];
+    static struct config_issues issues; /* large */
+    struct error err = {0};
+
+    (void)snprintf(name, sizeof name, "wardround-sim %s", c->name);
+    argv[0] = name;
+    argp_err_exit_status = EXIT_WRONG_USE;
+    words_parse(c->argp, argc, argv, words);
+    enum rc rc = c->carry_out(words, &issues, &err);
+    if (rc == RC_OK) {
+        rc = words_printed(&err);
+    }
+    if (rc == RC_OK) {
+        return EXIT_SUCCESS;
+    }
+    words_complain(&issues, &err);
+    return EXIT_FAILURE;
+}
+
 uint64_t words_whole(struct argp_state *state, const char *name, const char *text, uint64_t max)
 {
     char *end = NULL;
@@ -16,6 +39,23 @@ uint64_t words_whole(struct argp_state *state, const char *name, const char *tex
         argp_error(state, "--%s wants a whole number up to %llu", name, (unsigned long long)max);
     }
     return x;
+}
+
+size_t words_count(struct argp_state *state, const char *name, const char *text, size_t max)
+{
+    const uint64_t n = words_whole(state, name, text, max);
+    if (n == 0) {
+        argp_error(state, "--%s wants at least 1", name);
+    }
+    return (size_t)n;
+}
+
+void words_config(struct argp_state *state, const char *arg, const char **config)
+{
+    if (*config != NULL) {
+        argp_error(state, "'%.40s' is one word too many", arg);
+    }
+    *config = arg;
 }
 
 void words_complain(const struct config_issues *issues, const struct error *err)

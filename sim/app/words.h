@@ -1,10 +1,12 @@
 /**
  * @file words.h
- * What the commands of wardround-sim share: numbers of options, the folder of results, the end of stdout.
+ * What the commands of wardround-sim share: from the words of a command line to its exit code, numbers of
+ * options, the folder of results, the end of stdout.
  */
 #ifndef SIM_APP_WORDS_H
 #define SIM_APP_WORDS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <argp.h>
@@ -13,8 +15,22 @@
 #include "common/base/error.h"
 #include "common/config/config.h"
 
+enum { EXIT_WRONG_USE = 2 };
+
+struct words_command {
+    const char *name;        /**< `attack`: the usage says "wardround-sim attack" */
+    const struct argp *argp; /**< its input is `words` */
+    RC (*carry_out)(void *words, struct config_issues *issues, struct error *err);
+};
+/** Reads the words into `words`, carries them out, and says on stderr why not. @return the exit code */
+int words_command(const struct words_command *c, int argc, char **argv, void *words);
+
 /** The whole of `text` as a number up to max; else argp's error, exit 2. */
 uint64_t words_whole(struct argp_state *state, const char *name, const char *text, uint64_t max);
+/** The same, at least 1. */
+size_t words_count(struct argp_state *state, const char *name, const char *text, size_t max);
+/** The one argument of a command: argp's error if there was one already. */
+void words_config(struct argp_state *state, const char *arg, const char **config);
 
 /** Says on stderr why a command failed: each problem of its file at its place, or `err`. */
 void words_complain(const struct config_issues *issues, const struct error *err);
