@@ -282,7 +282,7 @@ static enum rc train_on(struct trainer *t, const real *global, struct error *err
         return rc == RC_OK ? say(t, WIRE_CANNOT, round, why, err) : rc;
     }
     if (rc == RC_NUMERIC) { /* why stays here: it was read off numbers not accounted for */
-        return say(t, WIRE_CANNOT, round, "local training diverged", err);
+        return say(t, WIRE_CANNOT, round, WIRE_DIVERGED, err);
     }
     if (rc != RC_OK) {
         return error_set(err, rc, "%s", failure.text);

@@ -100,7 +100,7 @@ static enum rc say_why_sat_out(struct coordinator *c, char text[REASON_MAX], str
         if (rc != RC_OK) {
             return rc;
         }
-        const bool diverged = strcmp(reason, REPORT_DIVERGED) == 0;
+        const bool diverged = strcmp(reason, WIRE_DIVERGED) == 0;
         char *to = diverged ? text : others;
         const size_t used = strlen(to);
         if (diverged) {

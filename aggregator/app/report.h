@@ -16,8 +16,6 @@
 enum { REPORT_TIME = 32 };
 
 /* Why a site's answer to a study is missing: `run` and `status` say it in the same words. */
-#define REPORT_DIVERGED \
-    "local training diverged" /* a site's word of CANNOT: agent/app/trainer_round.c */
 #define REPORT_REVOKED      "its card is revoked"
 #define REPORT_NOT_ENROLLED "not enrolled yet"
 #define REPORT_NEVER_HEARD  "never heard of since this start"

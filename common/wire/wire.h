@@ -93,6 +93,10 @@ enum wire_kind {
     WIRE_READY = 62          /**< the trainer is up; text: nothing or a warning for the log */
 };
 
+/** The text of CANNOT where a site has no finite update. More is not said: it would be read off numbers that
+ *  nobody has accounted for. A coordinator that hears it knows what to lower. */
+#define WIRE_DIVERGED "local training diverged"
+
 enum wire_policy { WIRE_POLICY_YES = 1, WIRE_POLICY_NO = 2, WIRE_POLICY_PENDING = 3 };
 
 /** What is moved in chunks: named by content. bytes >= 1. */

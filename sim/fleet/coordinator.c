@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/checkpoint/checkpoint.h"
+#include "common/wire/wire.h"
 #include "sim/fleet/fleet_internal.h"
 
 static size_t model_bytes(const struct fleet *f)
@@ -154,7 +155,7 @@ static void why_below_quorum(const struct fleet *f, const struct round_machine *
     size_t n = 0;
     size_t at = 0;
     for (size_t i = 0; i < m->n_sites; i++) {
-        if (m->part[i] != ROUND_CONTRIBUTED && strcmp(f->site[i].reason, FLEET_DIVERGED) == 0) {
+        if (m->part[i] != ROUND_CONTRIBUTED && strcmp(f->site[i].reason, WIRE_DIVERGED) == 0) {
             const int put = snprintf(names + at, sizeof names - at, "%s%s", n == 0 ? "" : ", ",
                                      f->p->study->site[i].name);
             at = at + (size_t)put < sizeof names ? at + (size_t)put : sizeof names - 1;

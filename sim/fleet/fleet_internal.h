@@ -63,9 +63,6 @@ void queue_forget(struct fleet_queue *q, size_t party);
 void queue_release(struct fleet_queue *q);
 
 /** A hospital: what dies with it, and the path of what does not. */
-/** Why a site has no update, and more is not said: numbers not accounted for would tell of patients. */
-#define FLEET_DIVERGED "local training diverged"
-
 struct fleet_site {
     size_t index;
     struct session session;

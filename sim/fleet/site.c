@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/replay.h"
+#include "common/wire/wire.h"
 #include "sim/fleet/fleet_internal.h"
 
 static enum rc act(struct fleet *f, struct fleet_site *s, unsigned actions, struct error *err);
@@ -205,7 +206,7 @@ static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, stru
     free(s->model);
     s->model = NULL;
     if (rc == RC_NUMERIC) { /* why stays at the site: it was read off numbers not accounted for */
-        (void)snprintf(s->reason, sizeof s->reason, FLEET_DIVERGED);
+        (void)snprintf(s->reason, sizeof s->reason, "%s", WIRE_DIVERGED);
         return answer(f, s, SESSION_CANNOT_TRAIN, round, err);
     }
     if (rc != RC_OK) {

@@ -202,7 +202,7 @@ static void below_quorum_the_study_fails_and_the_exit_code_says_so(void **state)
     join(&a);
     join(&b);
     (void)fake_hear(&a, WIRE_ROUND);
-    fake_say(&a, WIRE_CANNOT, 1, "local training diverged");
+    fake_say(&a, WIRE_CANNOT, 1, WIRE_DIVERGED);
     (void)fake_hear(&b, WIRE_DONE);
     assert_false(b.heard.done);
     assert_non_null(strstr(b.heard.text, "quorum is 2; the update was not finite at "));
