@@ -52,30 +52,40 @@ void masked_close(struct coordinator *c)
 }
 
 /* Whoever is waited for at the opening is asked for a key. */
-static enum rc open_machine(struct coordinator *c, struct error *err)
+static struct mask_set waited_for(const struct coordinator *c)
+{
+    const struct round_machine *m = &c->machine;
+    struct mask_set out = {{0}};
+    for (size_t i = 0; i < c->n_sites; i++) {
+        if (m->member[i] == ROUND_ACCEPTED && m->part[i] != ROUND_SAT_OUT) {
+            mask_set_add(&out, i);
+        }
+    }
+    return out;
+}
+
+static enum rc open_machine(struct coordinator *c, const struct mask_set *invited,
+                            struct error *err)
 {
     const struct study *s = study_of(c);
-    const struct round_machine *m = &c->machine;
     struct seal_public sign[MASK_SITES_MAX];
     const char *name[MASK_SITES_MAX];
     assert(s->n_sites <= MASK_SITES_MAX);
     struct unmasking_setup setup = {.study = *coordinator_study(c),
                                     .model = c->tensor.hash,
-                                    .round = m->round,
+                                    .round = c->machine.round,
                                     .terms = {.n_sites = s->n_sites,
                                               .min_sites = s->min_sites,
                                               .max_colluding = s->max_colluding,
                                               .threshold_least = s->threshold},
                                     .sign = sign,
+                                    .invited = *invited,
                                     .phase_ms = phase_ms(c),
                                     .update_ms = s->round_deadline_ms,
                                     .now_ms = c->now_ms};
     for (size_t i = 0; i < s->n_sites; i++) {
         memcpy(sign[i].b, s->site[i].key, sizeof sign[i].b);
         name[i] = s->site[i].name;
-        if (m->member[i] == ROUND_ACCEPTED && m->part[i] != ROUND_SAT_OUT) {
-            mask_set_add(&setup.invited, i);
-        }
     }
     setup.roster = mask_roster(name, sign, s->n_sites);
     masked_close(c);
@@ -261,8 +271,9 @@ static bool is_open(const struct coordinator *c)
 
 enum rc masked_open_round(struct coordinator *c, struct error *err)
 {
+    const struct mask_set invited = waited_for(c);
     /* A round that was resumed has its machine already. */
-    return is_open(c) ? RC_OK : open_machine(c, err);
+    return is_open(c) ? RC_OK : open_machine(c, &invited, err);
 }
 
 bool masked_wants_update(const struct coordinator *c, size_t site)
@@ -357,6 +368,28 @@ enum rc masked_heard(struct coordinator *c, size_t site, const struct wire_messa
 
 /* ---- after a restart ------------------------------------------------------------------------- */
 
+/* Who was asked for a key. If that is over, whoever gave one, and has perhaps said CANNOT since. */
+static enum rc invited_before(struct coordinator *c, struct mask_set *invited, struct error *err)
+{
+    struct mask_announcement a[MASK_SITES_MAX];
+    const void *kept = NULL;
+    size_t n = 0;
+    size_t count = 0;
+    bool over = false;
+    *invited = waited_for(c);
+    enum rc rc = registry_phase(c->registry, coordinator_study(c), c->machine.round, PHASE_KEYS,
+                                &over, &kept, &n, err);
+    if (rc != RC_OK || !over) {
+        return rc;
+    }
+    rc = mask_unpack_announcements(kept, n, c->n_sites, a, &count, err);
+    *invited = (struct mask_set){{0}};
+    for (size_t i = 0; rc == RC_OK && i < count; i++) {
+        mask_set_add(invited, a[i].site);
+    }
+    return rc;
+}
+
 /* One answer of a phase that is over; what it would have caused has happened. */
 static enum rc feed(struct coordinator *c, struct unmasking_input in, struct error *err)
 {
@@ -448,8 +481,12 @@ enum rc masked_resume(struct coordinator *c, struct error *err)
 {
     static_assert((int)UNMASKING_ANNOUNCING == (int)PHASE_KEYS, "phases count as states do");
     static_assert((int)UNMASKING_UPDATING == (int)PHASE_SURVIVORS, "phases count as states do");
+    struct mask_set invited;
     bool over = true;
-    enum rc rc = open_machine(c, err);
+    enum rc rc = invited_before(c, &invited, err);
+    if (rc == RC_OK) {
+        rc = open_machine(c, &invited, err);
+    }
     for (size_t phase = 0; rc == RC_OK && over && phase < PHASES; phase++) {
         rc = feed_phase(c, phase, &over, err);
     }
@@ -469,7 +506,7 @@ enum rc masked_settle(struct coordinator *c, struct error *err)
         if (m->part[i] == ROUND_CONTRIBUTED && masked_wants_update(c, i)) {
             in.event = UNMASKING_GOT_UPDATE;
             rc = step(c, in, err);
-        } else if (m->part[i] == ROUND_SAT_OUT) {
+        } else if (m->part[i] == ROUND_SAT_OUT || m->member[i] != ROUND_ACCEPTED) {
             in.event = UNMASKING_GOT_CANNOT;
             rc = step(c, in, err);
         }

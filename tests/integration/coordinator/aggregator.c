@@ -15,6 +15,7 @@
 #include <poll.h>
 
 #include "common/base/clock.h"
+#include "common/base/hash.h"
 
 enum { WAIT_MS = 20000, ARGS_MAX = 12 };
 
@@ -61,7 +62,14 @@ void aggregator_study(struct aggregator *a, const struct study_words *w)
     (void)snprintf(copy, sizeof copy, "%s", sites);
     for (char *name = strtok_r(rest, " ", &rest); name != NULL; name = strtok_r(rest, " ", &rest)) {
         const size_t used = strlen(roster);
-        (void)snprintf(roster + used, sizeof roster - used, "  - {name: %s, nominal: 50}\n", name);
+        char key[HASH_HEX] = "";
+        if (w->masked != NULL) { /* as a roster has it: the `sign:` of the card */
+            struct hash sign;
+            memcpy(sign.b, w->masked[n].sign.b, sizeof sign.b);
+            hash_hex(&sign, key);
+        }
+        (void)snprintf(roster + used, sizeof roster - used, "  - {name: %s, nominal: 50%s%s}\n",
+                       name, key[0] != '\0' ? ", key: " : "", key);
         n++;
     }
     if (w->hidden > 0) {
@@ -71,11 +79,12 @@ void aggregator_study(struct aggregator *a, const struct study_words *w)
     }
     (void)snprintf(text, sizeof text,
                    "study: trial\nseed: 7\ncohort: cohort.yaml\nrounds: %u\nquorum: %u\n"
-                   "min_sites: 1\njoin_deadline_s: %u\nround_deadline_s: %u\n%s"
+                   "min_sites: %d\nmasked: %s\njoin_deadline_s: %u\nround_deadline_s: %u\n%s"
                    "local: {optimiser: sgd, rate: 0.5, steps: 1}\n"
                    "privacy: {noise: none, epsilon: inf, clip: 1.0, sample_rate: 1.0}\n"
                    "update: {fraction_bits: 24}\nsites:\n%s",
                    w->rounds > 0 ? w->rounds : 2, w->quorum > 0 ? w->quorum : n,
+                   w->masked != NULL ? 3 : 1, w->masked != NULL ? "true" : "false",
                    w->join_s > 0 ? w->join_s : 60, w->round_s > 0 ? w->round_s : 60, model, roster);
     write_file(a, "study.yaml", text);
     write_file(a, "cohort.yaml", cohort);

@@ -32,6 +32,8 @@ struct study_words {
     unsigned round_s;  /**< deadline [60] */
     unsigned join_s;   /**< [60] */
     unsigned hidden;   /**< two hidden layers of this width [0: logistic] */
+    /** [number of sites] masked, and sums are of at least three [NULL: not masked] */
+    const struct seal_card *masked;
 };
 
 /** `init`, and a study document with its cohort.yaml. */

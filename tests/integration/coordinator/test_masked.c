@@ -1,0 +1,134 @@
+/* Masked rounds of `wardround-aggregator run`, against sites that a test speaks for: what a restart makes
+ * of a round that somebody has left. Real processes, real sockets on loopback. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/mask/mask.h"
+#include "tests/integration/coordinator/aggregator.h"
+#include "tests/integration/coordinator/fake_site.h"
+
+enum { SITES = 4 };
+
+static struct aggregator north;
+static struct fake_site site[SITES];
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SITES; i++) {
+        fake_release(&site[i]);
+    }
+    aggregator_remove(&north);
+    return 0;
+}
+
+static void connect_all(void)
+{
+    for (size_t i = 0; i < SITES; i++) {
+        fake_connect(&site[i], &north.card, north.port);
+        fake_hello(&site[i]);
+        fake_say(&site[i], WIRE_ACCEPT, 0, NULL);
+    }
+}
+
+static int set_up(void **state)
+{
+    static const char *const name[SITES] = {"a", "b", "c", "d"};
+    struct seal_card card[SITES];
+    (void)state;
+    for (size_t i = 0; i < SITES; i++) {
+        fake_init(&site[i], name[i]);
+        card[i] = site[i].card;
+    }
+    aggregator_make(&north, &(struct study_words){.sites = "a b c d", .quorum = 3, .masked = card});
+    for (size_t i = 0; i < SITES; i++) {
+        aggregator_enrol(&north, &card[i]);
+    }
+    aggregator_run(&north);
+    connect_all();
+    return 0;
+}
+
+/* The present round's name for a site that heard of it. */
+static struct hash attempt_of(const struct fake_site *s)
+{
+    const struct mask_terms terms = {.n_sites = SITES, .min_sites = 3};
+    struct seal_public sign[SITES];
+    const char *name[SITES];
+    for (size_t i = 0; i < SITES; i++) {
+        name[i] = site[i].name;
+        sign[i] = site[i].card.sign;
+    }
+    const struct hash roster = mask_roster(name, sign, SITES);
+    return mask_attempt(&s->study, s->heard.round, &roster, &s->heard.tensor.hash, &terms);
+}
+
+static void say_key(size_t i)
+{
+    unsigned char frame[MASK_ANNOUNCEMENT_BYTES];
+    struct mask_seed seed;
+    struct mask_secrets secrets;
+    struct mask_announcement own = {.site = i};
+    memset(seed.b, (int)i + 1, sizeof seed.b);
+    (void)fake_hear(&site[i], WIRE_ROUND);
+    const struct hash attempt = attempt_of(&site[i]);
+    mask_secrets_from(&seed, &attempt, &secrets, &own.key, &own.box);
+    mask_announcement_sign(site[i].keys, &attempt, &own);
+    struct wire_message m = {.kind = WIRE_MASK_KEY,
+                             .study = site[i].study,
+                             .round = site[i].heard.round};
+    fake_send(&site[i], &m, frame, mask_pack_announcements(&own, 1, frame));
+}
+
+/* Whose key was taken is asked for shares; one of them leaves, and the coordinator is killed. All are told
+ * of the same members again: another list would be a lie, and shares for it would not open. */
+static void goes_on_without(size_t leaver)
+{
+    const size_t stayer = leaver == 0 ? 1 : 0;
+    unsigned char members[SITES * MASK_ANNOUNCEMENT_BYTES];
+    for (size_t i = 0; i < SITES; i++) {
+        say_key(i);
+    }
+    (void)fake_hear(&site[stayer], WIRE_MASK_MEMBERS);
+    assert_int_equal(site[stayer].heard.raw_bytes, sizeof members);
+    memcpy(members, site[stayer].heard_raw, sizeof members);
+    fake_say(&site[leaver], WIRE_CANNOT, 1, "the disk is full");
+    (void)fake_hear(&site[leaver], WIRE_ACK); /* it is kept */
+
+    aggregator_signal(&north, SIGKILL);
+    assert_int_equal(aggregator_wait(&north), 128 + SIGKILL);
+    aggregator_run(&north);
+    connect_all();
+    (void)fake_hear(&site[stayer], WIRE_MASK_MEMBERS);
+    assert_int_equal(site[stayer].heard.round, 1);
+    assert_int_equal(site[stayer].heard.raw_bytes, sizeof members);
+    assert_memory_equal(site[stayer].heard_raw, members, sizeof members);
+}
+
+static void a_round_goes_on_after_a_restart_without_the_last_that_gave_its_key(void **state)
+{
+    (void)state;
+    goes_on_without(SITES - 1);
+}
+
+static void a_round_goes_on_after_a_restart_without_the_first_that_gave_its_key(void **state)
+{
+    (void)state;
+    goes_on_without(0);
+}
+
+int main(void)
+{
+#define SENTENCE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        SENTENCE(a_round_goes_on_after_a_restart_without_the_last_that_gave_its_key),
+        SENTENCE(a_round_goes_on_after_a_restart_without_the_first_that_gave_its_key),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
