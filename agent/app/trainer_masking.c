@@ -156,12 +156,12 @@ static enum rc say_reveal(struct trainer *t, struct error *err)
 }
 
 /* The gateway's TRAIN of this round gets its one answer: why not. After the update was masked there is
- * nothing to take back. */
-static enum rc give_up(struct trainer *t, const char *why, struct error *err)
+ * nothing to take back. The machine may be in no round at all: after a restart. */
+static enum rc give_up(struct trainer *t, uint64_t round, const char *why, struct error *err)
 {
     log_event(LOG_LEVEL_WARN, "masked_round_given_up", "study=%s round=%llu reason=\"%s\"",
-              t->study.agreement.study.name, (unsigned long long)masking_round(t->masking), why);
-    return round_give_up(t, masking_round(t->masking), why, err);
+              t->study.agreement.study.name, (unsigned long long)round, why);
+    return round_give_up(t, round, why, err);
 }
 
 static enum rc step(struct trainer *t, const struct masking_input *in, struct error *err)
@@ -171,7 +171,9 @@ static enum rc step(struct trainer *t, const struct masking_input *in, struct er
     const unsigned actions = masking_step(t->masking, in, &why);
     if (actions & MASKING_PROTOCOL_ERROR) {
         refusals_note(&t->refusals, REFUSED_PROTOCOL, why.text);
-        return RC_OK;
+        /* Masks that are made for one model must never hide what was trained on another: a coordinator
+         * that gave each site its own could choose models on which all but one add nothing. */
+        return in->event == MASKING_OPENED ? give_up(t, in->round, why.text, err) : RC_OK;
     }
     if (actions & MASKING_KEEP_ROUND) {
         rc = ledger_keep_masked_round(t->ledger, study_of(t), masking_used(t->masking), &why);
@@ -179,7 +181,8 @@ static enum rc step(struct trainer *t, const struct masking_input *in, struct er
             const struct masking_input closed = {.event = MASKING_CLOSED, .round = in->round};
             struct error ignored = {0};
             (void)masking_step(t->masking, &closed, &ignored);
-            return rc == RC_STATE ? give_up(t, why.text, err) : error_set(err, rc, "%s", why.text);
+            return rc == RC_STATE ? give_up(t, in->round, why.text, err)
+                                  : error_set(err, rc, "%s", why.text);
         }
     }
     if (actions & MASKING_SAY_ANNOUNCEMENT) {
@@ -204,7 +207,7 @@ static enum rc step(struct trainer *t, const struct masking_input *in, struct er
     if (rc == RC_OK && (actions & MASKING_SAY_REVEAL)) {
         rc = say_reveal(t, err);
     }
-    return rc == RC_OK && (actions & MASKING_GIVE_UP) ? give_up(t, why.text, err) : rc;
+    return rc == RC_OK && (actions & MASKING_GIVE_UP) ? give_up(t, in->round, why.text, err) : rc;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

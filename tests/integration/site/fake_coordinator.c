@@ -49,6 +49,26 @@ static void make_model(struct fake_coordinator *c, size_t bytes)
     assert_true(transfer_chunks(bytes) >= 4); /* order is to matter */
 }
 
+void fake_other_model(struct fake_coordinator *c)
+{
+    c->model[0] ^= 1;
+    c->tensor.hash = hash_of(c->model, c->tensor.bytes);
+    transfer_out_init(&c->out, &c->tensor.hash, c->tensor.bytes);
+}
+
+/* A line of the roster; with its key, where sums are masked. */
+static void write_site(const struct fake_coordinator *c, const struct seal_card *card, char *text,
+                       size_t room)
+{
+    const size_t used = strlen(text);
+    char key[HASH_HEX];
+    struct hash sign;
+    memcpy(sign.b, card->sign.b, sizeof sign.b);
+    hash_hex(&sign, key);
+    (void)snprintf(text + used, room - used, "  - {name: %s, nominal: 60%s%s}\n", card->name,
+                   c->n_peers > 0 ? ", key: " : "", c->n_peers > 0 ? key : "");
+}
+
 void fake_study(struct fake_coordinator *c, const char *name, const char *features,
                 const struct seal_keys *keys)
 {
@@ -62,13 +82,18 @@ void fake_study(struct fake_coordinator *c, const char *name, const char *featur
                    features != NULL ? features : agent_features);
     agent_file(c->agent, "cohort.yaml", text);
     (void)snprintf(text, sizeof text,
-                   "study: %s\nseed: 7\ncohort: cohort.yaml\nrounds: 9\nquorum: 1\nmin_sites: 1\n"
+                   "study: %s\nseed: 7\ncohort: cohort.yaml\nrounds: 9\nquorum: %zu\nmin_sites: "
+                   "%zu\nmasked: %s\n"
                    "join_deadline_s: 60\nround_deadline_s: 60\n"
                    "model: {name: mlp, hidden: [500, 500], activation: relu}\n"
                    "local: {optimiser: sgd, rate: 0.5, steps: 1}\n"
                    "privacy: {noise: none, epsilon: inf, clip: 1.0, sample_rate: 1.0}\n"
-                   "update: {fraction_bits: 24}\nsites:\n  - {name: north, nominal: 60}\n",
-                   name);
+                   "update: {fraction_bits: 24}\nsites:\n",
+                   name, c->n_peers + 1, c->n_peers + 1, c->n_peers > 0 ? "true" : "false");
+    write_site(c, &c->site, text, sizeof text);
+    for (size_t i = 0; i < c->n_peers; i++) {
+        write_site(c, &c->peer[i], text, sizeof text);
+    }
     agent_file(c->agent, "study.yaml", text);
     (void)snprintf(path, sizeof path, "%s/study.yaml", c->agent->root);
     memset(&issues, 0, sizeof issues);

@@ -30,6 +30,8 @@ struct fake_coordinator {
     struct hash study;           /**< of the study that was made last */
     unsigned char *signed_bytes; /**< its agreement */
     size_t signed_n;
+    const struct seal_card *peer; /**< [n_peers] others on the roster, whose sums are masked */
+    size_t n_peers;
     unsigned char *model;      /**< served by credit while it listens, unless `mute` */
     struct wire_tensor tensor; /**< of `model` */
     struct transfer_out out;
@@ -49,6 +51,9 @@ void fake_close(struct fake_coordinator *c);
 /** A study of this name on these features (NULL: the hospital's), signed by `keys` (NULL: its own). */
 void fake_study(struct fake_coordinator *c, const char *name, const char *features,
                 const struct seal_keys *keys);
+
+/** Another model of the same study. */
+void fake_other_model(struct fake_coordinator *c);
 
 /** Sealed by `keys` (NULL: its own); fills from, to, epoch, sequence unless they are set. */
 size_t fake_seal(struct fake_coordinator *c, struct wire_message *m, const void *raw, size_t raw_n,
