@@ -299,6 +299,8 @@ enum rc study_arrived(struct trainer *t, const struct wire_message *m, const voi
     if (same) {
         agreement_release(&a);
     } else {
+        round_release(
+            t); /* nothing of one study may be committed in another; nobody waits for it */
         study_forget(t);
         t->study.agreement = a;
         t->study.known = true;

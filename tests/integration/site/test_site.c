@@ -302,6 +302,20 @@ static void a_study_that_cannot_be_verified_is_refused_and_taken_up_when_it_can(
     assert_int_equal(agent_logged(&north, "trainer_stopped", "refused=\"agreement=4\""), 1);
 }
 
+/* Its coordinator gave up the first one: nobody waits for what the trainer had in hand. */
+static void a_study_that_comes_in_the_middle_of_a_round_begins_with_nothing_of_it(void **state)
+{
+    (void)state;
+    join();
+    hub.mute = true;
+    fake_open_round(&hub, 1);
+    (void)fake_hear(&hub, WIRE_CREDIT); /* it waits for the model */
+    hub.mute = false;
+    fake_study(&hub, "another", NULL, NULL);
+    join();
+    ends_well(1, "none");
+}
+
 static void a_study_on_other_features_waits_and_says_which(void **state)
 {
     (void)state;
@@ -575,6 +589,7 @@ int main(void)
         SENTENCE(a_coordinator_that_comes_back_is_greeted_at_once),
         SENTENCE(check_beside_a_running_agent_says_when_the_coordinator_was_heard_of),
         SENTENCE(a_study_that_cannot_be_verified_is_refused_and_taken_up_when_it_can),
+        SENTENCE(a_study_that_comes_in_the_middle_of_a_round_begins_with_nothing_of_it),
         SENTENCE(a_study_on_other_features_waits_and_says_which),
         SENTENCE(a_study_that_has_ended_is_neither_approved_nor_withdrawn_from),
         SENTENCE(a_consent_file_that_is_gone_is_not_begun_anew),
