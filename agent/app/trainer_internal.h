@@ -50,6 +50,7 @@ struct trainer_round {
     struct transfer_in model_in; /**< in memory */
     bool has_result;
     bool waits;         /**< trained, and not told yet: its masks are not agreed on */
+    bool masked;        /**< `result` is: masking_mask went over it */
     char given_up[240]; /**< why the running round is cancelled; "": the gateway asked for it */
     uint64_t result_round;
     struct hash result_model;

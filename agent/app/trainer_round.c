@@ -37,6 +37,7 @@ static void forget_result(struct trainer *t)
     train_result_release(&t->round.result);
     t->round.has_result = false;
     t->round.waits = false;
+    t->round.masked = false;
 }
 
 static void forget_update(struct trainer *t)
@@ -105,6 +106,7 @@ static enum rc mask_result(struct trainer *t, struct error *err)
         forget_result(t);
         return say(t, WIRE_CANNOT, round, why.text, err);
     }
+    t->round.masked = true;
     return say(t, WIRE_TRAINED, round, "", err);
 }
 
@@ -310,9 +312,11 @@ static enum rc train_now(struct trainer *t, struct error *err)
 enum rc round_commit(struct trainer *t, const struct wire_message *m, struct error *err)
 {
     const struct study *study = &t->study.agreement.study;
-    if (!t->round.has_result || t->round.result_round != m->round) {
+    if (!t->round.has_result || t->round.result_round != m->round || t->round.waits) {
         return say(t, WIRE_NOT_COMMITTED, m->round, "nothing was trained for this round", err);
     }
+    /* What is committed leaves. That of a masked study is readable by nobody, also not by ourselves. */
+    assert(t->round.masked == masking_wanted(t));
     const struct ledger_spend spend = {
         .study = *study_of(t),
         .round = m->round,

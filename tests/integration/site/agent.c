@@ -58,7 +58,7 @@ static void write_patients(const struct agent *a)
     agent_file(a, "north/patients.csv", text);
 }
 
-static pid_t start(const struct agent *a, char *const *argv, const char *out)
+static pid_t start(const struct agent *a, const char *program, char *const *argv, const char *out)
 {
     (void)fflush(stdout);
     const pid_t pid = fork();
@@ -68,7 +68,7 @@ static pid_t start(const struct agent *a, char *const *argv, const char *out)
         const int to = out != NULL ? open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600) : log;
         (void)dup2(log, STDERR_FILENO);
         (void)dup2(to, STDOUT_FILENO);
-        (void)execv(AGENT, argv);
+        (void)execv(program, argv);
         _exit(127);
     }
     return pid;
@@ -105,7 +105,7 @@ int agent_command(const struct agent *a, const char *word, ...)
     }
     va_end(args);
     (void)snprintf(out, sizeof out, "%s/out", a->root);
-    return end_of(start(a, argv, out));
+    return end_of(start(a, AGENT, argv, out));
 }
 
 /* ---- a hospital ------------------------------------------------------------------------------ */
@@ -145,11 +145,16 @@ void agent_make(struct agent *a, const struct seal_card *coordinator, unsigned p
     assert_int_equal(agent_command(a, "import", (char *)NULL), 0);
 }
 
-void agent_run(struct agent *a)
+void agent_run_program(struct agent *a, const char *program)
 {
     char *argv[] = {word_of("wardround-agent"), word_of("run"), a->folder, NULL};
     assert_int_equal(a->pid, 0);
-    a->pid = start(a, argv, NULL);
+    a->pid = start(a, program, argv, NULL);
+}
+
+void agent_run(struct agent *a)
+{
+    agent_run_program(a, AGENT);
 }
 
 int agent_stop(struct agent *a)

@@ -37,6 +37,8 @@ int agent_command(const struct agent *a, const char *word, ...); /* ends with (c
 /** Did the last command write this to stdout? */
 bool agent_said(const struct agent *a, const char *text);
 void agent_run(struct agent *a);
+/** `run` of another agent's program. */
+void agent_run_program(struct agent *a, const char *program);
 /** SIGTERM. @return the exit code of `run`, or 128 + signal */
 int agent_stop(struct agent *a);
 

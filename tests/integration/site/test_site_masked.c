@@ -108,11 +108,32 @@ static void after_a_restart_a_masked_round_is_given_up_before_its_model_is_there
     gives_up(1, "was used before this site restarted");
 }
 
+/* A plain update, or one that hides behind a part of shared noise only, must not be committed: what is
+ * committed leaves. This gateway has one asked for that waits for the others' keys. */
+static void
+what_waits_for_its_masks_is_not_committed_for_a_gateway_that_was_broken_into(void **state)
+{
+    (void)state;
+    assert_int_equal(agent_stop(&north), 0);
+    agent_run_program(&north, BROKEN_AGENT);
+    fake_greet(&hub);
+    join();
+    fake_open_round(&hub, 1);
+    (void)fake_hear(&hub, WIRE_PULSE); /* the model is there, and training begins */
+    fake_open_round(&hub, 1);
+    fake_await_log(&hub, "kind=protocol count=1 ", "NOT_COMMITTED of round 1");
+    json_t *spent = agent_spent(&north);
+    assert_int_equal(json_object_size(spent), 0);
+    json_decref(spent);
+    assert_int_equal(hub.n_updates, 0);
+}
+
 int main(void)
 {
 #define SENTENCE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         SENTENCE(what_is_trained_on_a_second_model_is_not_hidden_by_masks_for_the_first),
+        SENTENCE(what_waits_for_its_masks_is_not_committed_for_a_gateway_that_was_broken_into),
         SENTENCE(after_a_restart_a_masked_round_is_given_up_before_its_model_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
