@@ -12,54 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim/faults/faults_internal.h"
-
-enum { DRAFTS_MAX = 4 * ROUNDS_MAX * SITES, STREAMS_MAX = SITES };
-
-/* One site's secrets in one attempt. */
-struct draft {
-    size_t site;
-    uint64_t round;
-    struct mask_secrets secrets;
-    struct mask_point key, box;
-    struct hash members;
-    bool said, dealt, boxes_tried[SITES];
-    struct mask_set shown[2]; /* whose shares of which secret are known */
-    bool known[2];
-    struct mask_portion portion[SITES];
-    struct mask_set receivers; /* of its boxes */
-};
-
-struct stream_use {
-    unsigned char key[32];
-    bool subtract;
-    size_t other; /* SITES: its own mask */
-    size_t draft_other;
-};
-
-/* One masked update. */
-struct masked {
-    size_t site, draft;
-    uint64_t round;
-    bool sent;
-    uint32_t x[WORDS], y[WORDS];
-    struct stream_use use[STREAMS_MAX];
-    size_t n;
-};
-
-struct tracker {
-    struct draft draft[DRAFTS_MAX];
-    size_t n_drafts;
-    struct masked masked[DRAFTS_MAX];
-    size_t n_masked;
-    struct {
-        bool there;
-        struct mask_set set;
-    } believed[ROUNDS_MAX][SITES], opened[ROUNDS_MAX], cast[ROUNDS_MAX], shown[ROUNDS_MAX][SITES];
-    struct hash model_of[ROUNDS_MAX];
-    bool opened_number[ROUNDS_MAX], over[ROUNDS_MAX];
-    size_t confirmed_colluding;
-};
+#include "sim/faults/tracker_internal.h"
 
 enum rc tracker_open(struct world *w, struct error *err)
 {
@@ -102,152 +55,6 @@ static struct draft *of_key(struct tracker *t, const struct mask_point *key)
     return NULL;
 }
 
-/* ---- closure --------------------------------------------------------------------------------- */
-
-/* A box of `dealer` for `receiver`, tried with a key of one end that is known. */
-static bool opens(const struct draft *dealer, const struct draft *receiver,
-                  const struct mask_scalar *scalar, const struct mask_point *theirs, bool box_keys)
-{
-    const bool low = dealer->site < receiver->site;
-    const struct draft *a = low ? dealer : receiver, *b = low ? receiver : dealer;
-    struct mask_pair pair = {
-        a->site, b->site, box_keys ? a->box : a->key, box_keys ? b->box : b->key, {{0}}};
-    struct mask_openings o;
-    struct error err;
-    const bool opened = mask_agree(scalar, theirs, &pair.secret, &err) == RC_OK &&
-                        mask_box_open(&pair, &dealer->members, dealer->site,
-                                      &dealer->portion[receiver->site].box, &o, &err) == RC_OK;
-    hash_wipe(&o, sizeof o);
-    return opened;
-}
-
-/* With the key of d: its own boxes, and those for it. @return something was learnt */
-static bool try_boxes(struct world *w, struct draft *d)
-{
-    struct tracker *t = w->tracker;
-    bool learnt = false;
-    for (size_t i = 0; i < t->n_drafts; i++) {
-        struct draft *e = &t->draft[i];
-        if (e == d || e->round != d->round || !e->dealt || !d->dealt ||
-            !hash_equal(&e->members, &d->members) || d->boxes_tried[e->site]) {
-            continue;
-        }
-        d->boxes_tried[e->site] = true;
-        for (size_t way = 0; way < 2; way++) {
-            struct draft *dealer = way == 0 ? d : e;
-            const struct draft *receiver = way == 0 ? e : d;
-            if (opens(dealer, receiver, &d->secrets.key, &e->key, false) ||
-                opens(dealer, receiver, &d->secrets.key, &e->box, true)) {
-                mask_set_add(&dealer->shown[MASK_KEY], receiver->site);
-                mask_set_add(&dealer->shown[MASK_SELF], receiver->site);
-                learnt = true;
-            }
-        }
-    }
-    return learnt;
-}
-
-static void close_over(struct world *w)
-{
-    struct tracker *t = w->tracker;
-    bool more = true;
-    const size_t threshold = mask_threshold(&w->s.terms);
-    while (more) {
-        more = false;
-        for (size_t i = 0; i < t->n_drafts; i++) {
-            struct draft *d = &t->draft[i];
-            for (size_t which = 0; which < 2; which++) {
-                if (!d->known[which] &&
-                    (w->s.colludes[d->site] || mask_set_count(&d->shown[which]) >= threshold)) {
-                    d->known[which] = true;
-                    more = true;
-                }
-            }
-            if (d->known[MASK_KEY] && !w->s.colludes[d->site]) {
-                more = try_boxes(w, d) || more;
-            }
-        }
-    }
-}
-
-/* ---- what can be read ------------------------------------------------------------------------ */
-
-static bool readable_alone(const struct tracker *t, const struct masked *m)
-{
-    return m->sent && t->draft[m->draft].known[MASK_SELF];
-}
-
-static bool hidden(const struct tracker *t, const struct masked *m, const struct stream_use *s)
-{
-    return s->other != SITES && !t->draft[m->draft].known[MASK_KEY] &&
-           !t->draft[s->draft_other].known[MASK_KEY];
-}
-
-/* The masked update in which the same stream stands with the other sign; n_masked: in none. */
-static size_t partner(const struct tracker *t, size_t at, const struct stream_use *s)
-{
-    for (size_t i = 0; i < t->n_masked; i++) {
-        const struct masked *m = &t->masked[i];
-        for (size_t k = 0; i != at && readable_alone(t, m) && k < m->n; k++) {
-            if (memcmp(m->use[k].key, s->key, sizeof s->key) == 0 &&
-                m->use[k].subtract != s->subtract) {
-                return i;
-            }
-        }
-    }
-    return t->n_masked;
-}
-
-/* Components of masked updates that unknown streams hold together. One of which every unknown stream
- * cancels within is a sum that the adversary reads. */
-static void look(struct world *w)
-{
-    struct tracker *t = w->tracker;
-    size_t group[DRAFTS_MAX];
-    bool closed[DRAFTS_MAX];
-    for (size_t i = 0; i < t->n_masked; i++) {
-        group[i] = i;
-        closed[i] = readable_alone(t, &t->masked[i]) && !w->s.colludes[t->masked[i].site];
-    }
-    for (size_t i = 0; i < t->n_masked; i++) {
-        for (size_t k = 0; closed[i] && k < t->masked[i].n; k++) {
-            if (!hidden(t, &t->masked[i], &t->masked[i].use[k])) {
-                continue;
-            }
-            const size_t j = partner(t, i, &t->masked[i].use[k]);
-            if (j == t->n_masked) {
-                closed[i] = false;
-                break;
-            }
-            const size_t from = group[j], to = group[i];
-            for (size_t m = 0; m < t->n_masked; m++) {
-                group[m] = group[m] == from ? to : group[m];
-            }
-        }
-    }
-    for (size_t g = 0; g < t->n_masked; g++) {
-        size_t n = 0;
-        bool whole = true;
-        for (size_t i = 0; i < t->n_masked; i++) {
-            n += group[i] == g;
-            whole = whole && (group[i] != g || closed[i]);
-        }
-        if (n > 0 && whole && n + t->confirmed_colluding < w->s.terms.min_sites) {
-            broken(w, 2,
-                   "the adversary can read a sum of %zu honest updates of round %llu (site %zu is "
-                   "in it); %zu sites with %zu colluding among them were promised",
-                   n, (unsigned long long)t->masked[g].round, t->masked[g].site,
-                   w->s.terms.min_sites, t->confirmed_colluding);
-        }
-    }
-}
-
-static void learnt(struct world *w)
-{
-    close_over(w);
-    look(w);
-}
-
 /* ---- what happens at sites ------------------------------------------------------------------- */
 
 void tracker_seed(struct world *w, const struct hospital *h, const struct mask_seed *seed)
@@ -261,7 +68,7 @@ void tracker_seed(struct world *w, const struct hospital *h, const struct mask_s
     struct draft *d = &t->draft[t->n_drafts++];
     *d = (struct draft){.site = h->index, .round = round};
     mask_secrets_from(seed, masking_attempt(h->masking), &d->secrets, &d->key, &d->box);
-    learnt(w);
+    tracker_learnt(w);
 }
 
 /* A statement counts in one round: whoever's key this is has to have made it for this one. */
@@ -302,7 +109,7 @@ void tracker_parcels(struct world *w, const struct hospital *h, const struct mas
             }
         }
     }
-    learnt(w);
+    tracker_learnt(w);
 }
 
 static void note_use(struct world *w, struct masked *m, const struct mask_stream *s, size_t other,
@@ -485,7 +292,7 @@ void tracker_sent(struct world *w, const struct hospital *h, const struct letter
     } else {
         return;
     }
-    learnt(w);
+    tracker_learnt(w);
 }
 
 void tracker_outcome(struct world *w, const struct hospital *h, const struct letter *l)
@@ -501,132 +308,6 @@ void tracker_outcome(struct world *w, const struct hospital *h, const struct let
             !mask_set_equal(&t->believed[l->round][i].set, &l->set)) {
             broken(w, 5, "sites %zu and %zu believe different outcomes of round %llu", i, h->index,
                    (unsigned long long)l->round);
-        }
-    }
-}
-
-/* ---- an honest coordinator ------------------------------------------------------------------- */
-
-static void outcome_said(struct world *w, const struct letter *l)
-{
-    struct tracker *t = w->tracker;
-    bool found = false, failed = false, contributed[SITES] = {false};
-    char reason[240];
-    struct error err;
-    struct mask_set kept = {{0}};
-    const enum rc rc = registry_outcome(w->center.registry, &w->study_hash, l->round, &found,
-                                        contributed, sites_of(w), &failed, reason, &err);
-    for (size_t i = 0; i < sites_of(w); i++) {
-        if (contributed[i]) {
-            mask_set_add(&kept, i);
-        }
-    }
-    if (rc != RC_OK || !found || failed) {
-        broken(w, 4, "the outcome of round %llu is told, and no transaction has it",
-               (unsigned long long)l->round);
-    } else if (!mask_set_equal(&kept, &l->set)) {
-        broken(w, 7, "the outcome of round %llu that is told is not the one that was kept",
-               (unsigned long long)l->round);
-    }
-    if (l->round < ROUNDS_MAX && t->opened[l->round].there &&
-        !mask_set_equal(&t->opened[l->round].set, &l->set)) {
-        broken(w, 7, "the outcome of round %llu names others than are in its sum",
-               (unsigned long long)l->round);
-    }
-    if (l->round < ROUNDS_MAX) {
-        t->over[l->round] = true;
-    }
-}
-
-/* A number is opened from one model, and never after a later one. */
-static void round_said(struct world *w, const struct letter *l)
-{
-    struct tracker *t = w->tracker;
-    if (l->round >= ROUNDS_MAX) {
-        broken(w, 3, "round %llu is beyond the plan", (unsigned long long)l->round);
-        return;
-    }
-    for (uint64_t r = l->round; r < ROUNDS_MAX; r++) {
-        if (t->over[r] || (r > l->round && t->opened_number[r])) {
-            broken(w, 3, "round %llu opens again", (unsigned long long)l->round);
-            return;
-        }
-    }
-    if (t->opened_number[l->round] && !hash_equal(&t->model_of[l->round], &l->model)) {
-        broken(w, 3, "round %llu opens from two models", (unsigned long long)l->round);
-    }
-    t->opened_number[l->round] = true;
-    t->model_of[l->round] = l->model;
-}
-
-void tracker_said(struct world *w, const struct letter *l)
-{
-    struct tracker *t = w->tracker;
-    if (l->kind == OUTCOME) {
-        outcome_said(w, l);
-    } else if (l->kind == ROUND) {
-        round_said(w, l);
-    } else if (l->kind == SURVIVORS && l->round < ROUNDS_MAX) {
-        const struct mask_set *now = unmasking_survivors(w->center.face[0].u);
-        if (t->cast[l->round].there && !mask_set_equal(&t->cast[l->round].set, now)) {
-            broken(w, 5, "an honest coordinator tells two survivor sets of round %llu",
-                   (unsigned long long)l->round);
-        }
-        t->cast[l->round].there = true;
-        t->cast[l->round].set = *now;
-    }
-}
-
-void tracker_opened(struct world *w, uint64_t round, const struct mask_set *survivors,
-                    const uint32_t *sum)
-{
-    struct tracker *t = w->tracker;
-    uint32_t want[WORDS] = {0};
-    bool lied = false;
-    w->result->opened++;
-    for (size_t i = 0; i < t->n_masked; i++) {
-        const struct masked *m = &t->masked[i];
-        const bool in = mask_set_has(survivors, m->site);
-        if (m->round != round) {
-            continue;
-        }
-        lied = lied || (in && w->s.liar_site == m->site);
-        w->result->dropped_sites += !in;
-        for (size_t k = 0; in && k < WORDS; k++) {
-            want[k] += m->x[k];
-        }
-    }
-    if (w->s.lie == LIE_NONE && !lied && memcmp(sum, want, sizeof want) != 0) {
-        broken(w, 1, "the opened sum of round %llu is not that of its survivors",
-               (unsigned long long)round);
-    }
-    t->opened[round].there = true;
-    t->opened[round].set = *survivors;
-}
-
-void tracker_named(struct world *w, size_t site)
-{
-    if (w->s.lie == LIE_NONE && site != w->s.liar_site) {
-        broken(w, 8, "site %zu is named a liar and has not lied", site);
-    }
-}
-
-/* ---- the end --------------------------------------------------------------------------------- */
-
-void tracker_end(struct world *w, bool in_time)
-{
-    const struct round_machine *m = w->center.machine;
-    if (!liars(w) && !in_time) {
-        broken(w, 6, "the faults have stopped and the study does not end: the coordinator is %s%s",
-               m == NULL ? "away" : "in ", m == NULL ? "" : round_state_name(m->state));
-    }
-    for (size_t i = 0; i < sites_of(w); i++) {
-        const struct session *s = &w->site[i].session;
-        const bool busy = s->state == SESSION_TRAINING || s->state == SESSION_SPENT ||
-                          s->state == SESSION_SEND || s->state == SESSION_SPEND;
-        if (w->site[i].up && is_honest(w, i) && busy && w->now_ms > s->round_deadline_ms + 60000) {
-            broken(w, 6, "site %zu is still in round %llu, a minute after its deadline", i,
-                   (unsigned long long)s->round);
         }
     }
 }
