@@ -47,7 +47,7 @@ void html_number(FILE *f, double x, int decimals)
     }
 }
 
-void html_epsilon(FILE *f, double epsilon)
+static void put_epsilon(FILE *f, double epsilon)
 {
     char number[REPORT_NUMBER_MAX];
     report_number(number, epsilon);
@@ -113,4 +113,29 @@ void html_cell_text(FILE *f, const char *text)
     (void)fputs("<td>", f);
     html_text(f, text);
     (void)fputs("</td>", f);
+}
+
+void html_cell_epsilon(FILE *f, double epsilon)
+{
+    (void)fputs("<td class=n>", f);
+    put_epsilon(f, epsilon);
+    (void)fputs("</td>", f);
+}
+
+void html_cells_budget(FILE *f, const struct report_summary *s)
+{
+    html_cell_epsilon(f, s->epsilon);
+    (void)fputs("<td class=n>", f);
+    if (isfinite(s->epsilon)) {
+        put_epsilon(f, s->delta);
+    }
+    (void)fputs("</td>", f);
+}
+
+void html_row_open(FILE *f, const struct report_summary *s)
+{
+    char label[PAGE_LABEL_MAX];
+    page_label(s, label);
+    (void)fputs("<tr>", f);
+    html_cell_text(f, label);
 }

@@ -85,12 +85,17 @@ static enum rc measure(const struct report_page *page, struct page_cell *cell, s
     return RC_OK;
 }
 
+bool page_same(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
 bool page_is_shown(const struct page_cell *c)
 {
     const struct report_summary *s = c->s;
     return s->place == 0 && c->measured &&
-           (strcmp(s->mode, "federated") == 0 ||
-            (strcmp(s->mode, "pooled") == 0 && strcmp(s->noise, "none") == 0));
+           (page_same(s->mode, "federated") ||
+            (page_same(s->mode, "pooled") && page_same(s->noise, "none")));
 }
 
 enum rc page_cells(const struct report_page *page, const struct report_summary *s, size_t n,
@@ -117,8 +122,8 @@ void page_label(const struct report_summary *s, char out[PAGE_LABEL_MAX])
         report_number(number, s->epsilon);
     }
     const bool named = s->place > 0;
-    const char *mode = strcmp(s->mode, "local_only") == 0 ? "local only" : s->mode;
-    if (strcmp(s->noise, "none") == 0) {
+    const char *mode = page_same(s->mode, "local_only") ? "local only" : s->mode;
+    if (page_same(s->noise, "none")) {
         (void)snprintf(out, PAGE_LABEL_MAX, "%s%s%s, no noise", named ? s->ablation : "",
                        named ? ": " : "", mode);
     } else {
@@ -144,10 +149,10 @@ const struct report_attack *page_attack(const struct report_page *p, const char 
     for (size_t i = 0; i < p->n_attacks; i++) {
         const struct report_attack *a = &p->attack[i];
         const bool here =
-            strcmp(a->noise, noise) == 0 && ((isinf(a->epsilon) && isinf(epsilon)) ||
-                                             !(a->epsilon < epsilon || a->epsilon > epsilon));
-        if (here && strcmp(a->subject, "canary") == 0 &&
-            (found == NULL || strcmp(a->view, "model") == 0)) {
+            page_same(a->noise, noise) && ((isinf(a->epsilon) && isinf(epsilon)) ||
+                                           !(a->epsilon < epsilon || a->epsilon > epsilon));
+        if (here && page_same(a->subject, "canary") &&
+            (found == NULL || page_same(a->view, "model"))) {
             found = a;
         }
     }

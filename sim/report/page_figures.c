@@ -12,19 +12,42 @@ static const char *const colours[] = {"#000000", "#0072B2", "#D55E00", "#009E73"
 static const int markers[] = {7, 5, 9, 11, 13, 6, 4, 8};
 enum { COLOURS = sizeof colours / sizeof colours[0], LEAST_IN_A_BIN = 20 };
 
-static void dress(struct chart_series *s, const char *label, size_t k)
-{
-    (void)snprintf(s->label, sizeof s->label, "%.*s", CHART_LABEL_MAX - 1, label);
-    s->colour = colours[k % COLOURS];
-    s->marker = markers[k % COLOURS];
-    s->dash = k < COLOURS ? 1 : 2;
-}
-
 static enum rc room_for(size_t n, struct chart_point **out, struct error *err)
 {
     *out = calloc(n + 1, sizeof **out);
     return *out != NULL ? RC_OK
                         : error_set(err, RC_NOMEM, "no memory for a chart of %zu points", n);
+}
+
+/* The points, which are freed, as a picture. */
+static enum rc finish(enum rc rc, struct chart *c, struct chart_point *point, const char *path,
+                      struct error *err)
+{
+    c->point = point;
+    if (rc == RC_OK) {
+        rc = chart_write(path, c, err);
+    }
+    free(point);
+    return rc;
+}
+
+/* A series of its own for a cell that is shown, named with its figure. @return false: none */
+static bool begin_series(struct chart *c, const struct page_cell *cell, const char *what,
+                         double figure)
+{
+    const size_t k = c->n_series;
+    char label[PAGE_LABEL_MAX], text[PAGE_LABEL_MAX + 32];
+    if (k == CHART_SERIES_MAX || !page_is_shown(cell)) {
+        return false;
+    }
+    struct chart_series *s = &c->series[c->n_series++];
+    page_label(cell->s, label);
+    (void)snprintf(text, sizeof text, "%s: %s%.3f", label, what, figure);
+    (void)snprintf(s->label, sizeof s->label, "%.*s", CHART_LABEL_MAX - 1, text);
+    s->colour = colours[k % COLOURS];
+    s->marker = markers[k % COLOURS];
+    s->dash = k < COLOURS ? 1 : 2;
+    return true;
 }
 
 enum rc page_draw_roc(const struct page_view *v, const char *path, struct error *err)
@@ -39,32 +62,23 @@ enum rc page_draw_roc(const struct page_view *v, const char *path, struct error 
                       .y_step = 0.2};
     struct chart_point *point = NULL;
     enum rc rc = room_for(v->n * (EVALUATION_BINS_MAX + 1), &point, err);
-    for (size_t i = 0; rc == RC_OK && i < v->n && c.n_series < CHART_SERIES_MAX; i++) {
+    for (size_t i = 0; rc == RC_OK && i < v->n; i++) {
         const struct evaluation *e = &v->cell[i].e;
-        char label[PAGE_LABEL_MAX], text[PAGE_LABEL_MAX + 32];
-        if (!page_is_shown(&v->cell[i])) {
+        const size_t series = c.n_series;
+        if (!begin_series(&c, &v->cell[i], "", v->cell[i].s->auroc)) {
             continue;
         }
-        page_label(v->cell[i].s, label);
-        (void)snprintf(text, sizeof text, "%s: %.3f", label, v->cell[i].s->auroc);
-        dress(&c.series[c.n_series], text, c.n_series);
-        c.series[c.n_series].marker = 0;
+        c.series[series].marker = 0;
         double x = 0.0, y = 0.0;
         for (size_t j = e->bins + 1; j-- > 0;) {
-            point[c.n_points++] = (struct chart_point){c.n_series, x, y, (double)NAN, (double)NAN};
+            point[c.n_points++] = (struct chart_point){series, x, y, (double)NAN, (double)NAN};
             if (j > 0) {
                 x += e->clean[EVALUATION_WELL][j - 1] / e->n[EVALUATION_WELL];
                 y += e->clean[EVALUATION_ILL][j - 1] / e->n[EVALUATION_ILL];
             }
         }
-        c.n_series++;
     }
-    c.point = point;
-    if (rc == RC_OK) {
-        rc = chart_write(path, &c, err);
-    }
-    free(point);
-    return rc;
+    return finish(rc, &c, point, path, err);
 }
 
 enum rc page_draw_calibration(const struct page_view *v, const char *path, struct error *err)
@@ -80,31 +94,21 @@ enum rc page_draw_calibration(const struct page_view *v, const char *path, struc
                       .y_step = 0.2};
     struct chart_point *point = NULL;
     enum rc rc = room_for(v->n * EVALUATION_DECILES, &point, err);
-    for (size_t i = 0; rc == RC_OK && i < v->n && c.n_series < CHART_SERIES_MAX; i++) {
-        char label[PAGE_LABEL_MAX], text[PAGE_LABEL_MAX + 32];
-        if (!page_is_shown(&v->cell[i])) {
+    for (size_t i = 0; rc == RC_OK && i < v->n; i++) {
+        const size_t series = c.n_series;
+        if (!begin_series(&c, &v->cell[i], "ECE ", v->cell[i].s->ece)) {
             continue;
         }
-        page_label(v->cell[i].s, label);
-        (void)snprintf(text, sizeof text, "%s: ECE %.3f", label, v->cell[i].s->ece);
-        dress(&c.series[c.n_series], text, c.n_series);
-        c.series[c.n_series].bars = true;
+        c.series[series].bars = true;
         for (size_t k = 0; k < EVALUATION_DECILES; k++) {
             const struct evaluation_group *g = &v->cell[i].e.decile[k];
             if (g->n >= LEAST_IN_A_BIN && isfinite(g->observed.value)) {
-                point[c.n_points++] =
-                    (struct chart_point){c.n_series, g->predicted, g->observed.value,
-                                         g->observed.low, g->observed.high};
+                point[c.n_points++] = (struct chart_point){series, g->predicted, g->observed.value,
+                                                           g->observed.low, g->observed.high};
             }
         }
-        c.n_series++;
     }
-    c.point = point;
-    if (rc == RC_OK) {
-        rc = chart_write(path, &c, err);
-    }
-    free(point);
-    return rc;
+    return finish(rc, &c, point, path, err);
 }
 
 /* ---- attacks ------------------------------------------------------------------------------------ */
@@ -225,9 +229,6 @@ enum rc page_draw_attack(const struct page_view *v, const char *path, struct err
     }
     if (rc == RC_OK) {
         qsort(point, c.n_points, sizeof *point, by_series_and_x);
-        c.point = point;
-        rc = chart_write(path, &c, err);
     }
-    free(point);
-    return rc;
+    return finish(rc, &c, point, path, err);
 }

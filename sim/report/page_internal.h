@@ -33,6 +33,8 @@ RC page_cells(const struct report_page *page, const struct report_summary *s, si
 /** Is it one that curves and operating points are shown of: the study as written, pooled without noise or
  *  federated? */
 bool page_is_shown(const struct page_cell *c);
+/** Of two words: a mode, a noise. */
+bool page_same(const char *a, const char *b);
 /** "federated, site noise, ε = 1" */
 void page_label(const struct report_summary *s, char out[PAGE_LABEL_MAX]);
 /** The first row of a cell. */
@@ -53,7 +55,6 @@ RC page_draw_attack(const struct page_view *v, const char *path, struct error *e
 void html_text(FILE *f, const char *text);
 /** "–" where there is none. */
 void html_number(FILE *f, double x, int decimals);
-void html_epsilon(FILE *f, double epsilon);
 /** ".812 [.790, .833]" in a cell of a table. */
 void html_interval(FILE *f, const struct interval *i, int decimals);
 /** A picture, inside the page. @retval RC_IO it cannot be read */
@@ -64,6 +65,11 @@ void html_table_open(FILE *f, const struct page_view *v, const char *caption);
 void html_table_close(FILE *f);
 void html_cell_number(FILE *f, double x, int decimals);
 void html_cell_text(FILE *f, const char *text);
+void html_cell_epsilon(FILE *f, double epsilon);
+/** Epsilon and delta, two cells; no delta where epsilon is infinite. */
+void html_cells_budget(FILE *f, const struct report_summary *s);
+/** A row whose first cell is the label of `s`. */
+void html_row_open(FILE *f, const struct report_summary *s);
 
 void page_headline(FILE *f, const struct page_view *v);
 void page_sites(FILE *f, const struct page_view *v);

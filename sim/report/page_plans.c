@@ -1,13 +1,7 @@
 /* What a cell cost, how it was planned and what that promises. */
 #include <math.h>
-#include <string.h>
 
 #include "sim/report/page_internal.h"
-
-static bool same(const char *a, const char *b)
-{
-    return strcmp(a, b) == 0;
-}
 
 void page_cost(FILE *f, const struct page_view *v)
 {
@@ -17,12 +11,9 @@ void page_cost(FILE *f, const struct page_view *v)
                 "</tr></thead><tbody>\n",
                 f);
     for (size_t i = 0; i < v->n; i++) {
-        char label[PAGE_LABEL_MAX];
         const struct report_row *r = page_row(v, &v->summary[i]);
-        const bool sends = same(v->summary[i].mode, "federated") && r->update_bytes > 0;
-        page_label(&v->summary[i], label);
-        (void)fputs("<tr>", f);
-        html_cell_text(f, label);
+        const bool sends = page_same(v->summary[i].mode, "federated") && r->update_bytes > 0;
+        html_row_open(f, &v->summary[i]);
         (void)fprintf(f, "<td class=n>%zu</td><td class=n>%zu</td>", r->rounds, r->steps);
         html_cell_number(f, v->summary[i].seconds / (double)(r->folds > 0 ? r->folds : 1), 2);
         html_cell_number(f, sends ? (double)r->update_bytes / 1e3 : (double)NAN, 1);
@@ -108,7 +99,7 @@ static const char guarantee[] =
 static bool is_noisy(const struct page_view *v)
 {
     for (size_t i = 0; i < v->n; i++) {
-        if (!same(v->summary[i].noise, "none")) {
+        if (!page_same(v->summary[i].noise, "none")) {
             return true;
         }
     }
@@ -119,8 +110,9 @@ static bool is_promised(const struct page_view *v, const struct promise *p)
 {
     for (size_t i = 0; i < v->n; i++) {
         const struct report_summary *s = &v->summary[i];
-        const bool noise = p->noise != NULL ? same(s->noise, p->noise) : !same(s->noise, "none");
-        if (noise && (p->mode == NULL || same(s->mode, p->mode))) {
+        const bool noise =
+            p->noise != NULL ? page_same(s->noise, p->noise) : !page_same(s->noise, "none");
+        if (noise && (p->mode == NULL || page_same(s->mode, p->mode))) {
             return true;
         }
     }
@@ -141,17 +133,8 @@ void page_plans(FILE *f, const struct page_view *v)
         const struct report_summary *s = &v->summary[i];
         const struct report_row *r = page_row(v, s);
         const double spent = most_spent(r);
-        char label[PAGE_LABEL_MAX];
-        page_label(s, label);
-        (void)fputs("<tr>", f);
-        html_cell_text(f, label);
-        (void)fputs("<td class=n>", f);
-        html_epsilon(f, s->epsilon);
-        (void)fputs("</td><td class=n>", f);
-        if (isfinite(s->epsilon)) {
-            html_epsilon(f, s->delta);
-        }
-        (void)fputs("</td>", f);
+        html_row_open(f, s);
+        html_cells_budget(f, s);
         html_cell_number(f, exp(s->epsilon), exp(s->epsilon) < 100.0 ? 2 : 0);
         html_cell_number(f, spent > 0.0 ? spent : (double)NAN, 4);
         (void)fprintf(f, "<td class=n>%.6g</td><td class=n>%zu</td>", r->sample_rate, r->steps);

@@ -1,20 +1,14 @@
 /* The page's tables, from summaries and rows. */
 #include <math.h>
-#include <string.h>
 
 #include "sim/report/page_internal.h"
-
-static bool same(const char *a, const char *b)
-{
-    return strcmp(a, b) == 0;
-}
 
 /* The base's cell of a mode without noise, or NULL. */
 static const struct report_summary *plain(const struct page_view *v, const char *mode)
 {
     for (size_t i = 0; i < v->n; i++) {
         const struct report_summary *s = &v->summary[i];
-        if (s->place == 0 && same(s->mode, mode) && same(s->noise, "none")) {
+        if (s->place == 0 && page_same(s->mode, mode) && page_same(s->noise, "none")) {
             return s;
         }
     }
@@ -24,7 +18,7 @@ static const struct report_summary *plain(const struct page_view *v, const char 
 /* Is the study federated, as written? What the tables of hospitals are about. */
 static bool is_base_federated(const struct report_summary *s)
 {
-    return s->place == 0 && same(s->mode, "federated");
+    return s->place == 0 && page_same(s->mode, "federated");
 }
 
 static bool has_ablations(const struct page_view *v)
@@ -48,20 +42,14 @@ void page_headline(FILE *f, const struct page_view *v)
                   attacks ? "<th class=n>attack success<th class=n>bound" : "");
     for (size_t i = 0; i < v->n; i++) {
         const struct report_summary *s = &v->summary[i];
-        const bool begins = i == 0 || s->place != s[-1].place || !same(s->mode, s[-1].mode);
+        const bool begins = i == 0 || s->place != s[-1].place || !page_same(s->mode, s[-1].mode);
         (void)fprintf(f, "<tr%s>", begins ? " class=g" : "");
         if (has_ablations(v)) {
             html_cell_text(f, s->ablation);
         }
-        html_cell_text(f, same(s->mode, "local_only") ? "local only" : s->mode);
+        html_cell_text(f, page_same(s->mode, "local_only") ? "local only" : s->mode);
         html_cell_text(f, s->noise);
-        (void)fputs("<td class=n>", f);
-        html_epsilon(f, s->epsilon);
-        (void)fputs("</td><td class=n>", f);
-        if (isfinite(s->epsilon)) {
-            html_epsilon(f, s->delta);
-        }
-        (void)fputs("</td>", f);
+        html_cells_budget(f, s);
         html_interval(f, &(struct interval){s->auroc, s->auroc_low, s->auroc_high}, 3);
         html_cell_number(f, s->n_seeds > 1 ? s->auroc_sd : (double)NAN, 3);
         if (best != NULL) {
@@ -108,9 +96,7 @@ void page_attacks(FILE *f, const struct page_view *v)
         html_cell_text(f, a->subject);
         html_cell_text(f, a->view);
         html_cell_text(f, a->noise);
-        (void)fputs("<td class=n>", f);
-        html_epsilon(f, a->epsilon);
-        (void)fputs("</td>", f);
+        html_cell_epsilon(f, a->epsilon);
         html_cell_text(f, a->method);
         (void)fprintf(f, "<td class=n>%zu</td>", a->trials);
         html_interval(f, &a->tpr, 3);
@@ -123,36 +109,69 @@ void page_attacks(FILE *f, const struct page_view *v)
 
 /* ---- hospitals ------------------------------------------------------------------------------------ */
 
-/* Means over seeds, of seeds that have the number. */
+/* A mean over seeds, of seeds that have the number. */
+struct mean {
+    struct interval sum;
+    size_t n;
+};
+
+static void mean_add(struct mean *m, const struct interval *x)
+{
+    m->sum.value += x->value;
+    m->sum.low += x->low;
+    m->sum.high += x->high;
+    m->n++;
+}
+
+static struct interval mean_of(const struct mean *m)
+{
+    const double share = m->n > 0 ? 1.0 / (double)m->n : (double)NAN;
+    return (struct interval){share * m->sum.value, share * m->sum.low, share * m->sum.high};
+}
+
 static struct interval site_auroc(const struct page_view *v, const struct report_summary *s,
                                   size_t site)
 {
-    struct interval sum = {0};
-    size_t n = 0;
+    struct mean m = {0};
     for (size_t i = 0; i < v->page->n_rows; i++) {
         const struct report_row *r = &v->page->row[i];
         if (report_summary_has(s, r) && site < r->n_sites && r->site[site].has_auroc) {
-            sum.value += r->site[site].auroc.value;
-            sum.low += r->site[site].auroc.low;
-            sum.high += r->site[site].auroc.high;
-            n++;
+            mean_add(&m, &r->site[site].auroc);
         }
     }
-    const double share = n > 0 ? 1.0 / (double)n : (double)NAN;
-    return (struct interval){share * sum.value, share * sum.low, share * sum.high};
+    return mean_of(&m);
 }
 
-static void head_cell(FILE *f, const struct report_summary *s)
+static struct interval pattern_auroc(const struct page_view *v, const struct report_summary *s,
+                                     size_t pattern)
 {
-    char label[PAGE_LABEL_MAX];
-    page_label(s, label);
-    (void)fputs("<th class=n>", f);
-    html_text(f, label);
+    struct mean m = {0};
+    for (size_t i = 0; i < v->page->n_rows; i++) {
+        const struct report_row *r = &v->page->row[i];
+        if (report_summary_has(s, r) && pattern < r->n_patterns && r->pattern[pattern].has_auroc) {
+            mean_add(&m, &r->pattern[pattern].auroc);
+        }
+    }
+    return mean_of(&m);
 }
 
 static bool in_site_table(const struct report_summary *s)
 {
-    return is_base_federated(s) || (s->place == 0 && same(s->noise, "none"));
+    return is_base_federated(s) || (s->place == 0 && page_same(s->noise, "none"));
+}
+
+/* A column for each cell that hospitals, or sets of modalities, are compared in; the head's end. */
+static void site_heads(FILE *f, const struct page_view *v)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        char label[PAGE_LABEL_MAX];
+        if (in_site_table(&v->summary[i])) {
+            page_label(&v->summary[i], label);
+            (void)fputs("<th class=n>", f);
+            html_text(f, label);
+        }
+    }
+    (void)fputs("</tr></thead><tbody>\n", f);
 }
 
 void page_sites(FILE *f, const struct page_view *v)
@@ -160,12 +179,7 @@ void page_sites(FILE *f, const struct page_view *v)
     const struct report_row *first = &v->page->row[0];
     html_table_open(f, v, "AUROC at each hospital.");
     (void)fputs("<th>hospital<th class=n>patients<th class=n>positive", f);
-    for (size_t i = 0; i < v->n; i++) {
-        if (in_site_table(&v->summary[i])) {
-            head_cell(f, &v->summary[i]);
-        }
-    }
-    (void)fputs("</tr></thead><tbody>\n", f);
+    site_heads(f, v);
     for (size_t k = 0; k < first->n_sites; k++) {
         const struct report_site *site = &first->site[k];
         (void)fputs("<tr>", f);
@@ -194,7 +208,7 @@ static bool leaves_out(const struct page_view *v, const struct report_summary *s
     for (size_t k = 0; r != NULL && k < r->n_sites; k++) {
         any = any || r->site[k].left_out;
     }
-    return any && same(s->mode, "federated");
+    return any && page_same(s->mode, "federated");
 }
 
 /* Rows: who was left out of training; columns: on whom the model is tested. Differences from the base at
@@ -228,14 +242,12 @@ void page_left_out(FILE *f, const struct page_view *v)
             const struct report_summary *b = &v->summary[j];
             const bool level = (isinf(b->epsilon) && isinf(s->epsilon)) ||
                                !(b->epsilon < s->epsilon || b->epsilon > s->epsilon);
-            base = is_base_federated(b) && same(b->noise, s->noise) && level ? b : base;
+            base = is_base_federated(b) && page_same(b->noise, s->noise) && level ? b : base;
         }
         (void)fputs("<tr>", f);
         html_cell_text(f, s->ablation);
         html_cell_text(f, s->noise);
-        (void)fputs("<td class=n>", f);
-        html_epsilon(f, s->epsilon);
-        (void)fputs("</td>", f);
+        html_cell_epsilon(f, s->epsilon);
         for (size_t k = 0; k < first->n_sites; k++) {
             const double with = base != NULL ? site_auroc(v, base, k).value : (double)NAN;
             const double without = site_auroc(v, s, k).value;
@@ -261,37 +273,17 @@ void page_patterns(FILE *f, const struct page_view *v)
     }
     html_table_open(f, v, "AUROC by what patients have: the same patients in every column.");
     (void)fputs("<th>modalities<th class=n>patients<th class=n>positive", f);
-    for (size_t i = 0; i < v->n; i++) {
-        if (in_site_table(&v->summary[i])) {
-            head_cell(f, &v->summary[i]);
-        }
-    }
-    (void)fputs("</tr></thead><tbody>\n", f);
+    site_heads(f, v);
     for (size_t k = 0; k < first->n_patterns; k++) {
         const struct report_pattern *p = &first->pattern[k];
         (void)fputs("<tr>", f);
         html_cell_text(f, p->name);
         (void)fprintf(f, "<td class=n>%zu</td><td class=n>%zu</td>", p->n_patients, p->n_positive);
         for (size_t i = 0; i < v->n; i++) {
-            struct interval sum = {0};
-            size_t n = 0;
-            if (!in_site_table(&v->summary[i])) {
-                continue;
+            if (in_site_table(&v->summary[i])) {
+                const struct interval a = pattern_auroc(v, &v->summary[i], k);
+                html_interval(f, &a, 3);
             }
-            for (size_t r = 0; r < v->page->n_rows; r++) {
-                const struct report_row *row = &v->page->row[r];
-                if (report_summary_has(&v->summary[i], row) && k < row->n_patterns &&
-                    row->pattern[k].has_auroc) {
-                    sum.value += row->pattern[k].auroc.value;
-                    sum.low += row->pattern[k].auroc.low;
-                    sum.high += row->pattern[k].auroc.high;
-                    n++;
-                }
-            }
-            const double share = n > 0 ? 1.0 / (double)n : (double)NAN;
-            html_interval(f,
-                          &(struct interval){share * sum.value, share * sum.low, share * sum.high},
-                          3);
         }
         (void)fputs("</tr>\n", f);
     }
@@ -307,14 +299,11 @@ void page_operating(FILE *f, const struct page_view *v)
                 "%<th class=n>number needed to alert<th class=n>ECE</tr></thead><tbody>\n",
                 f);
     for (size_t i = 0; i < v->n; i++) {
-        char label[PAGE_LABEL_MAX];
         const struct evaluation *e = &v->cell[i].e;
         if (!page_is_shown(&v->cell[i])) {
             continue;
         }
-        page_label(&v->summary[i], label);
-        (void)fputs("<tr>", f);
-        html_cell_text(f, label);
+        html_row_open(f, &v->summary[i]);
         html_interval(f, &e->sensitivity, 3);
         html_interval(f, &e->ppv, 3);
         html_interval(f, &e->nna, 2);
@@ -343,13 +332,10 @@ void page_strata(FILE *f, const struct page_view *v)
     }
     (void)fputs("</tr></thead><tbody>\n", f);
     for (size_t i = 0; i < v->n; i++) {
-        char label[PAGE_LABEL_MAX];
         if (!page_is_shown(&v->cell[i])) {
             continue;
         }
-        page_label(&v->summary[i], label);
-        (void)fputs("<tr>", f);
-        html_cell_text(f, label);
+        html_row_open(f, &v->summary[i]);
         for (size_t k = 0; k < EVALUATION_STRATA; k++) {
             const struct evaluation_group *g = &v->cell[i].e.stratum[k];
             (void)fputs("<td class=n>", f);
