@@ -86,6 +86,42 @@ static void open_changed(const char *from, const char *to, struct sweep *s)
     assert_int_equal(rc, RC_OK);
 }
 
+/* The sweep of `base`, and where its results are kept. */
+struct desk {
+    struct sweep s;
+    struct folder f;
+};
+
+static void desk_open(struct desk *d)
+{
+    *d = (struct desk){0};
+    folder_make(&d->f);
+    open_changed("t\n", "t\n", &d->s);
+}
+
+static void desk_close(struct desk *d)
+{
+    sweep_release(&d->s);
+    folder_drop(&d->f);
+}
+
+/* The same folder, another sweep. */
+static void desk_change(struct desk *d, const char *from, const char *to)
+{
+    sweep_release(&d->s);
+    open_changed(from, to, &d->s);
+}
+
+/* Are the folder's results those of the sweep? */
+static enum rc takes(const struct desk *d, struct error *err)
+{
+    struct sweep_archive *a = NULL;
+    *err = (struct error){0};
+    const enum rc rc = sweep_archive_open(d->f.db, &d->s, &a, err);
+    sweep_archive_close(&a);
+    return rc;
+}
+
 static void count(void *ctx, size_t worlds, size_t of, double left_s)
 {
     size_t *n = ctx;
@@ -95,46 +131,74 @@ static void count(void *ctx, size_t worlds, size_t of, double left_s)
     n[0]++;
 }
 
-/* Everything that is not there yet; n[0] counts what was run. */
-static enum rc go_on(const struct sweep *s, const char *db, size_t part, size_t parts, size_t *n,
-                     struct sweep_results *r, struct error *err)
+/* Everything of `work` that is not there yet. */
+static enum rc work_through(const struct sweep *s, const char *db, struct sweep_work work,
+                            struct sweep_results *r, struct error *err)
 {
     struct sweep_archive *a = NULL;
-    const struct sweep_progress progress = {.done = count, .ctx = n};
     enum rc rc = sweep_archive_open(db, s, &a, err);
     if (rc == RC_OK) {
-        const struct sweep_work work = {
-            .archive = a, .progress = &progress, .part = part, .parts = parts};
+        work.archive = a;
         rc = sweep_continue(s, &work, r, err);
     }
     sweep_archive_close(&a);
     return rc;
 }
 
-/* The table as a file, without what a clock says. */
-static size_t table(const char *path, const struct sweep_results *r, char *text, size_t room)
+/* n[0] counts what was run. */
+static void go_on(const struct desk *d, size_t part, size_t parts, size_t *n,
+                  struct sweep_results *r)
+{
+    struct error err = {0};
+    const struct sweep_progress progress = {.done = count, .ctx = n};
+    const struct sweep_work work = {.progress = &progress, .part = part, .parts = parts};
+    if (work_through(&d->s, d->f.db, work, r, &err) != RC_OK) {
+        fail_msg("%s", err.text);
+    }
+}
+
+/* A table as a file, without what a clock says. */
+struct table {
+    char text[16384];
+    size_t n;
+};
+
+static void table_of(const struct desk *d, const struct sweep_results *r, struct table *out)
 {
     struct error err = {0};
     for (size_t i = 0; i < r->n; i++) {
         r->row[i].seconds = 0.0;
     }
-    assert_int_equal(report_write_csv(path, r->row, r->n, &err), RC_OK);
-    FILE *f = fopen(path, "rbe");
+    assert_int_equal(report_write_csv(d->f.csv, r->row, r->n, &err), RC_OK);
+    FILE *f = fopen(d->f.csv, "rbe");
     assert_non_null(f);
-    const size_t n = fread(text, 1, room, f);
-    assert_true(n < room);
+    out->n = fread(out->text, 1, sizeof out->text, f);
+    assert_true(out->n < sizeof out->text);
     (void)fclose(f);
-    return n;
 }
 
-static size_t table_in_one_piece(const struct sweep *s, const char *path, char *text, size_t room)
+static void table_in_one_piece(const struct desk *d, struct table *out)
 {
     struct sweep_results r = {0};
     struct error err = {0};
-    assert_int_equal(sweep_run(s, NULL, &r, &err), RC_OK);
-    const size_t n = table(path, &r, text, room);
+    assert_int_equal(sweep_run(&d->s, NULL, &r, &err), RC_OK);
+    table_of(d, &r, out);
     sweep_results_release(&r);
-    return n;
+}
+
+/* Nothing is left to do, and this is what was done. */
+static void whole_table_is(const struct desk *d, const struct table *want)
+{
+    static struct table got;
+    struct sweep_results r = {0};
+    size_t n = 0;
+    go_on(d, 0, 0, &n, &r);
+    assert_int_equal(n, 0);
+    assert_int_equal(r.n, ROWS);
+    table_of(d, &r, &got);
+    assert_int_equal(got.n, want->n);
+    assert_memory_equal(got.text, want->text, want->n);
+    sweep_results_release(&r);
 }
 
 /* ---- killed ---------------------------------------------------------------------------------- */
@@ -149,17 +213,13 @@ static void tell(void *ctx, size_t worlds, size_t of, double left_s)
     assert_int_equal(write(*pipe_end, "", 1), 1);
 }
 
-static enum rc live_to_the_end(const struct sweep *s, const char *db, int pipe_end)
+static enum rc live_to_the_end(const struct desk *d, int pipe_end)
 {
     struct sweep_results r = {0};
     struct error err = {0};
-    struct sweep_archive *a = NULL;
     const struct sweep_progress progress = {.done = tell, .ctx = &pipe_end};
-    enum rc rc = sweep_archive_open(db, s, &a, &err);
-    if (rc == RC_OK) {
-        const struct sweep_work work = {.archive = a, .progress = &progress};
-        rc = sweep_continue(s, &work, &r, &err);
-    }
+    const struct sweep_work work = {.progress = &progress};
+    const enum rc rc = work_through(&d->s, d->f.db, work, &r, &err);
     if (rc != RC_OK) {
         (void)fprintf(stderr, "%s\n", err.text);
     }
@@ -167,7 +227,7 @@ static enum rc live_to_the_end(const struct sweep *s, const char *db, int pipe_e
 }
 
 /* One life: killed at call `die_at` of the store, or the end. @return whether it was killed */
-static bool live(const struct sweep *s, const char *db, int die_at, size_t *n)
+static bool live(const struct desk *d, int die_at, size_t *n)
 {
     int ends[2];
     char told[64];
@@ -177,7 +237,7 @@ static bool live(const struct sweep *s, const char *db, int die_at, size_t *n)
     if (child == 0) {
         mortal_restart();
         mortal_die_at = die_at;
-        _exit(live_to_the_end(s, db, ends[1]) == RC_OK ? 0 : 1);
+        _exit(live_to_the_end(d, ends[1]) == RC_OK ? 0 : 1);
     }
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -194,23 +254,19 @@ static bool live(const struct sweep *s, const char *db, int die_at, size_t *n)
 static void a_killed_sweep_gives_the_same_results_and_runs_no_world_twice(void **state)
 {
     (void)state;
-    static char want[16384], got[16384];
+    static struct table want;
     enum { SEEDS = 3 };
-    struct sweep s = {0};
-    struct folder f;
-    open_changed("t\n", "t\n", &s);
-    folder_make(&f);
-    const size_t want_bytes = table_in_one_piece(&s, f.csv, want, sizeof want);
-    folder_drop(&f);
+    struct desk d;
+    desk_open(&d);
+    table_in_one_piece(&d, &want);
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct rng rng;
-        struct sweep_results r = {0};
-        struct error err = {0};
         size_t killed = 0;
         size_t n = 0;
         rng_init(&rng, seed, "kills of a sweep");
-        folder_make(&f);
-        while (live(&s, f.db, (int)rng_below(&rng, 3000), &n)) {
+        folder_drop(&d.f);
+        folder_make(&d.f);
+        while (live(&d, (int)rng_below(&rng, 3000), &n)) {
             killed++;
             assert_true(killed < 200);
         }
@@ -220,16 +276,9 @@ static void a_killed_sweep_gives_the_same_results_and_runs_no_world_twice(void *
         assert_true(killed >= 2);
         assert_true(n <= WORLDS);          /* none twice */
         assert_true(n + killed >= WORLDS); /* one may be kept and not counted in each life */
-        n = 0;
-        assert_int_equal(go_on(&s, f.db, 0, 0, &n, &r, &err), RC_OK);
-        assert_int_equal(n, 0); /* nothing was left to do */
-        assert_int_equal(r.n, ROWS);
-        assert_int_equal(table(f.csv, &r, got, sizeof got), want_bytes);
-        assert_memory_equal(got, want, want_bytes);
-        sweep_results_release(&r);
-        folder_drop(&f);
+        whole_table_is(&d, &want);
     }
-    sweep_release(&s);
+    desk_close(&d);
 }
 
 /* ---- shared ---------------------------------------------------------------------------------- */
@@ -237,71 +286,54 @@ static void a_killed_sweep_gives_the_same_results_and_runs_no_world_twice(void *
 static void parts_run_rows_of_their_own_and_the_whole_takes_them(void **state)
 {
     (void)state;
-    static char want[16384], got[16384];
-    struct sweep s = {0};
-    struct folder f;
+    static struct table want;
+    struct desk d;
     struct sweep_results r = {0};
-    struct error err = {0};
     size_t n = 0;
-    folder_make(&f);
-    open_changed("t\n", "t\n", &s);
-    const size_t bytes = table_in_one_piece(&s, f.csv, want, sizeof want);
+    desk_open(&d);
+    table_in_one_piece(&d, &want);
     for (size_t part = 0; part < 3; part++) {
         const size_t before = n;
-        assert_int_equal(go_on(&s, f.db, part, 3, &n, &r, &err), RC_OK);
+        go_on(&d, part, 3, &n, &r);
         assert_int_equal(r.n, 0); /* not all are there */
         assert_int_equal(n - before, 2 * (part < 2 ? 3 : 2));
     }
     assert_int_equal(n, WORLDS);
-    assert_int_equal(go_on(&s, f.db, 0, 0, &n, &r, &err), RC_OK);
-    assert_int_equal(n, WORLDS);
-    assert_int_equal(table(f.csv, &r, got, sizeof got), bytes);
-    assert_memory_equal(got, want, bytes);
-    sweep_results_release(&r);
-    sweep_release(&s);
-    folder_drop(&f);
+    whole_table_is(&d, &want);
+    desk_close(&d);
 }
 
 static void a_grid_that_has_grown_runs_what_is_new(void **state)
 {
     (void)state;
-    struct sweep s = {0};
-    struct folder f;
+    struct desk d;
     struct sweep_results r = {0};
-    struct error err = {0};
     size_t n = 0;
-    folder_make(&f);
-    open_changed("t\n", "t\n", &s);
-    assert_int_equal(go_on(&s, f.db, 0, 0, &n, &r, &err), RC_OK);
+    desk_open(&d);
+    go_on(&d, 0, 0, &n, &r);
     sweep_results_release(&r);
-    sweep_release(&s);
     assert_int_equal(n, WORLDS);
-    open_changed("seeds: [1, 2]", "seeds: [3, 1, 2]", &s);
-    assert_int_equal(go_on(&s, f.db, 0, 0, &n, &r, &err), RC_OK);
+    desk_change(&d, "seeds: [1, 2]", "seeds: [3, 1, 2]");
+    go_on(&d, 0, 0, &n, &r);
     assert_int_equal(n, WORLDS + WORLDS / 2);
     assert_int_equal(r.n, ROWS + ROWS / 2);
     sweep_results_release(&r);
-    sweep_release(&s);
-    folder_drop(&f);
+    desk_close(&d);
 }
 
 static void two_processes_do_not_work_on_one_file(void **state)
 {
     (void)state;
-    struct sweep s = {0};
-    struct folder f;
-    struct sweep_archive *a = NULL, *b = NULL;
+    struct desk d;
+    struct sweep_archive *a = NULL;
     struct error err = {0};
-    folder_make(&f);
-    open_changed("t\n", "t\n", &s);
-    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_OK);
-    assert_int_equal(sweep_archive_open(f.db, &s, &b, &err), RC_STATE);
+    desk_open(&d);
+    assert_int_equal(sweep_archive_open(d.f.db, &d.s, &a, &err), RC_OK);
+    assert_int_equal(takes(&d, &err), RC_STATE);
     assert_non_null(strstr(err.text, "another process is at work"));
     sweep_archive_close(&a);
-    assert_int_equal(sweep_archive_open(f.db, &s, &b, &err), RC_OK);
-    sweep_archive_close(&b);
-    sweep_release(&s);
-    folder_drop(&f);
+    assert_int_equal(takes(&d, &err), RC_OK);
+    desk_close(&d);
 }
 
 /* ---- what is left ---------------------------------------------------------------------------- */
@@ -310,10 +342,10 @@ static void two_processes_do_not_work_on_one_file(void **state)
 static void what_is_left_takes_what_worlds_of_its_kind_took(void **state)
 {
     (void)state;
-    struct sweep s = {0};
+    struct desk d;
     struct error err = {0};
-    open_changed("t\n", "t\n", &s);
-    struct pool pool = {.s = &s};
+    desk_open(&d);
+    struct pool pool = {.s = &d.s};
     assert_int_equal(pool_open(&pool, &err), RC_OK);
     assert_int_equal(pool_load(&pool, &err), RC_OK);
     assert_int_equal(pool.todo, WORLDS);
@@ -327,25 +359,23 @@ static void what_is_left_takes_what_worlds_of_its_kind_took(void **state)
     cost_finished(pool.cost, 1, 4.0);
     assert_true(fabs(cost_left(pool.cost, 1) - (2 * 3.0 + 3 * 10.0 + 8 * 16.0 / 3.0)) < 1e-9);
     pool_release(&pool);
-    sweep_release(&s);
+    desk_close(&d);
 }
 
 static void an_estimate_has_every_kind_and_counts_what_is_not_there_yet(void **state)
 {
     (void)state;
-    struct sweep s = {0};
-    struct folder f;
+    struct desk d;
     struct sweep_results r = {0};
     struct sweep_estimate e = {0};
     struct sweep_archive *a = NULL;
     struct error err = {0};
     size_t n = 0;
-    folder_make(&f);
-    open_changed("t\n", "t\n", &s);
-    assert_int_equal(go_on(&s, f.db, 0, 2, &n, &r, &err), RC_OK); /* the first seed of each kind */
-    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_OK);
+    desk_open(&d);
+    go_on(&d, 0, 2, &n, &r); /* the first seed of each kind */
+    assert_int_equal(sweep_archive_open(d.f.db, &d.s, &a, &err), RC_OK);
     const struct sweep_work work = {.archive = a};
-    assert_int_equal(sweep_estimate(&s, &work, &e, &err), RC_OK);
+    assert_int_equal(sweep_estimate(&d.s, &work, &e, &err), RC_OK);
     assert_int_equal(e.n, 4);
     assert_int_equal(e.left, WORLDS - n);
     double seconds = 0.0;
@@ -361,8 +391,7 @@ static void an_estimate_has_every_kind_and_counts_what_is_not_there_yet(void **s
     assert_int_equal(sweep_archive_kept(a), 0);
     sweep_estimate_release(&e);
     sweep_archive_close(&a);
-    sweep_release(&s);
-    folder_drop(&f);
+    desk_close(&d);
 }
 
 /* ---- refused --------------------------------------------------------------------------------- */
@@ -387,58 +416,46 @@ static void results_of_something_else_are_refused_with_what_has_changed(void **s
         {"clip: 1.0", "clip: 1.0, sample_rate: 0.5", "another study 'base'"},
         {"nominal: 30", "nominal: 31", "another study 'base'"},
     };
-    struct sweep s = {0};
-    struct folder f;
-    struct sweep_archive *a = NULL;
-    struct error err = {0};
-    folder_make(&f);
-    open_changed("t\n", "t\n", &s);
-    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_OK);
-    sweep_archive_close(&a);
-    sweep_release(&s);
+    struct desk d;
+    struct error err;
+    desk_open(&d);
+    assert_int_equal(takes(&d, &err), RC_OK);
     for (size_t i = 0; i < sizeof change / sizeof change[0]; i++) {
-        open_changed(change[i].from, change[i].to, &s);
-        err = (struct error){0};
-        const enum rc rc = sweep_archive_open(f.db, &s, &a, &err);
+        desk_change(&d, change[i].from, change[i].to);
+        const enum rc rc = takes(&d, &err);
         if ((rc == RC_OK) != (change[i].sentence == NULL)) {
             print_error("%s: %s\n", change[i].to, err.text);
         }
         assert_int_equal(rc, change[i].sentence == NULL ? RC_OK : RC_INVALID);
         if (change[i].sentence != NULL) {
             assert_non_null(strstr(err.text, change[i].sentence));
-            assert_non_null(strstr(err.text, f.db));
+            assert_non_null(strstr(err.text, d.f.db));
         }
-        sweep_archive_close(&a);
-        sweep_release(&s);
     }
-    folder_drop(&f);
+    desk_close(&d);
 }
 
 /* An ablation of the same name that leaves out something else; a new one is welcome. */
 static void an_ablation_of_the_same_name_is_the_same_ablation(void **state)
 {
     (void)state;
-    struct sweep s = {0};
-    struct folder f;
-    struct sweep_archive *a = NULL;
-    struct error err = {0};
-    folder_make(&f);
-    open_changed("tradeoff:\n",
-                 "tradeoff:\n  ablations: [{name: one, without_sites: [hospital-01]}]\n", &s);
-    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_OK);
-    sweep_archive_close(&a);
-    sweep_release(&s);
-    open_changed("tradeoff:\n",
-                 "tradeoff:\n  ablations: [{name: one, without_sites: [hospital-02]}]\n", &s);
-    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_INVALID);
-    assert_non_null(strstr(err.text, "another study 'one'"));
-    sweep_release(&s);
-    open_changed("tradeoff:\n",
-                 "tradeoff:\n  ablations: [{name: two, without_sites: [hospital-02]}]\n", &s);
-    assert_int_equal(sweep_archive_open(f.db, &s, &a, &err), RC_OK);
-    sweep_archive_close(&a);
-    sweep_release(&s);
-    folder_drop(&f);
+    static const struct {
+        const char *list;
+        enum rc rc;
+    } grid[] = {
+        {"tradeoff:\n  ablations: [{name: one, without_sites: [hospital-01]}]\n", RC_OK},
+        {"tradeoff:\n  ablations: [{name: one, without_sites: [hospital-02]}]\n", RC_INVALID},
+        {"tradeoff:\n  ablations: [{name: two, without_sites: [hospital-02]}]\n", RC_OK},
+    };
+    struct desk d;
+    struct error err;
+    desk_open(&d);
+    for (size_t i = 0; i < 3; i++) {
+        desk_change(&d, "tradeoff:\n", grid[i].list);
+        assert_int_equal(takes(&d, &err), grid[i].rc);
+        assert_true((strstr(err.text, "another study 'one'") != NULL) == (grid[i].rc != RC_OK));
+    }
+    desk_close(&d);
 }
 
 int main(void)
