@@ -14,6 +14,7 @@
 #include "common/base/rng.h"
 #include "sim/attack/attack_internal.h"
 #include "sim/fleet/fleet.h"
+#include "tests/support/seed.h"
 
 enum { SITES = 3, OF_A_SITE = 12, FEATURES = 4, ROUNDS = 5 };
 
@@ -29,14 +30,6 @@ struct world {
     struct dataset *data;
     struct attack_params params;
 };
-
-static uint64_t seed_of_run(void)
-{
-    const char *given = getenv("WARDROUND_SEED");
-    const uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 20261128;
-    print_message("seed %llu\n", (unsigned long long)seed);
-    return seed;
-}
 
 static struct dataset *patients(void)
 {

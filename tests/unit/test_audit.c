@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -14,15 +13,7 @@
 #include "common/base/replay.h"
 #include "common/dp/noise.h"
 #include "common/dp/sampler.h"
-
-/* WARDROUND_SEED repeats a run. */
-static uint64_t seed_of_run(void)
-{
-    const char *given = getenv("WARDROUND_SEED");
-    const uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 20261128;
-    print_message("seed %llu\n", (unsigned long long)seed);
-    return seed;
-}
+#include "tests/support/seed.h"
 
 /* ---- the bounds themselves ------------------------------------------------------------------- */
 

@@ -15,18 +15,11 @@
 #include "common/evaluation/evaluation.h"
 #include "common/evaluation/evaluation_internal.h"
 #include "common/metrics/metrics.h"
+#include "tests/support/seed.h"
 
 enum { PATIENTS_MAX = 8000, SITES = 4 };
 
 static double x[PATIENTS_MAX], y[PATIENTS_MAX];
-
-static uint64_t seed_of_run(void)
-{
-    const char *given = getenv("WARDROUND_SEED");
-    const uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 20261128;
-    print_message("seed %llu\n", (unsigned long long)seed);
-    return seed;
-}
 
 static void assert_near(double got, double want, double tolerance)
 {

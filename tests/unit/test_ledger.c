@@ -20,6 +20,7 @@
 #include "common/base/rng.h"
 #include "common/store/store.h"
 #include "tests/support/mortal_store.h"
+#include "tests/support/seed.h"
 
 /* ---- a site's disk, and a way to die on it --------------------------------------------------- */
 
@@ -1795,14 +1796,12 @@ static void five_hundred_kills_lose_no_spend_and_overspend_nothing(void **state)
 {
     (void)state;
     enum { KILLS = 500 };
-    const char *given = getenv("WARDROUND_SEED");
-    const uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 20261128;
+    const uint64_t seed = seed_of_run();
     struct ledger_policy p = generous;
     struct rng r;
     size_t spent = 0; /* known to be in the ledger */
     size_t lives = 0;
     size_t used_up = 0;
-    print_message("seed %llu\n", (unsigned long long)seed);
     rng_init(&r, seed, "kills");
     p.max_epsilon_total = 6.0;
     for (int kills = 0; kills < KILLS; lives++) {

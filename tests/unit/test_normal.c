@@ -13,15 +13,7 @@
 #include "common/base/rng.h"
 #include "common/dp/normal.h"
 #include "common/dp/normal_internal.h"
-
-/* WARDROUND_SEED repeats a run. */
-static uint64_t seed_of_run(void)
-{
-    const char *given = getenv("WARDROUND_SEED");
-    const uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 20261128;
-    print_message("seed %llu\n", (unsigned long long)seed);
-    return seed;
-}
+#include "tests/support/seed.h"
 
 /* ---- the functions --------------------------------------------------------------------------- */
 

@@ -18,17 +18,9 @@
 #include "common/dp/share.h"
 #include "common/update/update.h"
 #include "tests/support/cohort.h"
+#include "tests/support/seed.h"
 
 enum { SITES = 4, PATIENTS = 40, NOMINAL = 50 };
-
-/* WARDROUND_SEED repeats a run. */
-static uint64_t seed_of_run(void)
-{
-    const char *given = getenv("WARDROUND_SEED");
-    const uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 20261128;
-    print_message("seed %llu\n", (unsigned long long)seed);
-    return seed;
-}
 
 /* Three of four sites must be in a sum, and one may collude: the noise is that of two. */
 struct world {
