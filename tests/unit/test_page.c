@@ -12,10 +12,11 @@
 #include <cmocka.h>
 
 #include "sim/report/page.h"
+#include "tests/support/folder.h"
 
 enum { SITES = 2, ROWS_MAX = 16, PAGE_BYTES_MAX = 1 << 20 };
 
-static char folder[256];
+static char folder[FOLDER_PATH_MAX];
 static char page_text[PAGE_BYTES_MAX], again[PAGE_BYTES_MAX];
 static struct report_row row[ROWS_MAX];
 static struct report_site site[ROWS_MAX][SITES];
@@ -24,18 +25,14 @@ static size_t n_rows;
 
 static const char *in_folder(const char *name)
 {
-    static char path[512];
-    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
+    return folder_file(folder, name);
 }
 
 static int make_folder(void **state)
 {
     (void)state;
-    const char *base = getenv("TMPDIR");
-    (void)snprintf(folder, sizeof folder, "%s/page-XXXXXX", base != NULL ? base : "/tmp");
     n_rows = 0;
-    return mkdtemp(folder) != NULL ? 0 : -1;
+    return folder_make("page", folder);
 }
 
 static int remove_folder(void **state)
@@ -116,14 +113,9 @@ static struct report_page page_of_rows(void)
                                 .ceiling = (double)NAN};
 }
 
-static void read_page(char *text)
+static void read_page(void)
 {
-    FILE *f = fopen(in_folder("report.html"), "rb");
-    assert_non_null(f);
-    const size_t n = fread(text, 1, PAGE_BYTES_MAX - 1, f);
-    assert_true(n < PAGE_BYTES_MAX - 1);
-    text[n] = '\0';
-    (void)fclose(f);
+    (void)folder_read(in_folder("report.html"), page_text, sizeof page_text);
 }
 
 static void write_page(const struct report_page *page)
@@ -132,7 +124,7 @@ static void write_page(const struct report_page *page)
     if (report_write_page(folder, page, &err) != RC_OK) {
         fail_msg("%s", err.text);
     }
-    read_page(page_text);
+    read_page();
 }
 
 static void says(const char *words)
@@ -275,7 +267,7 @@ static void operating_points_come_from_the_hospitals_histograms(void **state)
     memcpy(again, page_text, sizeof again);
     nothing.n_rows = 0;
     assert_int_equal(report_write_page(folder, &nothing, &err), RC_INVALID);
-    read_page(page_text);
+    read_page();
     assert_string_equal(page_text, again);
     write_page(&page);
     assert_string_equal(page_text, again);

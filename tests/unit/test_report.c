@@ -12,25 +12,20 @@
 #include <cmocka.h>
 
 #include "sim/report/report.h"
+#include "tests/support/folder.h"
 
-/* A folder of its own for each test, removed with what the test names. */
-static char folder[256];
+/* Of each test; removed with what the test names. */
+static char folder[FOLDER_PATH_MAX];
 
 static int make_folder(void **state)
 {
     (void)state;
-    const char *base = getenv("TMPDIR");
-    (void)snprintf(folder, sizeof folder, "%s/report-XXXXXX", base != NULL ? base : "/tmp");
-    return mkdtemp(folder) != NULL ? 0 : -1;
+    return folder_make("report", folder);
 }
 
 static const char *in_folder(const char *name)
 {
-    static char path[4][512];
-    static size_t turn;
-    char *p = path[turn++ % 4];
-    (void)snprintf(p, sizeof path[0], "%s/%s", folder, name);
-    return p;
+    return folder_file(folder, name);
 }
 
 static int remove_folder(void **state)
@@ -45,17 +40,6 @@ static int remove_folder(void **state)
         (void)unlink(in_folder(names[i]));
     }
     return rmdir(folder); /* fails if anything unexpected, such as a temporary file, is left */
-}
-
-static size_t read_text(const char *path, char *text, size_t room)
-{
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    const size_t n = fread(text, 1, room - 1, f);
-    text[n] = '\0';
-    assert_true(n < room - 1);
-    (void)fclose(f);
-    return n;
 }
 
 static struct report_site sites[2] = {
@@ -234,7 +218,7 @@ static void tables_quote_what_needs_quoting(void **state)
     assert_int_equal(report_write_csv(in_folder("results.csv"), r, 2, &err), RC_OK);
     assert_int_equal(report_write_sites_csv(in_folder("sites.csv"), r, 2, &err), RC_OK);
     char text[4096];
-    (void)read_text(in_folder("results.csv"), text, sizeof text);
+    (void)folder_read(in_folder("results.csv"), text, sizeof text);
     assert_string_equal(
         text,
         "ablation,mode,noise,epsilon,delta,seed,auroc,auroc_low,auroc_high,auroc_site_mean,auprc,"
@@ -243,7 +227,7 @@ static void tables_quote_what_needs_quoting(void **state)
         "base,federated,site,0.1,0.001,3,0.9,0.88,0.92,,0.8,0.05,0.82,0.79,60,5,40,2,1.5,0.25,120\n"
         "base,pooled,none,inf,0,3,0.30000000000000004,0.28,0.32000000000000006,"
         "0.23000000000000004,0.8,0.05,0.82,0.79,60,5,0,0,1.5,0.25,120\n");
-    (void)read_text(in_folder("sites.csv"), text, sizeof text);
+    (void)folder_read(in_folder("sites.csv"), text, sizeof text);
     assert_string_equal(
         text, "ablation,mode,noise,epsilon,delta,seed,site,patients,auroc,auroc_low,"
               "auroc_high,accuracy,epsilon_spent\n"
@@ -312,7 +296,7 @@ static void a_pattern_of_one_class_has_no_auroc_and_says_so(void **state)
     json_decref(o);
 
     assert_int_equal(report_write_patterns_csv(in_folder("patterns.csv"), r, 2, &err), RC_OK);
-    (void)read_text(in_folder("patterns.csv"), text, sizeof text);
+    (void)folder_read(in_folder("patterns.csv"), text, sizeof text);
     assert_string_equal(
         text, "ablation,mode,noise,epsilon,delta,seed,modalities,patients,positives,"
               "auroc,auroc_low,auroc_high,note\n"
@@ -326,7 +310,7 @@ static void a_pattern_of_one_class_has_no_auroc_and_says_so(void **state)
     assert_non_null(f);
     report_print_patterns(f, s, report_summaries(r, 2, s), r, 2);
     (void)fclose(f);
-    (void)read_text(in_folder("table.txt"), text, sizeof text);
+    (void)folder_read(in_folder("table.txt"), text, sizeof text);
     assert_non_null(strstr(text, "table+notes         8          3  0.750 [0.500, 1.000]"));
     assert_non_null(strstr(text, "table               2          0        one class only"));
 }
@@ -343,7 +327,7 @@ static void the_tables_name_ablations_where_there_are_any(void **state)
         assert_non_null(f);
         report_print_table(f, s, report_summaries(r, n, s));
         (void)fclose(f);
-        (void)read_text(in_folder("table.txt"), text, sizeof text);
+        (void)folder_read(in_folder("table.txt"), text, sizeof text);
         assert_true((strncmp(text, "ablation", 8) == 0) == (n == 2));
         assert_true((strstr(text, "it's \"a\", gate  federated") != NULL) == (n == 2));
     }
@@ -409,7 +393,7 @@ static void the_figure_names_its_series(void **state)
     const size_t n = fill_grid(r);
     assert_int_equal(
         report_write_svg(in_folder("tradeoff.svg"), "Heart & <four> hospitals", r, n, &err), RC_OK);
-    (void)read_text(in_folder("tradeoff.svg"), svg, sizeof svg);
+    (void)folder_read(in_folder("tradeoff.svg"), svg, sizeof svg);
     assert_non_null(strstr(svg, "Heart &amp; &lt;four"));
     assert_non_null(strstr(svg, "federated, site noise"));
     assert_non_null(strstr(svg, "federated, shared noise"));
@@ -428,12 +412,12 @@ static void the_same_rows_draw_the_same_bytes_again_from_the_script(void **state
     static struct report_row r[64];
     const size_t n = fill_grid(r);
     assert_int_equal(report_write_svg(in_folder("tradeoff.svg"), "heart", r, n, &err), RC_OK);
-    const size_t first = read_text(in_folder("tradeoff.svg"), svg, sizeof svg);
+    const size_t first = folder_read(in_folder("tradeoff.svg"), svg, sizeof svg);
     assert_int_equal(unlink(in_folder("tradeoff.svg")), 0);
     char command[600];
     (void)snprintf(command, sizeof command, "cd '%s' && gnuplot tradeoff.gp", folder);
     assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c) */
-    const size_t second = read_text(in_folder("tradeoff.svg"), svg_again, sizeof svg_again);
+    const size_t second = folder_read(in_folder("tradeoff.svg"), svg_again, sizeof svg_again);
     assert_int_equal(first, second);
     assert_memory_equal(svg, svg_again, first);
 }
@@ -444,7 +428,7 @@ static void draw(const struct report_row *r, size_t n)
     if (report_write_svg(in_folder("tradeoff.svg"), "heart", r, n, &err) != RC_OK) {
         fail_msg("%s", err.text);
     }
-    (void)read_text(in_folder("tradeoff.svg"), svg, sizeof svg);
+    (void)folder_read(in_folder("tradeoff.svg"), svg, sizeof svg);
     assert_non_null(strstr(svg, "</svg>"));
     assert_null(strstr(svg, "nan"));
 }
@@ -487,7 +471,7 @@ static void ablations_stand_side_by_side_in_the_figure(void **state)
     double x[2] = {0.0, 0.0};
     fill_ablation(r);
     draw(r, 2);
-    (void)read_text(in_folder("tradeoff.csv"), text, sizeof text);
+    (void)folder_read(in_folder("tradeoff.csv"), text, sizeof text);
     const char *line = text;
     for (size_t i = 0; i < 2; i++) {
         line = strchr(line, '\n') + 1;
@@ -499,7 +483,7 @@ static void ablations_stand_side_by_side_in_the_figure(void **state)
     }
     assert_true(x[0] > 0.0);
     assert_true(x[0] < x[1]);
-    (void)read_text(in_folder("tradeoff.svg"), text, sizeof text);
+    (void)folder_read(in_folder("tradeoff.svg"), text, sizeof text);
     assert_non_null(strstr(text, "gate: federated, no noise"));
 }
 
@@ -512,7 +496,7 @@ static void an_awkward_name_stays_a_name(void **state)
     assert_int_equal(report_write_svg(in_folder("it's & <it>.svg"), "a 'b' `date` $(c)\n_{d}", &r,
                                       1, &err),
                      RC_OK);
-    (void)read_text(in_folder("it's & <it>.svg"), svg, sizeof svg);
+    (void)folder_read(in_folder("it's & <it>.svg"), svg, sizeof svg);
     assert_non_null(strstr(svg, "`date` $(c) _{d}"));
 }
 
@@ -565,7 +549,7 @@ static void a_failing_gnuplot_leaves_the_old_figure_and_says_why(void **state)
     assert_int_equal(unlink(in_folder("gnuplot")), 0);
     assert_int_equal(rc, RC_IO);
     assert_non_null(strstr(err.text, "no such terminal"));
-    (void)read_text(in_folder("tradeoff.svg"), svg, sizeof svg);
+    (void)folder_read(in_folder("tradeoff.svg"), svg, sizeof svg);
     assert_string_equal(svg, "old");
 }
 
@@ -582,7 +566,7 @@ static void the_table_lines_up(void **state)
     report_print_table(f, s, n);
     (void)fclose(f);
     char text[2048];
-    (void)read_text(in_folder("table.txt"), text, sizeof text);
+    (void)folder_read(in_folder("table.txt"), text, sizeof text);
     assert_string_equal(
         text,
         "mode       noise  epsilon     AUROC [low, high]     sd  site mean  seeds  seconds\n"
