@@ -283,6 +283,43 @@ static void a_list_of_noises_has_site_and_shared_once_each(void **state)
     }
 }
 
+/* q = 1 and one step a round: the mean of the sites' steps, weighted by nominal sizes, is the step of all
+ * patients in one place, but for the rounding of updates. Else pooled rows would not be what they are
+ * compared as. */
+static void with_everybody_in_every_step_a_federation_is_training_in_one_place(void **state)
+{
+    (void)state;
+    static char text[2048];
+    const struct sweep_overrides none = {0};
+    struct sweep s = {0};
+    struct sweep_results r = {0};
+    const char *privacy = strstr(base, "  privacy: ");
+    (void)snprintf(text, sizeof text,
+                   "%.*s  privacy: {noise: none, epsilon: inf, clip: 1.0, sample_rate: 1.0}\n"
+                   "  sites:\n"
+                   "    - {name: hospital-01, nominal: 30}\n"
+                   "    - {name: hospital-02, nominal: 60}\n"
+                   "    - {name: hospital-03, nominal: 90}\n"
+                   "split: {folds: 3}\n"
+                   "tradeoff: {modes: [pooled, federated], epsilons: [inf], seeds: [1, 2]}\n",
+                   (int)(privacy - base), base);
+    must_open(text, true, &none, &s);
+    must_run(&s, &r);
+    assert_int_equal(r.n, 4);
+    for (size_t i = 0; i < 2; i++) {
+        const struct report_row *pooled = &r.row[i];
+        const struct report_row *federated = &r.row[2 + i];
+        assert_string_equal(pooled->mode, "pooled");
+        assert_string_equal(federated->mode, "federated");
+        assert_int_equal(pooled->seed, federated->seed);
+        assert_float_equal(pooled->auroc, federated->auroc, 2e-4);
+        assert_float_equal(pooled->auprc, federated->auprc, 1e-3);
+        assert_float_equal(pooled->ece, federated->ece, 1e-4);
+    }
+    sweep_results_release(&r);
+    sweep_release(&s);
+}
+
 static void the_number_of_threads_changes_no_byte(void **state)
 {
     (void)state;
@@ -617,6 +654,7 @@ int main(void)
         cmocka_unit_test(noise_is_shared_among_sites_and_a_site_alone_adds_its_own),
         cmocka_unit_test(a_grid_of_both_noises_has_the_rows_of_either_and_each_once),
         cmocka_unit_test(a_list_of_noises_has_site_and_shared_once_each),
+        cmocka_unit_test(with_everybody_in_every_step_a_federation_is_training_in_one_place),
         cmocka_unit_test(the_number_of_threads_changes_no_byte),
         cmocka_unit_test(overrides_choose_one_cell),
         cmocka_unit_test(folds_are_by_patient_and_keep_sites_and_labels_even),
