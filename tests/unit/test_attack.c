@@ -15,6 +15,7 @@
 #include "sim/attack/attack_internal.h"
 #include "sim/fleet/fleet.h"
 #include "tests/support/seed.h"
+#include "tests/support/study.h"
 
 enum { SITES = 3, OF_A_SITE = 12, FEATURES = 4, ROUNDS = 5 };
 
@@ -68,28 +69,17 @@ static void world_open(struct world *w, double epsilon)
         w->feature[i].low = -1.0;
         w->feature[i].high = 1.0;
     }
-    w->study = (struct study){
-        .name = "s",
-        .model = {.name = "logistic"},
-        .local = {.rate = 1.0, .steps = 1, .physical_batch = 16},
-        .server = {.rule = STUDY_FEDAVG, .rate = 1.0},
-        .privacy = {.noise = isfinite(epsilon) ? STUDY_NOISE_SITE : STUDY_NOISE_NONE,
-                    .epsilon = epsilon,
-                    .delta = isfinite(epsilon) ? 1e-3 : 0.0,
-                    .clip = 0.5,
-                    .sample_rate = 1.0},
-        .seed = 3,
-        .rounds = ROUNDS,
-        .quorum = SITES,
-        .min_sites = SITES,
-        .fraction_bits = 24,
-        .join_deadline_ms = 600000,
-        .round_deadline_ms = 600000,
-        .n_sites = SITES,
-        .site = w->site,
-    };
+    w->study = test_study(names, SITES, w->site);
+    w->study.model = (struct study_model){.name = "logistic"};
+    w->study.privacy =
+        (struct study_privacy){.noise = isfinite(epsilon) ? STUDY_NOISE_SITE : STUDY_NOISE_NONE,
+                               .epsilon = epsilon,
+                               .delta = isfinite(epsilon) ? 1e-3 : 0.0,
+                               .clip = 0.5,
+                               .sample_rate = 1.0};
+    w->study.seed = 3;
+    w->study.rounds = ROUNDS;
     for (size_t i = 0; i < SITES; i++) {
-        (void)snprintf(w->site[i].name, sizeof w->site[i].name, "%s", names[i]);
         w->site[i].nominal = OF_A_SITE + i;
     }
     assert_int_equal(study_plan(&w->study, &err), RC_OK);

@@ -16,6 +16,7 @@
 #include "common/base/replay.h"
 #include "sim/fleet/fleet.h"
 #include "tests/support/cohort.h"
+#include "tests/support/study.h"
 
 enum { SITES = 4, ROUNDS = 3 };
 #define NOBODY (SIZE_MAX - 1)
@@ -43,33 +44,24 @@ static void world_init(struct world *w, enum study_noise noise)
     struct error err = {0};
     *w = (struct world){0};
     test_schema(&w->schema);
-    w->study = (struct study){
-        .name = "s",
-        .model = {.name = "mlp",
-                  .n_hidden = 1,
-                  .hidden = {4},
-                  .embedding = 2,
-                  .activation = "tanh",
-                  .adapter = 2},
-        .local = {.rate = 0.5, .momentum = 0.5, .steps = 2, .physical_batch = 16},
-        .server = {.rule = STUDY_FEDAVG, .rate = 1.0},
-        .privacy = {.noise = noise,
-                    .epsilon = noise == STUDY_NOISE_NONE ? HUGE_VAL : 2.0,
-                    .delta = noise == STUDY_NOISE_NONE ? 0.0 : 1e-3,
-                    .clip = 1.0,
-                    .sample_rate = 0.7},
-        .seed = 3,
-        .rounds = ROUNDS,
-        .quorum = 3,
-        .min_sites = 3,
-        .fraction_bits = 24,
-        .join_deadline_ms = 600000,
-        .round_deadline_ms = 600000,
-        .n_sites = SITES,
-        .site = w->site,
-    };
+    w->study = test_study(names, SITES, w->site);
+    w->study.model = (struct study_model){.name = "mlp",
+                                          .n_hidden = 1,
+                                          .hidden = {4},
+                                          .embedding = 2,
+                                          .activation = "tanh",
+                                          .adapter = 2};
+    w->study.local.rate = w->study.local.momentum = 0.5;
+    w->study.local.steps = 2;
+    w->study.privacy = (struct study_privacy){.noise = noise,
+                                              .epsilon = noise == STUDY_NOISE_NONE ? HUGE_VAL : 2.0,
+                                              .delta = noise == STUDY_NOISE_NONE ? 0.0 : 1e-3,
+                                              .clip = 1.0,
+                                              .sample_rate = 0.7};
+    w->study.seed = 3;
+    w->study.rounds = ROUNDS;
+    w->study.quorum = w->study.min_sites = 3;
     for (size_t i = 0; i < SITES; i++) {
-        (void)snprintf(w->site[i].name, sizeof w->site[i].name, "%s", names[i]);
         w->site[i].nominal = 20;
         w->data[i] = test_dataset(&w->schema, names[i], 18 + i, 40 + i, SIZE_MAX);
         w->policy[i] = (struct ledger_policy){.max_epsilon_per_study = HUGE_VAL,

@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +18,11 @@
 #include "common/update/update.h"
 #include "tests/support/cohort.h"
 #include "tests/support/seed.h"
+#include "tests/support/study.h"
 
 enum { SITES = 4, PATIENTS = 40, NOMINAL = 50 };
+
+static const char *const names[SITES] = {"s0", "s1", "s2", "s3"};
 
 /* Three of four sites must be in a sum, and one may collude: the noise is that of two. */
 struct world {
@@ -38,35 +40,19 @@ static void world_init(struct world *w, size_t adapter)
     struct error err = {0};
     *w = (struct world){0};
     test_schema(&w->schema);
-    w->study = (struct study){
-        .name = "s",
-        .model = {.name = "mlp",
-                  .n_hidden = 1,
-                  .hidden = {5},
-                  .embedding = 3,
-                  .activation = "gelu",
-                  .adapter = adapter},
-        .local = {.rate = 1.0, .steps = 1, .physical_batch = 16},
-        .server = {.rate = 1.0},
-        .privacy = {.noise = STUDY_NOISE_SHARED,
-                    .epsilon = 1,
-                    .delta = 1e-3,
-                    .clip = 0.5,
-                    .sample_rate = 0.5,
-                    .noise_multiplier = 2.0},
-        .seed = 1,
-        .rounds = 3,
-        .quorum = 3,
-        .min_sites = 3,
-        .max_colluding = 1,
-        .masked = true,
-        .fraction_bits = 24,
-        .n_sites = SITES,
-        .site = w->site,
-    };
+    w->study = test_study(names, SITES, w->site);
+    w->study.model = (struct study_model){.name = "mlp",
+                                          .n_hidden = 1,
+                                          .hidden = {5},
+                                          .embedding = 3,
+                                          .activation = "gelu",
+                                          .adapter = adapter};
+    w->study.privacy.noise = STUDY_NOISE_SHARED;
+    w->study.quorum = w->study.min_sites = 3;
+    w->study.max_colluding = 1;
+    w->study.masked = true;
     for (size_t i = 0; i < SITES; i++) {
         w->site[i].nominal = NOMINAL * (i + 1); /* far from the truth, and different */
-        (void)snprintf(w->site[i].name, sizeof w->site[i].name, "s%zu", i);
         w->data[i] = test_dataset(&w->schema, w->site[i].name, PATIENTS, 11 + i, SIZE_MAX);
     }
     assert_int_equal(model_open(&w->study.model, &w->schema, &w->model, &err), RC_OK);

@@ -14,6 +14,7 @@
 #include "common/dp/noise.h"
 #include "common/update/update.h"
 #include "tests/support/cohort.h"
+#include "tests/support/study.h"
 
 enum { PATIENTS = 60, NOMINAL = 50 };
 
@@ -45,30 +46,14 @@ static void world_init(struct world *w, const char *model, size_t adapter)
     struct error err = {0};
     *w = (struct world){0};
     test_schema(&w->schema);
-    w->site[0] = (struct study_site){.name = "a", .nominal = NOMINAL};
-    w->study = (struct study){
-        .name = "s",
-        .model = {.n_hidden = strcmp(model, "mlp") == 0 ? 1 : 0,
-                  .hidden = {7},
-                  .embedding = 3,
-                  .activation = "gelu",
-                  .layer_norm = true,
-                  .adapter = adapter},
-        .local = {.rate = 1.0, .steps = 1, .physical_batch = 16},
-        .privacy = {.noise = STUDY_NOISE_SITE,
-                    .epsilon = 1,
-                    .delta = 1e-3,
-                    .clip = 0.5,
-                    .sample_rate = 0.5,
-                    .noise_multiplier = 2.0},
-        .seed = 1,
-        .rounds = 3,
-        .quorum = 1,
-        .min_sites = 1,
-        .fraction_bits = 24,
-        .n_sites = 1,
-        .site = w->site,
-    };
+    w->study = test_study(&(const char *){"a"}, 1, w->site);
+    w->site[0].nominal = NOMINAL;
+    w->study.model = (struct study_model){.n_hidden = strcmp(model, "mlp") == 0 ? 1 : 0,
+                                          .hidden = {7},
+                                          .embedding = 3,
+                                          .activation = "gelu",
+                                          .layer_norm = true,
+                                          .adapter = adapter};
     (void)snprintf(w->study.model.name, sizeof w->study.model.name, "%s", model);
     if (strcmp(model, "multimodal") == 0) {
         of_many_modalities(&w->study.model);
