@@ -80,6 +80,7 @@ static enum rc open_machine(struct coordinator *c, const struct mask_set *invite
                                               .threshold_least = s->threshold},
                                     .sign = sign,
                                     .invited = *invited,
+                                    .quorum = s->quorum,
                                     .phase_ms = phase_ms(c),
                                     .update_ms = s->round_deadline_ms,
                                     .now_ms = c->now_ms};

@@ -35,7 +35,9 @@ static size_t needed(const struct unmasking *m)
     if (m->state == UNMASKING_VOTING || m->state == UNMASKING_REVEALING) {
         return m->threshold;
     }
-    return m->threshold > m->setup.terms.min_sites ? m->threshold : m->setup.terms.min_sites;
+    const size_t promised = m->setup.terms.min_sites;
+    const size_t least = m->setup.quorum > promised ? m->setup.quorum : promised;
+    return m->threshold > least ? m->threshold : least;
 }
 
 struct mask_set unmasking_waited_for(const struct unmasking *m)

@@ -56,7 +56,7 @@ static unsigned time_out(int64_t now_ms, struct error *err)
     return unmasking_step(c, &in, err);
 }
 
-static void open_round(void)
+static void open_round_of(size_t quorum)
 {
     struct error err;
     const struct unmasking_setup setup = {.study = script.s.study,
@@ -66,10 +66,16 @@ static void open_round(void)
                                           .terms = script.s.terms,
                                           .sign = script.s.sign,
                                           .invited = script.everybody,
+                                          .quorum = quorum,
                                           .phase_ms = PHASE_MS,
                                           .update_ms = UPDATE_MS};
     unmasking_close(&c);
     assert_int_equal(unmasking_open(&setup, &c, &err), RC_OK);
+}
+
+static void open_round(void)
+{
+    open_round_of(0);
 }
 
 /* A machine in `state`, which nobody has answered yet. */
@@ -262,6 +268,37 @@ static void sites_that_cannot_are_not_waited_for_and_too_many_fail_at_once(void 
     }
 }
 
+/* The study wants four: three could open a sum, and it would be thrown away. */
+static void a_sum_below_the_quorum_is_not_opened(void **state)
+{
+    (void)state;
+    struct error err;
+    for (size_t phase = 0; phase < UNMASKING_VOTING; phase++) {
+        open_round_of(4);
+        for (size_t before = 0; before < phase; before++) {
+            for (size_t i = 0; i < N; i++) {
+                (void)say((enum unmasking_event)(UNMASKING_GOT_ANNOUNCEMENT + before), i);
+            }
+        }
+        for (size_t i = 0; i < 3; i++) {
+            (void)say((enum unmasking_event)(UNMASKING_GOT_ANNOUNCEMENT + phase), i);
+        }
+        assert_int_equal(time_out(phase == UNMASKING_UPDATING ? UPDATE_MS : PHASE_MS, &err),
+                         UNMASKING_FAIL);
+        assert_non_null(strstr(err.text, "4 are needed"));
+    }
+    open_round_of(4);
+    for (size_t phase = 0; phase < UNMASKING_VOTING; phase++) {
+        for (size_t i = 0; i < N; i++) {
+            (void)say((enum unmasking_event)(UNMASKING_GOT_ANNOUNCEMENT + phase), i);
+        }
+    }
+    for (size_t i = 0; i < T; i++) { /* who signs and shows are as many as ever */
+        (void)say(UNMASKING_GOT_VOTE, i);
+    }
+    assert_int_equal(unmasking_state(c), UNMASKING_REVEALING);
+}
+
 static void a_site_that_missed_a_phase_is_told_nothing_of_the_next(void **state)
 {
     (void)state;
@@ -375,6 +412,7 @@ int main(void)
         cmocka_unit_test(the_last_answer_closes_a_phase_and_its_set_is_kept_before_it_is_cast),
         cmocka_unit_test(a_deadline_closes_a_phase_that_has_enough_and_fails_one_that_has_not),
         cmocka_unit_test(sites_that_cannot_are_not_waited_for_and_too_many_fail_at_once),
+        cmocka_unit_test(a_sum_below_the_quorum_is_not_opened),
         cmocka_unit_test(a_site_that_missed_a_phase_is_told_nothing_of_the_next),
         cmocka_unit_test(answers_that_are_not_the_sites_own_are_refused),
         cmocka_unit_test(other_rounds_are_ignored_if_old_and_refused_if_new),
