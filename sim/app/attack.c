@@ -306,7 +306,9 @@ static enum rc attack_all(const struct sweep *s, bool quiet, struct found *f, st
     for (size_t i = 0; rc == RC_OK && i < cells; i++) {
         struct study study = {0};
         size_t found = 0;
-        progress_init(&bar, "runs", quiet);
+        char what[48];
+        (void)snprintf(what, sizeof what, "runs at epsilon %g", epsilon[i]);
+        progress_init(&bar, what, quiet);
         rc = plan(s, epsilon[i], &study, err);
         if (rc == RC_OK) {
             rc = attack_cell(attack, &study, f->row + f->n, &found, err);
