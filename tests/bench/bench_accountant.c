@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common/accountant/accountant.h"
+#include "tests/bench/bench_words.h"
 
 enum { ROWS = 256, RUNS = 5 };
 
@@ -31,6 +32,11 @@ static double median(double *x, size_t n)
 
 int main(int argc, char **argv)
 {
+    bench_help(argc, argv,
+               "bench_accountant TABLE: milliseconds of the accountant for each row of a table "
+               "(columns q, sigma, T,\n"
+               "delta), median of a few runs\n"
+               "  bench_accountant ../shared/reference/accounting_reference.csv\n");
     char line[4096];
     double each[ROWS];
     size_t n = 0;

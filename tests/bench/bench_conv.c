@@ -8,7 +8,7 @@
 
 #include "common/kernel/conv.h"
 #include "common/kernel/linear.h"
-#include "tests/bench/bench_number.h"
+#include "tests/bench/bench_words.h"
 
 enum { RUNS = 15, PEAK = 1024 };
 
@@ -85,6 +85,10 @@ static double seconds(void (*run)(struct arrays *), struct arrays *a)
 
 int main(int argc, char **argv)
 {
+    bench_help(argc, argv,
+               "bench_conv [BATCH]: three convolutions, forward and backward, against BLAS in the "
+               "same run, as JSON\n"
+               "  bench_conv 64\n");
     static const size_t size[3][3] = {{64, 1, 16}, {32, 16, 32}, {16, 32, 64}};
     static const struct {
         const char *name;

@@ -13,7 +13,7 @@
 
 #include "agent/masking/masking.h"
 #include "aggregator/unmasking/unmasking.h"
-#include "tests/bench/bench_number.h"
+#include "tests/bench/bench_words.h"
 
 enum { ROUND = 1 };
 
@@ -218,6 +218,11 @@ static size_t number(int argc, char **argv, int i, size_t otherwise)
 
 int main(int argc, char **argv)
 {
+    bench_help(argc, argv,
+               "bench_mask [NUMBERS [SITES [DROPPED]]]: processor time of a masked sum, of one "
+               "site and of the\n"
+               "coordinator\n"
+               "  bench_mask 1000000 100 10\n");
     bench_words("bench_mask", argc, 3);
     b.numbers = number(argc, argv, 1, 1000000);
     b.sites = number(argc, argv, 2, 100);

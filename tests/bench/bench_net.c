@@ -18,7 +18,7 @@
 
 #include "common/base/clock.h"
 #include "common/net/net_internal.h"
-#include "tests/bench/bench_number.h"
+#include "tests/bench/bench_words.h"
 
 enum { CLIENTS_MAX = NET_PEERS_MAX, CHUNK = 256 << 10 };
 
@@ -141,6 +141,12 @@ static void watch(struct net_server *s, const struct plan *plan, double before)
 
 int main(int argc, char **argv)
 {
+    bench_help(argc, argv,
+               "bench_net idle|frames|chunks [NUMBER]: memory of idle connections (NUMBER clients) "
+               "or of one large\n"
+               "message, time of messages in chunks (NUMBER MiB)\n"
+               "  bench_net idle 100\n"
+               "  bench_net chunks 256\n");
     struct error err = {0};
     struct net_server *s = NULL;
     struct seal_keys *keys = NULL;

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "common/dp/noise.h"
-#include "tests/bench/bench_number.h"
+#include "tests/bench/bench_words.h"
 
 enum { RUNS = 9 };
 
@@ -40,6 +40,10 @@ static void plainly(const double *S, size_t P, double gamma, double spread, stru
 
 int main(int argc, char **argv)
 {
+    bench_help(argc, argv,
+               "bench_noise [NUMBERS]: millions of noised numbers a second on one core, and the "
+               "plain way beside\n"
+               "  bench_noise 4000000\n");
     bench_words("bench_noise", argc, 1);
     const size_t P =
         argc > 1 ? bench_number("bench_noise", "NUMBERS", argv[1], 1, 1000000000) : 4000000;

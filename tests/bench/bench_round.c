@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tests/bench/bench_number.h"
+#include "tests/bench/bench_words.h"
 #include "tests/bench/round_bench.h"
 
 static struct round_counts *round_counts;
@@ -347,6 +347,13 @@ static void print(const struct moment *a, const struct moment *b, double peak)
 
 int main(int argc, char **argv)
 {
+    bench_help(argc, argv,
+               "bench_round [--sites N] [--params P] [--secure 0|1] [--drop D] [--rounds R] "
+               "[--json]: rounds a\n"
+               "second of the real programs over CURVE on loopback, without training; folders "
+               "below $TMPDIR\n"
+               "  bench_round --sites 8 --params 100000 --secure 1 --json\n"
+               "  bench_round --sites 8 --params 100000 --drop 1\n");
     char counts[ROUND_PATH_MAX + 32];
     read_words(argc, argv);
     find_programs();

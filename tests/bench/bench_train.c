@@ -19,7 +19,7 @@
 #include "common/dp/slices.h"
 #include "common/kernel/linear.h"
 #include "tests/bench/bench_models.h"
-#include "tests/bench/bench_number.h"
+#include "tests/bench/bench_words.h"
 
 enum { STEPS_MAX = 2000, BATCH_MAX = 65536, WARM = 3, PEAKS = 8, SIDE = 1024 };
 
@@ -311,6 +311,13 @@ static void report(const struct options *o, const struct bench_model *m, bool pr
 
 int main(int argc, char **argv)
 {
+    bench_help(argc, argv,
+               "bench_train [--model tab|ts|img|tx|multi] [--mode plain|dp|both] [--batch B] "
+               "[--physical B]\n"
+               "[--threads N] [--noise 0|1] [--steps N] [--clock wall|cpu] [--json]: a training "
+               "step's time\n"
+               "  bench_train --model tab --mode both --batch 256 --json\n"
+               "  bench_train --model multi --mode dp --batch 256 --threads 2 --noise 1\n");
     const struct options o = options(argc, argv);
     static struct times times[2];
     static double peaks[2 * PEAKS];

@@ -1,14 +1,25 @@
 /**
- * @file bench_number.h
- * Whole numbers on a benchmark's command line, and the end of it where there is none.
+ * @file bench_words.h
+ * The words of a benchmark's command line: --help, whole numbers, and the end of it where there is none.
  */
-#ifndef TESTS_BENCH_BENCH_NUMBER_H
-#define TESTS_BENCH_BENCH_NUMBER_H
+#ifndef TESTS_BENCH_BENCH_WORDS_H
+#define TESTS_BENCH_BENCH_WORDS_H
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/** `--help` among the words: print `text` and end the program with 0. */
+static inline void bench_help(int argc, char **argv, const char *text)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            const int said = fputs(text, stdout) >= 0 && fflush(stdout) == 0;
+            exit(said ? 0 : 1);
+        }
+    }
+}
 
 /** @param what its name in the sentence  @return the number; else the program ends with 2 */
 static inline size_t bench_number(const char *program, const char *what, const char *text,
