@@ -131,7 +131,9 @@ static void show(const struct site *site, const struct agreement *a,
                  f->epsilon_spent, f->epsilon_after, site->policy.max_epsilon_total,
                  site->policy.max_delta_per_study);
     if (s->masked) {
-        (void)printf("  masked   the coordinator reads sums of at least %zu sites\n", s->min_sites);
+        char masks[240];
+        offer_masks(s, masks);
+        (void)printf("  masked   %s\n", masks);
     }
     if (s->privacy.noise == STUDY_NOISE_SHARED) {
         (void)printf("  shared   that epsilon needs %zu sites that add their share of the noise; "

@@ -73,3 +73,16 @@ enum rc offer_model(const struct site *site, const struct study *study, struct e
     }
     return rc;
 }
+
+void offer_masks(const struct study *study, char out[240])
+{
+    out[0] = '\0';
+    if (study->masked) {
+        (void)snprintf(
+            out, 240,
+            "the coordinator reads sums of at least %zu sites, which %zu of them open; this "
+            "holds while at most %zu are in league with it; its epsilon pays for %zu lost "
+            "rounds",
+            study->min_sites, study_threshold(study), study->max_colluding, study->spare_rounds);
+    }
+}

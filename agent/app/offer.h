@@ -23,5 +23,7 @@ RC offer_open(const struct site *site, const struct hash *study, struct agreemen
 /** Can the study's model be made of this site's features? Who would join hears it before.
  *  @retval RC_INVALID no, as model_open says; RC_NOMEM */
 RC offer_model(const struct site *site, const struct study *study, struct error *err);
+/** What the study's masks promise, in one sentence; "" where it has none. */
+void offer_masks(const struct study *study, char out[240]);
 
 #endif

@@ -41,6 +41,14 @@ static enum rc say_json(const struct site *site, const struct study *study,
     (void)json_object_set_new(o, "rounds", json_integer((json_int_t)study->rounds));
     (void)json_object_set_new(o, "steps", json_integer((json_int_t)study_steps(study)));
     (void)json_object_set_new(o, "noise_multiplier", json_real(study->privacy.noise_multiplier));
+    (void)json_object_set_new(o, "masked", json_boolean(study->masked));
+    if (study->masked) {
+        (void)json_object_set_new(o, "min_sites", json_integer((json_int_t)study->min_sites));
+        (void)json_object_set_new(o, "threshold", json_integer((json_int_t)study_threshold(study)));
+        (void)json_object_set_new(o, "max_colluding",
+                                  json_integer((json_int_t)study->max_colluding));
+        (void)json_object_set_new(o, "spare_rounds", json_integer((json_int_t)study->spare_rounds));
+    }
     (void)json_object_set_new(o, "planned", json_boolean(study->wish.passes > 0.0));
     (void)json_object_set_new(o, "epsilon_spent", report_number(f->epsilon_spent));
     (void)json_object_set_new(o, "epsilon_promised", report_number(f->epsilon_promised));
@@ -69,6 +77,11 @@ static enum rc say(const struct words *w, const struct site *site, const struct 
         study_steps(study), study->privacy.sample_rate,
         study->wish.passes > 0.0 ? ", planned by the rule" : "", f->epsilon_spent, f->epsilon_after,
         site->policy.max_delta_per_study, site->policy.max_epsilon_total);
+    if (study->masked) {
+        char masks[240];
+        offer_masks(study, masks);
+        (void)printf("masked:  %s\n", masks);
+    }
     if (study->privacy.noise == STUDY_NOISE_SHARED) {
         (void)printf("shared:  that epsilon is against the coordinator with %zu of the sites, and "
                      "needs %zu that add their share of the noise; against who reads models only "

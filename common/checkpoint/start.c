@@ -152,7 +152,7 @@ static RC check_new(const struct study_start *start, const struct param_table *t
             found = found || param_is_in(&t->param[i], start->fresh[k]);
         }
         if (!found) {
-            return error_set(err, RC_INVALID, "start: new: the model has no parameters named '%s'",
+            return error_set(err, RC_INVALID, "new: the model has no parameters named '%s'",
                              start->fresh[k]);
         }
     }
@@ -225,6 +225,9 @@ enum rc checkpoint_first(const struct study *study, const struct model *model, r
     if (rc == RC_OK) {
         rc = read_start(&study->start, model, params, err);
         rc = rc == RC_OK ? RC_OK : error_context(err, "checkpoint '%s'", study->start.file);
+    }
+    if (rc != RC_OK && study->start.line > 0) {
+        rc = error_context(err, "start, line %zu", study->start.line);
     }
     return rc;
 }

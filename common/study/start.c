@@ -71,6 +71,7 @@ void study_read_start(const struct config_node *map, struct study_start *out,
         return;
     }
     out->there = true;
+    out->line = map->line;
     take_file(map, w.file, out, issues);
     if (!parse_hash(w.hash, &out->numbers)) {
         config_issue(issues, config_get(map, "hash"),

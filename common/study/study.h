@@ -135,6 +135,7 @@ struct study_site {
  */
 struct study_start {
     bool there;
+    size_t line; /**< of the document, for an error's place; not in study_hash */
     struct hash
         numbers; /**< of the numbers that are taken, in the model's order: model_start_hash */
     size_t n_fresh;

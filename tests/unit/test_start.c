@@ -232,6 +232,7 @@ static void what_does_not_fit_is_named(void **state)
     for (size_t k = 0; k < sizeof want / sizeof want[0]; k++) {
         struct error err = {0};
         world_init(&w);
+        w.study.start.line = 17;
         real *params = calloc(w.model.table.P, sizeof *params);
         add_model(&w, k == 0 || k == 2 || k == 3 ? "head.bias" : "");
         if (k == 1) {
@@ -267,6 +268,7 @@ static void what_does_not_fit_is_named(void **state)
             assert_int_equal(truncate(w.path, 5), 0);
         }
         assert_int_not_equal(checkpoint_first(&w.study, &w.model, params, &err), RC_OK);
+        assert_non_null(strstr(err.text, "start, line 17: "));
         const char *also = k == 4 ? "is not where its header says" : want[k];
         if (strstr(err.text, want[k]) == NULL && strstr(err.text, also) == NULL) {
             fail_msg("'%s', want '%s'", err.text, want[k]);
