@@ -64,6 +64,9 @@ static const char *mend_of(struct store *s, int answer)
         return "; make room on its disk";
     }
     const int primary = answer & 0xff;
+    if (primary == SQLITE_NOTADB || primary == SQLITE_CORRUPT) {
+        return "; it is damaged or not ours: put it aside and a whole copy in its place";
+    }
     return primary == SQLITE_READONLY || primary == SQLITE_CANTOPEN
                ? "; its folder and disk must be writable: run this as the user that owns the folder"
                : "";

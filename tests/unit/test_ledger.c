@@ -1077,7 +1077,7 @@ static void a_file_that_is_no_ledger_is_refused_and_left_alone(void **state)
     assert_non_null(f);
     assert_int_equal(fwrite(text, 1, sizeof text, f), sizeof text);
     assert_int_equal(fclose(f), 0);
-    cannot_open(RC_FORMAT, "not a database");
+    cannot_open(RC_FORMAT, "not a database; it is damaged or not ours: put it aside");
     f = fopen(path, "rbe");
     assert_non_null(f);
     char back[sizeof text];
