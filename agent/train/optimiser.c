@@ -34,6 +34,18 @@ static void decay(const struct param_table *table, double share, double *w)
     }
 }
 
+size_t optimiser_moments(const struct study_local *local)
+{
+    switch (local->optimiser) {
+    case STUDY_ADAMW:
+    case STUDY_ADAM:
+        return 2;
+    case STUDY_SGD:
+        return local->momentum != 0.0 ? 1 : 0;
+    }
+    return 0;
+}
+
 void optimiser_step(struct optimiser *o, const struct study_local *local, double rate,
                     const struct param_table *table, const double *gradient, double *w)
 {

@@ -29,6 +29,11 @@ struct optimiser {
     double *v;  /**< [P] second moment (Adam) */
 };
 
+enum { OPTIMISER_MOMENTS_MAX = 2 };
+
+/** How many of m and v the next step reads: what has to be kept between rounds. Plain SGD: 0. */
+size_t optimiser_moments(const struct study_local *local);
+
 /** w [P] moves by -rate * direction(gradient [P]). @param rate of this step: study_rate */
 void optimiser_step(struct optimiser *o, const struct study_local *local, double rate,
                     const struct param_table *table, const double *gradient, double *w);

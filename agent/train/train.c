@@ -87,7 +87,8 @@ static enum rc begin(struct round_work *k, const struct train_job *job, struct e
     if (job->site_state == NULL) {
         return RC_OK;
     }
-    return state_read(job->model, job->site_state, job->site_state_bytes, k->w, &k->optimiser, err);
+    return state_read(job->model, &job->study->local, job->site_state, job->site_state_bytes, k->w,
+                      &k->optimiser, err);
 }
 
 /* Secret coins at finite epsilon; from the public seed without noise, so that runs repeat. */
@@ -172,10 +173,10 @@ static enum rc step(struct round_work *k, const struct train_job *job, const str
     return RC_OK;
 }
 
-static enum rc begin_result(const struct model *model, struct train_result *r, struct error *err)
+static enum rc begin_result(const struct train_job *job, struct train_result *r, struct error *err)
 {
-    r->update_bytes = update_bytes(model->table.S);
-    r->site_state_bytes = state_bytes(model);
+    r->update_bytes = update_bytes(job->model->table.S);
+    r->site_state_bytes = state_bytes(job->model, &job->study->local);
     r->update = malloc(r->update_bytes + 1);
     r->site_state = malloc(r->site_state_bytes);
     return r->update != NULL && r->site_state != NULL
@@ -187,7 +188,7 @@ static enum rc finish(struct round_work *k, const struct train_job *job, struct 
                       struct error *err)
 {
     const size_t S = job->model->table.S;
-    state_write(job->model, k->w, &k->optimiser, r->site_state);
+    state_write(job->model, &job->study->local, k->w, &k->optimiser, r->site_state);
     if (job->study->privacy.noise == STUDY_NOISE_SHARED) {
         return RC_OK; /* the step has written what goes into the sum */
     }
@@ -224,7 +225,7 @@ enum rc train_round(const struct train_job *job, struct entropy *entropy, struct
     }
     rc = begin(&k, job, err);
     if (rc == RC_OK) {
-        rc = begin_result(job->model, &r, err);
+        rc = begin_result(job, &r, err);
     }
     if (rc != RC_OK) {
         goto out;
@@ -288,7 +289,7 @@ enum rc train_parameters(const struct model *model, const struct study *study, c
         double *w = arena_take(&scratch, P, sizeof *w);
         struct optimiser o = {.m = arena_take(&scratch, P, sizeof(double)),
                               .v = arena_take(&scratch, P, sizeof(double))};
-        rc = state_read(model, site_state, site_state_bytes, w, &o, err);
+        rc = state_read(model, &study->local, site_state, site_state_bytes, w, &o, err);
         for (size_t i = S; rc == RC_OK && i < P; i++) {
             params[i] = (real)w[i];
         }

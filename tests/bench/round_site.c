@@ -96,7 +96,7 @@ enum rc __wrap_train_round(const struct train_job *job, struct entropy *entropy,
 {
     const size_t n = job->model->table.S;
     struct train_result r = {.update_bytes = n * sizeof(int32_t),
-                             .site_state_bytes = state_bytes(job->model)};
+                             .site_state_bytes = state_bytes(job->model, &job->study->local)};
     (void)entropy;
     atomic_store(&counts->params, n);
     if (!job->go_on(job->go_on_ctx, 0, 1)) {

@@ -118,7 +118,7 @@ static double whole_noise(const struct world *w)
 static double own_of(const struct world *w, size_t i)
 {
     double x = 0.0;
-    memcpy(&x, w->result.site_state + 32 + i * sizeof x, sizeof x); /* behind four words */
+    memcpy(&x, w->result.site_state + 40 + i * sizeof x, sizeof x); /* behind five words */
     return x;
 }
 

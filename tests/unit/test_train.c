@@ -109,7 +109,7 @@ static void must_run(struct world *w, uint64_t seed)
 /* Own parameters after the round: they follow the magic and sizes in the site state. */
 static const double *own(const struct world *w)
 {
-    return (const double *)(const void *)(w->result.site_state + 4 * sizeof(uint64_t));
+    return (const double *)(const void *)(w->result.site_state + 5 * sizeof(uint64_t));
 }
 
 /* Everything a neighbour moves: shared and site parameters, in units of the clipped sum. */

@@ -244,7 +244,7 @@ static double moved(const struct world *w, const struct train_result *a,
     for (size_t i = 0; i < own; i++) { /* adapters: behind the head of the state */
         double x[2];
         for (size_t k = 0; k < 2; k++) {
-            memcpy(&x[k], of[k]->site_state + 4 * sizeof(uint64_t) + i * sizeof x[k], sizeof x[k]);
+            memcpy(&x[k], of[k]->site_state + 5 * sizeof(uint64_t) + i * sizeof x[k], sizeof x[k]);
         }
         sq += pow((x[0] - x[1]) * divisor, 2.0);
     }
