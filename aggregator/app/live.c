@@ -51,6 +51,7 @@ static json_t *site_of(const struct coordinator *c, size_t i)
         [ROUND_WAITED_FOR] = "waited_for",
         [ROUND_CONTRIBUTED] = "contributed",
         [ROUND_SAT_OUT] = "sat_out",
+        [ROUND_NOT_DRAWN] = "not_drawn",
     };
     const struct round_machine *m = &c->machine;
     const struct site *s = &c->site[i];

@@ -27,6 +27,7 @@ static const char *const part_name[] = {
     [ROUND_WAITED_FOR] = "waited_for",
     [ROUND_CONTRIBUTED] = "contributed",
     [ROUND_SAT_OUT] = "sat_out",
+    [ROUND_NOT_DRAWN] = "not_drawn",
 };
 
 /* A live.json without a live process is what the last one left behind. */

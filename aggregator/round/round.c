@@ -1,7 +1,11 @@
 #include "aggregator/round/round.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "common/base/rng.h"
 
 /* ---- counting -------------------------------------------------------------------------------- */
 
@@ -96,9 +100,11 @@ static enum column update_column(const struct round_machine *m, const struct rou
     case ROUND_CONTRIBUTED:
         return UPDATE_AGAIN;
     case ROUND_SAT_OUT:
+        return UPDATE_MOOT;
+    case ROUND_NOT_DRAWN: /* it was not asked */
         break;
     }
-    return UPDATE_MOOT;
+    return REFUSED;
 }
 
 static enum column cannot_column(const struct round_machine *m, const struct round_input *in)
@@ -216,6 +222,9 @@ static unsigned accept(struct round_machine *m, const struct round_input *in)
 static unsigned accept_for_next(struct round_machine *m, const struct round_input *in)
 {
     m->member[in->site] = ROUND_ACCEPTED;
+    if (m->part[in->site] == ROUND_NOT_DRAWN) { /* it misses nothing, and a restart draws again */
+        return ROUND_KEEP_MEMBER | up_to_date(m, in->site);
+    }
     m->part[in->site] = ROUND_SAT_OUT;
     return ROUND_KEEP_MEMBER | ROUND_KEEP_PART | up_to_date(m, in->site);
 }
@@ -288,6 +297,23 @@ static int64_t later(int64_t now_ms, int64_t wait_ms)
     return now_ms > INT64_MAX - wait_ms ? INT64_MAX : now_ms + wait_ms;
 }
 
+/* Who is not drawn for the present round. */
+static void draw(struct round_machine *m)
+{
+    bool drawn[ROUND_SITES_MAX];
+    char stream[48];
+    struct rng r;
+    if (m->per_round == 0) {
+        return;
+    }
+    (void)snprintf(stream, sizeof stream, "sites of round %" PRIu64, m->round);
+    rng_init(&r, m->seed, stream);
+    rng_choose(&r, m->n_sites, m->per_round, drawn);
+    for (size_t i = 0; i < m->n_sites; i++) {
+        m->part[i] = drawn[i] ? m->part[i] : ROUND_NOT_DRAWN;
+    }
+}
+
 /* A number is never used twice, whatever became of its round. */
 static void open_next(struct round_machine *m, int64_t now_ms)
 {
@@ -296,6 +322,7 @@ static void open_next(struct round_machine *m, int64_t now_ms)
     for (size_t i = 0; i < m->n_sites; i++) {
         m->part[i] = ROUND_WAITED_FOR;
     }
+    draw(m);
 }
 
 static unsigned lose(struct round_machine *m, const struct round_input *in)
@@ -489,6 +516,15 @@ void round_mask(struct round_machine *m, uint64_t lost_max, int64_t opening_ms)
     m->opening_ms = opening_ms;
 }
 
+void round_sample(struct round_machine *m, size_t per_round, uint64_t seed)
+{
+    assert(m->state == ROUND_JOINING && m->round == 0);
+    assert(!m->masked);
+    assert(per_round >= m->quorum && per_round <= m->n_sites);
+    m->per_round = per_round;
+    m->seed = seed;
+}
+
 unsigned round_step(struct round_machine *m, const struct round_input *in)
 {
     assert((unsigned)m->state < ROUND_STATES);
@@ -533,6 +569,9 @@ unsigned round_restore(struct round_machine *m, int64_t now_ms)
     assert(m->lost <= m->lost_max);
     assert(m->round <= m->rounds + m->lost_max);
     assert(m->state != ROUND_OPEN || m->round >= 1);
+    if (m->state == ROUND_OPEN) {
+        draw(m);
+    }
 
     unsigned actions = round_finished(m) > 0 ? ROUND_CAST_OUTCOME : ROUND_NOTHING;
     m->deadline_ms = ROUND_NEVER;

@@ -44,7 +44,12 @@ enum round_event {
 
 /** What each site has said about the study, and about the present round. */
 enum round_member { ROUND_UNKNOWN, ROUND_ACCEPTED, ROUND_MEMBER_DECLINED };
-enum round_part { ROUND_WAITED_FOR, ROUND_CONTRIBUTED, ROUND_SAT_OUT };
+enum round_part {
+    ROUND_WAITED_FOR,
+    ROUND_CONTRIBUTED,
+    ROUND_SAT_OUT,
+    ROUND_NOT_DRAWN /**< round_sample: the round is not its own; it is told the outcome */
+};
 
 /**
  * What the driver must do after a step, in this order: KEEP_*, then REPLY_*, then CAST_OUTCOME,
@@ -95,11 +100,13 @@ struct round_machine {
     uint64_t rounds; /**< of the study: so many are to have an outcome */
     uint64_t round;  /**< present one, from 1; 0 while JOINING; in DONE and FAILED the last one */
     int64_t deadline_ms;
-    bool masked;               /**< round_mask; the four below are 0 without */
-    uint64_t lost_max;         /**< so many rounds may fail; each takes a number */
-    uint64_t lost;             /**< so many have, before the present one */
-    uint64_t finished;         /**< newest round with an outcome */
-    int64_t opening_ms;        /**< what an open round may take beyond round_ms */
+    bool masked;        /**< round_mask; the four below are 0 without */
+    uint64_t lost_max;  /**< so many rounds may fail; each takes a number */
+    uint64_t lost;      /**< so many have, before the present one */
+    uint64_t finished;  /**< newest round with an outcome */
+    int64_t opening_ms; /**< what an open round may take beyond round_ms */
+    size_t per_round;   /**< round_sample: so many sites are drawn; 0: a round is everybody's */
+    uint64_t seed;      /**< and what the draw follows from */
     int64_t join_ms, round_ms; /**< how long each phase may take */
     enum round_member member[ROUND_SITES_MAX];
     enum round_part part[ROUND_SITES_MAX]; /**< of the present round */
@@ -122,6 +129,15 @@ void round_init(struct round_machine *m, size_t n_sites, size_t quorum, uint64_t
  * last resort. A lost round takes the next number as long as no more than `lost_max` are lost.
  */
 void round_mask(struct round_machine *m, uint64_t lost_max, int64_t opening_ms);
+
+/**
+ * After round_init, before anything else: each round is of `per_round` sites, drawn without replacement from
+ * the whole roster by the generator of common/base/rng.h: seed `seed`, stream "sites of round N". Whoever
+ * knows seed and roster knows who is drawn; a restart draws the same. A drawn site that has declined, or that
+ * joined after the round had opened, is missing in it: nobody is drawn in its place. Not of masked studies.
+ * quorum <= per_round <= n_sites.
+ */
+void round_sample(struct round_machine *m, size_t per_round, uint64_t seed);
 
 /**
  * Advance. Total. TIMED_OUT before `deadline_ms` is a stale timer and does nothing; a site that is

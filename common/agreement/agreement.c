@@ -140,6 +140,14 @@ static RC check_lacks(const char *path, const char *text, size_t n, const char *
     return rc;
 }
 
+const char *agreement_simulated_only(const struct study *s)
+{
+    return s->sites_per_round > 0 ? "sites_per_round: is only simulated so far (wardround-sim); "
+                                    "leave it out of a study "
+                                    "that hospitals sign up to"
+                                  : NULL;
+}
+
 enum rc agreement_open(const char *path, const char *cohort, struct agreement *out,
                        struct config_issues *issues, struct error *err)
 {
@@ -154,6 +162,10 @@ enum rc agreement_open(const char *path, const char *cohort, struct agreement *o
     }
     if (rc == RC_OK) {
         rc = study_parse(path, a.document, n, &a.study, issues, err);
+    }
+    if (rc == RC_OK && agreement_simulated_only(&a.study) != NULL) {
+        config_issue(issues, NULL, "%s", agreement_simulated_only(&a.study));
+        rc = config_verdict(issues, err);
     }
     if (rc == RC_OK && cohort == NULL && a.study.cohort[0] == '\0') {
         config_issue(issues, NULL,

@@ -20,6 +20,9 @@ void agreement_put_body(const struct agreement *a, unsigned char *out);
 /** What agreement_verify does after the signature. */
 RC agreement_parse_body(const void *body, size_t n, struct agreement *out, struct error *err);
 
+/** Is there something in the study that is only simulated so far? NULL: no. A sentence, key first. */
+const char *agreement_simulated_only(const struct study *s);
+
 /** The modalities' share of agreement_fits: RC_OK where they are the same. */
 RC agreement_fits_modalities(const struct schema *want, const struct schema *own,
                              struct error *err);

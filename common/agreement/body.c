@@ -129,6 +129,9 @@ static RC complete(struct agreement *a, const struct study_choice *choice, struc
     }
     enum rc rc = study_parse_chosen("study document", a->document, strlen(a->document), choice,
                                     &a->study, issues, err);
+    if (rc == RC_OK && agreement_simulated_only(&a->study) != NULL) {
+        rc = error_set(err, RC_INVALID, "%s", agreement_simulated_only(&a->study));
+    }
     if (rc == RC_OK) {
         memset(a->study.cohort, 0, sizeof a->study.cohort); /* paths of another machine */
         memset(a->study.start.file, 0, sizeof a->study.start.file);

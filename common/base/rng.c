@@ -67,3 +67,15 @@ void rng_shuffle(struct rng *r, size_t *index, size_t n)
         index[j] = held;
     }
 }
+
+void rng_choose(struct rng *r, size_t n, size_t k, bool *chosen)
+{
+    assert(k <= n);
+    for (size_t i = 0; i < n; i++) {
+        chosen[i] = false;
+    }
+    for (size_t last = n - k; last < n; last++) {
+        const size_t one = (size_t)rng_below(r, last + 1);
+        chosen[chosen[one] ? last : one] = true;
+    }
+}

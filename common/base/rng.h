@@ -9,6 +9,7 @@
 #ifndef COMMON_BASE_RNG_H
 #define COMMON_BASE_RNG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,5 +36,9 @@ double rng_normal(struct rng *r);
 
 /** Fisher-Yates shuffle of `n` indices in place. */
 void rng_shuffle(struct rng *r, size_t *index, size_t n);
+
+/** `k` of `n` without replacement, every such set as likely as any other (Floyd's algorithm F2: Bentley,
+ *  Floyd 1987); k <= n, k numbers are drawn. @param[out] chosen [n] */
+void rng_choose(struct rng *r, size_t n, size_t k, bool *chosen);
 
 #endif

@@ -335,6 +335,31 @@ static void check_numbers_of_sites(const struct study_draft *d, struct config_is
     }
 }
 
+/* Who is drawn. With masks the roster of a sum would change each round, and shared noise counts on all. */
+static void check_sampling(const struct study_draft *d, struct config_issues *issues)
+{
+    const struct study *s = &d->study;
+    const struct config_node *here = config_get(d->map, "sites_per_round");
+    if (s->sites_per_round == 0) {
+        return;
+    }
+    if (s->masked || s->privacy.noise == STUDY_NOISE_SHARED) {
+        config_issue(
+            issues, here,
+            "sites_per_round: with masked sums every site is in every round; leave it out, "
+            "or leave out masked and noise: shared");
+    } else if (s->n_sites > 0 && s->sites_per_round > s->n_sites) {
+        config_issue(issues, here, "sites_per_round: is %zu, but there are only %zu sites",
+                     s->sites_per_round, s->n_sites);
+    } else if (s->sites_per_round < s->quorum) {
+        config_issue(
+            issues, here,
+            "sites_per_round: is %zu, but a round counts with %zu sites (quorum) or not at "
+            "all",
+            s->sites_per_round, s->quorum);
+    }
+}
+
 void study_check(const struct study_draft *d, struct config_issues *issues)
 {
     const struct config_node *name = config_get(d->map, "study");
@@ -354,5 +379,6 @@ void study_check(const struct study_draft *d, struct config_issues *issues)
     check_privacy(d, issues);
     check_wish(d, issues);
     check_masking(d, issues);
+    check_sampling(d, issues);
     study_check_sites(d, issues);
 }

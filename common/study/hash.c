@@ -117,10 +117,10 @@ static bool averages_late(const struct study_server_rule *r)
  * and registries that know it by that name. */
 static bool is_version_2(const struct study *s)
 {
-    return has_course(&s->local) || s->server.combine != STUDY_MEAN || s->server.trim > 0 ||
-           s->server.momentum > 0.0 || s->model.site_norm || s->model.n_lacked > 0 ||
-           s->model.n_frozen > 0 || s->start.there || s->model.shift > 0 || is_masked(s) ||
-           averages_late(&s->server);
+    return has_course(&s->local) || s->sites_per_round > 0 || s->server.combine != STUDY_MEAN ||
+           s->server.trim > 0 || s->server.momentum > 0.0 || s->model.site_norm ||
+           s->model.n_lacked > 0 || s->model.n_frozen > 0 || s->start.there || s->model.shift > 0 ||
+           is_masked(s) || averages_late(&s->server);
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -154,6 +154,10 @@ static void add_version_2(struct hasher *h, const struct study *s)
     if (averages_late(&s->server)) { /* as above */
         hasher_text(h, "average_from");
         hasher_u64(h, s->server.average_from);
+    }
+    if (s->sites_per_round > 0) { /* as above */
+        hasher_text(h, "sites_per_round");
+        hasher_u64(h, s->sites_per_round);
     }
 }
 

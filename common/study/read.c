@@ -65,6 +65,8 @@ static const struct config_key study_keys[] = {
      .help = "promise to the sites: never fewer than this many in one sum"},
     {.name = "max_colluding", .type = CONFIG_COUNT, .offset = AT(study.max_colluding), .max = STUDY_SITES_MAX,
      .fallback = "0", .help = "how many sites may share what they know and the others still be safe"},
+    {.name = "sites_per_round", .type = CONFIG_COUNT, .offset = AT(study.sites_per_round), .max = STUDY_SITES_MAX,
+     .fallback = "0", .help = "so many sites, drawn from `seed`, train in a round, the others rest; 0 is all. Noise is planned as if each site were in every round"},
     {.name = "masked", .type = CONFIG_BOOL, .offset = AT(study.masked), .fallback = "false",
      .help = "the coordinator reads nothing but the sum of a round's updates; 3 to 128 sites"},
     {.name = "spare_rounds", .type = CONFIG_COUNT, .offset = AT(study.spare_rounds), .max = STUDY_ROUNDS_MAX,

@@ -161,6 +161,8 @@ struct study {
     size_t
         threshold; /**< masked: stated least number of sites that open a sum; 0: study_threshold */
     bool masked;   /**< only the sum of a round can be read (common/mask) */
+    size_t
+        sites_per_round; /**< drawn for each round from the seed (aggregator/round); 0: all are in each */
     size_t spare_rounds;  /**< masked: so many rounds may be lost; sigma is for them, too */
     size_t fraction_bits; /**< the public grid of updates is 2^-fraction_bits */
     int64_t join_deadline_ms, round_deadline_ms;

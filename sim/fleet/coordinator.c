@@ -87,6 +87,9 @@ enum rc coordinator_start(struct fleet *f, struct error *err)
     }
     round_init(c->machine, study->n_sites, study->quorum, study->rounds, study->join_deadline_ms,
                study->round_deadline_ms, f->now_ms);
+    if (study->sites_per_round > 0) {
+        round_sample(c->machine, study->sites_per_round, study->seed);
+    }
     if (!resumed) {
         return RC_OK;
     }

@@ -40,6 +40,7 @@ static enum rc derive(const struct sweep_world *w, size_t only, const char *name
         out->min_sites = 1;
         out->max_colluding = 0;
         out->masked = false;
+        out->sites_per_round = 0;
         out->threshold = 0;
         out->spare_rounds = 0;
         (void)snprintf(out->site[0].name, sizeof out->site[0].name, "%s", name);

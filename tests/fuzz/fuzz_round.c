@@ -1,5 +1,5 @@
 /*
- * Any byte string is a study: four bytes of plan (sites, quorum, rounds, unused), then four bytes
+ * Any byte string is a study: four bytes of plan (sites, quorum, rounds, sites a round), then four bytes
  * an event (which, site, round, time passed). An event beyond the last one kills the coordinator,
  * who comes back from what the KEEP_* actions had made durable. The promises of docs/PROTOCOL.md
  * that the coordinator can keep alone hold after each.
@@ -53,6 +53,9 @@ static void rebuild(const struct disk *d, struct round_machine *m, const struct 
                     int64_t now_ms)
 {
     round_init(m, plan->n_sites, plan->quorum, plan->rounds, plan->join_ms, plan->round_ms, now_ms);
+    if (plan->per_round > 0) {
+        round_sample(m, plan->per_round, plan->seed);
+    }
     memcpy(m->member, d->member, m->n_sites * sizeof *m->member);
     memcpy(m->part, d->part[d->finished + 1], m->n_sites * sizeof *m->part);
     bool open = d->finished > 0;
@@ -86,7 +89,8 @@ static void hold(const struct round_machine *m, const struct disk *d, unsigned a
     }
     if (m->state == ROUND_OPEN || m->state == ROUND_MERGING) {
         for (size_t i = 0; i < m->n_sites; i++) { /* a crash would not change who is in */
-            assert(m->part[i] == d->part[m->round][i]);
+            const enum round_part part = m->part[i];
+            assert((part == ROUND_NOT_DRAWN ? ROUND_WAITED_FOR : part) == d->part[m->round][i]);
             assert(m->member[i] == d->member[i]);
         }
     }
@@ -103,6 +107,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t n_sites = 1 + data[0] % SITES;
     int64_t now_ms = 0;
     round_init(&m, n_sites, 1 + data[1] % n_sites, 1 + data[2] % ROUNDS, 20000, 30000, now_ms);
+    if (data[3] % (n_sites + 1) >= m.quorum) {
+        round_sample(&m, data[3] % (n_sites + 1), data[3]);
+    }
 
     for (size_t i = PLAN_BYTES; i + EVENT_BYTES <= size; i += EVENT_BYTES) {
         now_ms += 100 * (int64_t)data[i + 3];

@@ -270,6 +270,12 @@ static void a_study_that_cannot_be_offered_says_why(void **state)
     assert_true(issues.n > 3);
     assert_non_null(strstr(issues.line[0], "bad.yaml:2:9: error: rounds"));
 
+    (void)snprintf(text, sizeof text, "%ssites_per_round: 2\n", document);
+    write_text(in_folder("drawn.yaml"), text);
+    memset(&issues, 0, sizeof issues);
+    assert_int_equal(agreement_open(in_folder("drawn.yaml"), NULL, &a, &issues, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "sites_per_round: is only simulated so far"));
+
     memset(&issues, 0, sizeof issues);
     write_text(in_folder("bad_cohort.yaml"), "cohort: c\nfeatures: []\n");
     assert_int_equal(agreement_open(in_folder("bare.yaml"), in_folder("bad_cohort.yaml"), &a,
@@ -389,6 +395,10 @@ static void a_signed_body_must_still_be_well_formed(void **state)
     assert_refused(RC_FORMAT, "study document:2:1: error");
     make_raw("study: x\n", features, sigma);
     assert_refused(RC_INVALID, "study document:1:");
+    char drawn[2048];
+    (void)snprintf(drawn, sizeof drawn, "%ssites_per_round: 2\n", document);
+    make_raw(drawn, features, sigma);
+    assert_refused(RC_INVALID, "sites_per_round: is only simulated so far");
     make_raw(document, "- 1\n", sigma);
     assert_refused(RC_INVALID, "study features:1:1: error");
     make_raw(document, "files: [{path: /etc/passwd}]\nlabel: {name: x}\nfeatures: [1]\n", sigma);

@@ -376,6 +376,27 @@ static void a_shuffle_is_a_permutation_and_each_is_as_likely(void **state)
     rng_shuffle(&r, NULL, 0);
 }
 
+static void every_choice_of_two_out_of_four_is_as_likely(void **state)
+{
+    (void)state;
+    enum { N = 60000 };
+    struct rng r;
+    size_t seen[16] = {0};
+    bool chosen[4];
+    rng_init(&r, 11, "choices");
+    for (size_t i = 0; i < N; i++) {
+        rng_choose(&r, 4, 2, chosen);
+        seen[chosen[0] + 2 * chosen[1] + 4 * chosen[2] + 8 * chosen[3]]++;
+    }
+    const size_t pair[6] = {seen[3], seen[5], seen[6], seen[9], seen[10], seen[12]};
+    assert_int_equal(pair[0] + pair[1] + pair[2] + pair[3] + pair[4] + pair[5], N);
+    assert_true(chi_square(pair, 6, N / 6.0) < 35.9); /* 5 degrees of freedom: p = 1e-6 */
+    rng_choose(&r, 4, 0, chosen);
+    assert_false(chosen[0] || chosen[1] || chosen[2] || chosen[3]);
+    rng_choose(&r, 4, 4, chosen);
+    assert_true(chosen[0] && chosen[1] && chosen[2] && chosen[3]);
+}
+
 /* entropy and replay */
 
 static void two_sources_of_entropy_never_say_the_same(void **state)
@@ -740,6 +761,7 @@ int main(void)
         cmocka_unit_test(uniforms_stay_in_the_unit_interval_and_fill_it),
         cmocka_unit_test(normals_have_the_moments_and_the_tails_of_a_normal),
         cmocka_unit_test(a_shuffle_is_a_permutation_and_each_is_as_likely),
+        cmocka_unit_test(every_choice_of_two_out_of_four_is_as_likely),
         cmocka_unit_test(two_sources_of_entropy_never_say_the_same),
         cmocka_unit_test(release_wipes_every_byte_and_may_be_repeated),
         cmocka_unit_test(bytes_handed_out_are_counted_and_gone_from_the_buffer),

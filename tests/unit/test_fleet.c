@@ -450,6 +450,82 @@ static void a_study_that_diverges_says_where_and_what_to_lower(void **state)
     world_release(&w);
 }
 
+/* Rounds of two of the four. */
+static void sampled_init(struct world *w, enum study_noise noise)
+{
+    world_init(w, noise);
+    w->study.sites_per_round = w->study.quorum = w->study.min_sites = 2;
+}
+
+static void a_site_that_is_not_drawn_neither_trains_nor_spends(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result r = {0};
+    sampled_init(&w, STUDY_NOISE_SITE);
+    folder_make(&w);
+    run(&w, NULL, 0, &r);
+    assert_true(r.done);
+    assert_int_equal(r.contributors, 2);
+    assert_int_equal(r.refused, 0);
+    size_t rested = 0;
+    for (size_t i = 0; i < SITES; i++) {
+        struct error err = {0};
+        struct ledger *l = NULL;
+        const struct hash schema = schema_hash(&w.schema);
+        const struct hash study = study_hash(&w.study, &schema);
+        char path[512];
+        double once = 0.0;
+        size_t times = 0;
+        fleet_ledger_path(w.folder, names[i], path);
+        assert_int_equal(ledger_open(path, &w.policy[i], &l, &err), RC_OK);
+        for (size_t round = 1; round <= ROUNDS; round++) {
+            const void *bytes;
+            size_t n;
+            bool found = false;
+            times += w.times[i][round];
+            assert_int_equal(ledger_stored(l, &study, round, &found, &bytes, &n, &err), RC_OK);
+            assert_int_equal(found, w.times[i][round] == 1);
+        }
+        assert_int_equal(ledger_epsilon(l, &study, w.study.privacy.delta, &once, &err), RC_OK);
+        assert_true(once == r.site[i].epsilon_spent);
+        assert_true(times < ROUNDS ? once < 1.99 : once <= 2.0); /* planned for every round */
+        assert_true((times == 0) == !(once > 0.0));
+        rested += ROUNDS - times;
+        ledger_close(&l);
+    }
+    assert_int_equal(rested, ROUNDS * (SITES - 2));
+    folder_drop(&w);
+    fleet_result_release(&r);
+    world_release(&w);
+}
+
+static void killed_anywhere_the_same_sites_are_drawn_and_the_model_is_the_same(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result calm = {0};
+    sampled_init(&w, STUDY_NOISE_NONE);
+    run(&w, NULL, 0, &calm);
+    world_release(&w);
+    assert_true(calm.done);
+    for (uint64_t after = 0; after <= calm.events; after += 3) {
+        struct fleet_result r = {0};
+        const struct fleet_kill kill = {after, after % 2 == 0 ? FLEET_COORDINATOR : after % SITES};
+        sampled_init(&w, STUDY_NOISE_NONE);
+        folder_make(&w);
+        run(&w, &kill, 1, &r);
+        assert_true(r.done);
+        assert_memory_equal(r.model, calm.model, w.model.table.S * sizeof(real));
+        assert_false(w.two_updates);
+        assert_false(w.without_row);
+        fleet_result_release(&r);
+        folder_drop(&w);
+        world_release(&w);
+    }
+    fleet_result_release(&calm);
+}
+
 /* What a what-if says before is what the ledger says after. */
 static void what_was_foretold_is_what_the_ledger_says(void **state)
 {
@@ -793,6 +869,8 @@ int main(void)
         cmocka_unit_test(a_site_whose_policy_is_stricter_declines_and_the_others_go_on),
         cmocka_unit_test(below_quorum_the_study_fails_and_says_so),
         cmocka_unit_test(a_study_that_diverges_says_where_and_what_to_lower),
+        cmocka_unit_test(a_site_that_is_not_drawn_neither_trains_nor_spends),
+        cmocka_unit_test(killed_anywhere_the_same_sites_are_drawn_and_the_model_is_the_same),
         cmocka_unit_test(what_was_foretold_is_what_the_ledger_says),
         cmocka_unit_test(a_failed_study_leaves_no_promise_behind),
         cmocka_unit_test(a_site_that_withdraws_releases_nothing_more_and_the_others_go_on),

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "aggregator/round/round.h"
+#include "common/base/rng.h"
 
 /* ---- every cell, against a list written by hand from docs/PROTOCOL.md ------------------------ */
 
@@ -577,6 +578,105 @@ static void an_abort_while_merging_waits_for_the_commit(void **state)
     assert_int_equal(m.state, ROUND_DONE);
 }
 
+/* ---- rounds of some sites ---------------------------------------------------------------------- */
+
+/* Nine sites, three a round, quorum 2. */
+static void open_sampled(void)
+{
+    round_init(&m, 9, 2, 3, 1000, 2000, 0);
+    round_sample(&m, 3, 77);
+    for (size_t i = 0; i < 9; i++) {
+        tell(ROUND_GOT_ACCEPT, i, 0);
+    }
+    assert_int_equal(m.state, ROUND_OPEN);
+}
+
+/* The site that is number `k` of those whose part in the present round is this. */
+static size_t with_part(enum round_part part, size_t k)
+{
+    size_t i = 0;
+    while (i < m.n_sites && (m.part[i] != part || k-- > 0)) {
+        i++;
+    }
+    return i;
+}
+
+static void a_round_of_some_sites_waits_for_those_who_are_drawn_alone(void **state)
+{
+    (void)state;
+    bool drawn[3][9];
+    open_sampled();
+    for (uint64_t round = 1; round <= 3; round++) {
+        size_t n = 0;
+        for (size_t i = 0; i < 9; i++) {
+            drawn[round - 1][i] = m.part[i] == ROUND_WAITED_FOR;
+            n += drawn[round - 1][i];
+        }
+        assert_int_equal(n, 3);
+        const size_t rests = with_part(ROUND_NOT_DRAWN, 0);
+        assert_int_equal(tell(ROUND_GOT_UPDATE, rests, round), ROUND_PROTOCOL_ERROR);
+        assert_int_equal(tell(ROUND_GOT_CANNOT, rests, round), ROUND_REPLY_ACK);
+        assert_true((tell(ROUND_GOT_ACCEPT, rests, 0) & ROUND_REPLY_ROUND) == 0);
+        tell(ROUND_GOT_UPDATE, with_part(ROUND_WAITED_FOR, 0), round);
+        tell(ROUND_GOT_UPDATE, with_part(ROUND_WAITED_FOR, 0), round);
+        assert_int_equal(tell(ROUND_GOT_UPDATE, with_part(ROUND_WAITED_FOR, 0), round),
+                         ROUND_KEEP_PART | ROUND_REPLY_ACK | ROUND_MERGE);
+        assert_int_equal(round_contributors(&m), 3);
+        tell(ROUND_COMMITTED, 0, 0);
+    }
+    assert_int_equal(m.state, ROUND_DONE);
+    assert_memory_not_equal(drawn[0], drawn[1], sizeof drawn[0]);
+    assert_memory_not_equal(drawn[1], drawn[2], sizeof drawn[0]);
+}
+
+/* Who is drawn is public, and anybody may compute it: docs/PROTOCOL.md says how. */
+static void the_draw_is_that_of_the_seed_and_the_round(void **state)
+{
+    (void)state;
+    bool drawn[9];
+    struct rng r;
+    open_sampled();
+    rng_init(&r, 77, "sites of round 1");
+    rng_choose(&r, 9, 3, drawn);
+    for (size_t i = 0; i < 9; i++) {
+        assert_int_equal(m.part[i], drawn[i] ? ROUND_WAITED_FOR : ROUND_NOT_DRAWN);
+    }
+}
+
+static void a_restart_draws_the_same_sites(void **state)
+{
+    (void)state;
+    open_sampled();
+    const size_t done = with_part(ROUND_WAITED_FOR, 1);
+    tell(ROUND_GOT_UPDATE, done, 1);
+    const struct round_machine before = m;
+    round_init(&m, 9, 2, 3, 1000, 2000, 0);
+    round_sample(&m, 3, 77);
+    m.state = ROUND_OPEN;
+    m.round = 1;
+    memcpy(m.member, before.member, sizeof m.member);
+    m.part[done] = ROUND_CONTRIBUTED;
+    assert_int_equal(round_restore(&m, 7000), ROUND_CAST_ROUND);
+    assert_memory_equal(m.part, before.part, sizeof m.part);
+}
+
+/* The quorum leaves room for those who were drawn and do not come. */
+static void nobody_is_drawn_in_the_place_of_a_site_that_is_missing(void **state)
+{
+    (void)state;
+    open_sampled();
+    assert_int_equal(tell(ROUND_GOT_DECLINE, with_part(ROUND_WAITED_FOR, 0), 0), ROUND_KEEP_MEMBER);
+    size_t waited = 0;
+    for (size_t i = 0; i < 9; i++) {
+        waited += m.part[i] == ROUND_WAITED_FOR && m.member[i] == ROUND_ACCEPTED;
+    }
+    assert_int_equal(waited, 2);
+    const size_t rests = with_part(ROUND_NOT_DRAWN, 0);
+    m.member[rests] = ROUND_UNKNOWN; /* who joins late and was not drawn sits nothing out */
+    assert_int_equal(tell(ROUND_GOT_ACCEPT, rests, 0), ROUND_KEEP_MEMBER | ROUND_REPLY_ACK);
+    assert_int_equal(m.part[rests], ROUND_NOT_DRAWN);
+}
+
 /* ---- restart --------------------------------------------------------------------------------- */
 
 /* As the registry would fill it. */
@@ -877,6 +977,10 @@ int main(void)
         cmocka_unit_test(who_is_not_on_the_roster_is_refused_whatever_it_says),
         cmocka_unit_test(an_aborted_study_fails_at_once_and_for_good),
         cmocka_unit_test(an_abort_while_merging_waits_for_the_commit),
+        cmocka_unit_test(a_round_of_some_sites_waits_for_those_who_are_drawn_alone),
+        cmocka_unit_test(the_draw_is_that_of_the_seed_and_the_round),
+        cmocka_unit_test(a_restart_draws_the_same_sites),
+        cmocka_unit_test(nobody_is_drawn_in_the_place_of_a_site_that_is_missing),
         cmocka_unit_test(restored_while_joining_it_waits_on_with_a_fresh_deadline),
         cmocka_unit_test(restored_with_all_answers_it_opens_round_one),
         cmocka_unit_test(restored_below_reach_of_quorum_it_fails),

@@ -695,6 +695,11 @@ static void every_rule_speaks_at_its_place(void **state)
         {10, "spare_rounds: 3",
          "10:15: error: spare_rounds: has a meaning only with masked: true; any other round that "
          "fails is the end of the study"},
+        {10, "sites_per_round: 4",
+         "10:18: error: sites_per_round: is 4, but there are only 3 sites"},
+        {10, "sites_per_round: 1",
+         "10:18: error: sites_per_round: is 1, but a round counts with 2 sites (quorum) or not at "
+         "all"},
         {10, "threshold: 3", "10:12: error: threshold: has a meaning only with masked: true"},
         {9, "privacy: {noise: site, epsilon: 8, clip: 1}",
          "9:10: error: missing key 'delta': with noise it must be stated"},
@@ -1337,7 +1342,7 @@ static void the_hash_changes_with_every_field(void **state)
     _Static_assert(sizeof(struct study) ==
                        64 + sizeof(struct study_model) + sizeof(struct study_local) +
                            sizeof(struct study_server_rule) + sizeof(struct study_privacy) +
-                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 13 * 8 +
+                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 14 * 8 +
                            sizeof(struct study_start) +
                            STUDY_PATH_MAX /* cohort: not hashed, see below */,
                    "hash the new field");
@@ -1397,6 +1402,7 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, threshold),
         offsetof(struct study, masked),
         offsetof(struct study, spare_rounds),
+        offsetof(struct study, sites_per_round),
         offsetof(struct study, fraction_bits),
         offsetof(struct study, join_deadline_ms),
         offsetof(struct study, round_deadline_ms),
