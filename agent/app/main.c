@@ -53,7 +53,7 @@ static const struct argp_option all_options[] = {
     {"output", OPT_OUTPUT, "CSV", 0, "a new file for the scores; stdout if absent", 0},
 };
 
-enum third { NO_WORD, MAY_WORD, MUST_WORD };
+enum third { NO_FOLDER, NO_WORD, MAY_WORD, MUST_WORD };
 
 #define TAKES(o) (1u << ((o)-OPT_JSON))
 
@@ -161,6 +161,11 @@ static const struct command {
      "  wardround-agent predict /srv/wardround \\\n"
      "      --model /srv/wardround/models/heart.safetensors \\\n"
      "      --input new.csv --output scores.csv"},
+    {"keys", command_keys, NO_FOLDER, 0, 0, "keys",
+     "Every key of site.yaml and cohort.yaml, as Markdown tables: type, range, default, meaning.\v"
+     "Examples:\n"
+     "  wardround-agent keys | less\n"
+     "  wardround-agent keys > keys.md"},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -184,6 +189,7 @@ static const char overview[] =
     "  evaluate SITE_DIR --model M   how good a finished model is on this cohort\n"
     "  predict SITE_DIR --model M --input CSV\n"
     "                                scores for new patients\n"
+    "  keys                          what site.yaml and cohort.yaml may say\n"
     "\n"
     "Examples:\n"
     "  wardround-agent init /srv/wardround --name cleveland\n"
@@ -209,9 +215,9 @@ static error_t take_word(struct parsing *p, struct argp_state *state, char *word
             return EINVAL;
         }
         p->words->command = p->command->name;
-    } else if (p->words->folder == NULL) {
+    } else if (p->words->folder == NULL && p->command->third != NO_FOLDER) {
         p->words->folder = word;
-    } else if (p->words->arg == NULL && p->command->third != NO_WORD) {
+    } else if (p->words->arg == NULL && p->command->third >= MAY_WORD) {
         p->words->arg = word;
     } else {
         argp_error(state, "'%.40s' is one word too many: %s", word, p->command->usage);
@@ -272,7 +278,8 @@ static void check_words(const struct parsing *p, const struct argp_state *state)
     const struct words *w = p->words;
     if (w->command == NULL) {
         argp_error(state, "say what to do, such as: import SITE_DIR");
-    } else if (w->folder == NULL || (w->arg == NULL && p->command->third == MUST_WORD)) {
+    } else if ((w->folder == NULL && p->command->third != NO_FOLDER) ||
+               (w->arg == NULL && p->command->third == MUST_WORD)) {
         argp_error(state, "%s wants: %s", w->command, p->command->usage);
     } else {
         check_options(p, state);

@@ -48,6 +48,18 @@ static const struct config_key auto_keys[] = {
 };
 /* clang-format on */
 
+void site_print_reference(FILE *to)
+{
+    size_t n = 0;
+    const struct config_key *policy = ledger_policy_keys(&n);
+    const struct config_part part[] = {
+        {"The site", file_keys, sizeof file_keys / sizeof file_keys[0]},
+        {"`policy`: what this hospital allows", policy, n},
+        {"`auto_approve`: each item", auto_keys, sizeof auto_keys / sizeof auto_keys[0]},
+    };
+    config_print_parts(part, sizeof part / sizeof part[0], to);
+}
+
 static void read_auto(const struct config_node *list, struct site *s, struct config_issues *issues)
 {
     if (list == NULL) {

@@ -53,6 +53,8 @@ struct site {
 /** site.yaml and cohort.yaml. Problems of both in `issues`. */
 RC site_open(const char *folder, struct site *out, struct config_issues *issues, struct error *err);
 void site_release(struct site *s);
+/** Every key of site.yaml, as Markdown tables. */
+void site_print_reference(FILE *to);
 
 /** folder/name. @retval RC_LIMIT too long */
 RC site_path(const char *folder, const char *name, char path[SITE_PATH_MAX], struct error *err);

@@ -37,6 +37,6 @@ typedef enum rc agent_command(const struct words *w, bool *yes, struct config_is
 
 agent_command command_init, command_trust, command_check, command_import, command_ledger,
     command_what_if, command_export, command_approve, command_withdraw, command_run,
-    command_evaluate, command_predict;
+    command_evaluate, command_predict, command_keys;
 
 #endif

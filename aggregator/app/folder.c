@@ -24,6 +24,12 @@ static const struct config_key keys[] = {
 };
 /* clang-format on */
 
+void folder_print_reference(FILE *to)
+{
+    static const struct config_part part = {"The coordinator", keys, sizeof keys / sizeof keys[0]};
+    config_print_parts(&part, 1, to);
+}
+
 bool folder_is_endpoint(const char *text)
 {
     static const char scheme[] = "tcp://";

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "aggregator/registry/registry.h"
 #include "common/base/error.h"
@@ -37,6 +38,9 @@ RC folder_open(const char *path, struct folder *out, struct config_issues *issue
                struct error *err);
 /** Is there an aggregator.yaml at all? @retval RC_IO it may not be read: says by whom and what to do */
 RC folder_look(const char *path, bool *there, struct error *err);
+
+/** Every key of aggregator.yaml, as a Markdown table. */
+void folder_print_reference(FILE *to);
 
 /** path/name. @retval RC_LIMIT too long */
 RC folder_path(const char *path, const char *name, char out[FOLDER_PATH_MAX], struct error *err);

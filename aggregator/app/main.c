@@ -42,7 +42,7 @@ static const struct argp_option all_options[] = {
      "write the version (the newest without --round) as safetensors, where no file is yet", 0},
 };
 
-enum third { NO_WORD, MAY_WORD, MUST_WORD };
+enum third { NO_FOLDER, NO_WORD, MAY_WORD, MUST_WORD };
 
 #define TAKES(o) (1u << ((o)-OPT_JSON))
 
@@ -109,6 +109,12 @@ static const struct command {
      "  wardround-aggregator models /srv/coordinator heart --json\n"
      "  wardround-aggregator models /srv/coordinator heart --round 3 \\\n"
      "      --save heart_3.safetensors"},
+    {"keys", command_keys, NO_FOLDER, 0, "keys",
+     "Every key of a study document and of aggregator.yaml, as Markdown tables: type, range, "
+     "default, meaning.\v"
+     "Examples:\n"
+     "  wardround-aggregator keys | less\n"
+     "  wardround-aggregator keys > keys.md"},
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -126,6 +132,7 @@ static const char overview[] =
     "  status DIR                    who is enrolled, where each study is\n"
     "  abort DIR STUDY               stop a study for good\n"
     "  models DIR [STUDY]            model versions; --save FILE exports one\n"
+    "  keys                          what a study document may say\n"
     "\n"
     "Examples:\n"
     "  wardround-aggregator init /srv/coordinator --name heart-network \\\n"
@@ -153,9 +160,9 @@ static error_t take_word(struct parsing *p, struct argp_state *state, char *word
             return EINVAL;
         }
         p->words->command = p->command->name;
-    } else if (p->words->folder == NULL) {
+    } else if (p->words->folder == NULL && p->command->third != NO_FOLDER) {
         p->words->folder = word;
-    } else if (p->words->arg == NULL && p->command->third != NO_WORD) {
+    } else if (p->words->arg == NULL && p->command->third >= MAY_WORD) {
         p->words->arg = word;
     } else {
         argp_error(state, "'%.40s' is one word too many: %s", word, p->command->usage);
@@ -168,7 +175,8 @@ static void check_words(const struct parsing *p, const struct argp_state *state)
     const struct words *w = p->words;
     if (w->command == NULL) {
         argp_error(state, "say what to do, such as: status DIR");
-    } else if (w->folder == NULL || (w->arg == NULL && p->command->third == MUST_WORD)) {
+    } else if ((w->folder == NULL && p->command->third != NO_FOLDER) ||
+               (w->arg == NULL && p->command->third == MUST_WORD)) {
         argp_error(state, "%s wants: %s", w->command, p->command->usage);
     } else if (p->command->run == command_run && w->study == NULL) {
         argp_error(state, "run wants the study: %s", p->command->usage);

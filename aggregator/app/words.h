@@ -41,6 +41,6 @@ typedef enum rc aggregator_command(const struct words *w, enum verdict *verdict,
                                    struct config_issues *issues, struct error *err);
 
 aggregator_command command_init, command_enrol, command_revoke, command_status, command_abort,
-    command_models, command_run;
+    command_models, command_run, command_keys;
 
 #endif

@@ -117,4 +117,13 @@ void config_print_issues(const struct config_issues *issues, FILE *to);
 /** Reference page of one table in Markdown: key, type, range, default, help. */
 void config_print_reference(const struct config_key *keys, size_t n_keys, FILE *to);
 
+/** A map of a file, for its reference page. */
+struct config_part {
+    const char *title;
+    const struct config_key *keys;
+    size_t n_keys;
+};
+/** Each with its title, and an empty line before it. */
+void config_print_parts(const struct config_part *part, size_t n, FILE *to);
+
 #endif

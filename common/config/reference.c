@@ -69,3 +69,11 @@ void config_print_reference(const struct config_key *keys, size_t n_keys, FILE *
         (void)fputs(" |\n", to);
     }
 }
+
+void config_print_parts(const struct config_part *part, size_t n, FILE *to)
+{
+    for (size_t i = 0; i < n; i++) {
+        (void)fprintf(to, "\n### %s\n\n", part[i].title);
+        config_print_reference(part[i].keys, part[i].n_keys, to);
+    }
+}

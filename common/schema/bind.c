@@ -140,6 +140,20 @@ static const struct config_key feature_keys[] = {
 #undef FLAG
 /* clang-format on */
 
+void schema_print_reference(FILE *to)
+{
+    static const struct config_part part[] = {
+        {"The cohort", top_keys, N_OF(top_keys)},
+        {"`files`: each item", file_keys, N_OF(file_keys)},
+        {"`patient`", patient_keys, N_OF(patient_keys)},
+        {"`site`", site_keys, N_OF(site_keys)},
+        {"`label`", label_keys, N_OF(label_keys)},
+        {"`features`: each item", feature_keys, N_OF(feature_keys)},
+    };
+    config_print_parts(part, N_OF(part), to);
+    modalities_print_keys(to);
+}
+
 /* ---- files, columns, patients, sites -------------------------------------------------------- */
 
 static RC bind_files(const struct top_map *top, struct schema *s, struct config_issues *issues,

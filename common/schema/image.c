@@ -42,6 +42,14 @@ static const struct config_key image_keys[] = {
 #undef AT
 /* clang-format on */
 
+void image_print_keys(FILE *to)
+{
+    static const struct config_part part[] = {
+        {"`modalities`: an item of type image", image_keys, N_OF(image_keys)},
+    };
+    config_print_parts(part, N_OF(part), to);
+}
+
 static void bind_size(const struct config_node *node, struct schema_image *image,
                       struct config_issues *issues)
 {

@@ -123,6 +123,18 @@ static const struct config_key long_keys[] = {
     LONG_TEXT_KEY(text, "a note"),
 };
 
+void modalities_print_keys(FILE *to)
+{
+    static const struct config_part part[] = {
+        {"`files` of a modality: each item", source_keys, N_OF(source_keys)},
+        {"`columns` of series and notes", long_keys, N_OF(long_keys)},
+    };
+    series_print_keys(to);
+    image_print_keys(to);
+    notes_print_keys(to);
+    config_print_parts(part, N_OF(part), to);
+}
+
 void long_bind(const struct config_node *columns, const struct config_node *map, unsigned want,
                struct schema_long *out, struct config_issues *issues)
 {

@@ -53,6 +53,14 @@ static const struct config_key notes_keys[] = {
 #undef AT
 /* clang-format on */
 
+void notes_print_keys(FILE *to)
+{
+    static const struct config_part part[] = {
+        {"`modalities`: an item of type notes", notes_keys, N_OF(notes_keys)},
+    };
+    config_print_parts(part, N_OF(part), to);
+}
+
 static void bind_tokens(const struct config_node *node, const struct notes_map *map,
                         struct schema_notes *notes, struct config_issues *issues)
 {

@@ -208,6 +208,8 @@ RC schema_parse(const char *name, const char *text, size_t n, struct schema *out
  */
 RC schema_parse_features(const char *name, const char *text, size_t n, struct schema *out,
                          struct config_issues *issues, struct error *err);
+/** Every key of a cohort.yaml with type, range, default and help, as Markdown tables. */
+void schema_print_reference(FILE *to);
 /** Canonical: every text quoted, ranges with 17 digits. Whoever opened `to` asks it for errors. */
 void schema_print_features(const struct schema *s, FILE *to);
 /** "continuous", "binary", "categorical". */

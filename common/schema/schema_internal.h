@@ -45,6 +45,10 @@ typedef enum rc modality_binder(const struct config_node *map, bool bare, const 
                                 struct schema_modality *m, struct config_issues *issues,
                                 struct error *err);
 modality_binder series_bind, image_bind, notes_bind;
+void modalities_print_keys(FILE *to);
+void series_print_keys(FILE *to);
+void image_print_keys(FILE *to);
+void notes_print_keys(FILE *to);
 void series_hash(struct hasher *h, const struct schema_modality *m);
 void image_hash(struct hasher *h, const struct schema_modality *m);
 void notes_hash(struct hasher *h, const struct schema_modality *m);

@@ -78,6 +78,16 @@ static const struct config_key variable_keys[] = {
 #undef TEXT
 /* clang-format on */
 
+void series_print_keys(FILE *to)
+{
+    static const struct config_part part[] = {
+        {"`modalities`: an item of type series", series_keys, N_OF(series_keys)},
+        {"`grid` of a series", grid_keys, N_OF(grid_keys)},
+        {"`variables` of a series: each item", variable_keys, N_OF(variable_keys)},
+    };
+    config_print_parts(part, N_OF(part), to);
+}
+
 static void bind_variable(const struct config_node *map, bool bare, struct schema_series *series,
                           size_t i, struct config_issues *issues)
 {

@@ -225,11 +225,7 @@ static const struct config_key update_keys[] = {
 
 void study_print_reference(FILE *to)
 {
-    static const struct {
-        const char *title;
-        const struct config_key *keys;
-        size_t n;
-    } part[] = {
+    static const struct config_part part[] = {
         {"The study", study_keys, COUNT(study_keys)},
         {"`start`: a public checkpoint", study_start_keys, STUDY_START_KEYS},
         {"`model`", model_keys, COUNT(model_keys)},
@@ -239,10 +235,7 @@ void study_print_reference(FILE *to)
         {"`update`", update_keys, COUNT(update_keys)},
         {"`sites`: each item", study_site_keys, STUDY_SITE_KEYS},
     };
-    for (size_t i = 0; i < COUNT(part); i++) {
-        (void)fprintf(to, "%s### %s\n\n", i == 0 ? "" : "\n", part[i].title);
-        config_print_reference(part[i].keys, part[i].n, to);
-    }
+    config_print_parts(part, COUNT(part), to);
 }
 
 const char *study_noise_name(enum study_noise noise)

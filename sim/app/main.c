@@ -13,6 +13,7 @@
 #include "sim/app/cohort.h"
 #include "sim/app/evaluation.h"
 #include "sim/app/faults.h"
+#include "sim/app/keys.h"
 #include "sim/app/plan.h"
 #include "sim/app/privacy.h"
 #include "sim/app/progress.h"
@@ -62,6 +63,7 @@ static const char doc[] =
     "                           study of the file: wardround-sim attack --help\n"
     "  privacy QUESTION         what steps cost, what a budget allows, what an\n"
     "                           attacker can reach: wardround-sim privacy --help\n"
+    "  keys                     what a CONFIG may say: every key with its range\n"
     "\n"
     "Examples:\n"
     "  wardround-sim run configs/sim/heart.yaml\n"
@@ -154,7 +156,7 @@ static error_t take_argument(struct words *w, struct argp_state *state, const ch
         if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0) {
             argp_error(state,
                        "no command is named '%.20s'; there are: run, tradeoff, attack, cohort, "
-                       "evaluation, faults, privacy",
+                       "evaluation, faults, keys, privacy",
                        arg);
         }
     } else {
@@ -453,6 +455,9 @@ int main(int argc, char **argv)
     }
     if (argc > 1 && strcmp(argv[1], "cohort") == 0) {
         return cohort_main(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "keys") == 0) {
+        return keys_main(argc - 1, argv + 1);
     }
     if (argc > 1 && strcmp(argv[1], "evaluation") == 0) {
         return evaluation_main(argc - 1, argv + 1);

@@ -35,6 +35,11 @@ enum rc hospital_partition_read(const struct config_node *map, struct hospital_p
     return RC_OK;
 }
 
+void hospital_partition_print(FILE *to)
+{
+    config_print_reference(keys, sizeof keys / sizeof keys[0], to);
+}
+
 /* log of a Gamma(alpha, 1) variate: small alphas underflow as such. Marsaglia, Tsang 2000; below 1 by
  * Gamma(alpha) = Gamma(alpha + 1) U^(1/alpha). */
 static double log_gamma_draw(struct rng *r, double alpha)

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "common/base/error.h"
 #include "common/cohort/cohort.h"
@@ -19,6 +20,9 @@ struct hospital_partition {
     double alpha; /**< of the Dirichlet distribution: 0.1 hardly shares a label, 100 deals evenly */
     size_t patients_min; /**< of each hospital; drawn again until it holds */
 };
+
+/** Its keys, as a Markdown table. */
+void hospital_partition_print(FILE *to);
 
 /** @retval RC_INVALID problems were added to `issues`; `out` is untouched */
 RC hospital_partition_read(const struct config_node *map, struct hospital_partition *out,

@@ -5,6 +5,7 @@
 
 #include "sim/hospital/folder.h"
 #include "sim/hospital/hospital_internal.h"
+#include "sim/hospital/partition.h"
 
 enum rc hospital_world_read(const struct config_node *map, struct hospital_world *out,
                             struct config_issues *issues, struct error *err)
@@ -20,6 +21,17 @@ enum rc hospital_world_read(const struct config_node *map, struct hospital_world
         *out = w;
     }
     return rc;
+}
+
+void hospital_world_print_reference(FILE *to)
+{
+    static const struct config_part table = {"`generate: {kind: table}`", hospital_keys,
+                                             HOSPITAL_KEYS};
+    config_print_parts(&table, 1, to);
+    (void)fputs("\n### `generate: {kind: icu}`\n\n", to);
+    icu_params_print(to);
+    (void)fputs("\n### `partition`\n\n", to);
+    hospital_partition_print(to);
 }
 
 size_t hospital_world_sites(const struct hospital_world *w)

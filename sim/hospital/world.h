@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "sim/hospital/hospital.h"
 #include "sim/hospital/icu.h"
@@ -21,6 +22,9 @@ struct hospital_world {
 /** @retval RC_INVALID problems were added to `issues`; `out` is untouched */
 RC hospital_world_read(const struct config_node *map, struct hospital_world *out,
                        struct config_issues *issues, struct error *err);
+
+/** Every key of the maps `generate:` (of both kinds) and `partition:`, as Markdown tables. */
+void hospital_world_print_reference(FILE *to);
 
 size_t hospital_world_sites(const struct hospital_world *w);
 

@@ -41,6 +41,13 @@ static const struct config_key keys[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
+void sweep_ablations_print_keys(FILE *to)
+{
+    static const struct config_part part = {"`ablations` of `tradeoff`: each item", keys,
+                                            COUNT(keys)};
+    config_print_parts(&part, 1, to);
+}
+
 static void ablation_release(struct sweep_ablation *a)
 {
     study_release(&a->study);

@@ -76,6 +76,19 @@ void sweep_config_instead(struct config_key *table, size_t n, const struct confi
     }
 }
 
+void sweep_print_reference(FILE *to)
+{
+    const struct config_part top = {"The simulation", keys, COUNT(keys)};
+    const struct config_part split = {"`split`", split_keys, COUNT(split_keys)};
+    config_print_parts(&top, 1, to);
+    hospital_world_print_reference(to);
+    config_print_parts(&split, 1, to);
+    sweep_config_print_grid(to);
+    sweep_ablations_print_keys(to);
+    (void)fputs("\n### `attacks`\n\n", to);
+    attack_params_print(to);
+}
+
 /* `path` from the folder of the file that names it. */
 static enum rc beside(const char *file, const char *path, char out[SWEEP_PATH_MAX],
                       struct error *err)

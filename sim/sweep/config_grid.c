@@ -35,6 +35,12 @@ static const struct config_key noise_list_key =
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
+void sweep_config_print_grid(FILE *to)
+{
+    static const struct config_part part = {"`tradeoff`", grid_keys, COUNT(grid_keys)};
+    config_print_parts(&part, 1, to);
+}
+
 static void one_noise(struct sweep *s, enum study_noise noise)
 {
     s->n_noises = 1;

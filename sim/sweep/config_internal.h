@@ -15,6 +15,7 @@ void sweep_config_instead(struct config_key *table, size_t n, const struct confi
  *  the cohort to be read; NULL: none */
 const struct config_node *sweep_config_grid(const struct config_node *map, struct sweep *s,
                                             struct config_issues *issues);
+void sweep_config_print_grid(FILE *to);
 /** `run`: one cell, the study as it is written. */
 void sweep_config_cell(struct sweep *s, uint64_t seed);
 /** The command line's words over both. @retval RC_INVALID epsilon, noise and delta do not go together */

@@ -100,6 +100,8 @@ struct sweep_overrides {
 RC sweep_open(const char *path, bool grid, const struct sweep_overrides *overrides,
               struct sweep *out, struct config_issues *issues, struct error *err);
 void sweep_release(struct sweep *s);
+/** Every key of a configuration but those of its study (study_print_reference), as Markdown tables. */
+void sweep_print_reference(FILE *to);
 
 /** The `generate:` map of a configuration alone, and the seed of its cohort.
  *  @retval RC_INVALID there is none, or problems in `issues` */

@@ -88,6 +88,7 @@ RC sweep_ablations_read(const struct config_node *list, const struct config_node
                         bool base_alone, struct sweep *s, struct config_issues *issues,
                         struct error *err);
 void sweep_ablations_release(struct sweep *s);
+void sweep_ablations_print_keys(FILE *to);
 
 /** Whether patient p has a score in a cell: it is in a fold, and there is a model for its site. */
 bool sweep_tests(const struct sweep *s, const struct sweep_cell *cell, const size_t *part,
