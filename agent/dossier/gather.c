@@ -24,7 +24,7 @@ static RC note(struct dossier *r, enum rc rc, struct error *err)
 
 static double tpr_of(const struct ledger_study *s, uint64_t steps)
 {
-    const struct mechanism m = {s->round.q, s->round.sigma, steps};
+    const struct mechanism m = {.q = s->round.q, .sigma = s->round.sigma, .steps = steps};
     struct error ignored = {0};
     double tpr = 1.0; /* where nothing better is known, and without noise */
     if (!s->sound) {

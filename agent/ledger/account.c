@@ -99,7 +99,7 @@ static double composed(struct ledger *l, enum how how, const struct mechanism *m
 double ledger_cost(struct ledger *l, const struct ledger_plan *plan, uint64_t steps, double delta,
                    bool tight)
 {
-    const struct mechanism m = {plan->round.q, plan->round.sigma, steps};
+    const struct mechanism m = {.q = plan->round.q, .sigma = plan->round.sigma, .steps = steps};
     if (m.sigma == 0.0 && steps > 0) {
         return HUGE_VAL; /* its delta may be 0, which the accountant does not take */
     }
@@ -113,7 +113,7 @@ double ledger_reader_cost(struct ledger *l, const struct ledger_plan *plan, uint
     if (!(plan->reader_sigma > plan->round.sigma) || steps == 0) {
         return cost;
     }
-    const struct mechanism m = {plan->round.q, plan->reader_sigma, steps};
+    const struct mechanism m = {.q = plan->round.q, .sigma = plan->reader_sigma, .steps = steps};
     return composed(l, PLANNED, &m, 1, delta, l->policy.max_epsilon_per_study);
 }
 

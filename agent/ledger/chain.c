@@ -159,7 +159,9 @@ static RC check_spend(struct statement *st, struct ledger_end *end, struct error
 {
     struct ledger_spend s = {
         .round = (uint64_t)statement_i64(st, 1),
-        .mechanism = {statement_real(st, 2), statement_real(st, 3), (uint64_t)statement_i64(st, 4)},
+        .mechanism = {.q = statement_real(st, 2),
+                      .sigma = statement_real(st, 3),
+                      .steps = (uint64_t)statement_i64(st, 4)},
         .clip = statement_real(st, 5),
         .now_ms = statement_i64(st, 9),
     };

@@ -18,8 +18,8 @@ static bool is_gaussian(const struct mechanism *m, size_t n, double *mu)
 {
     double square = 0.0;
     for (size_t i = 0; i < n; i++) {
-        if (m[i].steps > 0 && m[i].q > 0.0) {
-            if (m[i].q < 1.0) {
+        if (m[i].steps > 0 && mechanism_costs(&m[i])) {
+            if (m[i].q < 1.0) { /* a pure one is none either */
                 return false;
             }
             square += (double)m[i].steps / (m[i].sigma * m[i].sigma);
@@ -280,7 +280,8 @@ enum rc accountant_sigma(double epsilon, double delta, double q, uint64_t steps,
     }
     narrow(&t, &b, 2e-7);
     *sigma = ceil(b.high * 1e6) / 1e6;
-    while (accountant_epsilon(&(struct mechanism){q, *sigma, steps}, 1, delta) > t.epsilon) {
+    while (accountant_epsilon(&(struct mechanism){.q = q, .sigma = *sigma, .steps = steps}, 1,
+                              delta) > t.epsilon) {
         *sigma = ceil(*sigma * (1.0 + 1e-4) * 1e6) / 1e6; /* it is content with fewer points */
     }
     return RC_OK;

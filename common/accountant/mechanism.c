@@ -1,9 +1,12 @@
 #include "common/accountant/mechanism.h"
 
-/* By sampling rate, then by noise. */
+/* By sampling rate, then by noise, then by pure epsilon. */
 static bool before(const struct mechanism *a, const struct mechanism *b)
 {
-    return a->q < b->q || (a->q == b->q && a->sigma < b->sigma);
+    if (a->q != b->q) {
+        return a->q < b->q;
+    }
+    return a->sigma != b->sigma ? a->sigma < b->sigma : a->pure < b->pure;
 }
 
 bool mechanism_next(const struct mechanism *m, size_t n, const struct mechanism *last,
@@ -25,6 +28,7 @@ bool mechanism_next(const struct mechanism *m, size_t n, const struct mechanism 
             steps = m[i].steps > UINT64_MAX - steps ? UINT64_MAX : steps + m[i].steps;
         }
     }
-    *next = (struct mechanism){.q = least->q, .sigma = least->sigma, .steps = steps};
+    *next = (struct mechanism){
+        .q = least->q, .sigma = least->sigma, .steps = steps, .pure = least->pure};
     return true;
 }

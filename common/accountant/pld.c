@@ -58,7 +58,7 @@ static double steps_of(const struct mechanism *m, size_t n)
 {
     double steps = 0.0;
     for (size_t i = 0; i < n; i++) {
-        steps += m[i].q > 0.0 ? (double)m[i].steps : 0.0;
+        steps += mechanism_costs(&m[i]) ? (double)m[i].steps : 0.0;
     }
     return steps;
 }
@@ -176,9 +176,10 @@ static void compose(struct pld *p, const struct mechanism *m, size_t n, double s
     bool first = true;
 
     while (mechanism_next(m, n, last, &kind)) {
-        if (kind.q > 0.0 && kind.steps > 0) {
+        if (mechanism_costs(&kind) && kind.steps > 0) {
             struct pld_step s = {.q = kind.q,
                                  .sigma = kind.sigma,
+                                 .pure = kind.pure,
                                  .h = p->h,
                                  .cut = CUT_SHARE * smallest / steps,
                                  .order = w->order};

@@ -9,9 +9,9 @@
 
 #include "common/accountant/fft.h"
 
-/** One step of a mechanism with q in (0, 1], on the points i h. */
+/** One step of a mechanism with q in (0, 1], or of a pure one, on the points i h. */
 struct pld_step {
-    double q, sigma;
+    double q, sigma, pure;
     double h;
     double
         cut; /**< mass that may be left out at either end, and is then counted as infinite loss */

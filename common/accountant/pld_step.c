@@ -77,20 +77,67 @@ struct sums {
     double moment[2];
 };
 
-/* Mass `p` of P at the point, and exp(-loss) p of Q. */
+/* Mass `p` of P at the point, and p / ratio of Q. */
+static void put_mass(long long i, double ratio, double p, struct complex *x, size_t n)
+{
+    x[(size_t)i & (n - 1)].re += p; /* also of negative ones: n divides 2^64 */
+    x[(size_t)(-i) & (n - 1)].im += p / ratio;
+}
+
 static void put(const struct pld_step *s, long long i, double ratio, double p, struct complex *x,
                 size_t n, struct sums *sums)
 {
     const double loss = (double)i * s->h;
-    const size_t at = (size_t)i & (n - 1); /* also of negative ones: n divides 2^64 */
-    x[at].re += p;
-    x[(size_t)(-i) & (n - 1)].im += p / ratio;
+    put_mass(i, ratio, p, x, n);
     sums->moment[0] += scaled(p, (s->order - 1.0) * loss);
     sums->moment[1] += scaled(p, -s->order * loss);
 }
 
+static double log_add(double a, double b)
+{
+    const double high = fmax(a, b);
+    return high + log1p(exp(fmin(a, b) - high));
+}
+
+/* One point of a pure step. Its losses have an end, so that the order is a high one: moments stay logarithms. */
+static void put_few(struct pld_step *s, long long i, double p, struct complex *x, size_t n)
+{
+    const double loss = (double)i * s->h;
+    if (p > 0.0) {
+        put_mass(i, exp(loss), p, x, n);
+        s->log_moment[0] = log_add(s->log_moment[0], log(p) + (s->order - 1.0) * loss);
+        s->log_moment[1] = log_add(s->log_moment[1], log(p) - s->order * loss);
+    }
+}
+
+/* All of P's mass p at one loss, spread over the points beside it: up + down = p, and
+ * up exp(-h) + down = p exp(low - loss). */
+static void put_between(struct pld_step *s, double loss, double p, struct complex *x, size_t n)
+{
+    const long long low = (long long)floor(loss / s->h);
+    const double above_low = fmax(0.0, loss - (double)low * s->h);
+    const double up = fmin(p, p * expm1(-above_low) / expm1(-s->h));
+    put_few(s, low, p - up, x, n);
+    put_few(s, low + 1, up, x, n);
+}
+
+/* mechanism.h. The pair exchanged is the same one. */
+static void put_pure(struct pld_step *s, struct complex *x, size_t n)
+{
+    for (size_t d = 0; d < 2; d++) {
+        s->infinite[d] = 0.0;
+        s->log_moment[d] = -HUGE_VAL;
+    }
+    put_between(s, s->pure, 1.0 / (1.0 + exp(-s->pure)), x, n);
+    put_between(s, -s->pure, 1.0 / (1.0 + exp(s->pure)), x, n);
+}
+
 void pld_step_put(struct pld_step *s, struct complex *x, size_t n)
 {
+    if (s->pure > 0.0) {
+        put_pure(s, x, n);
+        return;
+    }
     const double reach = s->sigma * sqrt(-2.0 * log(s->cut)); /* Chernoff: the tail is below cut */
     const long long first = (long long)floor(loss_at(s, -reach) / s->h);
     const long long last = (long long)ceil(loss_at(s, 1.0 + reach) / s->h);

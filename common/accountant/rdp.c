@@ -201,13 +201,29 @@ double rdp_step(double q, double sigma, double order)
     return fmin(log_a / (order - 1.0), gaussian);
 }
 
+/*
+ * With p = 1 / (1 + exp(-e)) the chance of loss +e, and b = a - 1,
+ *     A = p^a (1-p)^-b + (1-p)^a p^-b,   A - 1 = expm1(b e) (1 - exp(-a e)) / (1 + exp(-e)):
+ * positive factors only. Where expm1 would overflow, log A = b e + log of the others but for exp(-b e).
+ */
+double rdp_pure(double epsilon, double order)
+{
+    assert(epsilon > 0.0);
+    assert(order > 1.0);
+    const double t = (order - 1.0) * epsilon;
+    const double rest = -expm1(-order * epsilon) / (1.0 + exp(-epsilon));
+    const double log_a = t < 500.0 ? log1p(expm1(t) * rest) : t + log(rest) + 1e-14;
+    return fmin(log_a / (order - 1.0), epsilon);
+}
+
 void rdp_add(struct rdp_curve *curve, const struct mechanism *m)
 {
     if (m->steps == 0) {
         return; /* 0 x infinity is nothing */
     }
     for (size_t i = 0; i < RDP_ORDERS; i++) {
-        curve->at[i] += (double)m->steps * rdp_step(m->q, m->sigma, orders[i]);
+        curve->at[i] += (double)m->steps * (m->pure > 0.0 ? rdp_pure(m->pure, orders[i])
+                                                          : rdp_step(m->q, m->sigma, orders[i]));
     }
 }
 

@@ -2,7 +2,7 @@
  * @file rdp.h
  * Rényi differential privacy of the Poisson-subsampled Gaussian mechanism under add/remove of one
  * patient (Mironov 2017; Mironov, Talwar, Zhang 2019), composed by adding curves and converted at the
- * end (Canonne, Kamath, Steinke 2020, Prop. 12). Some per cent above the truth (pld.h), and valid where
+ * end (Canonne, Kamath, Steinke 2020, Prop. 12), and of pure mechanisms. Some per cent above the truth (pld.h), and valid where
  * the next mechanism is chosen after the results of earlier ones were seen.
  */
 #ifndef COMMON_ACCOUNTANT_RDP_H
@@ -29,6 +29,10 @@ struct rdp_curve {
  * millisecond. No state, no allocation: any thread.
  */
 double rdp_step(double q, double sigma, double order);
+
+/** The same of a release that is (epsilon, 0)-private, epsilon > 0: of randomised response (Mironov 2017, Prop.
+ *  5), which dominates it. Never above epsilon. */
+double rdp_pure(double epsilon, double order);
 
 /** curve += steps x step. */
 void rdp_add(struct rdp_curve *curve, const struct mechanism *m);

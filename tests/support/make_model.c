@@ -67,7 +67,9 @@ static void spend(struct ledger *ledger, const struct agreement *a, const struct
     const struct ledger_spend spend = {
         .study = a->study_hash,
         .round = 1,
-        .mechanism = {s->privacy.sample_rate, s->privacy.noise_multiplier, s->local.steps},
+        .mechanism = {.q = s->privacy.sample_rate,
+                      .sigma = s->privacy.noise_multiplier,
+                      .steps = s->local.steps},
         .clip = s->privacy.clip,
         .cohort = *cohort,
         .update = r->update,

@@ -103,7 +103,7 @@ static void a_study_of(struct ledger *l, const char *name, double sigma, uint64_
         const struct ledger_spend p = {
             .study = h,
             .round = i,
-            .mechanism = {0.25, sigma, 3},
+            .mechanism = {.q = 0.25, .sigma = sigma, .steps = 3},
             .clip = 1.5,
             .cohort = hash_of("cohort", 6),
             .model = hash_of("model", 5),
@@ -321,7 +321,9 @@ static void every_figure_is_on_the_page_and_in_the_tables(void **state)
     has_number(page, r.totals.filter, false);
     for (size_t i = 0; i < 2; i++) {
         const struct dossier_study *s = &r.study[i];
-        const struct mechanism m = {0.25, s->ledger.round.sigma, s->ledger.spent_steps};
+        const struct mechanism m = {.q = 0.25,
+                                    .sigma = s->ledger.round.sigma,
+                                    .steps = s->ledger.spent_steps};
         struct error err = {0};
         double tpr = 0.0;
         must(accountant_tpr(&m, 1, 0.01, &tpr, &err), &err);

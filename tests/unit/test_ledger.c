@@ -92,7 +92,7 @@ static struct hash hash_of_name(const struct study *s)
 
 static double cost_of(double q, double sigma, uint64_t steps, double delta)
 {
-    const struct mechanism m = {q, sigma, steps};
+    const struct mechanism m = {.q = q, .sigma = sigma, .steps = steps};
     return accountant_epsilon(&m, 1, delta);
 }
 
@@ -153,7 +153,9 @@ static struct ledger_spend a_round(const struct study *s, uint64_t round, const 
     return (struct ledger_spend){
         .study = hash_of_name(s),
         .round = round,
-        .mechanism = {s->privacy.sample_rate, s->privacy.noise_multiplier, s->local.steps},
+        .mechanism = {.q = s->privacy.sample_rate,
+                      .sigma = s->privacy.noise_multiplier,
+                      .steps = s->local.steps},
         .clip = s->privacy.clip,
         .cohort = hash_of("cohort", 6),
         .model = hash_of("model", 5),
@@ -371,7 +373,9 @@ static void what_was_foretold_is_to_the_bit_what_the_ledger_says_afterwards(void
         same_bits(f.epsilon_study, cost_of(s[i]->privacy.sample_rate,
                                            s[i]->privacy.noise_multiplier, 3 * s[i]->rounds, 1e-4));
     }
-    const struct mechanism all[] = {{0.25, 1.9, 21}, {0.1, 1.3, 15}, {0.25, 1.9, 21}};
+    const struct mechanism all[] = {{.q = 0.25, .sigma = 1.9, .steps = 21},
+                                    {.q = 0.1, .sigma = 1.3, .steps = 15},
+                                    {.q = 0.25, .sigma = 1.9, .steps = 21}};
     same_bits(total(l, 1e-3), sum_of(all, 3, 1e-3));
     ledger_close(&l);
 }
@@ -454,7 +458,8 @@ static void a_study_beyond_policy_is_declined_with_policy_asked_and_left(void **
     for (uint64_t r = 1; r <= earlier.rounds; r++) {
         spend(l, &earlier, r, "bytes");
     }
-    const struct mechanism dear[] = {{0.25, 1.9, 21}, {0.3, 1.1, 21}};
+    const struct mechanism dear[] = {{.q = 0.25, .sigma = 1.9, .steps = 21},
+                                     {.q = 0.3, .sigma = 1.1, .steps = 21}};
     (void)snprintf(want, sizeof want,
                    "site.yaml, section policy, refuses study 'heart': epsilon %.2f (at most 5.60), "
                    "in total %.2f at delta 0.001 (at most 5.00); epsilon %.2f of 5.00 is "
@@ -463,7 +468,8 @@ static void a_study_beyond_policy_is_declined_with_policy_asked_and_left(void **
     declined(l, &s, PATIENTS, want);
 
     s.privacy.noise_multiplier = 1.4; /* fits alone, not with the earlier one */
-    const struct mechanism both[] = {{0.25, 1.9, 21}, {0.3, 1.4, 21}};
+    const struct mechanism both[] = {{.q = 0.25, .sigma = 1.9, .steps = 21},
+                                     {.q = 0.3, .sigma = 1.4, .steps = 21}};
     (void)snprintf(want, sizeof want,
                    "study 'heart': in total %.2f at delta 0.001 (at most 5.00); epsilon "
                    "%.2f of 5.00 is left",
@@ -624,7 +630,7 @@ static void figures_that_differ_are_never_printed_alike(void **state)
     (void)state;
     struct ledger_policy p = generous;
     const struct study s = a_study("heart", 0.25, 1.9);
-    const struct mechanism m = {0.25, 1.9, 21};
+    const struct mechanism m = {.q = 0.25, .sigma = 1.9, .steps = 21};
     const double about = cost_of(0.25, 1.9, 21, 1e-4);
     p.max_epsilon_per_study = accountant_epsilon_against(&m, 1, 1e-4, 0.9997 * about) - 1e-7;
     struct ledger *l = opened(":memory:", &p);
@@ -649,7 +655,7 @@ static void what_another_study_was_promised_is_not_given_twice(void **state)
     const struct study c = a_study("c", 0.2, 1.85);
     const struct hash hash_a = hash_of_name(&a);
     struct ledger_policy p = generous;
-    const struct mechanism both = {0.25, 2.0, 42};
+    const struct mechanism both = {.q = 0.25, .sigma = 2.0, .steps = 42};
     p.max_epsilon_total = room_for(&both, 1, p.max_delta_per_study);
 
     struct ledger_policy less = p;
@@ -707,7 +713,7 @@ static void a_first_study_may_have_all_and_then_it_stays_the_only_one(void **sta
     const struct study a = a_study("a", 0.25, 1.9);
     struct study tiny = a_study("tiny", 0.01, 50.0);
     const struct hash hash_a = hash_of_name(&a);
-    const struct mechanism all = {0.25, 1.9, 21};
+    const struct mechanism all = {.q = 0.25, .sigma = 1.9, .steps = 21};
     struct ledger_policy p = generous;
     p.max_epsilon_total = cost_of(0.25, 1.9, 21, p.max_delta_per_study);
     assert_true(filter_of(&all, 1, p.max_delta_per_study, p.max_epsilon_total) >
@@ -735,7 +741,7 @@ static void what_joined_under_the_filter_leaves_room_when_it_ends_early(void **s
     const struct study a = a_study("a", 0.25, 1.9);
     const struct study b = a_study("b", 0.25, 1.9);
     const struct hash hash_a = hash_of_name(&a);
-    const struct mechanism some[] = {{0.25, 1.9, 24}};
+    const struct mechanism some[] = {{.q = 0.25, .sigma = 1.9, .steps = 24}};
     struct ledger_policy p = generous;
     p.max_epsilon_total = room_for(some, 1, p.max_delta_per_study);
     struct ledger *l = opened(":memory:", &p);

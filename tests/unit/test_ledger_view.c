@@ -105,7 +105,9 @@ static void spend(struct ledger *l, const struct study *s, uint64_t round, const
     const struct ledger_spend p = {
         .study = hash_of(s->name, strlen(s->name)),
         .round = round,
-        .mechanism = {s->privacy.sample_rate, s->privacy.noise_multiplier, s->local.steps},
+        .mechanism = {.q = s->privacy.sample_rate,
+                      .sigma = s->privacy.noise_multiplier,
+                      .steps = s->local.steps},
         .clip = s->privacy.clip,
         .cohort = hash_of("cohort", 6),
         .model = hash_of("model", 5),
@@ -186,7 +188,7 @@ static struct seen looked(struct ledger *l)
 
 static double cost(double sigma, uint64_t steps, double delta)
 {
-    const struct mechanism m = {0.25, sigma, steps};
+    const struct mechanism m = {.q = 0.25, .sigma = sigma, .steps = steps};
     return accountant_epsilon(&m, 1, delta);
 }
 
