@@ -25,6 +25,8 @@ static const char site_template[] =
     "  # masked: true           # only studies in which the coordinator reads nothing but sums\n"
     "  # shared_noise: true     # studies whose noise is shared: it protects only while the others "
     "add theirs\n"
+    "  # max_evaluation_epsilon: 1   # how good a finished model is here may be told, with noise "
+    "that costs this\n"
     "# address: tcp://host:7400   # where the coordinator is as seen from here, if not as on its "
     "card\n"
     "# threads: 1                 # of training, up to 8; each takes memory of its own\n"

@@ -6,19 +6,27 @@
 #include "agent/app/site.h"
 #include "agent/app/words.h"
 
+enum { DAY_ROOM = 32 };
+
+static const char *write_day(char day[DAY_ROOM], int64_t at_ms)
+{
+    const time_t at = (time_t)(at_ms / 1000);
+    struct tm tm = {0};
+    day[0] = '\0';
+    if (gmtime_r(&at, &tm) != NULL) {
+        (void)strftime(day, DAY_ROOM, "%Y-%m-%d %H:%M", &tm);
+    }
+    return day;
+}
+
 static void print_row(void *ctx, const struct ledger_row *row)
 {
     (void)ctx;
-    char day[32] = "";
-    const time_t at = (time_t)(row->at_ms / 1000);
-    struct tm tm = {0};
-    if (gmtime_r(&at, &tm) != NULL) {
-        (void)strftime(day, sizeof day, "%Y-%m-%d %H:%M", &tm);
-    }
+    char day[DAY_ROOM];
     (void)printf("%6lld  %s UTC  %-20s round %-6llu %6llu steps  q %-8.4g sigma %-10.6g clip %g\n",
-                 (long long)row->sequence, day, row->study, (unsigned long long)row->round,
-                 (unsigned long long)row->mechanism.steps, row->mechanism.q, row->mechanism.sigma,
-                 row->clip);
+                 (long long)row->sequence, write_day(day, row->at_ms), row->study,
+                 (unsigned long long)row->round, (unsigned long long)row->mechanism.steps,
+                 row->mechanism.q, row->mechanism.sigma, row->clip);
 }
 
 static void json_row(void *ctx, const struct ledger_row *row)
@@ -37,6 +45,30 @@ static void json_row(void *ctx, const struct ledger_row *row)
     (void)json_object_set_new(o, "clip", json_real(row->clip));
     (void)json_object_set_new(o, "update", json_string(update));
     (void)json_array_append_new(rows, o);
+}
+
+static void print_evaluation(void *ctx, const struct ledger_evaluation_row *row)
+{
+    (void)ctx;
+    char day[DAY_ROOM];
+    (void)printf("%6lld  %s UTC  %-20s evaluation of its model  epsilon %.6g, at no delta\n",
+                 (long long)row->number, write_day(day, row->at_ms), row->study, row->epsilon);
+}
+
+static void json_evaluation(void *ctx, const struct ledger_evaluation_row *row)
+{
+    json_t *o = json_object();
+    char request[HASH_HEX];
+    char released[HASH_HEX];
+    hash_hex(&row->request, request);
+    hash_hex(&row->released, released);
+    (void)json_object_set_new(o, "number", json_integer((json_int_t)row->number));
+    (void)json_object_set_new(o, "at_ms", json_integer((json_int_t)row->at_ms));
+    (void)json_object_set_new(o, "study", json_string(row->study));
+    (void)json_object_set_new(o, "epsilon", json_real(row->epsilon));
+    (void)json_object_set_new(o, "request", json_string(request));
+    (void)json_object_set_new(o, "released", json_string(released));
+    (void)json_array_append_new(ctx, o);
 }
 
 /* Two figures where the noise is shared: against whom they hold differs. */
@@ -60,6 +92,8 @@ static void json_views(void *ctx, const struct ledger_study *s)
     (void)json_object_set_new(o, "delta", json_real(s->delta));
     (void)json_object_set_new(o, "epsilon_spent", report_number(s->epsilon_spent));
     (void)json_object_set_new(o, "epsilon_spent_reader", report_number(s->reader_spent));
+    (void)json_object_set_new(o, "epsilon_evaluations", report_number(s->evaluation_epsilon));
+    (void)json_object_set_new(o, "epsilon_with_evaluations", report_number(s->epsilon_all));
     (void)json_array_append_new(ctx, o);
 }
 
@@ -69,7 +103,11 @@ static enum rc show_json(const struct site *site, struct ledger *ledger, double 
     json_t *o = json_object();
     json_t *rows = json_array();
     json_t *studies = json_array();
+    json_t *evaluations = json_array();
     enum rc rc = ledger_rows(ledger, json_row, rows, err);
+    if (rc == RC_OK) {
+        rc = ledger_evaluations(ledger, json_evaluation, evaluations, err);
+    }
     if (rc == RC_OK) {
         rc = ledger_studies(ledger, json_views, studies, err);
     }
@@ -79,6 +117,7 @@ static enum rc show_json(const struct site *site, struct ledger *ledger, double 
     (void)json_object_set_new(o, "max_epsilon_total",
                               report_number(site->policy.max_epsilon_total));
     (void)json_object_set_new(o, "spends", rows);
+    (void)json_object_set_new(o, "evaluations", evaluations);
     (void)json_object_set_new(o, "studies", studies);
     if (rc != RC_OK) {
         json_decref(o);
@@ -99,6 +138,9 @@ static enum rc show(const struct words *w, const struct site *site, struct ledge
         return show_json(site, ledger, spent, err);
     }
     rc = ledger_rows(ledger, print_row, NULL, err);
+    if (rc == RC_OK) {
+        rc = ledger_evaluations(ledger, print_evaluation, NULL, err);
+    }
     if (rc == RC_OK) {
         rc = ledger_studies(ledger, print_views, NULL, err);
     }
@@ -137,18 +179,19 @@ static enum rc verify(const struct words *w, const struct site *site, struct led
         return rc;
     }
     if (w->json) {
-        return report_print(json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "site", site->name,
-                                      "sound", 1, "studies", (json_int_t)v.studies, "spends",
-                                      (json_int_t)v.spends, "updates", (json_int_t)v.updates,
-                                      "site_states", (json_int_t)v.site_states, "receipts",
-                                      (json_int_t)receipts),
-                            err);
+        return report_print(
+            json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "site", site->name, "sound", 1,
+                      "studies", (json_int_t)v.studies, "spends", (json_int_t)v.spends, "updates",
+                      (json_int_t)v.updates, "site_states", (json_int_t)v.site_states,
+                      "evaluations", (json_int_t)v.evaluations, "receipts", (json_int_t)receipts),
+            err);
     }
     (void)printf(
         "sound: every row is chained as it was written, up to the mark (studies %zu, "
-        "spends %zu); stored bytes have their hashes (updates %zu, site states %zu); "
+        "spends %zu); stored bytes have their hashes (updates %zu, site states %zu, evaluations "
+        "%zu); "
         "every row that a coordinator has signed for is there (receipts %zu of %zu spends)\n",
-        v.studies, v.spends, v.updates, v.site_states, receipts, v.spends);
+        v.studies, v.spends, v.updates, v.site_states, v.evaluations, receipts, v.spends);
     return RC_OK;
 }
 

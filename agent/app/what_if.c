@@ -58,6 +58,8 @@ static enum rc say_json(const struct site *site, const struct study *study,
                               report_number(site->policy.max_epsilon_per_study));
     (void)json_object_set_new(o, "epsilon_after", report_number(f->epsilon_after));
     (void)json_object_set_new(o, "epsilon_left", report_number(f->epsilon_left));
+    (void)json_object_set_new(o, "max_evaluation_epsilon",
+                              report_number(site->policy.max_evaluation_epsilon));
     (void)json_object_set_new(o, "allowed", json_boolean(f->allowed));
     (void)json_object_set_new(o, "reason", json_string(f->reason));
     return report_print(o, err);
@@ -88,6 +90,11 @@ static enum rc say(const struct words *w, const struct site *site, const struct 
                      "it is %.6g\n",
                      study->max_colluding, study->min_sites - study->max_colluding,
                      f->epsilon_reader);
+    }
+    if (site->policy.max_evaluation_epsilon > 0.0) {
+        (void)printf("besides: its coordinator may ask how good its model is here, for epsilon "
+                     "%.6g in all (max_evaluation_epsilon); the total holds for that, too\n",
+                     site->policy.max_evaluation_epsilon);
     }
     (void)printf("%s%s\n", f->allowed ? "allowed" : "refused: ", f->reason);
     return RC_OK;

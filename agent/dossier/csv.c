@@ -38,7 +38,8 @@ void dossier_studies_csv(FILE *f, const struct dossier *r)
            "attacker_tpr_at_most_fraction_at_fpr_0.01,min_sites_count,max_colluding_count,"
            "masked_boolean,threshold_count,reader_epsilon_committed_nats,"
            "reader_epsilon_at_most_nats,"
-           "chain_link_hex\r\n");
+           "chain_link_hex,evaluations_count,evaluation_epsilon_nats,"
+           "epsilon_with_evaluations_nats\r\n");
     for (size_t i = 0; i < r->n_studies; i++) {
         const struct ledger_study *s = &r->study[i].ledger;
         (void)fprintf(f, "%" PRId64 ",", s->number);
@@ -65,6 +66,9 @@ void dossier_studies_csv(FILE *f, const struct dossier *r)
         number(f, s->reader_spent);
         number(f, s->reader_most);
         hex(f, &s->link);
+        (void)fprintf(f, ",%" PRIu64, s->evaluations);
+        number(f, s->evaluation_epsilon);
+        number(f, s->epsilon_all);
         (void)fprintf(f, "\r\n");
     }
 }

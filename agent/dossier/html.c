@@ -55,9 +55,10 @@ static void put_verdict(FILE *f, const struct dossier *r)
         (void)fprintf(
             f,
             "<p class=sound><b>Verified.</b> Every row is chained as it was written (studies "
-            "%zu, rounds %zu), and all stored bytes have their hashes (updates %zu, kept states "
-            "%zu). ",
-            r->verified.studies, r->verified.spends, r->verified.updates, r->verified.site_states);
+            "%zu, rounds %zu, evaluations %zu), and all stored bytes have their hashes (updates "
+            "%zu, kept states %zu, evaluations as well). ",
+            r->verified.studies, r->verified.spends, r->verified.evaluations, r->verified.updates,
+            r->verified.site_states);
         (void)fprintf(f, "Every row that a coordinator has signed for is there (receipts %zu). ",
                       r->receipts);
         (void)fputs(r->verified.marked
@@ -157,6 +158,9 @@ static void put_policy(FILE *f, const struct ledger_policy *p)
     policy_line(f, "shared_noise", p->shared_noise ? 1.0 : 0.0,
                 "0: this site adds all the noise that its patients need. 1: noise may be shared; "
                 "it then protects only while enough sites add theirs.");
+    policy_line(f, "max_evaluation_epsilon", p->max_evaluation_epsilon,
+                "How well a study's model does here may be told with noise, and all such "
+                "evaluations of one study may cost no more than this. 0: it is never told.");
     (void)fputs("</tbody></table>\n", f);
 }
 
@@ -233,6 +237,16 @@ static void put_study(FILE *f, const struct dossier_study *one)
     words_figure(f, s->epsilon_most);
     (void)fputs(" if all its rounds come; the document states ", f);
     words_figure(f, s->epsilon);
+    if (s->evaluations > 0) {
+        field(f, "evaluations");
+        text_htmlf(f, "%" PRIu64 " of its models, by noised histograms of scores, epsilon ",
+                   s->evaluations);
+        words_figure(f, s->evaluation_epsilon);
+        (void)fputs(" in sum and without any delta; with the committed rounds, as if planned "
+                    "together: ",
+                    f);
+        words_figure(f, s->epsilon_all);
+    }
     if (s->shared) {
         field(f, "epsilon, reader");
         (void)fputs("the figures above are against the coordinator with max_colluding sites, and "

@@ -2,7 +2,7 @@
  * What was spent, what is promised, and whether the policy allows more.
  *
  * A study is one mechanism (q and sigma are fixed by its plan), so an account is one line per
- * study: steps spent and steps still to come. One study by itself costs what its privacy-loss
+ * study: steps spent and steps still to come; evaluations are a line for each epsilon. One study by itself costs what its privacy-loss
  * distribution says, because its plan is fixed before its first step. Studies are chosen after
  * earlier ones were seen, and no distribution is known to hold for that; a Rényi filter does
  * (Feldman, Zrnic 2021, "Individual Privacy Accounting via a Rényi Filter"): the policy's total is
@@ -83,6 +83,7 @@ static double composed(struct ledger *l, enum how how, const struct mechanism *m
         hasher_f64(&h, m[i].q);
         hasher_f64(&h, m[i].sigma);
         hasher_u64(&h, m[i].steps);
+        hasher_f64(&h, m[i].pure);
     }
     const struct hash asked = hasher_final(&h);
     for (size_t i = 0; i < LEDGER_MEMO; i++) {
@@ -115,6 +116,43 @@ double ledger_reader_cost(struct ledger *l, const struct ledger_plan *plan, uint
     }
     const struct mechanism m = {.q = plan->round.q, .sigma = plan->reader_sigma, .steps = steps};
     return composed(l, PLANNED, &m, 1, delta, l->policy.max_epsilon_per_study);
+}
+
+enum rc ledger_cost_of_all(struct ledger *l, const struct ledger_plan *plan, double *out,
+                           struct error *err)
+{
+    const struct mechanism rounds = {.q = plan->round.q,
+                                     .sigma = plan->round.sigma,
+                                     .steps = plan->spent_steps};
+    size_t kinds = 0;
+    size_t n = 0;
+    enum rc rc = ledger_evaluation_kinds(l, &kinds, err);
+    if (rc == RC_OK) {
+        rc = ledger_room(&l->accounts, arena_cost(kinds + 1, sizeof(struct mechanism)), err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    struct mechanism *m = arena_take(&l->accounts, kinds + 1, sizeof *m);
+    rc = ledger_evaluation_costs(l, plan->id, m, kinds, &n, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (n == 0 || (rounds.sigma == 0.0 && rounds.steps > 0)) { /* nothing to add, or to add to */
+        *out = ledger_cost(l, plan, rounds.steps, plan->delta, true);
+        return RC_OK;
+    }
+    if (rounds.steps > 0) {
+        m[n++] = rounds;
+    }
+    /* without noise delta may be 0: the sum of pure epsilons holds at any */
+    *out = plan->delta > 0.0
+               ? composed(l, PLANNED, m, n, plan->delta, l->policy.max_epsilon_per_study)
+               : 0.0;
+    for (size_t i = 0; !(plan->delta > 0.0) && i < n; i++) {
+        *out += (double)m[i].steps * m[i].pure;
+    }
+    return RC_OK;
 }
 
 /* Steps of a study that count. `own`: it is the one that the question is about. */
@@ -189,21 +227,29 @@ enum rc ledger_compose(struct ledger *l, const struct ledger_plan *self, enum le
     const double most = l->policy.max_epsilon_total;
     struct accounts a = {0};
     size_t room = 0;
+    size_t kinds = 0;
 
     enum rc rc = ledger_joined(l, &room, err);
+    if (rc == RC_OK) {
+        rc = ledger_evaluation_kinds(l, &kinds, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
-    room++;
+    room += kinds + 1;
     rc = ledger_room(&l->accounts, arena_cost(room, sizeof *a.m), err);
     if (rc != RC_OK) {
         return rc;
     }
     a.m = arena_take(&l->accounts, room, sizeof *a.m);
     rc = others(l, self, share, delta, &a, err);
+    if (rc == RC_OK) {
+        rc = ledger_evaluation_costs(l, 0, a.m + a.n, kinds, &kinds, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
+    a.n += kinds;
     if (self != NULL) {
         a.m[a.n] = self->round;
         a.m[a.n].steps = counted(share, true, self->spent_steps, self->promised_steps);

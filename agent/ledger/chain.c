@@ -55,6 +55,21 @@ struct hash ledger_spend_link(const struct ledger_end *end, const struct ledger_
     return hasher_final(&h);
 }
 
+struct hash ledger_evaluation_link(const struct ledger_end *end, const struct ledger_evaluation *e,
+                                   const struct hash *released)
+{
+    struct hasher h;
+    begin(&h, "wardround ledger evaluation 1", end);
+    hasher_bytes(&h, e->study.b, sizeof e->study.b);
+    hasher_bytes(&h, e->request.b, sizeof e->request.b);
+    hasher_f64(&h, e->epsilon);
+    hasher_bytes(&h, e->cohort.b, sizeof e->cohort.b);
+    hasher_bytes(&h, e->model.b, sizeof e->model.b);
+    hasher_bytes(&h, released->b, sizeof released->b);
+    hasher_u64(&h, (uint64_t)e->now_ms);
+    return hasher_final(&h);
+}
+
 enum rc ledger_hash_at(struct statement *st, int column, struct hash *out, struct error *err)
 {
     size_t n = 0;
@@ -195,6 +210,26 @@ static RC check_spend(struct statement *st, struct ledger_end *end, struct error
     return follow(end, "spend", sequence, &link, &want, err);
 }
 
+static RC check_evaluation(struct statement *st, struct ledger_end *end, struct error *err)
+{
+    struct ledger_evaluation e = {.epsilon = statement_real(st, 4), .now_ms = statement_i64(st, 7)};
+    struct hash released = {{0}};
+    struct hash link = {{0}};
+    const struct {
+        int column;
+        struct hash *to;
+    } hashes[] = {{0, &released}, {3, &e.request}, {5, &e.cohort},
+                  {6, &e.model},  {8, &link},      {10, &e.study}};
+    for (size_t i = 0; i < sizeof hashes / sizeof hashes[0]; i++) {
+        const enum rc rc = ledger_hash_at(st, hashes[i].column, hashes[i].to, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    const struct hash want = ledger_evaluation_link(end, &e, &released);
+    return follow(end, "evaluation", statement_i64(st, 2), &link, &want, err);
+}
+
 static RC walk(struct statement *st,
                enum rc (*check)(struct statement *st, struct ledger_end *end, struct error *err),
                size_t *rows, struct error *err)
@@ -216,11 +251,14 @@ static RC walk(struct statement *st,
     }
 }
 
-enum rc ledger_chain_check(struct ledger *l, size_t *studies, size_t *spends, struct error *err)
+enum rc ledger_chain_check(struct ledger *l, struct ledger_verified *out, struct error *err)
 {
-    enum rc rc = walk(l->st[LEDGER_ALL_STUDIES], check_study, studies, err);
+    enum rc rc = walk(l->st[LEDGER_ALL_STUDIES], check_study, &out->studies, err);
     if (rc == RC_OK) {
-        rc = walk(l->st[LEDGER_ALL_SPENDS], check_spend, spends, err);
+        rc = walk(l->st[LEDGER_ALL_SPENDS], check_spend, &out->spends, err);
+    }
+    if (rc == RC_OK) {
+        rc = walk(l->st[LEDGER_ALL_EVALUATIONS], check_evaluation, &out->evaluations, err);
     }
     return rc;
 }

@@ -32,14 +32,13 @@ static RC check_policy(const struct ledger_policy *p, struct error *err)
     return RC_OK;
 }
 
-/* One view of both tables, and of the mark. */
+/* One view of all tables, and of the mark. */
 static RC look_through(struct ledger *l, struct error *err)
 {
-    size_t studies = 0;
-    size_t spends = 0;
+    struct ledger_verified counts = {0};
     enum rc rc = store_begin(l->store, err);
     if (rc == RC_OK) {
-        rc = ledger_chain_check(l, &studies, &spends, err);
+        rc = ledger_chain_check(l, &counts, err);
     }
     if (rc == RC_OK) {
         rc = ledger_mark_within(l, err);
@@ -141,7 +140,9 @@ static struct ledger_plan plan_of(const struct study *s, const struct hash *hash
 {
     struct ledger_plan p = {
         .hash = *hash,
-        .round = {s->privacy.sample_rate, s->privacy.noise_multiplier, s->local.steps},
+        .round = {.q = s->privacy.sample_rate,
+                  .sigma = s->privacy.noise_multiplier,
+                  .steps = s->local.steps},
         .rounds = study_rounds_most(s),
         .clip = s->privacy.clip,
         .epsilon = s->privacy.epsilon,

@@ -27,15 +27,16 @@
 
 /** The site's policy: written by the hospital (site.yaml), never by a coordinator. */
 struct ledger_policy {
-    double max_epsilon_per_study; /**< INFINITY allows studies without noise */
-    double max_epsilon_total;     /**< over all studies, at delta = max_delta_per_study */
-    double max_delta_per_study;   /**< in (0, 1) */
-    size_t min_patients;          /**< smallest cohort that may take part */
-    size_t min_sites;             /**< floor for the study's min_sites; default 1 */
-    size_t max_colluding;         /**< floor for the study's max_colluding; default 0 */
-    size_t threshold;             /**< floor for a masked study's threshold; default 0 */
-    bool masked;                  /**< masked sums are required; default no */
-    bool shared_noise;            /**< noise shared between sites is allowed; default no */
+    double max_epsilon_per_study;  /**< INFINITY allows studies without noise */
+    double max_epsilon_total;      /**< over all studies, at delta = max_delta_per_study */
+    double max_delta_per_study;    /**< in (0, 1) */
+    size_t min_patients;           /**< smallest cohort that may take part */
+    size_t min_sites;              /**< floor for the study's min_sites; default 1 */
+    size_t max_colluding;          /**< floor for the study's max_colluding; default 0 */
+    size_t threshold;              /**< floor for a masked study's threshold; default 0 */
+    bool masked;                   /**< masked sums are required; default no */
+    bool shared_noise;             /**< noise shared between sites is allowed; default no */
+    double max_evaluation_epsilon; /**< of all evaluations of one study together; default 0: none */
 };
 
 /** Reads the `policy:` map of a site.yaml. `map` may be NULL (no such map: every key is missing).
@@ -173,6 +174,54 @@ RC ledger_anchor(struct ledger *l, const struct hash *study, uint64_t round, boo
  *  written anew. */
 RC ledger_has_anchor(struct ledger *l, const struct hash *anchor, bool *found, struct error *err);
 
+/* ---- evaluations: how good a model is on patients that it was not trained on -------------------- */
+
+/**
+ * Noised score histograms of one request, which cost this site a pure epsilon (common/evaluation).
+ * Pointers are borrowed for the call.
+ */
+struct ledger_evaluation {
+    struct hash study;   /**< must have been joined; may have ended */
+    struct hash request; /**< of the coordinator's signed request: each is spent once, for ever */
+    double epsilon;      /**< > 0, finite */
+    struct hash cohort;  /**< dataset version that was scored */
+    struct hash model;   /**< that scored it */
+    const void *bytes;   /**< that will leave, noise and all */
+    size_t n;
+    int64_t now_ms;
+};
+
+/**
+ * Commits cost and bytes together, before anything leaves. It is allowed if all evaluations of the study
+ * stay within max_evaluation_epsilon, and everything spent and promised, this included, within
+ * max_epsilon_total by the filter: an evaluation is asked for after its model was seen, so it counts like
+ * another study. Beside a first study that has taken the whole total there is no room for one.
+ * @retval RC_LIMIT   beyond policy; says what was asked and allowed; nothing written
+ * @retval RC_STATE   this request is already there (ask ledger_evaluated), or the study is not joined
+ * @retval RC_INVALID epsilon is no number above 0
+ * @retval RC_IO      as ledger_spend
+ */
+RC ledger_evaluate(struct ledger *l, const struct ledger_evaluation *e, struct error *err);
+
+/** The stored bytes of a request. *found = false if there are none. Bytes live until the next call.
+ *  @retval RC_FORMAT the bytes are not those that were stored: they must not leave */
+RC ledger_evaluated(struct ledger *l, const struct hash *request, bool *found, const void **bytes,
+                    size_t *n, struct error *err);
+
+/** One evaluation for people. */
+struct ledger_evaluation_row {
+    int64_t number, at_ms;
+    char study[STUDY_NAME_MAX];
+    double epsilon;
+    struct hash request, released; /**< released: of the stored bytes */
+    size_t bytes;
+    struct hash link;
+};
+/** In order of commitment. `each` must not call the ledger. @retval RC_FORMAT damaged */
+RC ledger_evaluations(struct ledger *l,
+                      void (*each)(void *ctx, const struct ledger_evaluation_row *row), void *ctx,
+                      struct error *err);
+
 /** How many studies were ever joined. */
 RC ledger_joined(struct ledger *l, size_t *n, struct error *err);
 
@@ -183,13 +232,13 @@ RC ledger_epsilon(struct ledger *l, const struct hash *study, double delta, doub
 
 /** What ledger_verify has looked at. */
 struct ledger_verified {
-    size_t studies, spends, updates, site_states;
+    size_t studies, spends, updates, site_states, evaluations;
     bool marked; /**< there was a mark to compare with; false only in a view whose mark is gone */
 };
 
 /**
- * Everything anew, in one view: both chains, the mark, and the stored bytes of every update and site
- * state against their hashes. What it cannot find by itself, receipts do (ledger_anchor): ledger and mark
+ * Everything anew, in one view: all chains, the mark, and the stored bytes of every update, site
+ * state and evaluation against their hashes. What it cannot find by itself, receipts do (ledger_anchor): ledger and mark
  * put back together, and a chain that was computed anew from the first edit on.
  * @retval RC_FORMAT damaged or edited; says what  @retval RC_STATE older than its mark
  */
@@ -238,6 +287,10 @@ struct ledger_study {
     /** The same two against who reads models only; with shared noise those above are against the
      *  coordinator with max_colluding sites. */
     double reader_spent, reader_most;
+    uint64_t evaluations;      /**< of its models */
+    double evaluation_epsilon; /**< their sum, which needs no delta */
+    double epsilon_all; /**< of rounds and evaluations in the ledger, as if planned together, at the
+                             study's delta; NAN if not sound */
 };
 /** Every study that was ever joined, in that order. `each` must not call the ledger. @retval RC_FORMAT damaged;
  *  those before it were told */

@@ -38,6 +38,13 @@ enum ledger_sql {
     LEDGER_STUDIES,
     LEDGER_MASKED,
     LEDGER_SET_MASKED,
+    LEDGER_EVALUATION_COSTS,
+    LEDGER_EVALUATION_KINDS,
+    LEDGER_LAST_EVALUATION,
+    LEDGER_EVALUATION_LINK,
+    LEDGER_ADD_EVALUATION,
+    LEDGER_EVALUATION,
+    LEDGER_ALL_EVALUATIONS,
     LEDGER_SQL_COUNT
 };
 
@@ -81,7 +88,7 @@ struct ledger_end {
 /** What the file beside a ledger says of it. */
 struct ledger_mark {
     bool there;
-    struct ledger_end study, spend;
+    struct ledger_end study, spend, evaluation;
 };
 
 struct ledger {
@@ -156,6 +163,28 @@ double ledger_reader_cost(struct ledger *l, const struct ledger_plan *plan, uint
 RC ledger_judge(struct ledger *l, const struct ledger_plan *plan, bool cohort_too_small, bool full,
                 struct ledger_forecast *out, struct error *err);
 
+/** Rounds and evaluations of one study together, as if planned beforehand. `l` is only asked. */
+RC ledger_cost_of_all(struct ledger *l, const struct ledger_plan *plan, double *out,
+                      struct error *err);
+
+/* ---- evaluation.c ---------------------------------------------------------------------------- */
+
+/** Evaluations by their epsilon, as mechanisms. @param study its number; 0: of all studies
+ *  @param[out] m [most], n how many */
+RC ledger_evaluation_costs(struct ledger *l, int64_t study, struct mechanism *m, size_t most,
+                           size_t *n, struct error *err);
+/** The sum of a study's epsilons. */
+RC ledger_evaluation_sum(struct ledger *l, int64_t study, double *out, struct error *err);
+/** How many epsilons there are among all evaluations. */
+RC ledger_evaluation_kinds(struct ledger *l, size_t *n, struct error *err);
+
+/* ---- stored.c -------------------------------------------------------------------------------- */
+
+/** Hash in column 0, bytes in column 1 of the present row -> the ledger's own buffer.
+ *  @retval RC_FORMAT they do not belong together */
+RC ledger_hand_out(struct ledger *l, struct statement *st, const void **data, size_t *n,
+                   struct error *err);
+
 /* ---- mark.c ---------------------------------------------------------------------------------- */
 
 /**
@@ -178,7 +207,7 @@ RC ledger_key(struct ledger *l, struct error *err);
 
 /* ---- chain.c --------------------------------------------------------------------------------- */
 
-/** @param last LEDGER_LAST_STUDY or LEDGER_LAST_SPEND */
+/** @param last LEDGER_LAST_STUDY, LEDGER_LAST_SPEND or LEDGER_LAST_EVALUATION */
 RC ledger_chain_end(struct ledger *l, enum ledger_sql last, struct ledger_end *out,
                     struct error *err);
 
@@ -188,9 +217,13 @@ struct hash ledger_study_link(const struct ledger_end *end, const struct ledger_
 struct hash ledger_spend_link(const struct ledger_end *end, const struct ledger_spend *spend,
                               const struct hash *released);
 
-/** Walks and checks all rows, in the transaction that is open; counts them.
+/** `released` is the hash of the bytes, which are not read. */
+struct hash ledger_evaluation_link(const struct ledger_end *end, const struct ledger_evaluation *e,
+                                   const struct hash *released);
+
+/** Walks and checks all rows, in the transaction that is open; counts them in `out`.
  *  @retval RC_FORMAT a row was changed or is missing */
-RC ledger_chain_check(struct ledger *l, size_t *studies, size_t *spends, struct error *err);
+RC ledger_chain_check(struct ledger *l, struct ledger_verified *out, struct error *err);
 
 /** The first columns of a PLAN_COLUMNS row; counts are left 0. @retval RC_FORMAT damaged */
 RC ledger_plan_at(struct statement *st, struct ledger_plan *out, struct error *err);

@@ -7,9 +7,10 @@
  *   released    the bytes, beside the rows so that composing does not read them.
  *   site_state  adapters and optimiser after the newest round of a study.
  *   masked      the newest masked round of a study that anything was said in.
+ *   evaluation  one row per request for score histograms: its cost and the bytes. Never changed.
  *   secret      the key of the anchors; never leaves the file.
  *
- * Both growing tables are chained: link = BLAKE2b(link of the row before, the row); their ids count
+ * The three growing tables are chained: link = BLAKE2b(link of the row before, the row); their ids count
  * 1, 2, 3 … without a gap.
  * Epsilons of studies without noise are stored as SQLite's own infinity.
  */
@@ -76,6 +77,19 @@ static const char *const migration[] = {
     "CREATE TABLE masked ("
     " study INTEGER PRIMARY KEY REFERENCES study(id),"
     " round INTEGER NOT NULL CHECK (round > 0)"
+    ") STRICT;",
+
+    "CREATE TABLE evaluation ("
+    " number INTEGER PRIMARY KEY,"
+    " study INTEGER NOT NULL REFERENCES study(id),"
+    " request BLOB NOT NULL UNIQUE CHECK (length(request) = 32),"
+    " epsilon REAL NOT NULL CHECK (epsilon > 0),"
+    " cohort BLOB NOT NULL CHECK (length(cohort) = 32),"
+    " model BLOB NOT NULL CHECK (length(model) = 32),"
+    " released BLOB NOT NULL CHECK (length(released) = 32),"
+    " bytes BLOB NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " link BLOB NOT NULL CHECK (length(link) = 32)"
     ") STRICT;",
 };
 
@@ -152,6 +166,20 @@ const char *const ledger_sql[LEDGER_SQL_COUNT] = {
     [LEDGER_STUDIES] = "SELECT " PLAN_COLUMNS ","
                        " (SELECT max(round) FROM spend WHERE study = s.id),"
                        " (SELECT sum(steps) FROM spend WHERE study = s.id),"
-                       " (SELECT count(*) FROM spend WHERE study = s.id), s.joined_ms"
+                       " (SELECT count(*) FROM spend WHERE study = s.id), s.joined_ms,"
+                       " (SELECT count(*) FROM evaluation WHERE study = s.id)"
                        " FROM study s ORDER BY s.id",
+    [LEDGER_EVALUATION_COSTS] = "SELECT epsilon, count(*) FROM evaluation"
+                                " WHERE ?1 = 0 OR study = ?1 GROUP BY epsilon ORDER BY epsilon",
+    [LEDGER_EVALUATION_KINDS] = "SELECT count(DISTINCT epsilon) FROM evaluation",
+    [LEDGER_LAST_EVALUATION] = "SELECT number, link FROM evaluation ORDER BY number DESC LIMIT 1",
+    [LEDGER_EVALUATION_LINK] = "SELECT link FROM evaluation WHERE number = ?",
+    [LEDGER_ADD_EVALUATION] = "INSERT INTO evaluation (number, study, request, epsilon, cohort,"
+                              " model, released, bytes, at_ms, link)"
+                              " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [LEDGER_EVALUATION] = "SELECT released, bytes FROM evaluation WHERE request = ?",
+    [LEDGER_ALL_EVALUATIONS] = "SELECT e.released, e.bytes, e.number, e.request, e.epsilon,"
+                               " e.cohort, e.model, e.at_ms, e.link, s.name, s.hash"
+                               " FROM evaluation e LEFT JOIN study s ON s.id = e.study"
+                               " ORDER BY e.number",
 };

@@ -28,6 +28,9 @@ static RC of_ledger(struct ledger *l, struct ledger_mark *out, struct error *err
     if (rc == RC_OK) {
         rc = ledger_chain_end(l, LEDGER_LAST_SPEND, &out->spend, err);
     }
+    if (rc == RC_OK) {
+        rc = ledger_chain_end(l, LEDGER_LAST_EVALUATION, &out->evaluation, err);
+    }
     return rc;
 }
 
@@ -35,21 +38,27 @@ static RC write_mark(const struct ledger *l, const struct ledger_mark *m, struct
 {
     char study[HASH_HEX];
     char spend[HASH_HEX];
+    char evaluation[HASH_HEX];
     char text[MARK_BYTES];
     hash_hex(&m->study.link, study);
     hash_hex(&m->spend.link, spend);
-    const int n = snprintf(text, sizeof text, "%sstudy %" PRId64 " %s\nspend %" PRId64 " %s\n",
-                           head, m->study.number, study, m->spend.number, spend);
+    hash_hex(&m->evaluation.link, evaluation);
+    int n = snprintf(text, sizeof text, "%sstudy %" PRId64 " %s\nspend %" PRId64 " %s\n", head,
+                     m->study.number, study, m->spend.number, spend);
+    if (m->evaluation.number > 0) {
+        n += snprintf(text + n, sizeof text - (size_t)n, "evaluation %" PRId64 " %s\n",
+                      m->evaluation.number, evaluation);
+    }
     return file_replace(l->mark, text, (size_t)n, err);
 }
 
 /* "KEY NUMBER LINK\n" @return what follows; NULL: it is not that */
 static const char *parse_end(const char *at, const char *key, struct ledger_end *out)
 {
-    char name[8];
+    char name[12];
     char hex[HASH_HEX];
     int used = 0;
-    if (sscanf(at, "%7[a-z] %" SCNd64 " %64[0-9a-f]%n", name, &out->number, hex, &used) != 3 ||
+    if (sscanf(at, "%11[a-z] %" SCNd64 " %64[0-9a-f]%n", name, &out->number, hex, &used) != 3 ||
         strcmp(name, key) != 0 || strlen(hex) != 64 || at[used] != '\n' || out->number < 0) {
         return NULL;
     }
@@ -79,6 +88,9 @@ static RC read_mark(const struct ledger *l, struct ledger_mark *out, struct erro
     const char *at = strncmp(text, head, strlen(head)) == 0 ? text + strlen(head) : NULL;
     at = at != NULL ? parse_end(at, "study", &out->study) : NULL;
     at = at != NULL ? parse_end(at, "spend", &out->spend) : NULL;
+    if (at != NULL && *at != '\0') { /* only of a ledger that has any */
+        at = parse_end(at, "evaluation", &out->evaluation);
+    }
     if (at == NULL || *at != '\0') {
         return error_set(err, RC_FORMAT,
                          "'%s' is no mark of this ledger: put back the newest copies of both",
@@ -134,15 +146,20 @@ static RC within(struct ledger *l, bool committed, struct error *err)
     if (rc == RC_OK && marked.there) {
         rc = has_row(l, LEDGER_SPEND_LINK, &marked.spend, "spend", err);
     }
+    if (rc == RC_OK && marked.there) {
+        rc = has_row(l, LEDGER_EVALUATION_LINK, &marked.evaluation, "evaluation", err);
+    }
     if (rc != RC_OK || l->view) {
         return rc;
     }
     rc = of_ledger(l, &now, err);
-    if (rc == RC_OK && !marked.there && !committed && now.spend.number > 0) {
+    if (rc == RC_OK && !marked.there && !committed &&
+        (now.spend.number > 0 || now.evaluation.number > 0)) {
         return RC_OK;
     }
     const bool lags = !marked.there || now.study.number > marked.study.number ||
-                      now.spend.number > marked.spend.number;
+                      now.spend.number > marked.spend.number ||
+                      now.evaluation.number > marked.evaluation.number;
     return rc == RC_OK && lags ? write_mark(l, &now, err) : rc;
 }
 

@@ -65,6 +65,15 @@ static const struct config_key keys[] = {
      .fallback = "false",
      .help = "true: studies may share noise, which protects patients only while all but "
              "max_colluding of min_sites sites are honest; false: only noise of this site's own"},
+    {.name = "max_evaluation_epsilon",
+     .type = CONFIG_REAL,
+     .offset = offsetof(struct ledger_policy, max_evaluation_epsilon),
+     .min = 0,
+     .max = HUGE_VAL,
+     .fallback = "0",
+     .help =
+         "largest epsilon of all evaluations of one study together: score histograms with noise "
+         "of this site's own, which the coordinator reads also in masked studies; 0: none"},
 };
 
 const struct config_key *ledger_policy_keys(size_t *n)

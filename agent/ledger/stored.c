@@ -4,9 +4,8 @@
 
 #include "agent/ledger/ledger_internal.h"
 
-/* Hash in column 0, bytes in column 1 of the present row -> the ledger's own buffer. */
-static RC hand_out(struct ledger *l, struct statement *st, const void **data, size_t *n,
-                   struct error *err)
+enum rc ledger_hand_out(struct ledger *l, struct statement *st, const void **data, size_t *n,
+                        struct error *err)
 {
     struct hash want = {{0}};
     size_t size = 0;
@@ -47,7 +46,7 @@ enum rc ledger_stored(struct ledger *l, const struct hash *study, uint64_t round
     statement_bind_i64(st, (int64_t)round);
     enum rc rc = statement_step(st, &row, err);
     if (rc == RC_OK && row) {
-        rc = hand_out(l, st, update, n, err);
+        rc = ledger_hand_out(l, st, update, n, err);
         statement_reset(st);
     }
     if (rc == RC_OK) {
@@ -67,7 +66,7 @@ enum rc ledger_site_state(struct ledger *l, const struct hash *study, uint64_t *
     enum rc rc = statement_step(st, &row, err);
     if (rc == RC_OK && row) {
         newest = (uint64_t)statement_i64(st, 2);
-        rc = hand_out(l, st, state, n, err);
+        rc = ledger_hand_out(l, st, state, n, err);
         statement_reset(st);
     } else if (rc == RC_OK) {
         *state = NULL;

@@ -52,6 +52,8 @@ static RC study_at(struct ledger *l, struct statement *st, struct ledger_study *
         .epsilon_most = (double)NAN,
         .reader_spent = (double)NAN,
         .reader_most = (double)NAN,
+        .evaluations = (uint64_t)statement_i64(st, 21),
+        .epsilon_all = (double)NAN,
     };
     memcpy(s.name, p.name, sizeof s.name);
     if (s.sound) {
@@ -62,6 +64,14 @@ static RC study_at(struct ledger *l, struct statement *st, struct ledger_study *
         s.reader_spent = ledger_reader_cost(l, &p, s.spent_steps, p.delta, s.epsilon_spent);
         s.reader_most =
             ledger_reader_cost(l, &p, s.spent_steps + s.promised_steps, p.delta, s.epsilon_most);
+        p.spent_steps = s.spent_steps;
+        rc = ledger_cost_of_all(l, &p, &s.epsilon_all, err);
+    }
+    if (rc == RC_OK) {
+        rc = ledger_evaluation_sum(l, p.id, &s.evaluation_epsilon, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
     }
     *out = s;
     return RC_OK;

@@ -37,7 +37,7 @@ enum rc ledger_verify(struct ledger *l, struct ledger_verified *out, struct erro
     struct ledger_verified v = {0};
     enum rc rc = ledger_look(l, err);
     if (rc == RC_OK) {
-        rc = ledger_chain_check(l, &v.studies, &v.spends, err);
+        rc = ledger_chain_check(l, &v, err);
     }
     if (rc == RC_OK) {
         rc = ledger_mark_within(l, err);
@@ -48,6 +48,9 @@ enum rc ledger_verify(struct ledger *l, struct ledger_verified *out, struct erro
     if (rc == RC_OK) {
         rc = check_bytes(l->st[LEDGER_ALL_SITE_STATES], "the site's state in study", &v.site_states,
                          err);
+    }
+    if (rc == RC_OK) {
+        rc = check_bytes(l->st[LEDGER_ALL_EVALUATIONS], "evaluation", &v.evaluations, err);
     }
     if (rc == RC_OK) {
         rc = ledger_mark_there(l, &v.marked, err);

@@ -300,6 +300,7 @@ static void a_policy_is_read_with_its_defaults(void **state)
     assert_int_equal(p.max_colluding, 0);
     assert_int_equal(p.threshold, 0);
     assert_false(p.masked);
+    same_bits(p.max_evaluation_epsilon, 0.0);
     assert_false(p.shared_noise); /* who wrote a policy before there was any did not allow it */
 }
 
@@ -323,7 +324,7 @@ static void every_mistake_in_a_policy_is_found_and_none_becomes_a_default(void *
 
     size_t n = 0;
     assert_non_null(ledger_policy_keys(&n));
-    assert_int_equal(n, 9);
+    assert_int_equal(n, 10);
 }
 
 static void a_policy_out_of_range_opens_no_ledger(void **state)
