@@ -132,6 +132,21 @@ static void pull(struct round_work *k, double mu, size_t S)
     }
 }
 
+/* Of those drawn, the ones that may be trained on: the others are as if they had never been here. */
+static size_t trained_on(const struct study *study, const struct dataset *d, size_t *row,
+                         size_t *who, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!study_holds_out(study, &d->patient[who[i]])) {
+            row[kept] = row[i];
+            who[kept] = who[i];
+            kept++;
+        }
+    }
+    return kept;
+}
+
 /* One step: sample, clipped sum, noise, mean by a public divisor, optimiser. */
 static enum rc step(struct round_work *k, const struct train_job *job, const struct coin_key *key,
                     uint64_t number, struct entropy *entropy, struct train_result *r,
@@ -143,8 +158,9 @@ static enum rc step(struct round_work *k, const struct train_job *job, const str
     const struct dataset *d = job->data;
     const size_t P = job->model->table.P;
 
-    const size_t n = sampler_draw(key, number, dp->sample_rate, d->patient, d->first_row,
-                                  d->n_patients, k->row, k->who);
+    const size_t drawn = sampler_draw(key, number, dp->sample_rate, d->patient, d->first_row,
+                                      d->n_patients, k->row, k->who);
+    const size_t n = trained_on(job->study, d, k->row, k->who, drawn);
     for (size_t i = 0; i < P; i++) {
         k->params[i] = (real)k->w[i];
         k->sum[i] = 0.0;

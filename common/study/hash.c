@@ -120,7 +120,7 @@ static bool is_version_2(const struct study *s)
     return has_course(&s->local) || s->sites_per_round > 0 || s->server.combine != STUDY_MEAN ||
            s->server.trim > 0 || s->server.momentum > 0.0 || s->model.site_norm ||
            s->model.n_lacked > 0 || s->model.n_frozen > 0 || s->start.there || s->model.shift > 0 ||
-           is_masked(s) || averages_late(&s->server);
+           is_masked(s) || averages_late(&s->server) || s->held_out > 0.0;
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -158,6 +158,10 @@ static void add_version_2(struct hasher *h, const struct study *s)
     if (s->sites_per_round > 0) { /* as above */
         hasher_text(h, "sites_per_round");
         hasher_u64(h, s->sites_per_round);
+    }
+    if (s->held_out > 0.0) { /* as above */
+        hasher_text(h, "held_out");
+        hasher_f64(h, s->held_out);
     }
 }
 

@@ -73,6 +73,8 @@ static const struct config_key study_keys[] = {
      .fallback = "0", .help = "masked: so many rounds may be lost before the study fails; each is paid for beforehand"},
     {.name = "threshold", .type = CONFIG_COUNT, .offset = AT(study.threshold), .max = STUDY_SITES_MAX,
      .fallback = "0", .help = "masked: sites that must agree to open a sum, if more than half of all and max_colluding"},
+    {.name = "held_out", .type = CONFIG_REAL, .offset = AT(study.held_out), .max = 0.5, .fallback = "0",
+     .help = "share of each site's patients that no round is trained on, so that the finished model can be evaluated on them; nominal sizes are then of the others"},
     {.name = "join_deadline_s", .type = CONFIG_COUNT, .offset = AT(join_deadline_s), .min = 1, .max = 2592000,
      .fallback = "600", .help = "seconds that sites have to accept the study"},
     {.name = "round_deadline_s", .type = CONFIG_COUNT, .offset = AT(round_deadline_s), .min = 1, .max = 2592000,

@@ -165,6 +165,7 @@ struct study {
         sites_per_round; /**< drawn for each round from the seed (aggregator/round); 0: all are in each */
     size_t spare_rounds;  /**< masked: so many rounds may be lost; sigma is for them, too */
     size_t fraction_bits; /**< the public grid of updates is 2^-fraction_bits */
+    double held_out;      /**< share of each site's patients that are never trained on; 0: none */
     int64_t join_deadline_ms, round_deadline_ms;
     size_t n_sites;
     struct study_site *site; /**< [n_sites], in document order */
@@ -293,6 +294,13 @@ size_t study_share_bits(const struct study *s);
 double study_share_most(const struct study *s, size_t site);
 /** Of the noise of a sum: one site's part of its deviation, 1 / sqrt(min_sites - max_colluding). */
 double study_share_of_noise(const struct study *s);
+/**
+ * Is this patient kept out of training, for evaluations? By a hash of the patient's id alone: the same
+ * patients in every round, after every import and in every study of that share; those of a smaller share are
+ * among those of a larger one.
+ * @param patient as a dataset has it
+ */
+bool study_holds_out(const struct study *s, const struct hash *patient);
 /** Index on the roster, or n_sites. */
 size_t study_find_site(const struct study *s, const char *name);
 

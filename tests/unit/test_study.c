@@ -587,6 +587,41 @@ static void only_masked_studies_hash_what_they_say_of_masks(void **state)
     study_release(&s);
 }
 
+/* The first thousand patients of a site, by their number. */
+static size_t held_out_of_a_thousand(double share, const struct study *s,
+                                     const struct study *within)
+{
+    struct study with = *s;
+    size_t n = 0;
+    with.held_out = share;
+    for (uint64_t i = 0; i < 1000; i++) {
+        const struct hash patient = hash_of(&i, sizeof i);
+        const bool held = study_holds_out(&with, &patient);
+        n += held;
+        assert_true(!held || within == NULL || study_holds_out(within, &patient));
+    }
+    return n;
+}
+
+static void a_share_of_the_patients_is_held_out_whatever_the_study(void **state)
+{
+    (void)state;
+    struct study s = read_good(with_line(10, "held_out: 0.3"));
+    struct study other = read_good(with_line(1, "study: another"));
+    const struct hash patient = hash_of("p", 1);
+    assert_true(s.held_out > 0.29 && s.held_out < 0.31);
+    assert_true(other.held_out == 0.0); /* who does not ask for it trains on all */
+    assert_false(study_holds_out(&other, &patient));
+    const size_t n = held_out_of_a_thousand(0.3, &s, NULL);
+    assert_true(n > 240 && n < 360);
+    assert_int_equal(held_out_of_a_thousand(0.3, &other, &s), n); /* the same ones */
+    assert_true(held_out_of_a_thousand(0.1, &other, &s) < n / 2); /* and of these */
+    study_release(&s);
+    study_release(&other);
+    assert_one_issue(10, "held_out: 0.6",
+                     "s.yaml:10:11: error: held_out: is 0.6, must be from 0 to 0.5");
+}
+
 static void without_noise_there_is_no_sigma(void **state)
 {
     (void)state;
@@ -1342,7 +1377,7 @@ static void the_hash_changes_with_every_field(void **state)
     _Static_assert(sizeof(struct study) ==
                        64 + sizeof(struct study_model) + sizeof(struct study_local) +
                            sizeof(struct study_server_rule) + sizeof(struct study_privacy) +
-                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 14 * 8 +
+                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 15 * 8 +
                            sizeof(struct study_start) +
                            STUDY_PATH_MAX /* cohort: not hashed, see below */,
                    "hash the new field");
@@ -1404,6 +1439,7 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, spare_rounds),
         offsetof(struct study, sites_per_round),
         offsetof(struct study, fraction_bits),
+        offsetof(struct study, held_out),
         offsetof(struct study, join_deadline_ms),
         offsetof(struct study, round_deadline_ms),
         offsetof(struct study, n_sites),
@@ -1580,6 +1616,7 @@ int main(void)
         cmocka_unit_test(masked_sums_say_what_they_need),
         cmocka_unit_test(shared_noise_is_for_one_plain_step_of_three_masked_sites),
         cmocka_unit_test(only_masked_studies_hash_what_they_say_of_masks),
+        cmocka_unit_test(a_share_of_the_patients_is_held_out_whatever_the_study),
         cmocka_unit_test(without_noise_there_is_no_sigma),
         cmocka_unit_test(every_rule_speaks_at_its_place),
         cmocka_unit_test(each_wrong_type_is_one_issue),

@@ -656,6 +656,40 @@ static void neighbours_are_bounded_where_a_block_is_frozen(void **state)
 }
 
 /* Round 2's first step is not round 1's: the schedule counts the study's steps. */
+static void labels_turned(struct world *w, bool held_out)
+{
+    for (size_t p = 0; p < w->data->n_patients; p++) {
+        if (study_holds_out(&w->study, &w->data->patient[p]) == held_out) {
+            w->data->label[p] = 1.0F - w->data->label[p];
+        }
+    }
+}
+
+static void who_is_held_out_moves_no_number_of_the_model(void **state)
+{
+    (void)state;
+    struct world a;
+    struct world b;
+    size_t held = 0;
+    world_init(&a, "mlp", 2);
+    world_init(&b, "mlp", 2);
+    a.study.held_out = b.study.held_out = 0.3;
+    for (size_t p = 0; p < PATIENTS; p++) {
+        held += study_holds_out(&a.study, &a.data->patient[p]);
+    }
+    assert_true(held > 5 && held < PATIENTS / 2);
+    labels_turned(&b, true);
+    must_run(&a, 5);
+    must_run(&b, 5);
+    assert_memory_equal(a.result.update, b.result.update, a.result.update_bytes);
+    assert_memory_equal(a.result.site_state, b.result.site_state, a.result.site_state_bytes);
+    labels_turned(&b, false); /* the others do: the test could fail */
+    must_run(&b, 5);
+    assert_memory_not_equal(a.result.update, b.result.update, a.result.update_bytes);
+    world_release(&a);
+    world_release(&b);
+}
+
 static void the_schedule_goes_on_from_round_to_round(void **state)
 {
     (void)state;
@@ -706,6 +740,7 @@ int main(void)
         cmocka_unit_test(adam_takes_the_step_of_its_paper),
         cmocka_unit_test(the_proximal_term_pulls_shared_parameters_to_the_global_model),
         cmocka_unit_test(neighbours_are_bounded_with_decay_and_a_proximal_term),
+        cmocka_unit_test(who_is_held_out_moves_no_number_of_the_model),
         cmocka_unit_test(the_schedule_goes_on_from_round_to_round),
         cmocka_unit_test(frozen_numbers_stay_and_take_no_noise),
         cmocka_unit_test(what_is_trained_beside_frozen_numbers_has_the_accounted_noise),
