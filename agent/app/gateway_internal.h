@@ -1,7 +1,8 @@
 /**
  * @file gateway_internal.h
  * The gateway's parts: the loop (gateway.c), messages and the session machine's actions
- * (gateway_session.c), tensors on their way (gateway_tensor.c), masked sums (gateway_masking.c).
+ * (gateway_session.c), tensors on their way (gateway_tensor.c), masked sums (gateway_masking.c),
+ * evaluations (gateway_evaluation.c).
  */
 #ifndef AGENT_APP_GATEWAY_INTERNAL_H
 #define AGENT_APP_GATEWAY_INTERNAL_H
@@ -129,6 +130,15 @@ void masking_reconnected(struct gateway *g);
 /** When masking_tick has something to do. */
 int64_t masking_due_ms(const struct gateway *g);
 RC masking_tick(struct gateway *g, struct error *err);
+
+/* ---- gateway_evaluation.c -------------------------------------------------------------------- */
+
+/** EVALUATE: to the trainer, whatever the session is about. */
+RC evaluation_from_coordinator(struct gateway *g, const struct wire_message *m, const void *raw,
+                               size_t raw_n, struct error *err);
+/** SCORES, UNSCORED: signed and said. */
+RC evaluation_from_trainer(struct gateway *g, const struct wire_message *m, const void *raw,
+                           size_t raw_n, struct error *err);
 
 /* ---- gateway_tensor.c ------------------------------------------------------------------------ */
 

@@ -268,6 +268,10 @@ static enum rc dispatch(struct gateway *g, const struct wire_message *m, const v
     if (m->kind == WIRE_PULSE || m->kind == WIRE_PROBED) {
         return RC_OK;
     }
+    if (m->kind ==
+        WIRE_EVALUATE) { /* mostly of a study that has ended: no business of the session */
+        return evaluation_from_coordinator(g, m, raw, raw_n, err);
+    }
     if (!is_zero(&g->ended) && hash_equal(&m->study, &g->ended)) {
         return m->kind == WIRE_DONE ? goodbye_again(g, err) : RC_OK; /* all kept already */
     }
@@ -444,6 +448,9 @@ enum rc session_from_trainer(struct gateway *g, const struct wire_message *m, co
     }
     if (m->kind == WIRE_CREDIT) {
         return tensor_credit_from_trainer(g, m, err);
+    }
+    if (m->kind == WIRE_SCORES || m->kind == WIRE_UNSCORED) {
+        return evaluation_from_trainer(g, m, raw, raw_n, err);
     }
     if (!hash_equal(&m->study, &g->study)) {
         return RC_OK; /* about a study that we have left */

@@ -135,6 +135,9 @@ static enum rc take(struct trainer *t, const struct wire_message *m, const void 
     if (m->kind == WIRE_CREDIT) {
         return round_credit(t, m, err);
     }
+    if (m->kind == WIRE_EVALUATE) {
+        return evaluation_asked(t, m, raw, raw_n, err);
+    }
     if (!concerns_us(t, m)) {
         log_event(LOG_LEVEL_WARN, "trainer_ignored", "kind=%s reason=\"another study\"",
                   wire_kind_name(m->kind));
@@ -175,6 +178,9 @@ enum rc trainer_listen(struct trainer *t, struct error *err)
         if (t->round.running != 0 && is_masking(in.m.kind)) { /* these do not wait for training */
             rc = concerns_us(t, &in.m) ? masking_heard(t, &in.m, raw, in.raw_n, err) : RC_OK;
             continue;
+        }
+        if (t->round.running != 0 && in.m.kind == WIRE_EVALUATE) {
+            continue; /* between rounds; it is asked again */
         }
         if (t->inbox_n == TRAINER_INBOX) {
             return error_set(err, RC_LIMIT, "the gateway sent more than %d messages during a round",

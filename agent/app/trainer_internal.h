@@ -2,7 +2,7 @@
  * @file trainer_internal.h
  * The trainer's parts: the loop and its inbox (trainer.c), the study it was asked about
  * (trainer_study.c), the round it works on (trainer_round.c), its part in masked sums
- * (trainer_masking.c).
+ * (trainer_masking.c), what a finished model does here (trainer_evaluation.c).
  */
 #ifndef AGENT_APP_TRAINER_INTERNAL_H
 #define AGENT_APP_TRAINER_INTERNAL_H
@@ -147,6 +147,13 @@ RC masking_heard(struct trainer *t, const struct wire_message *m, const void *ra
 RC masking_over(struct trainer *t, const struct wire_message *m, struct error *err);
 bool masking_is_ready(const struct trainer *t, uint64_t round);
 void masking_forget(struct trainer *t);
+
+/* ---- trainer_evaluation.c -------------------------------------------------------------------- */
+
+/** EVALUATE: answered by SCORES, as the ledger holds them, or UNSCORED; by nothing while the finished model is
+ *  still being fetched, and where the request is not the coordinator's. */
+RC evaluation_asked(struct trainer *t, const struct wire_message *m, const void *raw, size_t raw_n,
+                    struct error *err);
 
 /* ---- trainer.c: for the middle of a round ---------------------------------------------------- */
 

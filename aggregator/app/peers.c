@@ -74,6 +74,9 @@ enum rc peers_load(struct coordinator *c, struct error *err)
         rc = registry_abort_requested(c->registry, coordinator_study(c), &c->abort_wanted,
                                       c->abort_reason, err);
     }
+    if (rc == RC_OK) {
+        rc = evaluations_load(c, err);
+    }
     return rc;
 }
 
@@ -107,6 +110,8 @@ static bool from_a_site(enum wire_kind kind)
     case WIRE_MASK_SHARES:
     case WIRE_MASK_VOTE:
     case WIRE_MASK_REVEAL:
+    case WIRE_SCORES:
+    case WIRE_UNSCORED:
         return true;
     case WIRE_UNSPECIFIED:
     case WIRE_STUDY:
@@ -119,6 +124,7 @@ static bool from_a_site(enum wire_kind kind)
     case WIRE_MASK_PARCELS:
     case WIRE_MASK_SURVIVORS:
     case WIRE_MASK_VOTES:
+    case WIRE_EVALUATE:
     case WIRE_TRAIN:
     case WIRE_CANCEL:
     case WIRE_COMMIT:

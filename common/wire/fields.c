@@ -28,6 +28,7 @@ const struct wire_shape wire_shapes[WIRE_FIELDS] = {
     [WIRE_F_SEQUENCE]     = {"sequence",     WIRE_U64,  AT(sequence, sequence),         1, COUNT_MAX},
     [WIRE_F_STUDY]        = {"study",        WIRE_HASH, AT(study, study),               0, 0},
     [WIRE_F_ROUND]        = {"round",        WIRE_U64,  AT(round, round),               1, WIRE_ROUND_MAX},
+    [WIRE_F_EVALUATION]   = {"evaluation",   WIRE_HASH, AT(evaluation, evaluation),     0, 0},
     [WIRE_F_RAW]          = {"raw",          WIRE_HASH, AT(raw, raw),                   0, 0},
     [WIRE_F_RAW_BYTES]    = {"raw_bytes",    WIRE_U64,  AT(raw_bytes, raw_bytes),       1, WIRE_RAW_MAX},
     [WIRE_F_TENSOR]       = {"tensor",       WIRE_HASH, AT(tensor.hash, tensor),        0, 0},
@@ -51,6 +52,7 @@ const struct wire_shape wire_shapes[WIRE_FIELDS] = {
                   WIRE_BIT(WIRE_F_EPOCH) | WIRE_BIT(WIRE_F_SEQUENCE))
 #define STUDY    WIRE_BIT(WIRE_F_STUDY)
 #define ROUND    WIRE_BIT(WIRE_F_ROUND)
+#define REQUEST  WIRE_BIT(WIRE_F_EVALUATION)
 #define RAW      (WIRE_BIT(WIRE_F_RAW) | WIRE_BIT(WIRE_F_RAW_BYTES))
 #define TENSOR   (WIRE_BIT(WIRE_F_TENSOR) | WIRE_BIT(WIRE_F_TENSOR_BYTES))
 #define FIRST    WIRE_BIT(WIRE_F_FIRST)
@@ -84,6 +86,8 @@ static const struct row rows[] = {
     {WIRE_MASK_SHARES,   "MASK_SHARES",   STUDY | ROUND | RAW,           0},
     {WIRE_MASK_VOTE,     "MASK_VOTE",     STUDY | ROUND | RAW,           0},
     {WIRE_MASK_REVEAL,   "MASK_REVEAL",   STUDY | ROUND | RAW,           0},
+    {WIRE_SCORES,        "SCORES",        STUDY | REQUEST | RAW,         0},
+    {WIRE_UNSCORED,      "UNSCORED",      STUDY | REQUEST | TEXT,        0},
     {WIRE_STUDY,         "STUDY",         STUDY | RAW,                   ANCHOR},
     {WIRE_ROUND,         "ROUND",         STUDY | ROUND | TENSOR | LEFT, 0},
     {WIRE_ACK,           "ACK",           STUDY | ROUND,                 ANCHOR},
@@ -94,6 +98,7 @@ static const struct row rows[] = {
     {WIRE_MASK_PARCELS,  "MASK_PARCELS",  STUDY | ROUND | RAW,           0},
     {WIRE_MASK_SURVIVORS, "MASK_SURVIVORS", STUDY | ROUND | RAW,         0},
     {WIRE_MASK_VOTES,    "MASK_VOTES",    STUDY | ROUND | RAW,           0},
+    {WIRE_EVALUATE,      "EVALUATE",      STUDY | REQUEST | RAW,         0},
     {WIRE_PULSE,         "PULSE",         STUDY | ROUND | STEPS,         0},
     {WIRE_CHUNK,         "CHUNK",         TENSOR | FIRST | RAW,          STUDY},
     {WIRE_CREDIT,        "CREDIT",        TENSOR | FIRST | UNTIL | RESUME, STUDY},

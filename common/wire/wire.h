@@ -54,6 +54,10 @@ enum wire_kind {
     WIRE_MASK_SHARES = 9,  /**< study, round; raw: shares for each member, sealed */
     WIRE_MASK_VOTE = 10,   /**< study, round; raw: a survivor set, signed */
     WIRE_MASK_REVEAL = 11, /**< study, round; raw: one share of each dealer, open */
+    /* evaluations; the raw frames are laid out in common/evaluation/request.h. Both also trainer ->
+     * gateway */
+    WIRE_SCORES = 12,   /**< study, evaluation; raw: noised histograms, as the ledger holds them */
+    WIRE_UNSCORED = 13, /**< study, evaluation; text: why there are none */
     /* coordinator -> site */
     WIRE_STUDY =
         16, /**< study; raw: the signed agreement; anchor: of the newest update ever kept of
@@ -72,6 +76,8 @@ enum wire_kind {
     WIRE_MASK_PARCELS = 23,   /**< study, round; raw: what each dealer has for the receiver */
     WIRE_MASK_SURVIVORS = 24, /**< study, round; raw: whose updates arrived */
     WIRE_MASK_VOTES = 25,     /**< study, round; raw: signatures over that set */
+    /** study, evaluation; raw: the signed request. Also gateway -> trainer */
+    WIRE_EVALUATE = 26,
     /* both ways, network and pair */
     WIRE_PULSE = 32, /**< study, round, step of steps: grows while the sender makes progress */
     WIRE_CHUNK = 33, /**< tensor, first (index of this chunk), perhaps study; raw: its bytes */
@@ -113,9 +119,10 @@ struct wire_message {
                                                     "trainer". HELLO's `to` is the coordinator's */
     struct hash study;                           /**< zero in HELLO, PROBE, PROBED, READY; may be
                                                     zero in CHUNK, CREDIT */
-    uint64_t epoch;    /**< random, not 0, one for each life of the sender */
-    uint64_t sequence; /**< from 1, grows with every message of an epoch to one receiver */
-    uint64_t round;    /**< from 1 */
+    uint64_t epoch;         /**< random, not 0, one for each life of the sender */
+    uint64_t sequence;      /**< from 1, grows with every message of an epoch to one receiver */
+    uint64_t round;         /**< from 1 */
+    struct hash evaluation; /**< names a request: evaluation_request_hash */
     struct wire_tensor tensor;
     uint64_t first, until;
     bool resume;

@@ -21,6 +21,7 @@ enum wire_field {
     /* what a kind lists */
     WIRE_F_STUDY,
     WIRE_F_ROUND,
+    WIRE_F_EVALUATION,
     WIRE_F_RAW,
     WIRE_F_RAW_BYTES,
     WIRE_F_TENSOR,

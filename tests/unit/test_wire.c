@@ -35,6 +35,8 @@ static const struct spec specs[] = {
     {WIRE_MASK_SHARES, "MASK_SHARES", "study round raw raw_bytes", ""},
     {WIRE_MASK_VOTE, "MASK_VOTE", "study round raw raw_bytes", ""},
     {WIRE_MASK_REVEAL, "MASK_REVEAL", "study round raw raw_bytes", ""},
+    {WIRE_SCORES, "SCORES", "study evaluation raw raw_bytes", ""},
+    {WIRE_UNSCORED, "UNSCORED", "study evaluation text", ""},
     {WIRE_STUDY, "STUDY", "study raw raw_bytes", "anchor"},
     {WIRE_ROUND, "ROUND", "study round tensor tensor_bytes left_ms", ""},
     {WIRE_ACK, "ACK", "study round", "anchor"},
@@ -45,6 +47,7 @@ static const struct spec specs[] = {
     {WIRE_MASK_PARCELS, "MASK_PARCELS", "study round raw raw_bytes", ""},
     {WIRE_MASK_SURVIVORS, "MASK_SURVIVORS", "study round raw raw_bytes", ""},
     {WIRE_MASK_VOTES, "MASK_VOTES", "study round raw raw_bytes", ""},
+    {WIRE_EVALUATE, "EVALUATE", "study evaluation raw raw_bytes", ""},
     {WIRE_PULSE, "PULSE", "study round step steps", ""},
     {WIRE_CHUNK, "CHUNK", "tensor tensor_bytes first raw raw_bytes", "study"},
     {WIRE_CREDIT, "CREDIT", "tensor tensor_bytes first until resume", "study"},
@@ -73,7 +76,7 @@ static const struct field {
     {"first", 20, 0},   {"until", 21, 0},     {"resume", 22, 0},      {"anchor", 24, 2},
     {"left_ms", 32, 0}, {"now_ms", 33, 0},    {"step", 34, 0},        {"steps", 35, 0},
     {"done", 48, 0},    {"n_sites", 49, 0},   {"contributed", 50, 2}, {"text", 64, 2},
-    {"policy", 65, 0},
+    {"policy", 65, 0},  {"evaluation", 9, 2},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -105,6 +108,7 @@ static void give(struct wire_message *m, const char *name)
     const char *const text = "Zwölf of 13: Köln is late \xe2\x80\x94 no more";
     m->study = strcmp(name, "study") == 0 ? hash_filled(0x51) : m->study;
     m->round = strcmp(name, "round") == 0 ? 300 : m->round;
+    m->evaluation = strcmp(name, "evaluation") == 0 ? hash_filled(0xe7) : m->evaluation;
     m->raw = strcmp(name, "raw") == 0 ? raw : m->raw;
     m->raw_bytes = strcmp(name, "raw_bytes") == 0 ? sizeof raw_frame : m->raw_bytes;
     m->tensor.hash = strcmp(name, "tensor") == 0 ? hash_filled(0x7e) : m->tensor.hash;
@@ -432,7 +436,7 @@ static void the_envelope_is_checked(void **state)
 static void an_unknown_kind_field_or_version_is_refused(void **state)
 {
     (void)state;
-    static const unsigned kinds[] = {0, 12, 15, 26, 63, 4711};
+    static const unsigned kinds[] = {0, 14, 15, 27, 63, 4711};
     const struct wire_message m = full(WIRE_ACCEPT);
     const struct bytes good = packed(&m);
     for (size_t i = 0; i < COUNT(kinds); i++) {
