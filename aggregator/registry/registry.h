@@ -162,14 +162,46 @@ RC registry_absence(struct registry *r, const struct hash *study, uint64_t round
 struct registry_entry {
     int64_t sequence, at_ms;
     struct hash study; /**< all zeros: of no study */
-    const char
-        *what; /**< start, accept, decline, open, round, lost, failure; enrol, revoke, abort */
+    const char *what; /**< start, accept, decline, open, round, lost, failure; enrol, revoke, abort,
+                    evaluate, evaluated */
     const char *detail; /**< such as "3 of 4: 0 1 3; model <hash>" */
     struct hash link;
 };
 /** In order of commitment. `each` must not call the registry. */
 RC registry_audit(struct registry *r, void (*each)(void *ctx, const struct registry_entry *entry),
                   void *ctx, struct error *err);
+
+/* ---- evaluations of finished studies (common/evaluation) ------------------------------------- */
+
+enum { REGISTRY_REQUEST_BYTES = 1024 };
+struct registry_evaluation {
+    struct hash request;                         /**< its name */
+    unsigned char bytes[REGISTRY_REQUEST_BYTES]; /**< as it was signed */
+    size_t n;
+    int64_t asked_ms, deadline_ms;
+    int64_t closed_ms; /**< 0: it is open */
+};
+/** A person wants one; the running aggregator sees it, a later one finds it. Audited as "evaluate".
+ *  @retval RC_STATE the study has no finished model, or another evaluation of it is open */
+RC registry_ask_evaluation(struct registry *r, const struct hash *study,
+                           const struct registry_evaluation *e, const char *detail,
+                           struct error *err);
+/** The one that was asked for last. *found = false: none ever. */
+RC registry_newest_evaluation(struct registry *r, const struct hash *study, bool *found,
+                              struct registry_evaluation *out, struct error *err);
+/** A site's histograms, or (answer NULL) why there are none. The first answer stands, the same again is
+ *  harmless. @retval RC_STATE another one is kept, the evaluation is over, or nobody asked for it */
+RC registry_keep_answer(struct registry *r, const struct hash *request, size_t site,
+                        const void *answer, size_t n, const char *reason, int64_t now_ms,
+                        struct error *err);
+/** In order of sites; answer is NULL where only a reason is kept. `each` must not call the registry. */
+RC registry_each_answer(struct registry *r, const struct hash *request,
+                        enum rc (*each)(void *ctx, size_t site, const void *answer, size_t n,
+                                        const char *reason, struct error *err),
+                        void *ctx, struct error *err);
+/** No answer is taken any more. Audited as "evaluated"; repeating is harmless. */
+RC registry_close_evaluation(struct registry *r, const struct hash *request, const char *detail,
+                             int64_t now_ms, struct error *err);
 
 /* ---- enrolment --------------------------------------------------------------------------------- */
 

@@ -16,6 +16,8 @@
  *   version       hash and size of every model there was.
  *   agreement     the study as it was signed, and its number of rounds.
  *   abort_request a person wants the study to stop.
+ *   evaluation    a request for score histograms, as it was signed; evaluation_part: a site's answer to
+ *                 it (NULL: none), or why there is none.
  *   card          who may connect: the newest card of a name counts; revoked keys never come back.
  *   audit         what happened, chained: link = BLAKE2b(link before, entry).
  */
@@ -171,6 +173,25 @@ static const char *const migration[] = {
     " bytes BLOB NOT NULL,"
     " PRIMARY KEY (study, round, phase)"
     ") STRICT;",
+
+    "CREATE TABLE evaluation ("
+    " id INTEGER PRIMARY KEY,"
+    " study INTEGER NOT NULL REFERENCES study(id),"
+    " request BLOB NOT NULL UNIQUE CHECK (length(request) = 32),"
+    " bytes BLOB NOT NULL,"
+    " asked_ms INTEGER NOT NULL,"
+    " deadline_ms INTEGER NOT NULL,"
+    " closed_ms INTEGER CHECK (closed_ms > 0)"
+    ") STRICT;"
+    "CREATE UNIQUE INDEX one_open_evaluation ON evaluation (study) WHERE closed_ms IS NULL;"
+    "CREATE TABLE evaluation_part ("
+    " evaluation INTEGER NOT NULL REFERENCES evaluation(id),"
+    " site INTEGER NOT NULL CHECK (site >= 0),"
+    " answer BLOB,"
+    " reason TEXT NOT NULL,"
+    " at_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (evaluation, site)"
+    ") STRICT;",
 };
 
 const struct store_kind registry_store_kind = {
@@ -276,5 +297,18 @@ const char *const registry_sql[REGISTRY_SQL_COUNT] = {
     [REGISTRY_ADD_PHASE] = "INSERT INTO phase (study, round, phase, bytes) VALUES (?, ?, ?, ?)",
     [REGISTRY_PHASE] = "SELECT bytes FROM phase WHERE study = ? AND round = ? AND phase = ?",
     [REGISTRY_DROP_PHASES] = "DELETE FROM phase WHERE study = ? AND round = ?",
+    [REGISTRY_ADD_EVALUATION] = "INSERT INTO evaluation (study, request, bytes, asked_ms,"
+                                " deadline_ms) VALUES (?, ?, ?, ?, ?)",
+    [REGISTRY_EVALUATION] = "SELECT e.id, e.closed_ms, s.hash FROM evaluation e"
+                            " JOIN study s ON s.id = e.study WHERE e.request = ?",
+    [REGISTRY_NEWEST_EVALUATION] = "SELECT request, bytes, asked_ms, deadline_ms, closed_ms"
+                                   " FROM evaluation WHERE study = ? ORDER BY id DESC LIMIT 1",
+    [REGISTRY_CLOSE_EVALUATION] = "UPDATE evaluation SET closed_ms = ? WHERE id = ?",
+    [REGISTRY_ADD_ANSWER] = "INSERT INTO evaluation_part (evaluation, site, answer, reason, at_ms)"
+                            " VALUES (?, ?, ?, ?, ?)",
+    [REGISTRY_ANSWER] = "SELECT answer FROM evaluation_part WHERE evaluation = ? AND site = ?",
+    [REGISTRY_ANSWERS] = "SELECT p.site, p.answer, p.reason FROM evaluation_part p"
+                         " JOIN evaluation e ON e.id = p.evaluation WHERE e.request = ?"
+                         " ORDER BY p.site",
     [REGISTRY_DATA_VERSION] = "PRAGMA data_version",
 };
