@@ -9,7 +9,7 @@
 #include "common/base/entropy.h"
 #include "common/checkpoint/checkpoint.h"
 
-static enum rc open_study(struct coordinator *c, const char *path, struct config_issues *issues,
+static enum rc read_study(struct coordinator *c, const char *path, struct config_issues *issues,
                           struct error *err)
 {
     if (access(path, R_OK) != 0) {
@@ -23,9 +23,35 @@ static enum rc open_study(struct coordinator *c, const char *path, struct config
     if (rc == RC_OK) {
         rc = masked_check(c, err);
     }
+    return rc == RC_OK ? agreement_sign(&c->agreement, c->keys, &c->signed_bytes, &c->signed_n, err)
+                       : rc;
+}
+
+/* What was signed, and agreed on by the sites: the document may be gone. */
+static enum rc recall_study(struct coordinator *c, const struct hash *kept, struct error *err)
+{
+    const void *bytes = NULL;
+    size_t n = 0;
+    enum rc rc = registry_agreement(c->registry, kept, &bytes, &n, err);
     if (rc == RC_OK) {
-        rc = agreement_sign(&c->agreement, c->keys, &c->signed_bytes, &c->signed_n, err);
+        rc = agreement_verify(bytes, n, &c->card.sign, &c->agreement, err);
     }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    c->signed_bytes = malloc(n + 1);
+    if (c->signed_bytes == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for the study");
+    }
+    memcpy(c->signed_bytes, bytes, n);
+    c->signed_n = n;
+    return RC_OK;
+}
+
+static enum rc open_study(struct coordinator *c, const char *path, const struct hash *kept,
+                          struct config_issues *issues, struct error *err)
+{
+    enum rc rc = path != NULL ? read_study(c, path, issues, err) : recall_study(c, kept, err);
     if (rc == RC_OK) {
         rc = model_open(&study_of(c)->model, &c->agreement.schema, &c->model, err);
     }
@@ -143,7 +169,7 @@ static enum rc resume(struct coordinator *c, unsigned *actions, struct error *er
     return rc;
 }
 
-enum rc coordinator_open(struct coordinator *c, const char *study_path,
+enum rc coordinator_open(struct coordinator *c, const char *study_path, const struct hash *kept,
                          struct config_issues *issues, struct error *err)
 {
     struct entropy entropy = {0};
@@ -158,7 +184,10 @@ enum rc coordinator_open(struct coordinator *c, const char *study_path,
         rc = folder_card(&c->folder, &c->card, err);
     }
     if (rc == RC_OK) {
-        rc = open_study(c, study_path, issues, err);
+        rc = folder_registry(&c->folder, &c->registry, err);
+    }
+    if (rc == RC_OK) {
+        rc = open_study(c, study_path, kept, issues, err);
     }
     if (rc == RC_OK) {
         rc = entropy_init(&entropy, err);
@@ -170,10 +199,7 @@ enum rc coordinator_open(struct coordinator *c, const char *study_path,
         entropy_bytes(&entropy, &c->epoch, sizeof c->epoch);
     }
     entropy_release(&entropy);
-    rc = folder_registry(&c->folder, &c->registry, err);
-    if (rc == RC_OK) {
-        rc = start_study(c, &resumed, err);
-    }
+    rc = start_study(c, &resumed, err);
     if (rc == RC_OK) {
         rc = net_server_open(c->folder.bind, c->keys, &c->server, err);
         if (rc != RC_OK) {

@@ -12,6 +12,7 @@
  *   uploads.c    updates on their way in     downloads.c  the model on its way out
  *   masked.c     masked rounds: keys, shares, survivors, votes and what opens their sum
  *   merging.c    updates -> the next model, one transaction
+ *   evaluations.c  an evaluation of the finished model: asking, keeping, closing
  *   refusals.c   what was not listened to, counted by kind
  *   telling.c    lines for people, or JSON  live.c       the same as a file that `status` reads
  */
@@ -30,6 +31,7 @@
 #include "common/agreement/agreement.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
+#include "common/evaluation/request.h"
 #include "common/kernel/real.h"
 #include "common/model/model.h"
 #include "common/net/net.h"
@@ -143,12 +145,22 @@ struct site {
     bool has_kept; /**< its update of the present round is in the registry, with this hash */
     struct hash kept;
     bool heard, goodbye, stalled;
+    bool scored;    /**< its answer to the open evaluation is kept, or why there is none */
+    int64_t ask_ms; /**< not asked (again) before */
     int64_t heard_ms;
     uint64_t progress_round, step, steps; /**< its last word of progress */
     int64_t moved_ms;                     /**< when that changed, or its round was announced */
 };
 
 /* ---- the coordinator ------------------------------------------------------------------------- */
+
+/** The evaluation that is open. */
+struct evaluating {
+    bool open;
+    struct registry_evaluation kept;
+    struct evaluation_request request;
+    int64_t deadline_ms; /**< on our own clock */
+};
 
 /** Of the newest round that has an outcome. */
 struct ending {
@@ -160,6 +172,7 @@ struct ending {
 struct coordinator {
     struct folder folder;
     bool json;
+    bool errand; /**< for another command: nothing on stdout, and no lingering */
     struct seal_keys *keys;
     struct seal_card card;
     struct agreement agreement;
@@ -174,6 +187,7 @@ struct coordinator {
     real *params;                /**< [S] the newest model: its only copy here */
     struct wire_tensor tensor;   /**< its name */
     struct ending newest;        /**< round_finished() */
+    struct evaluating evaluating;
     char failure[REASON_MAX];
     char why[REASON_MAX]; /**< the reason that the next KEEP_FAILURE writes; "": its counts */
     bool merge_due;
@@ -241,9 +255,10 @@ struct said {
 
 /* ---- coordinator.c --------------------------------------------------------------------------- */
 
-/** Opens, starts or resumes; acts on what restoring asks for. c is zeroed but folder and json. */
-RC coordinator_open(struct coordinator *c, const char *study_path, struct config_issues *issues,
-                    struct error *err);
+/** Opens, starts or resumes; acts on what restoring asks for. c is zeroed but folder, json and errand.
+ *  @param kept where study_path is NULL: a study of the registry, as it was signed */
+RC coordinator_open(struct coordinator *c, const char *study_path, const struct hash *kept,
+                    struct config_issues *issues, struct error *err);
 void coordinator_close(struct coordinator *c);
 
 /* ---- actions.c ------------------------------------------------------------------------------- */
@@ -266,6 +281,16 @@ RC coordinator_timers(struct coordinator *c, struct error *err);
 RC merging_load(struct coordinator *c, struct error *err);
 /** MERGE and what follows from it. */
 RC merging_run(struct coordinator *c, struct error *err);
+
+/* ---- evaluations.c --------------------------------------------------------------------------- */
+
+/** Is one asked for, and not over? At the start, and when another process has written. */
+RC evaluations_load(struct coordinator *c, struct error *err);
+/** SCORES, UNSCORED. */
+RC evaluations_heard(struct coordinator *c, size_t site, const struct wire_message *m,
+                     const void *raw, size_t raw_n, struct error *err);
+RC evaluations_timers(struct coordinator *c, struct error *err);
+bool evaluations_open(const struct coordinator *c);
 
 /* ---- masked.c -------------------------------------------------------------------------------- */
 
@@ -348,6 +373,8 @@ void tell_round(struct coordinator *c);
 void tell_waiting(struct coordinator *c, size_t n);
 /** @param yes done; else c->failure says why */
 void tell_end(struct coordinator *c, bool yes);
+/** An evaluation is over, with so many answers. */
+void tell_evaluated(struct coordinator *c, size_t n);
 /** What was refused, when the program ends. */
 void tell_counts(struct coordinator *c);
 /** The running round on a terminal: a line that the next one overwrites. */

@@ -86,6 +86,9 @@ static enum rc take(struct coordinator *c, size_t site, const struct wire_messag
         m->kind == WIRE_MASK_REVEAL) {
         return masked_heard(c, site, m, f->raw, f->raw_n, err);
     }
+    if (m->kind == WIRE_SCORES || m->kind == WIRE_UNSCORED) {
+        return evaluations_heard(c, site, m, f->raw, f->raw_n, err);
+    }
     if (m->kind == WIRE_GOODBYE) {
         said_goodbye(c, site);
         return RC_OK;

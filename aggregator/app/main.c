@@ -11,8 +11,9 @@
 
 #include "aggregator/app/words.h"
 #include "common/base/words.h"
+#include "common/dp/laplace.h"
 
-enum { EXIT_WRONG_USE = 2 };
+enum { EXIT_WRONG_USE = 2, DEADLINE_MOST_S = 2592000 /* as a study's */ };
 
 enum {
     OPT_JSON = 256,
@@ -24,6 +25,8 @@ enum {
     OPT_STUDY,
     OPT_ROUND,
     OPT_SAVE,
+    OPT_EPSILON,
+    OPT_DEADLINE,
     OPT_END
 };
 
@@ -40,6 +43,10 @@ static const struct argp_option all_options[] = {
     {"round", OPT_ROUND, "N", 0, "this version; 0 is the untrained one", 0},
     {"save", OPT_SAVE, "FILE", 0,
      "write the version (the newest without --round) as safetensors, where no file is yet", 0},
+    {"epsilon", OPT_EPSILON, "E", 0,
+     "ask the sites: what each answer may cost one of its patients, from 1e-6 to 40", 0},
+    {"deadline", OPT_DEADLINE, "SECONDS", 0, "how long sites may take to answer; 600 if not said",
+     0},
 };
 
 enum third { NO_FOLDER, NO_WORD, MAY_WORD, MUST_WORD };
@@ -100,6 +107,17 @@ static const struct command {
      "  wardround-aggregator abort /srv/coordinator heart\n"
      "  wardround-aggregator abort /srv/coordinator heart \\\n"
      "      --reason \"two sites withdrew\""},
+    {"evaluate", command_evaluate, MUST_WORD,
+     TAKES(OPT_EPSILON) | TAKES(OPT_DEADLINE) | TAKES(OPT_JSON), "evaluate DIR STUDY [--epsilon E]",
+     "How good a finished study's model is on the patients that its sites have held out: AUROC, "
+     "AUPRC, calibration and operating points, with intervals that hold the noise. With --epsilon "
+     "the sites are asked, each within its own policy, and the answer is waited for; without it "
+     "the newest answer is shown again. Works beside `run`, and without one.\v"
+     "Examples:\n"
+     "  wardround-aggregator evaluate /srv/coordinator heart --epsilon 1\n"
+     "  wardround-aggregator evaluate /srv/coordinator heart --epsilon 0.5 \\\n"
+     "      --deadline 86400 --json\n"
+     "  wardround-aggregator evaluate /srv/coordinator heart"},
     {"models", command_models, MAY_WORD, TAKES(OPT_ROUND) | TAKES(OPT_SAVE) | TAKES(OPT_JSON),
      "models DIR [STUDY]",
      "The model versions of all studies, or of one; with --save one of them as a file that "
@@ -131,6 +149,7 @@ static const char overview[] =
     "  run DIR --study STUDY.yaml    carry out a study, or go on with it\n"
     "  status DIR                    who is enrolled, where each study is\n"
     "  abort DIR STUDY               stop a study for good\n"
+    "  evaluate DIR STUDY            how good its model is at the sites\n"
     "  models DIR [STUDY]            model versions; --save FILE exports one\n"
     "  keys                          what a study document may say\n"
     "\n"
@@ -182,6 +201,8 @@ static void check_words(const struct parsing *p, const struct argp_state *state)
         argp_error(state, "run wants the study: %s", p->command->usage);
     } else if (w->arg == NULL && (w->has_round || w->save != NULL)) {
         argp_error(state, "--round and --save want a study: models DIR STUDY");
+    } else if (w->deadline_s > 0 && !(w->epsilon > 0.0)) {
+        argp_error(state, "--deadline goes with --epsilon: %s", p->command->usage);
     }
 }
 
@@ -192,6 +213,29 @@ static uint64_t whole(const struct argp_state *state, const char *text)
     const unsigned long long n = strtoull(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n > INT64_MAX) {
         argp_error(state, "--round wants a whole number, not '%.20s'", text);
+    }
+    return n;
+}
+
+static double epsilon(const struct argp_state *state, const char *text)
+{
+    char *end = NULL;
+    const double x = strtod(text, &end);
+    if (end == text || *end != '\0' || !(x >= LAPLACE_EPSILON_LEAST && x <= LAPLACE_EPSILON_MOST)) {
+        argp_error(state, "--epsilon wants a number from 1e-6 to 40, not '%.20s'", text);
+    }
+    return x;
+}
+
+static uint64_t seconds(const struct argp_state *state, const char *text)
+{
+    char *end = NULL;
+    errno = 0;
+    const unsigned long long n = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n < 1 ||
+        n > DEADLINE_MOST_S) {
+        argp_error(state, "--deadline wants whole seconds, from 1 to %d, not '%.20s'",
+                   (int)DEADLINE_MOST_S, text);
     }
     return n;
 }
@@ -227,6 +271,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_SAVE:
         p->words->save = arg;
+        return 0;
+    case OPT_EPSILON:
+        p->words->epsilon = epsilon(state, arg);
+        return 0;
+    case OPT_DEADLINE:
+        p->words->deadline_s = seconds(state, arg);
         return 0;
     case ARGP_KEY_ARG:
         return take_word(p, state, arg);

@@ -13,7 +13,7 @@
 #include "common/base/error.h"
 #include "common/base/hash.h"
 
-enum { REPORT_TIME = 32 };
+enum { REPORT_TIME = 32, REPORT_REASON = 240 /* as the registry keeps it */ };
 
 /* Why a site's answer to a study is missing: `run` and `status` say it in the same words. */
 #define REPORT_REVOKED      "its card is revoked"

@@ -1,5 +1,7 @@
 /* `wardround-aggregator run DIR --study STUDY.yaml`: one process, one loop. Everything that it needs
  * to go on after a crash is in the registry; stopping it at any moment is safe. */
+#include "aggregator/app/run.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -151,7 +153,7 @@ static enum rc turn(struct coordinator *c, int64_t *due_ms, struct error *err)
         rc = downloads_pump(c, due_ms, err);
     }
     *due_ms = sooner(sooner(*due_ms, c->machine.deadline_ms), masked_due_ms(c));
-    if (c->ended_ms >= 0) {
+    if (c->ended_ms >= 0 && !evaluations_open(c)) {
         *due_ms = sooner(*due_ms, linger_until(c));
     }
     refusals_at_the_door(c);
@@ -170,7 +172,9 @@ static enum rc run_study(struct coordinator *c, int signals, int *stopped, struc
         rc = turn(c, &due_ms, err);
         const bool ended = c->ended_ms >= 0;
         const size_t waiting = ended ? unaware(c) : 0;
-        if (rc != RC_OK || (ended && (waiting == 0 || c->now_ms >= linger_until(c)))) {
+        const bool over = ended && !evaluations_open(c) &&
+                          (waiting == 0 || c->errand || c->now_ms >= linger_until(c));
+        if (rc != RC_OK || over) {
             return rc;
         }
         if (ended && !c->told_waiting) {
@@ -203,8 +207,8 @@ static void close_study(struct coordinator *c)
               round_state_name(c->machine.state), refusals_total(c));
 }
 
-enum rc command_run(const struct words *w, enum verdict *verdict, struct config_issues *issues,
-                    struct error *err)
+enum rc run_carry_out(const struct run_wish *w, enum verdict *verdict, struct config_issues *issues,
+                      struct error *err)
 {
     struct coordinator *c = calloc(1, sizeof *c);
     char identity[SEAL_NAME_MAX + 16];
@@ -217,6 +221,7 @@ enum rc command_run(const struct words *w, enum verdict *verdict, struct config_
         return error_set(err, RC_NOMEM, "no memory to start");
     }
     c->json = w->json;
+    c->errand = w->errand;
     rc = harden(err);
     if (rc == RC_OK) {
         rc = folder_open(w->folder, &c->folder, issues, err);
@@ -232,7 +237,7 @@ enum rc command_run(const struct words *w, enum verdict *verdict, struct config_
     }
     (void)snprintf(identity, sizeof identity, "coordinator=%s", c->folder.name);
     log_identity(identity);
-    rc = coordinator_open(c, w->study, issues, err);
+    rc = coordinator_open(c, w->study, w->kept, issues, err);
     if (rc == RC_OK) {
         notify("READY=1");
         rc = run_study(c, signals, &stopped, err);
@@ -255,4 +260,11 @@ out:
         stopped_by(stopped);
     }
     return rc;
+}
+
+enum rc command_run(const struct words *w, enum verdict *verdict, struct config_issues *issues,
+                    struct error *err)
+{
+    const struct run_wish wish = {.folder = w->folder, .study = w->study, .json = w->json};
+    return run_carry_out(&wish, verdict, issues, err);
 }

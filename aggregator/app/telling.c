@@ -147,6 +147,9 @@ void tell_ready(struct coordinator *c, bool resumed)
             log_event(LOG_LEVEL_WARN, "site_not_enrolled", "site=%s", site_name(c, i));
         }
     }
+    if (c->errand) {
+        return;
+    }
     if (!c->json) {
         say_ready(c, resumed, fingerprint, hex);
         return;
@@ -270,6 +273,9 @@ void tell_end(struct coordinator *c, bool yes)
                                               : c->machine.member[i] == ROUND_ACCEPTED;
     }
     hash_hex(&c->tensor.hash, hex);
+    if (c->errand) {
+        return;
+    }
     if (c->json) {
         end_as_json(c, yes, contributed);
         return;
@@ -289,6 +295,9 @@ void tell_waiting(struct coordinator *c, size_t n)
 {
     const int64_t left_s =
         ((int64_t)(c->folder.linger_s * 1000.0) + c->ended_ms - c->now_ms + 999) / 1000;
+    if (c->errand) {
+        return;
+    }
     if (c->json) {
         put_json(json_pack("{s:s,s:I,s:I}", "event", "waiting", "sites", (json_int_t)n, "seconds",
                            (json_int_t)left_s));
@@ -299,10 +308,30 @@ void tell_waiting(struct coordinator *c, size_t n)
     (void)fflush(stdout);
 }
 
+void tell_evaluated(struct coordinator *c, size_t n)
+{
+    if (c->errand) {
+        return;
+    }
+    if (c->json) {
+        put_json(json_pack("{s:s,s:I,s:I,s:f}", "event", "evaluated", "contributed", (json_int_t)n,
+                           "sites", (json_int_t)c->n_sites, "epsilon",
+                           c->evaluating.request.epsilon));
+        return;
+    }
+    (void)printf(
+        "evaluated: %zu of %zu contributed; wardround-aggregator evaluate %s %s shows it\n", n,
+        c->n_sites, c->folder.path, study_of(c)->name);
+    (void)fflush(stdout);
+}
+
 void tell_counts(struct coordinator *c)
 {
     const struct refusals *r = &c->refusals;
     const struct net_counts *door = net_server_counts(c->server);
+    if (c->errand) {
+        return;
+    }
     clear_line(c);
     if (c->json) {
         json_t *o =

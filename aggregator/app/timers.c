@@ -91,6 +91,9 @@ enum rc coordinator_timers(struct coordinator *c, struct error *err)
     if (rc == RC_OK && c->now_ms >= m->deadline_ms) {
         rc = time_is_up(c, err);
     }
+    if (rc == RC_OK) {
+        rc = evaluations_timers(c, err);
+    }
     watch_progress(c);
     return rc;
 }

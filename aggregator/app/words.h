@@ -24,7 +24,9 @@ struct words {
     const char *study;       /**< run --study STUDY.yaml */
     const char *save;        /**< models --save */
     bool has_round;
-    uint64_t round; /**< models --round */
+    uint64_t round;      /**< models --round */
+    double epsilon;      /**< evaluate --epsilon; 0: not said */
+    uint64_t deadline_s; /**< evaluate --deadline; 0: not said */
     bool json;
 };
 
@@ -41,6 +43,6 @@ typedef enum rc aggregator_command(const struct words *w, enum verdict *verdict,
                                    struct config_issues *issues, struct error *err);
 
 aggregator_command command_init, command_enrol, command_revoke, command_status, command_abort,
-    command_models, command_run, command_keys;
+    command_evaluate, command_models, command_run, command_keys;
 
 #endif
