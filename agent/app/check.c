@@ -96,13 +96,14 @@ static void check_keys(struct checks *c, const struct site *site)
 
 /* ---- what was imported, spent and decided ---------------------------------------------------- */
 
-static size_t count_positive(const struct dataset *data)
+static bool says_one_thing(const struct dataset *data)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < data->n_patients; i++) {
-        n += data->label[i] > 0;
+    for (size_t i = 1; i < data->n_patients; i++) {
+        if (data->label[i] < data->label[0] || data->label[i] > data->label[0]) {
+            return false;
+        }
     }
-    return n;
+    return true;
 }
 
 static void check_cohort(struct checks *c, const struct site *site)
@@ -115,7 +116,7 @@ static void check_cohort(struct checks *c, const struct site *site)
         check_line(c, "cohort", false, "import more, or lower min_patients in site.yaml",
                    "%zu patients, and the policy asks for %zu", data->n_patients,
                    site->policy.min_patients);
-    } else if (count_positive(data) == 0 || count_positive(data) == data->n_patients) {
+    } else if (says_one_thing(data)) {
         check_line(c, "cohort", false, "look at `label` in cohort.yaml, and import again",
                    "every patient's label is the same: nothing can be learned from one class");
     } else {

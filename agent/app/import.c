@@ -52,7 +52,12 @@ static enum rc say(const struct words *w, const struct site *site,
         (void)json_object_set_new(o, "site", json_string(site->name));
         (void)json_object_set_new(o, "patients", json_integer((json_int_t)found->n_patients));
         (void)json_object_set_new(o, "rows", json_integer((json_int_t)found->n_rows));
-        (void)json_object_set_new(o, "positive", json_integer((json_int_t)found->n_positive));
+        if (site->schema.n_classes > 0) {
+            (void)json_object_set_new(o, "classes",
+                                      json_integer((json_int_t)site->schema.n_classes));
+        } else {
+            (void)json_object_set_new(o, "positive", json_integer((json_int_t)found->n_positive));
+        }
         (void)json_object_set_new(o, "missing_cells",
                                   json_integer((json_int_t)found->n_missing_cells));
         if (site->schema.n_modalities > 0) {
@@ -61,10 +66,11 @@ static enum rc say(const struct words *w, const struct site *site,
         (void)json_object_set_new(o, "version", json_string(version));
         return report_print(o, err);
     }
-    (void)printf("imported %zu patients (%zu rows, %zu positive, %zu cells missing) of site '%s'\n"
+    const size_t C = site->schema.n_classes;
+    (void)printf("imported %zu patients (%zu rows, %zu %s, %zu cells missing) of site '%s'\n"
                  "version %s\n",
-                 found->n_patients, found->n_rows, found->n_positive, found->n_missing_cells,
-                 site->name, version);
+                 found->n_patients, found->n_rows, C > 0 ? C : found->n_positive,
+                 C > 0 ? "classes" : "positive", found->n_missing_cells, site->name, version);
     for (size_t i = 0; i < site->schema.n_modalities; i++) {
         const struct cohort_found *m = &found->modality[i];
         (void)printf(

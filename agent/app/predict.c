@@ -7,13 +7,14 @@
 #include "agent/app/score.h"
 #include "agent/app/whole_file.h"
 #include "agent/app/words.h"
+#include "common/metrics/metrics.h"
 
 struct prediction {
     struct scorer scorer;
     struct cohort_rows *rows;
     struct cohort_summary found;
     struct arena memory;
-    double *score; /* [rows->n] */
+    double *score; /* [rows->n, C] */
 };
 
 /* RFC 4180. */
@@ -33,15 +34,55 @@ static void put_cell(FILE *f, const char *text)
     (void)fputc('"', f);
 }
 
+/* The likeliest class, and the probability of each under its name. */
+static void put_rows_of_classes(const struct prediction *p, const char *id, FILE *f)
+{
+    const struct schema *s = &p->scorer.site.schema;
+    (void)fputs("patient,class", f);
+    for (size_t c = 0; c < s->n_classes; c++) {
+        (void)fputc(',', f);
+        put_cell(f, s->class_name[c]);
+    }
+    (void)fputs(",model\n", f);
+    for (size_t i = 0; i < p->rows->n; i++) {
+        const double *score = p->score + i * s->n_classes;
+        put_cell(f, p->rows->patient[i]);
+        (void)fputc(',', f);
+        put_cell(f, s->class_name[metrics_likeliest(score, s->n_classes)]);
+        for (size_t c = 0; c < s->n_classes; c++) {
+            (void)fprintf(f, ",%.9g", score[c]);
+        }
+        (void)fprintf(f, ",%s\n", id);
+    }
+}
+
 static void put_rows(const struct prediction *p, FILE *f)
 {
     char id[SCORER_ID_ROOM];
     scorer_short_id(&p->scorer, id);
+    if (scorer_outputs(&p->scorer) > 1) {
+        put_rows_of_classes(p, id, f);
+        return;
+    }
     (void)fputs("patient,score,model\n", f);
     for (size_t i = 0; i < p->rows->n; i++) {
         put_cell(f, p->rows->patient[i]);
         (void)fprintf(f, ",%.9g,%s\n", p->score[i], id);
     }
+}
+
+static json_t *score_object(const struct prediction *p, size_t i)
+{
+    const struct schema *s = &p->scorer.site.schema;
+    const size_t C = scorer_outputs(&p->scorer);
+    if (C == 1) {
+        return json_real(p->score[i]);
+    }
+    json_t *o = json_object();
+    for (size_t c = 0; c < C; c++) {
+        (void)json_object_set_new(o, s->class_name[c], json_real(p->score[i * C + c]));
+    }
+    return o;
 }
 
 /* NULL: no memory. */
@@ -58,7 +99,7 @@ static json_t *object(const struct prediction *p)
     for (size_t i = 0; i < p->rows->n; i++) {
         json_t *row = json_object();
         (void)json_object_set_new(row, "patient", json_string(p->rows->patient[i]));
-        (void)json_object_set_new(row, "score", json_real(p->score[i]));
+        (void)json_object_set_new(row, "score", score_object(p, i));
         (void)json_array_append_new(rows, row);
     }
     for (size_t i = 0; i < p->found.n_warnings && i < COHORT_WARNINGS_SHOWN; i++) {
@@ -137,11 +178,13 @@ static enum rc say(const struct words *w, const struct prediction *p, struct err
 static enum rc score_rows(struct prediction *p, struct error *err)
 {
     const struct cohort_rows *r = p->rows;
-    const enum rc rc = arena_init(&p->memory, arena_cost(r->n, sizeof *p->score), err);
+    const enum rc rc =
+        arena_init(&p->memory, arena_cost(r->n * scorer_outputs(&p->scorer), sizeof *p->score),
+                   err);
     if (rc != RC_OK) {
         return rc;
     }
-    p->score = arena_take(&p->memory, r->n, sizeof *p->score);
+    p->score = arena_take(&p->memory, r->n * scorer_outputs(&p->scorer), sizeof *p->score);
     return scorer_score(&p->scorer, r->values, r->codes, r->n, p->score, err);
 }
 

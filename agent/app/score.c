@@ -96,6 +96,11 @@ void scorer_release(struct scorer *s)
     *s = (struct scorer){0};
 }
 
+size_t scorer_outputs(const struct scorer *s)
+{
+    return s->model.model.layout.n_outputs;
+}
+
 enum rc scorer_score(const struct scorer *s, const float *values, const int32_t *codes, size_t n,
                      double *probability, struct error *err)
 {

@@ -38,10 +38,12 @@ RC scorer_open(const char *folder, const char *model, struct scorer *out,
                struct config_issues *issues, struct error *err);
 void scorer_release(struct scorer *s);
 
-/** Probabilities of `n` rows in the site's layout. @param[out] probability [n] */
+/** Numbers a record that scoring writes: 1, or one for each class of the label. */
+size_t scorer_outputs(const struct scorer *s);
+/** Probabilities of `n` rows in the site's layout. @param[out] probability [n, scorer_outputs] */
 RC scorer_score(const struct scorer *s, const float *values, const int32_t *codes, size_t n,
                 double *probability, struct error *err);
-/** All rows of a cohort, with their modalities. @param probability [d->n_rows] @retval RC_NOMEM */
+/** All rows of a cohort, with their modalities. @param probability [d->n_rows, scorer_outputs] @retval RC_NOMEM */
 RC scorer_score_dataset(const struct scorer *s, const struct dataset *d, double *probability,
                         struct error *err);
 

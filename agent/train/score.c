@@ -17,7 +17,8 @@ enum rc train_score(const struct model *model, const real *params, const struct 
     for (size_t at = 0; rc == RC_OK && at < n; at += AT_ONCE) {
         const size_t B = n - at < AT_ONCE ? n - at : AT_ONCE;
         dataset_gather(data, row + at, who + at, B, &room);
-        rc = model_score(model, params, &room.batch, B, probability + at, err);
+        rc = model_score(model, params, &room.batch, B, probability + at * model->layout.n_outputs,
+                         err);
     }
     arena_wipe(&memory); /* patients' rows */
     arena_release(&memory);

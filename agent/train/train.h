@@ -117,7 +117,7 @@ RC train_parameters(const struct model *model, const struct study *study, const 
 /**
  * Probabilities of `n` rows of the data, each with its patient; a row's does not depend on the others.
  * Opening a tape costs more than a row does: ask for many at once.
- * @param params [P]  @param row, who [n]  @param[out] probability [n]  @retval RC_NOMEM
+ * @param params [P]  @param row, who [n]  @param[out] probability [n], of several classes [n, C]  @retval RC_NOMEM
  */
 RC train_score(const struct model *model, const real *params, const struct dataset *data,
                const size_t *row, const size_t *who, size_t n, double *probability,

@@ -20,18 +20,30 @@ static const struct schema_feature *find(const struct schema *s, const char *nam
 }
 
 /* "0, 1, 2, 3", cut with "..." where it does not fit. */
-static const char *list(const struct schema_feature *f, char out[LIST_ROOM])
+static const char *list(char (*word)[SCHEMA_NAME_MAX], size_t n_words, char out[LIST_ROOM])
 {
     size_t used = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < f->n_categories; i++) {
-        const int n =
-            snprintf(out + used, LIST_ROOM - used, "%s%s", i > 0 ? ", " : "", f->category[i]);
+    for (size_t i = 0; i < n_words; i++) {
+        const int n = snprintf(out + used, LIST_ROOM - used, "%s%s", i > 0 ? ", " : "", word[i]);
         if (n < 0 || (size_t)n >= LIST_ROOM - used - sizeof ", ...") {
             (void)snprintf(out + used, LIST_ROOM - used, "%s...", i > 0 ? ", " : "");
             break;
         }
         used += (size_t)n;
+    }
+    return out;
+}
+
+/* "one of 3 classes: a, b, c" */
+static const char *describe_label(const struct schema *s, char out[2 * LIST_ROOM])
+{
+    char words[LIST_ROOM];
+    if (s->n_classes == 0) {
+        (void)snprintf(out, 2 * LIST_ROOM, "yes or no");
+    } else {
+        (void)snprintf(out, 2 * LIST_ROOM, "one of %zu classes: %s", s->n_classes,
+                       list(s->class_name, s->n_classes, words));
     }
     return out;
 }
@@ -44,7 +56,8 @@ static const char *describe(const struct schema_feature *f, char out[2 * LIST_RO
         (void)snprintf(out, 2 * LIST_ROOM, "%s, %.15g to %.15g%s%.40s", schema_type_name(f->type),
                        f->low, f->high, f->unit[0] != '\0' ? " " : "", f->unit);
     } else {
-        (void)snprintf(out, 2 * LIST_ROOM, "%s: %s", schema_type_name(f->type), list(f, words));
+        (void)snprintf(out, 2 * LIST_ROOM, "%s: %s", schema_type_name(f->type),
+                       list(f->category, f->n_categories, words));
     }
     return out;
 }
@@ -96,7 +109,8 @@ static RC compare(const struct schema_feature *want, const struct schema_feature
         return error_set(err, RC_INVALID,
                          "feature '%s' has the categories %s in the study and %s in this site's "
                          "cohort.yaml; write the study's, in its order",
-                         name, list(want, a), list(own, b));
+                         name, list(want->category, want->n_categories, a),
+                         list(own->category, own->n_categories, b));
     }
     if (want->may_miss != own->may_miss) {
         return error_set(err, RC_INVALID,
@@ -151,6 +165,19 @@ static RC check(const struct schema *want, const struct schema *own, struct erro
                          "the study predicts '%s' and this site's cohort.yaml '%s'; if they mean "
                          "the same, write `name: %s` under label:",
                          schema_label_name(want), schema_label_name(own), schema_label_name(want));
+    }
+    bool same_classes = want->n_classes == own->n_classes;
+    for (size_t i = 0; same_classes && i < want->n_classes; i++) {
+        same_classes = schema_same(want->class_name[i], own->class_name[i]);
+    }
+    if (!same_classes) {
+        char theirs[2 * LIST_ROOM];
+        char mine[2 * LIST_ROOM];
+        return error_set(err, RC_INVALID,
+                         "the label '%s' is %s in the study, and %s in this site's cohort.yaml; "
+                         "write under label: what the study says, in its order",
+                         schema_label_name(want), describe_label(want, theirs),
+                         describe_label(own, mine));
     }
     return error_set(err, RC_INVALID,
                      "this site's cohort.yaml does not describe what the study reads");

@@ -34,6 +34,15 @@ uint64_t rng_u64(struct rng *r)
     return x;
 }
 
+void rng_bytes(struct rng *r, unsigned char *out, size_t n)
+{
+    static const unsigned char nonce[crypto_stream_chacha20_NONCEBYTES] = {0};
+    const size_t block = 64;
+    memset(out, 0, n);
+    (void)crypto_stream_chacha20_xor_ic(out, out, n, nonce, r->counter, r->key);
+    r->counter += (n + block - 1) / block;
+}
+
 double rng_uniform(struct rng *r)
 {
     return (double)(rng_u64(r) >> 11) * 0x1p-53;

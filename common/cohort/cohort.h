@@ -52,7 +52,8 @@ struct cohort_found {
 
 /** What an import found; counts are for the site's own eyes. */
 struct cohort_summary {
-    size_t n_rows, n_patients, n_positive, n_missing_cells, n_files, n_sites;
+    size_t n_rows, n_patients, n_positive /**< 0 of a label with several classes */,
+        n_missing_cells, n_files, n_sites;
     size_t n_warnings;                        /**< all of them; the first 8 as lines in `warning` */
     char warning[COHORT_WARNINGS_SHOWN][200]; /**< a label with one class only, values outside the
                                                    range, a feature that is always missing */
@@ -118,9 +119,9 @@ struct dataset {
     struct hash *patient; /**< [n_patients] BLAKE2b of the id: what coins are keyed by */
     size_t *first_row;    /**< [n_patients + 1] */
     uint32_t *site;       /**< [n_patients] index into site_name */
-    float *label;         /**< [n_patients]: rows of a patient agree */
-    float *values;        /**< [n_rows, n_values] */
-    int32_t *codes;       /**< [n_rows, n_codes] */
+    float *label;   /**< [n_patients]: 0 or 1, or the number of a class; rows of a patient agree */
+    float *values;  /**< [n_rows, n_values] */
+    int32_t *codes; /**< [n_rows, n_codes] */
     size_t n_parts;
     struct dataset_part part[SCHEMA_MODALITIES_MAX];
 };
@@ -204,7 +205,7 @@ struct batch_room_part {
 struct batch_room {
     size_t B; /**< at most */
     float *values, *label;
-    int32_t *codes;
+    int32_t *codes, *class_of;
     uint8_t *present;
     struct batch_room_part part[SCHEMA_MODALITIES_MAX];
     struct batch_part view[SCHEMA_MODALITIES_MAX];

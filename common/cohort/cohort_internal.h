@@ -138,7 +138,7 @@ struct reader {
     const struct schema *s;
     enum reader_purpose purpose;
     struct arena memory;
-    struct marks missing, positive, negative;
+    struct marks missing, positive, negative, classes;
     struct marks *category, *own_missing;         /**< [n_features] */
     size_t patient_at, site_at, label_at, key_at; /**< field from 0, or READER_NOWHERE */
     size_t *feature_at;                           /**< [n_features] */
@@ -166,7 +166,7 @@ struct reading {
     char patient[SCHEMA_NAME_MAX];
     char site[SCHEMA_NAME_MAX];
     char key[SCHEMA_NAME_MAX]; /**< an import: what the modalities' files call the row */
-    int label;                 /**< 0 or 1 */
+    int label;                 /**< 0 or 1, or the number of a class */
     size_t patient_field, label_field, key_field; /**< from 1, for messages about several rows */
 };
 

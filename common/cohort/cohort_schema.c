@@ -3,7 +3,8 @@
  *
  *   cohort   one row: which schema, which version
  *   site     names
- *   patient  one row each; file and line say where the first row of it stood, for the next message
+ *   patient  label: 0 or 1; class: which one, where it is one of several (label is then 0), so that their
+ *            sum is the number that the label is; one row each; file and line say where the first row of it stood, for the next message
  *            about the same patient; they do not enter the version
  *   record   one row of a file; id is the order in the files, cells as cohort_internal.h says; key is
  *            what the modalities' files call it, NULL where there are none
@@ -48,6 +49,7 @@ static const char *const migration[] = {
     " data BLOB NOT NULL CHECK (length(data) > 0)"
     ") STRICT;"
     "CREATE INDEX piece_record ON piece (record, modality, id);",
+    "ALTER TABLE patient ADD COLUMN class INTEGER NOT NULL DEFAULT 0 CHECK (class >= 0);",
 };
 /* clang-format on */
 

@@ -176,19 +176,20 @@ static int by_name(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-static bool read_patient(struct statement *st, struct dataset *d, size_t p)
+static bool read_patient(struct statement *st, const struct schema *s, struct dataset *d, size_t p)
 {
+    const int64_t label = statement_i64(st, 2);
     char site[SCHEMA_NAME_MAX];
     if (!copy_name(st, 0, d->patient_id[p]) || !copy_name(st, 1, site)) {
         return false;
     }
     char(*found)[SCHEMA_NAME_MAX] =
         bsearch(site, d->site_name, d->n_sites, sizeof *d->site_name, by_name);
-    if (found == NULL) {
+    if (found == NULL || label < 0 || label >= (int64_t)(s->n_classes > 0 ? s->n_classes : 2)) {
         return false;
     }
     d->site[p] = (uint32_t)(found - d->site_name);
-    d->label[p] = statement_i64(st, 2) == 1 ? 1.0F : 0.0F;
+    d->label[p] = (float)label;
     d->patient[p] = hash_of(d->patient_id[p], strlen(d->patient_id[p]));
     return true;
 }
@@ -219,7 +220,7 @@ static RC read_rows(const struct schema *s, struct store *store, struct dataset 
     size_t n_rows = 0;
 
     enum rc rc = ask(store,
-                     "SELECT p.name, s.name, p.label, r.cells, r.id FROM patient AS p"
+                     "SELECT p.name, s.name, p.label + p.class, r.cells, r.id FROM patient AS p"
                      " JOIN site AS s ON s.id = p.site JOIN record AS r ON r.patient = p.id"
                      " ORDER BY p.name, r.id",
                      &st, &more, err);
@@ -234,7 +235,7 @@ static RC read_rows(const struct schema *s, struct store *store, struct dataset 
         if (next) {
             d->first_row[n_patients] = n_rows;
         }
-        if ((next && !read_patient(st, d, n_patients)) || !read_record(st, s, d, n_rows)) {
+        if ((next && !read_patient(st, s, d, n_patients)) || !read_record(st, s, d, n_rows)) {
             rc = damaged(err);
             break;
         }

@@ -22,15 +22,15 @@ const struct cohort_limits cohort_limits = {
 static const char *const query_sql[QUERIES] = {
     [FIND_SITE] = "SELECT id FROM site WHERE name = ?",
     [ADD_SITE] = "INSERT INTO site (id, name) VALUES (?, ?)",
-    [FIND_PATIENT] = "SELECT id, site, label, file, line FROM patient WHERE name = ?",
-    [ADD_PATIENT] = "INSERT INTO patient (id, name, site, label, file, line)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
+    [FIND_PATIENT] = "SELECT id, site, label + class, file, line FROM patient WHERE name = ?",
+    [ADD_PATIENT] = "INSERT INTO patient (id, name, site, label, class, file, line)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
     [ADD_RECORD] = "INSERT INTO record (id, patient, cells, key) VALUES (?, ?, ?, ?)",
     [FIND_KEY] = "SELECT 1 FROM record WHERE key = ?",
-    [READ_ALL] = "SELECT p.name, s.name, p.label, r.cells FROM patient AS p"
+    [READ_ALL] = "SELECT p.name, s.name, p.label + p.class, r.cells FROM patient AS p"
                  " JOIN site AS s ON s.id = p.site JOIN record AS r ON r.patient = p.id"
                  " ORDER BY p.name, r.id",
-    [READ_SITES] = "SELECT s.name, min(p.label), max(p.label) FROM site AS s"
+    [READ_SITES] = "SELECT s.name, min(p.label + p.class), max(p.label + p.class) FROM site AS s"
                    " JOIN patient AS p ON p.site = s.id GROUP BY s.id ORDER BY s.name",
     [ADD_COHORT] = "INSERT INTO cohort (only, name, schema, version) VALUES (1, ?, ?, ?)",
 };

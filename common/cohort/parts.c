@@ -183,7 +183,7 @@ size_t batch_room_cost(const struct schema_layout *layout, size_t B)
 {
     size_t cost = arena_cost(B * layout->n_values, sizeof(float)) +
                   arena_cost(B * layout->n_codes, sizeof(int32_t)) + arena_cost(B, sizeof(float)) +
-                  arena_cost(B * (1 + layout->n_parts), 1);
+                  arena_cost(B, sizeof(int32_t)) + arena_cost(B * (1 + layout->n_parts), 1);
     for (size_t i = 0; i < layout->n_parts; i++) {
         const struct schema_part *p = &layout->part[i];
         cost += arena_cost(B * p->n_values, sizeof(float)) +
@@ -223,6 +223,7 @@ void batch_room_take(struct batch_room *room, const struct schema_layout *layout
     room->values = arena_take(memory, B * layout->n_values, sizeof(float));
     room->codes = arena_take(memory, B * layout->n_codes, sizeof(int32_t));
     room->label = arena_take(memory, B, sizeof(float));
+    room->class_of = arena_take(memory, B, sizeof(int32_t));
     room->present = arena_take(memory, B * (1 + layout->n_parts), 1);
     for (size_t i = 0; i < layout->n_parts; i++) {
         take_part(&room->part[i], &layout->part[i], B, memory);
@@ -279,6 +280,7 @@ void dataset_gather(const struct dataset *d, const size_t *row, const size_t *pa
         memcpy(room->codes + i * d->n_codes, d->codes + row[i] * d->n_codes,
                d->n_codes * sizeof *room->codes);
         room->label[i] = d->label[patient[i]];
+        room->class_of[i] = (int32_t)d->label[patient[i]];
         room->present[i * M] = d->n_values + d->n_codes > 0;
         for (size_t k = 0; k < d->n_parts; k++) {
             room->present[i * M + 1 + k] = d->part[k].first[row[i]] < d->part[k].first[row[i] + 1];
@@ -291,6 +293,7 @@ void dataset_gather(const struct dataset *d, const size_t *row, const size_t *pa
                                  .values = room->values,
                                  .codes = room->codes,
                                  .label = room->label,
+                                 .class_of = room->class_of,
                                  .present = room->present,
                                  .part = d->n_parts > 0 ? room->view : NULL};
 }

@@ -84,11 +84,13 @@ static RC patient_id(struct import *im, size_t file, const struct scan_row *row,
         return RC_OK;
     }
     *out = (int64_t)++im->sum.n_patients;
-    im->sum.n_positive += r->label == 1;
+    const bool classes = im->s->n_classes > 0;
+    im->sum.n_positive += !classes && r->label == 1;
     statement_bind_i64(add, *out);
     statement_bind_text(add, r->patient);
     statement_bind_i64(add, site);
-    statement_bind_i64(add, r->label);
+    statement_bind_i64(add, classes ? 0 : r->label);
+    statement_bind_i64(add, classes ? r->label : 0);
     statement_bind_i64(add, (int64_t)file);
     statement_bind_i64(add, (int64_t)row->line);
     return statement_run(add, err);

@@ -76,7 +76,8 @@ enum rc reader_init(struct reader *r, const struct schema *s, enum reader_purpos
                     struct error *err)
 {
     *r = (struct reader){.s = s, .purpose = purpose};
-    size_t cost = marks_cost(s->n_missing) + marks_cost(s->n_positive) + marks_cost(s->n_negative);
+    size_t cost = marks_cost(s->n_missing) + marks_cost(s->n_positive) + marks_cost(s->n_negative) +
+                  marks_cost(s->n_classes);
     for (size_t i = 0; i < s->n_features; i++) {
         cost += marks_cost(s->feature[i].n_categories) + marks_cost(s->feature[i].n_missing);
     }
@@ -90,6 +91,7 @@ enum rc reader_init(struct reader *r, const struct schema *s, enum reader_purpos
     r->missing = marks_of(&r->memory, s->missing, s->n_missing);
     r->positive = marks_of(&r->memory, s->positive, s->n_positive);
     r->negative = marks_of(&r->memory, s->negative, s->n_negative);
+    r->classes = marks_of(&r->memory, (const char(*)[SCHEMA_NAME_MAX])s->class_name, s->n_classes);
     r->category = arena_take(&r->memory, s->n_features, sizeof *r->category);
     r->own_missing = arena_take(&r->memory, s->n_features, sizeof *r->own_missing);
     r->value = arena_take(&r->memory, s->n_features, sizeof *r->value);
@@ -337,6 +339,16 @@ static bool read_label(const struct reader *r, const struct scan_row *row, int *
     if (holds(&r->missing, &w)) {
         ISSUE_AT(issues, row->line, r->label_at + 1, "'%s': the label is missing", name);
         return false;
+    }
+    if (r->s->n_classes > 0) {
+        const size_t at = find(&r->classes, &w);
+        if (at == r->s->n_classes) {
+            ISSUE_AT(issues, row->line, r->label_at + 1, "'%s' is none of its %zu classes", name,
+                     r->s->n_classes);
+            return false;
+        }
+        *out = (int)at;
+        return true;
     }
     const bool positive = holds(&r->positive, &w);
     if (!positive && !holds(&r->negative, &w)) {

@@ -36,6 +36,22 @@ static void warn_one_class(struct cohort_summary *sum, const char *where, bool p
                  positive ? "positive" : "negative");
 }
 
+/* A site with one of several classes alone. */
+static enum rc warn_of_classes(struct import *im, struct error *err)
+{
+    struct statement *sites = im->query[READ_SITES];
+    bool row = true;
+    enum rc rc = statement_step(sites, &row, err);
+    for (; rc == RC_OK && row; rc = statement_step(sites, &row, err)) {
+        const int64_t least = statement_i64(sites, 1);
+        if (least == statement_i64(sites, 2)) {
+            summary_warn(&im->sum, "site '%s': every label is '%s': nothing can be learned there",
+                         statement_text(sites, 0), im->s->class_name[least]);
+        }
+    }
+    return rc;
+}
+
 /* What is allowed and yet most likely a mistake in the files or the schema. */
 enum rc import_look_for_warnings(struct import *im, struct error *err)
 {
@@ -43,6 +59,9 @@ enum rc import_look_for_warnings(struct import *im, struct error *err)
     struct cohort_summary *sum = &im->sum;
     bool row = true;
 
+    if (im->s->n_classes > 0) {
+        return warn_of_classes(im, err);
+    }
     if (sum->n_positive == 0 || sum->n_positive == sum->n_patients) {
         warn_one_class(sum, "the whole cohort", sum->n_positive > 0);
     } else if (sum->n_sites > 1) {

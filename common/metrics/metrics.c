@@ -2,25 +2,10 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-/* Two-sided 95 % of the standard normal. */
-static const double z95 = 1.959963984540054;
-
-/* One patient, ready to be sorted. */
-struct scored {
-    double score;
-    size_t at; /* row in the caller's arrays */
-    bool ill;
-};
-
-/* Patients by rising score. */
-struct ranking {
-    struct scored *by_score; /* [n], owned */
-    size_t n, n_ill, n_well;
-};
+#include "common/metrics/metrics_internal.h"
 
 /* A run of equal scores: by_score[begin … end). */
 struct tie {
@@ -34,9 +19,8 @@ static int by_rising_score(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-/* Check, count, sort. On success both classes are there and ranking_close is due. */
-static RC ranking_open(const double *score, const double *label, size_t n, struct ranking *out,
-                       struct error *err)
+enum rc ranking_open(const double *score, const double *label, size_t n, struct ranking *out,
+                     struct error *err)
 {
     struct ranking r = {.n = n};
 
@@ -68,7 +52,7 @@ static RC ranking_open(const double *score, const double *label, size_t n, struc
     return RC_OK;
 }
 
-static void ranking_close(struct ranking *r)
+void ranking_close(struct ranking *r)
 {
     free(r->by_score);
     r->by_score = NULL;
@@ -100,14 +84,9 @@ static struct tie tie_until(const struct ranking *r, size_t end)
     return t;
 }
 
-/*
- * Placements (DeLong et al. 1988, eq. 4 and 5; Sun, Xu 2014, section III), in the caller's rows:
- *     ill patient:   well patients below it, ties one half     V10 n_well
- *     well patient:  ill patients above it, ties one half      V01 n_ill
- * The first is the midrank among all less the midrank among the ill: one pass over the runs of equal
- * scores gives both. Multiples of one half, so they and their sum are exact.
- */
-static void placements(const struct ranking *r, double *place)
+/* The midrank among all less the midrank among the ill: one pass over the runs of equal scores gives both.
+ * Multiples of one half, so they and their sum are exact. */
+void ranking_placements(const struct ranking *r, double *place)
 {
     size_t ill_below = 0;
     size_t well_below = 0;
@@ -157,7 +136,7 @@ static double placement_variance(const double *place, const double *label, size_
 /* value +- z sd, cut to what is possible. */
 static struct interval wald(double value, double variance, double least, double most)
 {
-    double half = z95 * sqrt(variance);
+    double half = METRICS_Z95 * sqrt(variance);
     return (struct interval){.value = value,
                              .low = fmax(least, value - half),
                              .high = fmin(most, value + half)};
@@ -178,7 +157,7 @@ enum rc metrics_auroc(const double *score, const double *label, size_t n, struct
         rc = error_set(err, RC_NOMEM, "no room for the ranks of %zu scores", n);
         goto out;
     }
-    placements(&r, place);
+    ranking_placements(&r, place);
     value = mean_placement(place, label, n, (double)r.n_ill * (double)r.n_well);
     if (r.n_ill < 2 || r.n_well < 2) {
         *out = (struct interval){.value = value, .low = 0.0, .high = 1.0};
@@ -220,8 +199,8 @@ enum rc metrics_auroc_compare(const double *a, const double *b, const double *la
         goto out;
     }
     place_b = place + n;
-    placements(&of_a, place);
-    placements(&of_b, place_b);
+    ranking_placements(&of_a, place);
+    ranking_placements(&of_b, place_b);
     /* L S L' with L = (1, -1) is the variance of the paired differences: two equal scores get 0,
      * where S_aa + S_bb - 2 S_ab would leave a rounding error. */
     for (size_t i = 0; i < n; i++) {

@@ -58,6 +58,24 @@ RC metrics_sensitivity_at(const double *score, const double *label, size_t n, do
 RC metrics_sensitivity_interval(const double *score, const double *label, size_t n,
                                 double specificity, struct interval *out, struct error *err);
 
+/**
+ * Of several classes: share of patients whose likeliest class is the label; of equal ones the first counts.
+ * n > 0. @param probability [n, C]  @param label [n] number of a class
+ */
+double metrics_class_accuracy(const double *probability, const double *label, size_t n, size_t C);
+
+/** The class with the largest probability, of equal ones the first. C > 0 */
+size_t metrics_likeliest(const double *probability, size_t C);
+
+/**
+ * Macro AUROC: the mean, over the classes that somebody has, of one class against the rest, with its 95 %
+ * interval (classes.c: one term a patient, so that what the classes' figures share is counted). With one
+ * patient in a class the interval is [0, 1]. RC_STATE: fewer than two classes are there.
+ * @param probability [n, C] @param label [n] number of a class
+ */
+RC metrics_class_auroc(const double *probability, const double *label, size_t n, size_t C,
+                       struct interval *out, struct error *err);
+
 /** Mean and sample standard deviation (0 for n = 1). n > 0. */
 void metrics_mean_sd(const double *x, size_t n, double *mean, double *sd);
 

@@ -1,6 +1,7 @@
 #include "common/model/model.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,8 +191,12 @@ struct node *model_logit(const struct model *m, struct tape *t, const struct bat
 
 struct node *model_loss(const struct model *m, struct tape *t, const struct batch *batch)
 {
-    return m->kind->loss != NULL ? m->kind->loss(m, t, batch)
-                                 : tape_bce(t, model_logit(m, t, batch), batch->label);
+    if (m->kind->loss != NULL) {
+        return m->kind->loss(m, t, batch);
+    }
+    struct node *z = model_logit(m, t, batch);
+    return m->layout.n_outputs > 1 ? tape_cross_entropy(t, z, batch->class_of)
+                                   : tape_bce(t, z, batch->label);
 }
 
 enum rc model_step_cost(const struct model *m, struct tape *t, size_t B, size_t *cost,
@@ -216,9 +221,27 @@ enum rc model_step_cost(const struct model *m, struct tape *t, size_t B, size_t 
     return rc;
 }
 
+/* Of one record, in double: exp(z_c - max) over their sum. */
+static void softmax_of(const real *z, size_t C, double *p)
+{
+    double most = (double)z[0];
+    double sum = 0.0;
+    for (size_t c = 1; c < C; c++) {
+        most = (double)z[c] > most ? (double)z[c] : most;
+    }
+    for (size_t c = 0; c < C; c++) {
+        p[c] = exp((double)z[c] - most);
+        sum += p[c];
+    }
+    for (size_t c = 0; c < C; c++) {
+        p[c] /= sum;
+    }
+}
+
 enum rc model_score(const struct model *m, const real *params, const struct batch *batch,
                     size_t physical, double *probability, struct error *err)
 {
+    const size_t C = m->layout.n_outputs;
     struct arena arena = {0};
     enum rc rc;
     size_t cost = 0;
@@ -248,7 +271,11 @@ enum rc model_score(const struct model *m, const real *params, const struct batc
             goto out;
         }
         for (size_t i = 0; i < n; i++) {
-            probability[at + i] = (double)sigmoid(z->v[i]);
+            if (C > 1) {
+                softmax_of(z->v + i * C, C, probability + (at + i) * C);
+            } else {
+                probability[at + i] = (double)sigmoid(z->v[i]);
+            }
         }
         arena_rewind(&arena, mark);
     }

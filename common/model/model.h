@@ -1,11 +1,12 @@
 /**
  * @file model.h
  * Models by name. A model declares its parameters from the study's words and the cohort's schema,
- * and records one physical batch on a tape as a logit per patient. No backward code and no privacy
+ * and records one physical batch on a tape as a logit per patient, or one for each class. No backward code and no privacy
  * code lives here.
  *
  *   logistic   z = w x + b + sum_k e_k[code_k]            logistic regression; a categorical's
  *                                                         embedding of width 1 is its one-hot weights
+ *              of a label with C classes z has C numbers, and this is softmax regression
  *   mlp        h = [x; E_1[code_1]; …]; h = act(LN(W h + b)) per hidden width; z = head(adapter(h))
  *
  *   multimodal h_m = adapter_m(encoder_m(x_m)) of every modality, of each position where the fusion
@@ -68,11 +69,11 @@ bool model_starts(const struct study_start *start, const struct param *p);
 struct hash model_start_hash(const struct model *m, const struct study_start *start,
                              const real *params);
 
-/** Records the batch. @return logit [B, 1], NULL with the tape's error set */
+/** Records the batch. @return logit [B, layout.n_outputs], NULL with the tape's error set */
 struct node *model_logit(const struct model *m, struct tape *t, const struct batch *batch);
 /**
  * Records the batch and what it is trained by: a loss of each patient by itself. Of most models the
- * cross-entropy of the logit and batch->label, which is NULL while measuring.
+ * cross-entropy of the logit and batch->label (of several classes batch->class_of), NULL while measuring.
  * @return loss [B, 1], NULL with the tape's error set
  */
 struct node *model_loss(const struct model *m, struct tape *t, const struct batch *batch);
@@ -85,8 +86,9 @@ RC model_step_cost(const struct model *m, struct tape *t, size_t B, size_t *cost
                    struct error *err);
 
 /**
- * Probabilities for B patients: sigmoid of the logits, in slices of at most `physical`.
- * @param params [P]  @param[out] probability [B]  @retval RC_NOMEM
+ * Probabilities for B patients: sigmoid of the logits, or their softmax over classes, in slices of at most
+ * `physical`.
+ * @param params [P]  @param[out] probability [B, layout.n_outputs]  @retval RC_NOMEM
  */
 RC model_score(const struct model *m, const real *params, const struct batch *batch,
                size_t physical, double *probability, struct error *err);

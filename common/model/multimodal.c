@@ -107,6 +107,12 @@ static enum rc fuse_declare(struct model *m, const struct schema *schema, struct
 
 enum rc multimodal_declare(struct model *m, const struct schema *schema, struct error *err)
 {
+    if (schema->n_classes > 0) {
+        return error_set(err, RC_INVALID,
+                         "model 'multimodal' says yes or no, and the label '%s' is one of %zu "
+                         "classes; use logistic or mlp",
+                         schema_label_name(schema), schema->n_classes);
+    }
     struct multimodal *x = calloc(1, sizeof *x);
     enum rc rc = RC_OK;
     if (x == NULL) {

@@ -49,7 +49,8 @@ struct site_map {
 struct label_map {
     char name[SCHEMA_NAME_MAX], column[SCHEMA_NAME_MAX];
     int from;
-    const struct config_node *positive, *negative;
+    const struct config_node *positive, *negative, *classes;
+    size_t n_classes; /* where `classes` is a count */
 };
 
 struct feature_map {
@@ -80,7 +81,7 @@ static const struct config_key top_keys[] = {
     NODE("patient",   top_map, patient,   NULL,    "{from: line} or {column, rows}"),
     NODE("site",      top_map, site,      "",      "{from: file} or {column}"),
     NODE("missing",   top_map, missing,   "",      "cells that mean: not known"),
-    NODE("label",     top_map, label,     NULL,    "{name, column, positive, negative}"),
+    NODE("label",     top_map, label,     NULL,    "{name, column, positive, negative} or {name, column, classes}"),
     NODE("features",  top_map, features,  "",      "list of features, in the model's order"),
     NODE("modalities", top_map, modalities, "",    "list of series, images and notes beside the features"),
 };
@@ -92,6 +93,7 @@ static const struct config_key bare_keys[] = {
 };
 static const struct config_key bare_label_keys[] = {
     TEXT("name", label_map, name, NULL, "what both ends call it"),
+    NODE("classes", label_map, classes, "", "their names, where it is one of several"),
 };
 static const struct config_key bare_feature_keys[] = {
     TEXT("name",       feature_map, name,       NULL,    "what both ends call it"),
@@ -123,7 +125,12 @@ static const struct config_key label_keys[] = {
     TEXT("column",   label_map, column,   "",   "where it stands"),
     NODE("positive", label_map, positive, "",   "cells that mean 1"),
     NODE("negative", label_map, negative, "",   "cells that mean 0"),
+    NODE("classes",  label_map, classes,  "",   "instead of both: the cells of 3 or more classes, or how many there are"),
 };
+/* Instead of the row of the same name, where the value is one word. */
+static const struct config_key class_count_key =
+    {.name = "classes", .type = CONFIG_COUNT, .offset = offsetof(struct label_map, n_classes),
+     .min = 3, .max = SCHEMA_CLASSES_MAX, .help = "how many there are, named 0, 1, 2 …"};
 static const struct config_key feature_keys[] = {
     TEXT("name",       feature_map, name,       NULL,    "what both ends call it"),
     TEXT("column",     feature_map, column,     "",      "where it stands (default: the name)"),
@@ -335,26 +342,75 @@ static void bind_file_labels(const struct top_map *top, const struct schema *s, 
     }
 }
 
-static void bind_label(const struct top_map *top, struct schema *s, struct config_issues *issues)
+/* A list of names, or a count: then the names are 0, 1, 2, … */
+static RC bind_classes(const struct config_node *node, size_t count, struct schema *s,
+                       struct config_issues *issues, struct error *err)
+{
+    const bool counted = node->kind == CONFIG_SCALAR;
+    if (!counted && node->kind == CONFIG_LIST && node->n < 3) {
+        config_issue(issues, node,
+                     "classes: %zu, must be 3 to %d; two are said by positive: and negative:",
+                     node->n, (int)SCHEMA_CLASSES_MAX);
+        return RC_OK;
+    }
+    if (counted ? count < 3 : !words_are_list(node, "classes", 3, SCHEMA_CLASSES_MAX, issues)) {
+        return RC_OK; /* said */
+    }
+    const size_t n = counted ? count : node->n;
+    s->class_name = calloc(n, sizeof *s->class_name);
+    if (s->class_name == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for %zu classes", n);
+    }
+    s->n_classes = n;
+    if (!counted) {
+        (void)words_read(node, "classes", 3, SCHEMA_CLASSES_MAX, s->class_name, issues);
+        words_keep_apart(node, "classes", s->class_name, n, "missing", s->missing, s->n_missing,
+                         issues);
+    }
+    for (size_t i = 0; counted && i < n; i++) {
+        (void)snprintf(s->class_name[i], sizeof s->class_name[i], "%zu", i);
+        if (words_hold(s->missing, s->n_missing, s->class_name[i])) {
+            config_issue(issues, node, "classes: '%zu' is also missing", i);
+        }
+    }
+    return RC_OK;
+}
+
+static RC bind_label(const struct top_map *top, struct schema *s, struct config_issues *issues,
+                     struct error *err)
 {
     struct label_map map = {0};
     if (top->label == NULL) {
-        return;
+        return RC_OK;
     }
-    config_bind(top->label, label_keys, N_OF(label_keys), &map, issues);
+    struct config_key table[N_OF(label_keys)];
+    const struct config_node *classes = config_get(top->label, "classes");
+    memcpy(table, label_keys, sizeof label_keys);
+    if (classes != NULL && classes->kind == CONFIG_SCALAR) {
+        table[N_OF(label_keys) - 1] = class_count_key; /* the last is `classes` */
+    }
+    config_bind(top->label, table, N_OF(table), &map, issues);
     memcpy(s->label_name, map.name, sizeof s->label_name);
     memcpy(s->label_column, map.column, sizeof s->label_column);
     bind_file_labels(top, s, config_get(top->label, "from") != NULL, issues);
     if (config_get(top->label, "from") != NULL) {
         if (config_get(top->label, "column") != NULL || map.positive != NULL ||
-            map.negative != NULL || s->label_name[0] == '\0') {
+            map.negative != NULL || classes != NULL || s->label_name[0] == '\0') {
             config_issue(issues, top->label,
                          "label: `from: file` goes with a `name` and nothing else; the files say "
                          "`label: 0` or `label: 1`");
         }
-        return;
+        return RC_OK;
     }
     need(top->label, "column", issues);
+    if (classes != NULL) {
+        check_column(s, top->label, s->label_column, issues);
+        if (map.positive != NULL || map.negative != NULL) {
+            config_issue(issues, top->label,
+                         "label: write either `classes`, or `positive` and `negative`");
+        }
+        return bind_classes(classes, map.n_classes, s, issues, err);
+    }
     need(top->label, "positive", issues);
     need(top->label, "negative", issues);
     check_column(s, top->label, s->label_column, issues);
@@ -366,6 +422,7 @@ static void bind_label(const struct top_map *top, struct schema *s, struct confi
                      s->n_missing, issues);
     words_keep_apart(map.negative, "negative", s->negative, s->n_negative, "missing", s->missing,
                      s->n_missing, issues);
+    return RC_OK;
 }
 
 static void bind_range(const struct config_node *node, const struct feature_map *map,
@@ -557,8 +614,10 @@ static RC bind(const struct config_doc *doc, struct schema *s, struct config_iss
     }
     bind_site(&top, s, issues);
     bind_patient(&top, s, issues);
-    bind_label(&top, s, issues);
-    rc = bind_features(&top, root, false, s, issues, err);
+    rc = bind_label(&top, s, issues, err);
+    if (rc == RC_OK) {
+        rc = bind_features(&top, root, false, s, issues, err);
+    }
     return rc == RC_OK ? modalities_bind(top.modalities, false, s, issues, err) : rc;
 }
 
@@ -573,7 +632,10 @@ static RC bind_bare(const struct config_doc *doc, struct schema *s, struct confi
         config_bind(top.label, bare_label_keys, N_OF(bare_label_keys), &label, issues);
         memcpy(s->label_name, label.name, sizeof s->label_name);
     }
-    const enum rc rc = bind_features(&top, config_root(doc), true, s, issues, err);
+    enum rc rc = label.classes != NULL ? bind_classes(label.classes, 0, s, issues, err) : RC_OK;
+    if (rc == RC_OK) {
+        rc = bind_features(&top, config_root(doc), true, s, issues, err);
+    }
     return rc == RC_OK ? modalities_bind(top.modalities, true, s, issues, err) : rc;
 }
 

@@ -339,7 +339,8 @@ struct batch batch_slice(const struct batch *b, const struct schema_layout *layo
     struct batch out = {.B = n,
                         .values = b->values != NULL ? b->values + at * layout->n_values : NULL,
                         .codes = b->codes != NULL ? b->codes + at * layout->n_codes : NULL,
-                        .label = b->label != NULL ? b->label + at : NULL};
+                        .label = b->label != NULL ? b->label + at : NULL,
+                        .class_of = b->class_of != NULL ? b->class_of + at : NULL};
     out.present = b->present != NULL ? b->present + at * (1 + layout->n_parts) : NULL;
     for (size_t i = 0; b->part != NULL && i < layout->n_parts; i++) {
         const struct schema_part *p = &layout->part[i];

@@ -1,7 +1,7 @@
 /*
  * Features and label as canonical YAML:
  *
- *   label: {name: "num"}
+ *   label: {name: "num"}                        or {name: "rhythm", classes: ["sinus", "flutter", "none"]}
  *   features:
  *   - {name: "age", type: continuous, unit: "years", range: [20, 80], required: false}
  *   - {name: "cp", type: categorical, unit: "", categories: ["1", "2"], required: false}
@@ -79,6 +79,11 @@ void schema_print_features(const struct schema *s, FILE *to)
 {
     (void)fputs("label: {name: ", to);
     print_quoted(schema_label_name(s), to);
+    for (size_t i = 0; i < s->n_classes; i++) {
+        (void)fputs(i == 0 ? ", classes: [" : ", ", to);
+        print_quoted(s->class_name[i], to);
+    }
+    (void)fputs(s->n_classes > 0 ? "]" : "", to);
     (void)fputs(s->n_features > 0 ? "}\nfeatures:\n" : "}\n", to);
     for (size_t i = 0; i < s->n_features; i++) {
         print_feature(&s->feature[i], to);

@@ -20,6 +20,7 @@ void schema_release(struct schema *s)
     modalities_release(s);
     free(s->column);
     free(s->file);
+    free(s->class_name);
     *s = (struct schema){0};
 }
 
@@ -88,13 +89,20 @@ struct hash schema_hash(const struct schema *s)
             hash_category(&h, f->category[c]);
         }
     }
+    if (s->n_classes > 0) { /* a label of yes or no hashes as before there were others */
+        hasher_text(&h, "classes");
+        hasher_u64(&h, s->n_classes);
+        for (size_t c = 0; c < s->n_classes; c++) {
+            hash_category(&h, s->class_name[c]);
+        }
+    }
     modalities_hash(&h, s);
     return hasher_final(&h);
 }
 
 struct schema_layout schema_layout(const struct schema *s)
 {
-    struct schema_layout layout = {0};
+    struct schema_layout layout = {.n_outputs = s->n_classes > 0 ? s->n_classes : 1};
     for (size_t i = 0; i < s->n_features; i++) {
         if (s->feature[i].type == SCHEMA_CATEGORICAL) {
             layout.n_codes++;

@@ -24,6 +24,7 @@ enum {
     SCHEMA_FEATURES_MAX = 4096, /**< the widest tables of laboratory values have about 1000 */
     SCHEMA_COLUMNS_MAX = 8192,  /**< of a file; features and what is not used */
     SCHEMA_CATEGORIES_MAX = 1024,
+    SCHEMA_CLASSES_MAX = 256,
     SCHEMA_MARKS_MAX = 16,
     SCHEMA_FILES_MAX = 256,
     SCHEMA_MODALITIES_MAX = 8,
@@ -181,6 +182,10 @@ struct schema {
     size_t n_positive, n_negative;
     char positive[SCHEMA_MARKS_MAX][SCHEMA_NAME_MAX];
     char negative[SCHEMA_MARKS_MAX][SCHEMA_NAME_MAX];
+    /** 0: the label is yes or no, by the marks above. Else, from 3, it is one of these: a cell is one of
+     *  the names, and a label is the number of its name, from 0. */
+    size_t n_classes;
+    char (*class_name)[SCHEMA_NAME_MAX]; /**< [n_classes] */
     /* what the model sees */
     size_t n_features; /**< may be 0 where there are modalities */
     struct schema_feature *feature;
@@ -235,7 +240,7 @@ bool schema_path_is_shared(const char *path);
 const char *schema_label_name(const struct schema *s);
 
 /**
- * Features in their order (name, type, unit, range, categories, may_miss), the label's name, and
+ * Features in their order (name, type, unit, range, categories, may_miss), the label's name and classes, and
  * modalities in their order, with all that decides what a model is fed: what both ends compare. Paths,
  * columns, separators, codes of variables, resizing, and how missing values and labels are spelled in
  * the files do not enter. Without modalities it is what it was before there were any.
@@ -271,6 +276,7 @@ struct schema_layout {
     size_t n_values, n_codes;
     size_t n_parts;
     struct schema_part part[SCHEMA_MODALITIES_MAX];
+    size_t n_outputs; /**< what a model says of a record: 1 logit, or one for each class */
 };
 struct schema_layout schema_layout(const struct schema *s);
 /** Number of codes of the k-th categorical, with one for missing if it may miss: the rows of its
@@ -310,9 +316,10 @@ struct batch_part {
 /** One physical batch in the layout above. Borrowed pointers. */
 struct batch {
     size_t B;
-    const float *values;  /**< [B, n_values] */
-    const int32_t *codes; /**< [B, n_codes] */
-    const float *label;   /**< [B], 0 or 1 */
+    const float *values;     /**< [B, n_values] */
+    const int32_t *codes;    /**< [B, n_codes] */
+    const float *label;      /**< [B], 0 or 1; of several classes the number of one */
+    const int32_t *class_of; /**< [B] the same as a number; NULL while measuring */
     const uint8_t
         *present; /**< [B, 1 + n_parts]: first the table (1 if the cohort has features), then
                                  the parts; NULL where there are none */

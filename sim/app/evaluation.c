@@ -218,6 +218,12 @@ static enum rc carry_out(void *words, struct config_issues *issues, struct error
     struct sweep s = {0};
     struct sweep_results r = {0};
     enum rc rc = sweep_open(w->config, false, &w->overrides, &s, issues, err);
+    if (rc == RC_OK && s.schema.n_classes > 0) {
+        rc = error_set(err, RC_INVALID,
+                       "'%s': histograms are of a label that is yes or no, and this one is one of "
+                       "%zu classes; `wardround-sim run` scores it",
+                       w->config, s.schema.n_classes);
+    }
     if (rc == RC_OK && s.whole) {
         rc = error_set(err, RC_INVALID,
                        "a whole study holds nobody out, so there is nothing to evaluate; name a "

@@ -191,6 +191,12 @@ enum rc attack_open(const struct attack_setup *setup, struct attack **out, struc
 {
     assert(setup->open->privacy.noise == STUDY_NOISE_NONE);
     const struct attack_params *p = setup->params;
+    if (setup->schema->n_classes > 0) {
+        return error_set(err, RC_INVALID,
+                         "attacks are on labels that are yes or no, and this one is one of %zu "
+                         "classes",
+                         setup->schema->n_classes);
+    }
     struct attack *a = calloc(1, sizeof *a);
     if (a == NULL) {
         return error_set(err, RC_NOMEM, "no memory for an attack");

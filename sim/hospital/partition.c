@@ -74,16 +74,28 @@ static void shares_draw(struct rng *r, double alpha, size_t n, double *upto)
     }
 }
 
+/* Yes and no, or as many classes as somebody has. */
+static size_t labels_of(const struct dataset *d)
+{
+    size_t labels = 2;
+    for (size_t i = 0; i < d->n_patients; i++) {
+        const size_t own = (size_t)d->label[i] + 1;
+        labels = own > labels ? own : labels;
+    }
+    return labels;
+}
+
 /* One draw. @return the smallest hospital's count */
 static size_t deal(const struct hospital_partition *p, struct rng *r, const struct dataset *d,
-                   double *upto, size_t *count, uint32_t *site)
+                   size_t labels, double *upto, size_t *count, uint32_t *site)
 {
     const size_t n = p->hospitals;
     memset(count, 0, n * sizeof *count);
-    shares_draw(r, p->alpha, n, upto);
-    shares_draw(r, p->alpha, n, upto + n);
+    for (size_t k = 0; k < labels; k++) {
+        shares_draw(r, p->alpha, n, upto + k * n);
+    }
     for (size_t i = 0; i < d->n_patients; i++) {
-        const double *of_label = upto + (d->label[i] > 0.5F ? n : 0);
+        const double *of_label = upto + (size_t)d->label[i] * n;
         const double u = rng_uniform(r);
         size_t at = 0;
         while (at + 1 < n && u >= of_label[at]) {
@@ -103,7 +115,8 @@ enum rc hospital_partition_deal(const struct hospital_partition *p, uint64_t see
                                 const struct dataset *from, struct dataset **out, struct error *err)
 {
     const size_t n = p->hospitals;
-    double *upto = calloc(2 * n, sizeof *upto);
+    const size_t labels = labels_of(from);
+    double *upto = calloc(labels * n, sizeof *upto);
     size_t *count = calloc(n, sizeof *count);
     uint32_t *site = calloc(from->n_patients + 1, sizeof *site);
     char(*name)[SCHEMA_NAME_MAX] = calloc(n, sizeof *name);
@@ -117,7 +130,7 @@ enum rc hospital_partition_deal(const struct hospital_partition *p, uint64_t see
     }
     rng_init(&r, seed, "hospital/partition");
     for (size_t draw = 0; draw < DRAWS_MAX && least < p->patients_min; draw++) {
-        least = deal(p, &r, from, upto, count, site);
+        least = deal(p, &r, from, labels, upto, count, site);
     }
     if (least < p->patients_min) {
         rc = error_set(err, RC_INVALID,

@@ -1,7 +1,7 @@
 /* What a world leaves behind, as bytes: doubles, little endian.
  *
  *   epsilon [n_sites]            what each ledger spent
- *   score   [tested patients]    of the fold, in the dataset's order
+ *   score   [tested patients, C] of the fold, in the dataset's order
  */
 #include <stdlib.h>
 #include <string.h>
@@ -35,19 +35,20 @@ size_t sweep_outcome_bytes(const struct sweep_world *w)
     for (size_t p = 0; p < d->n_patients; p++) {
         n += w->part[p] == w->fold ? 1 : 0;
     }
+    n = d->n_sites + (n - d->n_sites) * sweep_outputs(w->s);
     return n * sizeof(double);
 }
 
 void sweep_outcome_pack(const struct sweep_world *w, unsigned char *out)
 {
     const struct dataset *d = w->s->data;
+    const size_t C = sweep_outputs(w->s);
     for (size_t i = 0; i < d->n_sites; i++, out += sizeof(double)) {
         put(out, w->epsilon[i]);
     }
     for (size_t p = 0; p < d->n_patients; p++) {
-        if (w->part[p] == w->fold) {
-            put(out, w->score[p]);
-            out += sizeof(double);
+        for (size_t c = 0; c < C && w->part[p] == w->fold; c++, out += sizeof(double)) {
+            put(out, w->score[p * C + c]);
         }
     }
 }
@@ -56,6 +57,7 @@ enum rc sweep_outcome_unpack(struct sweep_world *w, const unsigned char *in, siz
                              struct error *err)
 {
     const struct dataset *d = w->s->data;
+    const size_t C = sweep_outputs(w->s);
     const size_t want = sweep_outcome_bytes(w);
     if (n != want) {
         return error_set(err, RC_FORMAT, "the outcome of a fold has %zu bytes, want %zu", n, want);
@@ -64,9 +66,8 @@ enum rc sweep_outcome_unpack(struct sweep_world *w, const unsigned char *in, siz
         w->epsilon[i] = get(in);
     }
     for (size_t p = 0; p < d->n_patients; p++) {
-        if (w->part[p] == w->fold) {
-            w->score[p] = get(in);
-            in += sizeof(double);
+        for (size_t c = 0; c < C && w->part[p] == w->fold; c++, in += sizeof(double)) {
+            w->score[p * C + c] = get(in);
         }
     }
     return RC_OK;

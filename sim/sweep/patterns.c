@@ -59,7 +59,7 @@ enum { PATTERNS_MAX = 2 << SCHEMA_MODALITIES_MAX };
 size_t sweep_patterns_most(const struct sweep *s)
 {
     uint32_t pattern[PATTERNS_MAX];
-    return s->data->n_parts == 0 ? 0 : all_patterns(s->data, pattern);
+    return s->data->n_parts == 0 || sweep_outputs(s) > 1 ? 0 : all_patterns(s->data, pattern);
 }
 
 static void name_of(const struct schema *schema, uint32_t bits, struct report_pattern *out)
@@ -82,7 +82,7 @@ enum rc sweep_patterns(const struct sweep *s, const struct sweep_cell *cell, con
 {
     const struct dataset *d = s->data;
     uint32_t pattern[PATTERNS_MAX];
-    const size_t n_patterns = d->n_parts == 0 ? 0 : all_patterns(d, pattern);
+    const size_t n_patterns = sweep_patterns_most(s) == 0 ? 0 : all_patterns(d, pattern);
     double *x = calloc(d->n_patients + 1, sizeof *x);
     double *y = calloc(d->n_patients + 1, sizeof *y);
     enum rc rc = RC_OK;

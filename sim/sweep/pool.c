@@ -25,7 +25,7 @@ struct sweep_world pool_world(const struct pool *pool, size_t world)
         .fold = world % folds,
         .plan = *pool_plan(pool, row),
         .part = pool->part + row % s->n_seeds * n,
-        .score = pool->score + row * n,
+        .score = pool->score + row * n * sweep_outputs(s),
         .epsilon = pool->epsilon + world * s->data->n_sites,
     };
 }

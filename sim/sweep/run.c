@@ -49,7 +49,7 @@ enum rc pool_row(struct pool *pool, size_t i, struct error *err)
         }
     }
     const size_t *part = pool->part + i % s->n_seeds * n;
-    const double *score = pool->score + i * n;
+    const double *score = pool->score + i * n * sweep_outputs(s);
     const enum rc rc = sweep_evaluate(s, &cell, part, score, row, err);
     return rc == RC_OK ? sweep_patterns(s, &cell, part, score, row, err) : rc;
 }
@@ -61,7 +61,7 @@ static enum rc reserve(struct pool *pool, struct error *err)
     const size_t worlds = sweep_worlds(s);
     const size_t n = s->data->n_patients;
     pool->part = calloc(s->n_seeds * n + 1, sizeof *pool->part);
-    pool->score = calloc(rows * n + 1, sizeof *pool->score);
+    pool->score = calloc(rows * n * sweep_outputs(s) + 1, sizeof *pool->score);
     pool->epsilon = calloc(worlds * s->data->n_sites + 1, sizeof *pool->epsilon);
     pool->plan = calloc(s->n_settings + 1, sizeof *pool->plan);
     pool->seconds = calloc(worlds + 1, sizeof *pool->seconds);
@@ -81,7 +81,7 @@ static enum rc reserve(struct pool *pool, struct error *err)
 static enum rc split(struct pool *pool, struct error *err)
 {
     const struct sweep *s = pool->s;
-    size_t *scratch = calloc(s->data->n_patients + 1, sizeof *scratch);
+    size_t *scratch = calloc(sweep_split_scratch(s), sizeof *scratch);
     if (scratch == NULL) {
         return error_set(err, RC_NOMEM, "no memory for folds of %zu patients", s->data->n_patients);
     }

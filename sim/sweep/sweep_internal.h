@@ -23,13 +23,18 @@ struct sweep_cell sweep_cell_at(const struct sweep *s, size_t row);
 const char *sweep_mode_name(enum sweep_mode mode);
 size_t sweep_folds(const struct sweep *s);
 
+/** Numbers that a model says of a patient: 1 probability, or one for each class of the label. */
+size_t sweep_outputs(const struct sweep *s);
+
 /** Who is tested in a fold: part[p] = fold index, or SWEEP_NEVER. */
 #define SWEEP_NEVER SIZE_MAX
 /**
  * Folds by patient, stratified by (site, label), from the seed alone. With a fixed split: its test
  * part is fold 0 and the others are SWEEP_NEVER tested; with `tune`, folds inside the train part,
  * and test patients are in nobody's training either (see sweep_trains).
+ * @param scratch [sweep_split_scratch]
  */
+size_t sweep_split_scratch(const struct sweep *s);
 void sweep_split(const struct sweep *s, uint64_t seed, size_t *part, size_t *scratch);
 /** Whether patient p trains when `fold` is tested. */
 bool sweep_trains(const struct sweep *s, const size_t *part, size_t p, size_t fold);
@@ -41,7 +46,7 @@ struct sweep_plan {
     size_t rounds;
 };
 
-/** What one world leaves behind: scores of its test patients at score[p], epsilons by site. */
+/** What one world leaves behind: scores of its test patients at score[p C] of C outputs, epsilons by site. */
 struct sweep_world {
     const struct sweep *s;
     struct sweep_cell cell;
@@ -49,7 +54,7 @@ struct sweep_world {
     size_t fold;
     size_t steps;       /**< of a round, instead of the study's; 0: those */
     const size_t *part; /**< [n_patients] */
-    double *score;      /**< [n_patients], written for tested patients only */
+    double *score;      /**< [n_patients, sweep_outputs], written for tested patients only */
     double *epsilon;    /**< [n_sites] raised to what each ledger spent; begins at 0 */
 };
 RC sweep_world_run(struct sweep_world *w, struct error *err);
@@ -93,7 +98,8 @@ void sweep_ablations_print_keys(FILE *to);
 /** Whether patient p has a score in a cell: it is in a fold, and there is a model for its site. */
 bool sweep_tests(const struct sweep *s, const struct sweep_cell *cell, const size_t *part,
                  size_t p);
-/** Fills a row's figures from out-of-fold scores. */
+/** Fills a row's figures from out-of-fold scores. Of several classes the AUROC is the macro one, the
+ *  calibration that of the likeliest class, and there is neither AUPRC nor histogram. */
 RC sweep_evaluate(const struct sweep *s, const struct sweep_cell *cell, const size_t *part,
                   const double *score, struct report_row *row, struct error *err);
 

@@ -94,7 +94,8 @@ static enum rc score_site(const struct sweep_world *w, const struct model *model
     const struct dataset *d = &w->cell.ablation->data;
     size_t *row = calloc(d->n_rows + 1, sizeof *row);
     size_t *who = calloc(d->n_rows + 1, sizeof *who);
-    double *probability = calloc(d->n_rows + 1, sizeof *probability);
+    const size_t C = sweep_outputs(w->s);
+    double *probability = calloc(d->n_rows * C + 1, sizeof *probability);
     size_t n = 0;
     enum rc rc = RC_OK;
     if (row == NULL || who == NULL || probability == NULL) {
@@ -112,12 +113,12 @@ static enum rc score_site(const struct sweep_world *w, const struct model *model
     if (rc != RC_OK) {
         goto out;
     }
-    for (size_t k = 0; k < n; k++) {
-        w->score[who[k]] = 0.0;
+    for (size_t k = 0; k < n * C; k++) {
+        w->score[who[k / C] * C + k % C] = 0.0;
     }
-    for (size_t k = 0; k < n; k++) {
-        const size_t p = who[k];
-        w->score[p] += probability[k] / (double)(d->first_row[p + 1] - d->first_row[p]);
+    for (size_t k = 0; k < n * C; k++) {
+        const size_t p = who[k / C];
+        w->score[p * C + k % C] += probability[k] / (double)(d->first_row[p + 1] - d->first_row[p]);
     }
 out:
     free(row);

@@ -45,6 +45,18 @@ void test_schema(struct schema *out)
     }
 }
 
+void test_schema_of_classes(struct schema *out)
+{
+    static const char *const class_name[] = {"mild", "moderate", "severe"};
+    test_schema(out);
+    out->class_name = calloc(3, sizeof *out->class_name);
+    assert(out->class_name != NULL);
+    out->n_classes = 3;
+    for (size_t i = 0; i < 3; i++) {
+        name(out->class_name[i], class_name[i]);
+    }
+}
+
 /* age | lab, missing? | sex, missing? ; ward or "missing" */
 static void fill_row(struct rng *r, double severity, float *values, int32_t *code)
 {
@@ -93,6 +105,9 @@ struct dataset *test_dataset(const struct schema *s, const char *site, size_t n,
         d->first_row[at] = row;
         const double severity = rng_normal(&r);
         d->label[at] = rng_uniform(&r) < 1.0 / (1.0 + exp(-2.0 * severity)) ? 1.0f : 0.0f;
+        if (s->n_classes > 0) {
+            d->label[at] = severity < -0.4 ? 0.0f : severity < 0.4 ? 1.0f : 2.0f;
+        }
         for (size_t k = 0; k < 1 + p % 2; k++, row++) {
             fill_row(&r, severity, d->values + row * layout.n_values, d->codes + row);
         }

@@ -12,6 +12,9 @@
 /** Release with schema_release. */
 void test_schema(struct schema *out);
 
+/** The same features, with a label that is one of three classes. */
+void test_schema_of_classes(struct schema *out);
+
 /**
  * Patients 0 … n-1 of the seed, with ids that do not depend on n; label follows the features.
  * Patient `without` (SIZE_MAX: none) is left out. Close with dataset_close.

@@ -631,6 +631,21 @@ static void a_site_that_differs_is_told_the_first_thing_to_change(void **state)
                         "the study predicts 'dead' and this site's cohort.yaml 'died'; if they "
                         "mean the same, write `name: dead` under label:");
     agreement_release(&a);
+    static const char classes[] =
+        "label: {name: \"dead\", classes: [\"no\", \"early\", \"late\"]}\nfeatures:\n" AGE SEX CA;
+    char bare[sizeof classes];
+    (void)snprintf(bare, sizeof bare, "%s", classes);
+    char *column = strstr(bare, " column: years,");
+    memmove(column, column + strlen(" column: years,"),
+            strlen(column + strlen(" column: years,")) + 1);
+    make_raw(document, bare, solved_sigma());
+    a = verified();
+    assert_int_equal(fits(&a, label, AGE SEX CA, &err), RC_INVALID);
+    assert_string_equal(err.text,
+                        "the label 'dead' is one of 3 classes: no, early, late in the study, and "
+                        "yes or no in this site's cohort.yaml; write under label: what the study "
+                        "says, in its order");
+    agreement_release(&a);
 }
 
 #define VITALS(window, form, variables) \

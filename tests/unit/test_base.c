@@ -376,6 +376,25 @@ static void a_shuffle_is_a_permutation_and_each_is_as_likely(void **state)
     rng_shuffle(&r, NULL, 0);
 }
 
+static void bytes_are_the_blocks_of_the_numbers(void **state)
+{
+    (void)state;
+    struct rng a, b;
+    unsigned char bytes[130];
+    rng_init(&a, 4, "bytes");
+    b = a;
+    rng_bytes(&a, bytes, sizeof bytes);
+    for (size_t block = 0; block < 2; block++) {
+        uint64_t want = 0;
+        for (size_t i = 0; i < 8; i++) {
+            want |= (uint64_t)bytes[64 * block + i] << (8 * i);
+        }
+        assert_true(rng_u64(&b) == want);
+    }
+    assert_int_equal((unsigned char)rng_u64(&b), bytes[128]); /* the third block's first */
+    assert_true(rng_u64(&a) == rng_u64(&b));
+}
+
 static void every_choice_of_two_out_of_four_is_as_likely(void **state)
 {
     (void)state;
@@ -761,6 +780,7 @@ int main(void)
         cmocka_unit_test(uniforms_stay_in_the_unit_interval_and_fill_it),
         cmocka_unit_test(normals_have_the_moments_and_the_tails_of_a_normal),
         cmocka_unit_test(a_shuffle_is_a_permutation_and_each_is_as_likely),
+        cmocka_unit_test(bytes_are_the_blocks_of_the_numbers),
         cmocka_unit_test(every_choice_of_two_out_of_four_is_as_likely),
         cmocka_unit_test(two_sources_of_entropy_never_say_the_same),
         cmocka_unit_test(release_wipes_every_byte_and_may_be_repeated),

@@ -451,6 +451,39 @@ static void an_empty_file_is_refused(void **state)
     REFUSED(two_files, good, "", "b.csv: error: no row");
 }
 
+static void a_label_may_be_one_of_several_classes(void **state)
+{
+    (void)state;
+    static const char classes[] =
+        "cohort: t\nheader: false\ncolumns: [id, where, age, chol, sex, kind, dead]\n"
+        "missing: [\"\", \"?\"]\nlabel: {column: dead, classes: [mild, \"2\", severe]}\n" FEATURES
+        "files: [{path: a.csv}]\nsite: {column: where}\npatient: {column: id, rows: many}\n";
+    struct dataset *d = imported(classes,
+                                 "q,a,50,200,1,6,severe\np,a,50,200,1,6,2.0\n"
+                                 "r,b,50,200,1,6,mild\nr,b,51,200,1,6,mild\n",
+                                 NULL);
+    assert_int_equal(d->n_patients, 3);
+    assert_real(d->label[0], 1);
+    assert_real(d->label[1], 2);
+    assert_real(d->label[2], 0);
+    assert_int_equal(sum.n_positive, 0);
+    assert_int_equal(sum.n_warnings, 1);
+    assert_non_null(strstr(sum.warning[0], "site 'b': every label is 'mild'"));
+    const struct hash version = d->version;
+    dataset_close(&d);
+    d = imported(classes,
+                 "q,a,50,200,1,6,severe\np,a,50,200,1,6,mild\n"
+                 "r,b,50,200,1,6,mild\nr,b,51,200,1,6,mild\n",
+                 NULL);
+    assert_false(hash_equal(&version, &d->version));
+    dataset_close(&d);
+    REFUSED(classes, "p,a,50,200,1,6,1\nq,a,50,200,1,6,\n", NULL,
+            "a.csv:1:7: error: 'dead' is none of its 3 classes",
+            "a.csv:2:7: error: 'dead': the label is missing");
+    REFUSED(classes, "p,a,50,200,1,6,2\np,a,50,200,1,6,mild\n", NULL,
+            "a.csv:2:7: error: the label of this patient is another in a.csv:1");
+}
+
 static void labels_of_one_class_and_odd_values_are_warned_of(void **state)
 {
     (void)state;
@@ -1395,6 +1428,7 @@ int main(void)
         cmocka_unit_test(a_patient_comes_once_at_one_site_with_one_label),
         cmocka_unit_test(a_header_must_hold_each_column_once),
         cmocka_unit_test(an_empty_file_is_refused),
+        cmocka_unit_test(a_label_may_be_one_of_several_classes),
         cmocka_unit_test(labels_of_one_class_and_odd_values_are_warned_of),
         cmocka_unit_test(each_limit_is_an_error_with_its_place),
         cmocka_unit_test(rows_and_quotes_across_chunks_are_whole),

@@ -90,6 +90,118 @@ static double brute_covariance(const struct brute *a, const struct brute *b)
            covariance(a->v01, b->v01, a->n) / (double)a->n;
 }
 
+/* ---- one of several classes --------------------------------------------------------------------- */
+
+enum { CLASSES = 4 };
+
+/* Patients of all classes but the last, which nobody has. */
+static void draw_classes(struct rng *r, double *label, double (*p)[CLASSES], size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0.0;
+        label[i] = (double)(i < 6 ? i % 3 : rng_below(r, 3));
+        for (size_t c = 0; c < CLASSES; c++) {
+            p[i][c] = exp(floor(2.0 * rng_normal(r)) / 2.0 + ((double)c == label[i] ? 1.0 : 0.0));
+            sum += p[i][c];
+        }
+        for (size_t c = 0; c < CLASSES; c++) {
+            p[i][c] /= sum;
+        }
+    }
+}
+
+static void the_macro_auroc_is_the_mean_over_the_classes_that_are_there(void **state)
+{
+    (void)state;
+    enum { SEED = 21 };
+    struct rng r;
+    struct error err = {0};
+    rng_init(&r, SEED, "classes");
+    print_message("seed %d\n", (int)SEED);
+    for (size_t trial = 0; trial < 50; trial++) {
+        double label[N_MAX], p[N_MAX][CLASSES], is[N_MAX], score[N_MAX];
+        const size_t n = 8 + trial;
+        double want = 0.0;
+        struct interval got = {0};
+        draw_classes(&r, label, p, n);
+        for (size_t c = 0; c < 3; c++) {
+            struct interval one = {0};
+            for (size_t i = 0; i < n; i++) {
+                is[i] = label[i] == (double)c ? 1.0 : 0.0;
+                score[i] = p[i][c];
+            }
+            assert_int_equal(metrics_auroc(score, is, n, &one, &err), RC_OK);
+            want += one.value / 3.0;
+        }
+        assert_int_equal(metrics_class_auroc(&p[0][0], label, n, CLASSES, &got, &err), RC_OK);
+        assert_near(got.value, want, 1e-14);
+        assert_true(got.low <= got.value && got.value <= got.high);
+    }
+}
+
+/* Of two classes with p and 1 - p it is one figure twice: DeLong's, whose sums are over m - 1. */
+static void with_two_classes_the_macro_auroc_has_delongs_interval(void **state)
+{
+    (void)state;
+    struct rng r;
+    struct error err = {0};
+    enum { N = 60 };
+    double label[N], score[N], p[N][2];
+    struct interval one = {0}, both = {0};
+    rng_init(&r, 5, "two");
+    for (size_t i = 0; i < N; i++) {
+        label[i] = i < N / 2 ? 1.0 : 0.0;
+        score[i] = 1.0 / (1.0 + exp(-rng_normal(&r) - label[i]));
+        p[i][1] = score[i];
+        p[i][0] = 1.0 - score[i];
+    }
+    assert_int_equal(metrics_auroc(score, label, N, &one, &err), RC_OK);
+    assert_int_equal(metrics_class_auroc(&p[0][0], label, N, 2, &both, &err), RC_OK);
+    assert_near(both.value, one.value, 1e-14);
+    const double shrink = sqrt((N / 2 - 1.0) / (N / 2)); /* m and n are the same here */
+    assert_near(both.high - both.value, shrink * (one.high - one.value), 1e-12);
+}
+
+/* The interval knows that the classes' figures are of the same patients: its width is that of the spread over
+ * fresh draws. */
+static void the_macro_interval_covers_as_often_as_it_says(void **state)
+{
+    (void)state;
+    enum { SEED = 8, TRIALS = 400 };
+    struct rng r;
+    struct error err = {0};
+    double value[TRIALS], half = 0.0, mean, sd;
+    rng_init(&r, SEED, "coverage");
+    print_message("seed %d\n", (int)SEED);
+    for (size_t t = 0; t < TRIALS; t++) {
+        double label[N_MAX], p[N_MAX][CLASSES];
+        struct interval got = {0};
+        draw_classes(&r, label, p, N_MAX);
+        assert_int_equal(metrics_class_auroc(&p[0][0], label, N_MAX, CLASSES, &got, &err), RC_OK);
+        value[t] = got.value;
+        half += (got.high - got.value) / TRIALS;
+    }
+    metrics_mean_sd(value, TRIALS, &mean, &sd);
+    assert_near(half / 1.96, sd, 0.15 * sd);
+}
+
+static void figures_of_classes_in_small(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct interval got = {0};
+    const double p[4][3] = {{.5, .3, .2}, {.1, .8, .1}, {.4, .4, .2}, {.2, .2, .6}};
+    const double label[4] = {0, 1, 1, 2};
+    assert_near(metrics_class_accuracy(&p[0][0], label, 4, 3), 0.75, 0); /* a tie is the first's */
+    assert_int_equal(metrics_class_auroc(&p[0][0], label, 4, 3, &got, &err), RC_OK);
+    assert_near(got.value, (1.0 + 1.0 + 1.0) / 3.0, 1e-15);
+    assert_near(got.low, 0.0, 0); /* one patient in a class */
+    const double same[4] = {1, 1, 1, 1};
+    assert_int_equal(metrics_class_auroc(&p[0][0], same, 4, 3, &got, &err), RC_STATE);
+    const double none[4] = {0, 1, 1, 3};
+    assert_int_equal(metrics_class_auroc(&p[0][0], none, 4, 3, &got, &err), RC_INVALID);
+}
+
 static void auroc_equals_counting_every_pair(void **state)
 {
     (void)state;
@@ -593,6 +705,10 @@ static void mean_and_sd_by_hand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_macro_auroc_is_the_mean_over_the_classes_that_are_there),
+        cmocka_unit_test(with_two_classes_the_macro_auroc_has_delongs_interval),
+        cmocka_unit_test(the_macro_interval_covers_as_often_as_it_says),
+        cmocka_unit_test(figures_of_classes_in_small),
         cmocka_unit_test(auroc_equals_counting_every_pair),
         cmocka_unit_test(the_paired_test_equals_delong_by_hand),
         cmocka_unit_test(a_worked_example_of_auroc),

@@ -252,6 +252,20 @@ static void each_mistake_is_named_at_its_place(void **state)
          1,
          "positive: 0 entries"},
         {{.label = "label: {column: dead, positive: [1]}\n"}, 1, "missing key 'negative'"},
+        {{.label = "label: {column: dead, classes: [a, b]}\n"}, 1, "classes: 2, must be 3 to 256"},
+        {{.label = "label: {column: dead, classes: 2}\n"},
+         1,
+         "classes: is 2, must be from 3 to 256"},
+        {{.label = "label: {column: dead, classes: [a, b, a]}\n"}, 1, "'a' stands here twice"},
+        {{.label = "label: {column: dead, classes: [a, b, \"?\"]}\n"}, 1, "'?' is also missing"},
+        {{.label = "label: {column: dead, classes: many}\n"}, 1, "'many' is not a whole number"},
+        {{.label = "label: {column: dead, classes: 3, positive: [1]}\n"},
+         1,
+         "write either `classes`"},
+        {{.label = "label: {classes: 3}\n"}, 1, "missing key 'column'"},
+        {{.missing = "missing: [0]\n", .label = "label: {column: dead, classes: 3}\n"},
+         1,
+         "classes: '0' is also missing"},
         {{.label = "label: {column: age, positive: [1], negative: [0]}\n"},
          1,
          "the label cannot be a feature"},
@@ -458,6 +472,38 @@ static void nasty_names_and_ranges_travel_unchanged(void **state)
     schema_release(&s);
 }
 
+static void classes_are_a_list_or_a_count_and_travel_in_their_order(void **state)
+{
+    (void)state;
+    struct schema named = parsed(write_yaml(
+        (struct parts){.label = "label: {column: dead, classes: [\"0\", 1.0, \"2\"]}\n"}));
+    assert_int_equal(named.n_classes, 3);
+    assert_string_equal(named.class_name[1], "1.0");
+    assert_int_equal(schema_layout(&named).n_outputs, 3);
+    assert_features_travel(&named);
+    schema_release(&named);
+    static const char *const label[] = {
+        "label: {column: dead, classes: [\"0\", 1.0, \"2\"]}\n",
+        "label: {column: dead, classes: [1, 0, 2]}\n",
+        "label: {column: dead, classes: [0, 1, x]}\n",
+        "label: {column: dead, classes: 4}\n",
+        "label: {column: dead, positive: [1], negative: [0]}\n",
+    };
+    struct hash h[5];
+    for (size_t i = 0; i < 5; i++) {
+        h[i] = hash_of_yaml((struct parts){.label = label[i]});
+        for (size_t j = 0; j < i; j++) {
+            assert_false(hash_equal(&h[i], &h[j]));
+        }
+    }
+    const struct hash counted =
+        hash_of_yaml((struct parts){.label = "label: {column: dead, classes: 3}\n"});
+    assert_true(hash_equal(&counted, &h[0]));
+    struct schema plain = parsed(write_yaml((struct parts){0}));
+    assert_int_equal(schema_layout(&plain).n_outputs, 1);
+    schema_release(&plain);
+}
+
 static void carried_features_keep_the_rules_and_know_no_files(void **state)
 {
     (void)state;
@@ -526,6 +572,7 @@ int main(void)
         cmocka_unit_test(every_sample_is_read_and_both_heart_schemas_agree),
         cmocka_unit_test(the_features_of_every_sample_travel_unchanged),
         cmocka_unit_test(nasty_names_and_ranges_travel_unchanged),
+        cmocka_unit_test(classes_are_a_list_or_a_count_and_travel_in_their_order),
         cmocka_unit_test(carried_features_keep_the_rules_and_know_no_files),
         cmocka_unit_test(a_file_that_is_not_there_or_not_yaml_is_refused),
     };

@@ -372,7 +372,7 @@ static void folds_are_by_patient_and_keep_sites_and_labels_even(void **state)
     must_open(base, false, &none, &s);
     const size_t n = s.data->n_patients;
     size_t *part = calloc(n, sizeof *part);
-    size_t *scratch = calloc(n, sizeof *scratch);
+    size_t *scratch = calloc(sweep_split_scratch(&s), sizeof *scratch);
     sweep_split(&s, 4, part, scratch);
     for (size_t site = 0; site < s.data->n_sites; site++) {
         size_t count[3] = {0};

@@ -41,11 +41,18 @@ static void of_many_modalities(struct study_model *m)
     m->dropout = 0.5;
 }
 
-static void world_init(struct world *w, const char *model, size_t adapter)
+/* "MODEL of classes": its label is one of three. */
+static void world_init(struct world *w, const char *words, size_t adapter)
 {
     struct error err = {0};
+    char model[32];
     *w = (struct world){0};
-    test_schema(&w->schema);
+    (void)snprintf(model, sizeof model, "%.*s", (int)strcspn(words, " "), words);
+    if (strcmp(words, model) == 0) {
+        test_schema(&w->schema);
+    } else {
+        test_schema_of_classes(&w->schema);
+    }
     w->study = test_study(&(const char *){"a"}, 1, w->site);
     w->site[0].nominal = NOMINAL;
     w->study.model = (struct study_model){.n_hidden = strcmp(model, "mlp") == 0 ? 1 : 0,
@@ -180,6 +187,13 @@ static void neighbours_are_bounded_with_hidden_layers_and_adapter_too(void **sta
 {
     (void)state;
     neighbours_differ_by_at_most_the_bound("mlp", 2);
+}
+
+static void neighbours_are_bounded_where_the_label_is_one_of_several_classes(void **state)
+{
+    (void)state;
+    neighbours_differ_by_at_most_the_bound("logistic of classes", 0);
+    neighbours_differ_by_at_most_the_bound("mlp of classes", 2);
 }
 
 /* With q so small that nobody is sampled, the released step is noise alone. */
@@ -725,6 +739,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neighbouring_cohorts_differ_by_at_most_the_clip_bound),
         cmocka_unit_test(neighbours_are_bounded_with_hidden_layers_and_adapter_too),
+        cmocka_unit_test(neighbours_are_bounded_where_the_label_is_one_of_several_classes),
         cmocka_unit_test(neighbours_are_bounded_where_numbers_are_dropped_at_random),
         cmocka_unit_test(the_released_noise_has_the_accounted_deviation),
         cmocka_unit_test(adapters_are_noised_like_shared_parameters),

@@ -1,4 +1,5 @@
-/* z = w x + b + sum_k e_k[code_k], all zero at the start: the problem is convex. */
+/* z = w x + b + sum_k e_k[code_k], all zero at the start: the problem is convex. One z, or one for each of
+ * several classes: softmax regression. */
 #include "common/model/registry_internal.h"
 
 enum rc logistic_declare(struct model *m, const struct schema *schema, struct error *err)
@@ -6,14 +7,14 @@ enum rc logistic_declare(struct model *m, const struct schema *schema, struct er
     enum rc rc = RC_OK;
     if (m->layout.n_values > 0) {
         rc = param_add(&m->table, "head.weight", PARAM_SHARED, PARAM_ZERO, 2,
-                       (size_t[]){1, m->layout.n_values}, &m->head.w, err);
+                       (size_t[]){m->layout.n_outputs, m->layout.n_values}, &m->head.w, err);
     }
     if (rc == RC_OK) {
-        rc = param_add(&m->table, "head.bias", PARAM_SHARED, PARAM_ZERO, 1, (size_t[]){1},
+        rc = param_add(&m->table, "head.bias", PARAM_SHARED, PARAM_ZERO, 1, &m->layout.n_outputs,
                        &m->head.b, err);
     }
     if (rc == RC_OK) {
-        rc = codes_declare(m, schema, 1, PARAM_ZERO, err);
+        rc = codes_declare(m, schema, m->layout.n_outputs, PARAM_ZERO, err);
     }
     return rc;
 }

@@ -45,10 +45,10 @@ enum rc mlp_declare(struct model *m, const struct schema *schema, struct error *
     }
     if (rc == RC_OK) {
         rc = param_add(&m->table, "head.weight", PARAM_SHARED, PARAM_FAN_IN, 2,
-                       (size_t[]){1, width}, &m->head.w, err);
+                       (size_t[]){m->layout.n_outputs, width}, &m->head.w, err);
     }
     if (rc == RC_OK) {
-        rc = param_add(&m->table, "head.bias", PARAM_SHARED, PARAM_ZERO, 1, (size_t[]){1},
+        rc = param_add(&m->table, "head.bias", PARAM_SHARED, PARAM_ZERO, 1, &m->layout.n_outputs,
                        &m->head.b, err);
     }
     return rc;
