@@ -31,7 +31,8 @@ void study_read_start(const struct config_node *map, struct study_start *out,
                       struct config_issues *issues);
 
 /** The roster (sites.c): keys of an item, reading, rules. */
-enum { STUDY_SITE_KEYS = 4 };
+enum { STUDY_SITE_KEYS = 4, STUDY_COUNT_KEYS = 3 };
+extern const struct config_key study_count_keys[STUDY_COUNT_KEYS];
 extern const struct config_key study_site_keys[STUDY_SITE_KEYS];
 /** @retval RC_NOMEM */
 RC study_read_sites(struct study_draft *d, struct config_issues *issues, struct error *err);

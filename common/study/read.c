@@ -88,7 +88,7 @@ static const struct config_key study_keys[] = {
     {.name = "server", .type = CONFIG_NODE, .offset = AT(server), .fallback = "", .help = "map, see below"},
     {.name = "privacy", .type = CONFIG_NODE, .offset = AT(privacy), .help = "map, see below"},
     {.name = "update", .type = CONFIG_NODE, .offset = AT(update), .fallback = "", .help = "map, see below"},
-    {.name = "sites", .type = CONFIG_NODE, .offset = AT(sites), .help = "list of maps, see below"},
+    {.name = "sites", .type = CONFIG_NODE, .offset = AT(sites), .help = "list of maps, or one map that counts, see below"},
 };
 #undef AT
 
@@ -236,6 +236,7 @@ void study_print_reference(FILE *to)
         {"`privacy`", privacy_keys, COUNT(privacy_keys)},
         {"`update`", update_keys, COUNT(update_keys)},
         {"`sites`: each item", study_site_keys, STUDY_SITE_KEYS},
+        {"`sites`: sites that differ in nothing", study_count_keys, STUDY_COUNT_KEYS},
     };
     config_print_parts(part, COUNT(part), to);
 }

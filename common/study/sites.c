@@ -94,11 +94,63 @@ static void read_key(const struct config_node *site, const char *hex, struct stu
     out->keyed = true;
 }
 
+/* `{count: 1000, nominal: 60}`: a roster of sites that differ in nothing but their number. */
+struct count_words {
+    size_t count, nominal;
+    char prefix[STUDY_NAME_MAX];
+};
+
+/* clang-format off */
+#define AT(field) offsetof(struct count_words, field)
+const struct config_key study_count_keys[STUDY_COUNT_KEYS] = {
+    {.name = "count", .type = CONFIG_COUNT, .offset = AT(count), .min = 1, .max = STUDY_SITES_MAX,
+     .help = "how many sites there are"},
+    {.name = "nominal", .type = CONFIG_COUNT, .offset = AT(nominal), .min = 1, .max = 1e9,
+     .help = "public planning size of each"},
+    {.name = "prefix", .type = CONFIG_TEXT, .offset = AT(prefix), .size = STUDY_NAME_MAX - 8, .fallback = "hospital-",
+     .help = "of the names, before a number from 1: hospital-01 of 8, hospital-0001 of 1000"},
+};
+#undef AT
+/* clang-format on */
+
+static enum rc count_sites(struct study_draft *d, struct config_issues *issues, struct error *err)
+{
+    struct count_words w = {0};
+    int digits = 2;
+    config_bind(d->sites, study_count_keys, STUDY_COUNT_KEYS, &w, issues);
+    if (w.count == 0) {
+        return RC_OK; /* said */
+    }
+    for (size_t top = 100; top <= w.count; top *= 10) {
+        digits++;
+    }
+    struct study_site *site = calloc(w.count, sizeof *site);
+    if (site == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for %zu sites", w.count);
+    }
+    for (size_t i = 0; i < w.count; i++) {
+        (void)snprintf(site[i].name, sizeof site[i].name, "%s%0*zu", w.prefix, digits, i + 1);
+        site[i].nominal = w.nominal;
+    }
+    d->study.site = site;
+    d->study.n_sites = w.count;
+    if (!study_is_name(site[0].name)) {
+        config_issue(issues, config_get(d->sites, "prefix"),
+                     "prefix: '%s' begins no name; begin with a letter or digit, then also . _ -",
+                     w.prefix);
+    }
+    return RC_OK;
+}
+
 enum rc study_read_sites(struct study_draft *d, struct config_issues *issues, struct error *err)
 {
     const struct config_node *list = d->sites;
+    if (list->kind == CONFIG_MAP) {
+        return count_sites(d, issues, err);
+    }
     if (list->kind != CONFIG_LIST || list->n == 0 || list->n > STUDY_SITES_MAX) {
-        config_issue(issues, list, "sites: must be a list of 1 to %d sites", (int)STUDY_SITES_MAX);
+        config_issue(issues, list, "sites: must be a list of 1 to %d sites, or {count, nominal}",
+                     (int)STUDY_SITES_MAX);
         return RC_OK;
     }
     struct study_site *site = calloc(list->n, sizeof *site);
@@ -178,8 +230,10 @@ static void check_lacks(const struct study_draft *d, struct config_issues *issue
 
 void study_check_sites(const struct study_draft *d, struct config_issues *issues)
 {
-    check_names(d, issues);
-    if (d->study.n_sites > 0) {
+    if (d->study.n_sites > 0 && d->sites->kind == CONFIG_LIST) {
+        check_names(d, issues);
+    }
+    if (d->study.n_sites > 0 && d->sites->kind == CONFIG_LIST) {
         check_lacks(d, issues);
     }
 }

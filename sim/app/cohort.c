@@ -111,7 +111,18 @@ static enum rc ceiling(const struct words *w, const struct hospital_world *world
                        struct error *err)
 {
     const size_t n = w->patients > 0 ? w->patients : (size_t)CEILING_PATIENTS;
-    if (!world->multimodal) {
+    if (world->kind == HOSPITAL_KIND_SOFTMAX) {
+        double accuracy = 0.0;
+        const enum rc rc = softmax_best_accuracy(&world->softmax, seed, n, &accuracy, err);
+        if (rc == RC_OK && w->json) {
+            (void)printf("{\"records\": %zu, \"accuracy\": %.10g}\n", n, accuracy);
+        } else if (rc == RC_OK) {
+            (void)printf("best possible accuracy, over %zu records of the known law: %.4f\n", n,
+                         accuracy);
+        }
+        return rc;
+    }
+    if (world->kind == HOSPITAL_KIND_TABLE) {
         double auroc = 0.0;
         const enum rc rc = hospital_bayes_auroc(&world->table, seed, n, &auroc, err);
         if (rc == RC_OK && w->json) {

@@ -46,7 +46,10 @@ static void find_ceiling(const char *config, struct report_page *page)
     if (sweep_generated(config, &world, &seed, &issues, &why) != RC_OK) {
         return; /* real patients, whose law nobody knows */
     }
-    if (!world.multimodal) {
+    if (world.kind == HOSPITAL_KIND_SOFTMAX) {
+        return; /* its ceiling is an accuracy, and the page is of AUROCs */
+    }
+    if (world.kind == HOSPITAL_KIND_TABLE) {
         if (hospital_bayes_auroc(&world.table, seed, CEILING_PATIENTS, &page->ceiling, &why) !=
             RC_OK) {
             page->ceiling = (double)NAN;

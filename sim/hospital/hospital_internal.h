@@ -69,7 +69,6 @@ struct hospital_written {
     struct hospital_params p;
     size_t mean_size;
 };
-enum { HOSPITAL_KIND_TABLE, HOSPITAL_KIND_ICU };
 extern const char *const hospital_kinds[];
 enum { HOSPITAL_KEYS = 12 };
 extern const struct config_key hospital_keys[HOSPITAL_KEYS];

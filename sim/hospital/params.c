@@ -5,7 +5,7 @@ enum { MEAN_SIZE_DEFAULT = 200 };
 
 #define AT(field) offsetof(struct hospital_written, field)
 
-const char *const hospital_kinds[] = {"table", "icu", NULL};
+const char *const hospital_kinds[] = {"table", "icu", "softmax", NULL};
 
 const struct config_key hospital_keys[HOSPITAL_KEYS] = {
     {.name = "kind",
@@ -13,7 +13,8 @@ const struct config_key hospital_keys[HOSPITAL_KEYS] = {
      .offset = AT(kind),
      .choices = hospital_kinds,
      .fallback = "table",
-     .help = "table: fourteen features; icu: features, course, film and note"},
+     .help = "table: fourteen features; icu: features, course, film and note; softmax: several "
+             "classes"},
     {.name = "hospitals",
      .type = CONFIG_COUNT,
      .offset = AT(p.hospitals),

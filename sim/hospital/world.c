@@ -13,10 +13,23 @@ enum rc hospital_world_read(const struct config_node *map, struct hospital_world
     struct hospital_world w = {0};
     const struct config_node *kind = config_get(map, "kind");
     const char *word = NULL;
-    w.multimodal = kind != NULL && config_as_text(kind, &word, NULL) &&
-                   strcmp(word, hospital_kinds[HOSPITAL_KIND_ICU]) == 0;
-    const enum rc rc = w.multimodal ? icu_params_read(map, &w.icu, issues, err)
-                                    : hospital_params_read(map, &w.table, issues, err);
+    if (kind != NULL && config_as_text(kind, &word, NULL)) {
+        w.kind = strcmp(word, hospital_kinds[HOSPITAL_KIND_ICU]) == 0       ? HOSPITAL_KIND_ICU
+                 : strcmp(word, hospital_kinds[HOSPITAL_KIND_SOFTMAX]) == 0 ? HOSPITAL_KIND_SOFTMAX
+                                                                            : HOSPITAL_KIND_TABLE;
+    }
+    enum rc rc = RC_OK;
+    switch (w.kind) {
+    case HOSPITAL_KIND_TABLE:
+        rc = hospital_params_read(map, &w.table, issues, err);
+        break;
+    case HOSPITAL_KIND_ICU:
+        rc = icu_params_read(map, &w.icu, issues, err);
+        break;
+    case HOSPITAL_KIND_SOFTMAX:
+        rc = softmax_params_read(map, &w.softmax, issues, err);
+        break;
+    }
     if (rc == RC_OK) {
         *out = w;
     }
@@ -36,14 +49,25 @@ void hospital_world_print_reference(FILE *to)
 
 size_t hospital_world_sites(const struct hospital_world *w)
 {
-    return w->multimodal ? w->icu.base.hospitals : w->table.hospitals;
+    switch (w->kind) {
+    case HOSPITAL_KIND_ICU:
+        return w->icu.base.hospitals;
+    case HOSPITAL_KIND_SOFTMAX:
+        return w->softmax.hospitals;
+    case HOSPITAL_KIND_TABLE:
+        break;
+    }
+    return w->table.hospitals;
 }
 
 enum rc hospital_world_generate(const struct hospital_world *w, uint64_t seed,
                                 struct schema *schema, struct dataset **out, struct error *err)
 {
-    if (w->multimodal) {
+    if (w->kind == HOSPITAL_KIND_ICU) {
         return icu_generate(&w->icu, seed, schema, out, err);
+    }
+    if (w->kind == HOSPITAL_KIND_SOFTMAX) {
+        return softmax_generate(&w->softmax, seed, schema, out, err);
     }
     struct schema s = {0};
     enum rc rc = hospital_schema(&s, err);
@@ -61,8 +85,13 @@ enum rc hospital_world_generate(const struct hospital_world *w, uint64_t seed,
 enum rc hospital_world_write(const struct hospital_world *w, uint64_t seed, const char *folder,
                              struct error *err)
 {
-    if (w->multimodal) {
+    if (w->kind == HOSPITAL_KIND_ICU) {
         return icu_write_folders(&w->icu, seed, folder, err);
+    }
+    if (w->kind == HOSPITAL_KIND_SOFTMAX) {
+        return error_set(err, RC_INVALID,
+                         "hospitals of kind softmax are made in memory alone; kinds table and icu "
+                         "are written as files");
     }
     struct schema s = {0};
     struct dataset *d = NULL;

@@ -1,6 +1,7 @@
 /**
  * @file world.h
- * A `generate:` map of either kind: hospitals of tables (hospital.h), or multimodal ones (icu.h).
+ * A `generate:` map of any kind: hospitals of tables (hospital.h), multimodal ones (icu.h), or those of
+ * several classes (softmax.h).
  */
 #ifndef SIM_HOSPITAL_WORLD_H
 #define SIM_HOSPITAL_WORLD_H
@@ -11,12 +12,16 @@
 
 #include "sim/hospital/hospital.h"
 #include "sim/hospital/icu.h"
+#include "sim/hospital/softmax.h"
+
+enum hospital_kind { HOSPITAL_KIND_TABLE, HOSPITAL_KIND_ICU, HOSPITAL_KIND_SOFTMAX };
 
 /** What the map asks for. Plain data. */
 struct hospital_world {
-    bool multimodal; /**< icu counts; else table */
+    enum hospital_kind kind; /**< which of the three counts */
     struct hospital_params table;
     struct icu_params icu;
+    struct softmax_params softmax;
 };
 
 /** @retval RC_INVALID problems were added to `issues`; `out` is untouched */
@@ -35,7 +40,7 @@ RC hospital_world_generate(const struct hospital_world *w, uint64_t seed, struct
 
 /**
  * The same patients as folders that agents import: `folder`/hospital-01 … of files with a cohort.yaml
- * in each. `folder` is there.
+ * in each. `folder` is there. Not of kind softmax, which is made for speed and stays in memory: RC_INVALID.
  * @retval RC_STATE a file is there already: nothing is overwritten; @retval RC_IO; @retval RC_NOMEM
  */
 RC hospital_world_write(const struct hospital_world *w, uint64_t seed, const char *folder,

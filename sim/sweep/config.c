@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/rng.h"
 #include "common/store/store.h"
 #include "sim/hospital/partition.h"
 #include "sim/hospital/world.h"
@@ -21,6 +22,7 @@ struct draft {
 struct split_draft {
     size_t folds;
     char cohort[SWEEP_PATH_MAX];
+    double hold_out;
     bool tune;
 };
 
@@ -58,6 +60,8 @@ static const struct config_key split_keys[] = {
      .help = "folds by patient, stratified by site and label"},
     {.name = "cohort", .type = CONFIG_TEXT, .offset = AT(cohort), .size = SWEEP_PATH_MAX, .fallback = "",
      .help = "a cohort.yaml whose label says who is tested (fixed split); patients it lacks are left out"},
+    {.name = "hold_out", .type = CONFIG_REAL, .offset = AT(hold_out), .max = 0.9, .fallback = "0",
+     .help = "instead of such a cohort: share of each site's patients, drawn from this file's `seed`, who are tested and train nothing"},
     {.name = "tune", .type = CONFIG_BOOL, .offset = AT(tune), .fallback = "false",
      .help = "with a fixed split: folds inside its train part, test part untouched"},
 };
@@ -309,6 +313,48 @@ static enum rc fixed_split(struct sweep *s, const struct dataset *split, struct 
     return rc;
 }
 
+/* The same number of each site's patients, to the nearest, whatever the seeds of the grid: a fixed split. */
+static enum rc hold_out(struct sweep *s, double share, uint64_t seed, struct error *err)
+{
+    const struct dataset *d = s->data;
+    size_t *first = calloc(d->n_sites + 1, sizeof *first);
+    size_t *index = calloc(d->n_patients + 1, sizeof *index);
+    bool *test = calloc(d->n_patients + 1, sizeof *test);
+    enum rc rc = RC_OK;
+    if (first == NULL || index == NULL || test == NULL) {
+        rc = error_set(err, RC_NOMEM, "no memory for the split");
+        goto out;
+    }
+    for (size_t p = 0; p < d->n_patients; p++) {
+        first[d->site[p] + 1]++;
+    }
+    for (size_t k = 0; k < d->n_sites; k++) {
+        first[k + 1] += first[k];
+    }
+    for (size_t p = d->n_patients; p-- > 0;) {
+        index[--first[d->site[p] + 1]] = p; /* first[k + 1] becomes where k begins */
+    }
+    for (size_t k = 0; k < d->n_sites; k++) {
+        char stream[96];
+        struct rng r;
+        const size_t end = k + 1 < d->n_sites ? first[k + 2] : d->n_patients;
+        const size_t n = end - first[k + 1];
+        (void)snprintf(stream, sizeof stream, "held out at %s", d->site_name[k]);
+        rng_init(&r, seed, stream);
+        rng_shuffle(&r, index + first[k + 1], n);
+        for (size_t i = 0; i < (size_t)(share * (double)n + 0.5); i++) {
+            test[index[first[k + 1] + i]] = true;
+        }
+    }
+    s->test = test;
+    test = NULL;
+out:
+    free(first);
+    free(index);
+    free(test);
+    return rc;
+}
+
 static enum rc read_split(const char *file, const struct draft *d, struct sweep *s,
                           struct config_issues *issues, struct error *err)
 {
@@ -321,10 +367,19 @@ static enum rc read_split(const char *file, const struct draft *d, struct sweep 
     }
     s->folds = split.folds;
     s->tune = split.tune;
+    if (split.hold_out > 0.0 && split.cohort[0] != '\0') {
+        return error_set(err, RC_INVALID,
+                         "'%s': split: names who is tested by cohort, or by hold_out; write one",
+                         file);
+    }
+    if (split.hold_out > 0.0) {
+        return hold_out(s, split.hold_out, d->seed, err);
+    }
     if (split.cohort[0] == '\0') {
-        return split.tune ? error_set(err, RC_INVALID,
-                                      "'%s': tune needs a fixed split; name its cohort", file)
-                          : RC_OK;
+        return split.tune
+                   ? error_set(err, RC_INVALID,
+                               "'%s': tune needs a fixed split; name its cohort, or hold_out", file)
+                   : RC_OK;
     }
     char path[SWEEP_PATH_MAX];
     struct schema schema = {0};

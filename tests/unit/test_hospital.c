@@ -9,8 +9,10 @@
 
 #include <cmocka.h>
 
+#include "common/base/rng.h"
 #include "sim/hospital/folder.h"
 #include "sim/hospital/hospital.h"
+#include "sim/hospital/softmax.h"
 
 static struct dataset *generate(const struct hospital_params *p, uint64_t seed)
 {
@@ -595,9 +597,122 @@ static void a_hospital_written_to_a_folder_imports_as_it_was(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* ---- several classes by a softmax law -------------------------------------------------------- */
+
+static struct softmax_params of_classes(void)
+{
+    return (struct softmax_params){.hospitals = 5,
+                                   .records = 400,
+                                   .features = 20,
+                                   .classes = 4,
+                                   .signal = 3.0,
+                                   .label_skew = 1.0};
+}
+
+static struct dataset *softmax(const struct softmax_params *p, uint64_t seed, struct schema *s)
+{
+    struct error err = {0};
+    struct dataset *d = NULL;
+    assert_int_equal(softmax_generate(p, seed, s, &d, &err), RC_OK);
+    return d;
+}
+
+static void hospitals_of_classes_are_equal_in_size_and_the_same_from_one_seed(void **state)
+{
+    (void)state;
+    const struct softmax_params p = of_classes();
+    struct schema s[3];
+    struct dataset *d[3] = {softmax(&p, 1, &s[0]), softmax(&p, 1, &s[1]), softmax(&p, 2, &s[2])};
+    size_t count[5] = {0};
+    assert_int_equal(d[0]->n_patients, 2000);
+    assert_int_equal(schema_layout(&s[0]).n_values, 20);
+    assert_int_equal(schema_layout(&s[0]).n_outputs, 4);
+    for (size_t i = 0; i < 2000; i++) {
+        count[d[0]->site[i]]++;
+        assert_true(d[0]->label[i] >= 0 && d[0]->label[i] < 4);
+        for (size_t j = 0; j < 20; j++) {
+            assert_true(fabsf(d[0]->values[i * 20 + j]) <= 1.0f);
+        }
+    }
+    for (size_t k = 0; k < 5; k++) {
+        assert_int_equal(count[k], 400);
+    }
+    assert_memory_equal(d[0]->values, d[1]->values, 2000 * 20 * sizeof(float));
+    assert_memory_equal(d[0]->label, d[1]->label, 2000 * sizeof(float));
+    assert_true(hash_equal(&d[0]->version, &d[1]->version));
+    assert_false(hash_equal(&d[0]->version, &d[2]->version));
+    assert_memory_not_equal(d[0]->values, d[2]->values, 2000 * 20 * sizeof(float));
+    for (size_t k = 0; k < 3; k++) {
+        dataset_close(&d[k]);
+        schema_release(&s[k]);
+    }
+}
+
+/* No signal and no skew: the best is a guess. Much signal: nearly always right. */
+static void the_best_accuracy_grows_from_a_guess_to_certainty(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct softmax_params p = of_classes();
+    double none = 0.0, some = 0.0, much = 0.0;
+    p.label_skew = p.signal = 0.0;
+    assert_int_equal(softmax_best_accuracy(&p, 3, 4000, &none, &err), RC_OK);
+    p.signal = 3.0;
+    assert_int_equal(softmax_best_accuracy(&p, 3, 4000, &some, &err), RC_OK);
+    p.signal = 100.0;
+    assert_int_equal(softmax_best_accuracy(&p, 3, 4000, &much, &err), RC_OK);
+    assert_true(fabs(none - 0.25) < 1e-6);
+    assert_true(some > 0.6 && some < 0.9);
+    assert_true(much > 0.97);
+    assert_int_equal(softmax_best_accuracy(&p, 3, 0, &much, &err), RC_INVALID);
+}
+
+/* Labels are drawn from what the law says: of records whose likeliest class has probability q, a share q has
+ * it; over all, the ceiling itself. The law is computed here again from its formula. */
+static void labels_follow_the_law(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct softmax_params p = of_classes();
+    struct schema s = {0};
+    struct rng r;
+    double w[20][4], want = 0.0;
+    size_t right = 0;
+    p.label_skew = 0.0;
+    struct dataset *d = softmax(&p, 9, &s);
+    rng_init(&r, 9, "softmax/law");
+    for (size_t j = 0; j < 20; j++) {
+        for (size_t c = 0; c < 4; c++) {
+            w[j][c] = 3.0 * sqrt(3.0 / 20.0) * rng_normal(&r);
+        }
+    }
+    for (size_t i = 0; i < d->n_patients; i++) {
+        double u[4] = {0}, sum = 0.0;
+        size_t best = 0;
+        for (size_t c = 0; c < 4; c++) {
+            for (size_t j = 0; j < 20; j++) {
+                u[c] += w[j][c] * (double)d->values[i * 20 + j];
+            }
+            sum += exp(u[c]);
+            best = u[c] > u[best] ? c : best;
+        }
+        want += exp(u[best]) / sum / 2000.0;
+        right += (size_t)d->label[i] == best;
+    }
+    double ceiling = 0.0;
+    assert_int_equal(softmax_best_accuracy(&p, 9, 20000, &ceiling, &err), RC_OK);
+    assert_true(fabs((double)right / 2000.0 - want) < 0.04); /* four standard errors */
+    assert_true(fabs(ceiling - want) < 0.02);
+    dataset_close(&d);
+    schema_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hospitals_of_classes_are_equal_in_size_and_the_same_from_one_seed),
+        cmocka_unit_test(the_best_accuracy_grows_from_a_guess_to_certainty),
+        cmocka_unit_test(labels_follow_the_law),
         cmocka_unit_test(the_same_seed_gives_the_same_bytes),
         cmocka_unit_test(another_seed_gives_other_bytes),
         cmocka_unit_test(the_dataset_keeps_the_contract_of_its_header),

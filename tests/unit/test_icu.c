@@ -217,16 +217,17 @@ static void a_modality_that_nobody_has_is_no_file_and_no_item(void **state)
     remove_world(folder, 3);
 }
 
-static void either_kind_is_asked_for_by_one_word(void **state)
+static void each_kind_is_asked_for_by_one_word(void **state)
 {
     (void)state;
     static const struct {
         const char *yaml;
-        bool multimodal;
-        size_t parts;
-    } map[] = {{"{hospitals: 2, patients: 40}", false, 0},
-               {"{kind: table, hospitals: 2, patients: 40}", false, 0},
-               {"{kind: icu, hospitals: 2, patients: 40}", true, 3}};
+        enum hospital_kind kind;
+        size_t parts, classes;
+    } map[] = {{"{hospitals: 2, patients: 40}", HOSPITAL_KIND_TABLE, 0, 0},
+               {"{kind: table, hospitals: 2, patients: 40}", HOSPITAL_KIND_TABLE, 0, 0},
+               {"{kind: icu, hospitals: 2, patients: 40}", HOSPITAL_KIND_ICU, 3, 0},
+               {"{kind: softmax, hospitals: 2, classes: 4}", HOSPITAL_KIND_SOFTMAX, 0, 4}};
     for (size_t i = 0; i < sizeof map / sizeof map[0]; i++) {
         struct config_doc *doc = NULL;
         struct config_issues issues = {0};
@@ -235,10 +236,11 @@ static void either_kind_is_asked_for_by_one_word(void **state)
         struct error err = {0};
         assert_int_equal(config_parse("m", map[i].yaml, strlen(map[i].yaml), &doc, &err), RC_OK);
         assert_int_equal(hospital_world_read(config_root(doc), &w, &issues, &err), RC_OK);
-        assert_int_equal(w.multimodal, map[i].multimodal);
+        assert_int_equal(w.kind, map[i].kind);
         assert_int_equal(hospital_world_sites(&w), 2);
         assert_int_equal(hospital_world_generate(&w, 1, &made.schema, &made.data, &err), RC_OK);
         assert_int_equal(made.data->n_parts, map[i].parts);
+        assert_int_equal(made.schema.n_classes, map[i].classes);
         world_release(&made);
         config_close(&doc);
     }
@@ -433,7 +435,7 @@ int main(void)
         cmocka_unit_test(the_same_seed_gives_the_same_world_and_another_does_not),
         cmocka_unit_test(agents_import_from_their_folders_what_the_simulator_trains_on),
         cmocka_unit_test(a_modality_that_nobody_has_is_no_file_and_no_item),
-        cmocka_unit_test(either_kind_is_asked_for_by_one_word),
+        cmocka_unit_test(each_kind_is_asked_for_by_one_word),
         cmocka_unit_test(a_knob_moves_what_it_names_and_leaves_the_patients),
         cmocka_unit_test(modalities_are_missing_as_often_as_asked),
         cmocka_unit_test(hospitals_lack_modalities_in_shares_of_their_own),

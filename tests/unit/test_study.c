@@ -983,13 +983,15 @@ static void sites_must_be_a_list_of_bounded_length(void **state)
     struct error err = {0};
     char text[sizeof good + 16];
     const size_t head = (size_t)(strstr(good, "sites:\n") - good);
-    static const char *const bad[] = {"sites: []\n", "sites: {name: a, nominal: 3}\n"};
+    static const char *const bad[] = {"sites: []\n"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         (void)snprintf(text, sizeof text, "%.*s%s", (int)head, good, bad[i]);
         assert_int_equal(read_text(text, &s, &issues, &err), RC_INVALID);
         assert_int_equal(issues.n, 1);
-        assert_string_equal(issues.line[0],
-                            "s.yaml:11:8: error: sites: must be a list of 1 to 1024 sites");
+        assert_string_equal(
+            issues.line[0],
+            "s.yaml:11:8: error: sites: must be a list of 1 to 1024 sites, or {count, "
+            "nominal}");
     }
     for (size_t n = STUDY_SITES_MAX; n <= STUDY_SITES_MAX + 1; n++) {
         const size_t room = sizeof good + n * 40;
@@ -1007,6 +1009,52 @@ static void sites_must_be_a_list_of_bounded_length(void **state)
             study_release(&s);
         }
     }
+}
+
+static void with_sites(const char *sites, enum rc want, struct study *s,
+                       struct config_issues *issues)
+{
+    char text[sizeof good + 160];
+    struct error err = {0};
+    const size_t head = (size_t)(strstr(good, "sites:\n") - good);
+    (void)snprintf(text, sizeof text, "%.*ssites: %s\n", (int)head, good, sites);
+    const enum rc rc = read_text(text, s, issues, &err);
+    if (rc != want) {
+        print_error("%s: %s\n", sites, err.text);
+    }
+    assert_int_equal(rc, want);
+}
+
+static void sites_that_differ_in_nothing_are_counted(void **state)
+{
+    (void)state;
+    struct study counted, listed;
+    struct config_issues issues;
+    const struct hash schema = hash_of("schema", 6);
+    with_sites("{count: 3, nominal: 60}", RC_OK, &counted, &issues);
+    assert_int_equal(counted.n_sites, 3);
+    with_sites("[{name: hospital-01, nominal: 60}, {name: hospital-02, nominal: 60}, {name: "
+               "hospital-03, nominal: 60}]",
+               RC_OK, &listed, &issues);
+    const struct hash a = study_hash(&counted, &schema), b = study_hash(&listed, &schema);
+    assert_true(hash_equal(&a, &b)); /* it is the same document, written shorter */
+    study_release(&counted);
+    study_release(&listed);
+    with_sites("{count: 1000, nominal: 7, prefix: s}", RC_OK, &counted, &issues);
+    assert_string_equal(counted.site[0].name, "s0001");
+    assert_string_equal(counted.site[999].name, "s1000");
+    assert_int_equal(counted.site[999].nominal, 7);
+    study_release(&counted);
+    with_sites("{count: 1025, nominal: 7}", RC_INVALID, &counted, &issues);
+    assert_string_equal(issues.line[0],
+                        "s.yaml:11:16: error: count: is 1025, must be from 1 to 1024");
+    with_sites("{count: 3, nominal: 7, prefix: \"a b\"}", RC_INVALID, &counted, &issues);
+    assert_non_null(strstr(issues.line[0], "prefix: 'a b' begins no name"));
+    with_sites("{count: 2, nominal: 7}", RC_OK, &counted, &issues);
+    study_release(&counted);
+    with_sites("{count: 1, nominal: 7}", RC_INVALID, &counted,
+               &issues); /* quorum and min_sites are 2 */
+    assert_int_equal(issues.n, 2);
 }
 
 static void only_its_own_issues_count_against_an_embedded_study(void **state)
@@ -1624,6 +1672,7 @@ int main(void)
         cmocka_unit_test(all_problems_of_a_document_are_reported_at_once),
         cmocka_unit_test(a_target_out_of_reach_is_an_issue_at_epsilon),
         cmocka_unit_test(sites_must_be_a_list_of_bounded_length),
+        cmocka_unit_test(sites_that_differ_in_nothing_are_counted),
         cmocka_unit_test(only_its_own_issues_count_against_an_embedded_study),
         cmocka_unit_test(a_file_that_is_not_there_or_not_yaml_says_so),
         cmocka_unit_test(the_plan_follows_its_numbers),

@@ -392,6 +392,118 @@ static void folds_are_by_patient_and_keep_sites_and_labels_even(void **state)
     sweep_release(&s);
 }
 
+static const char of_classes[] =
+    "name: c\n"
+    "generate: {kind: softmax, hospitals: 20, records: 40, features: 6, classes: 4, label_skew: "
+    "0}\n"
+    "study:\n"
+    "  study: c\n"
+    "  rounds: 20\n"
+    "  quorum: 5\n"
+    "  min_sites: 2\n"
+    "  sites_per_round: 5\n"
+    "  model: {name: logistic}\n"
+    "  local: {rate: 1.0, steps: 6}\n"
+    "  privacy: {noise: none, epsilon: inf, clip: 10, sample_rate: 0.2}\n"
+    "  sites: {count: 20, nominal: 30}\n"
+    "split: {hold_out: 0.25}\n"
+    "tradeoff: {modes: [pooled, federated], epsilons: [inf, 20], delta: 1.0e-3, seeds: [1]}\n";
+
+/* Rounds of some sites, a label of several classes, patients held out: all of it in one grid. */
+static void a_label_of_several_classes_is_learned_and_scored(void **state)
+{
+    (void)state;
+    const struct sweep_overrides none = {0};
+    struct sweep s = {0};
+    struct sweep_results r = {0};
+    struct error err = {0};
+    double best = 0.0;
+    const struct softmax_params law = {
+        .hospitals = 20, .records = 40, .features = 6, .classes = 4, .signal = 5};
+    assert_int_equal(softmax_best_accuracy(&law, 1, 4000, &best, &err), RC_OK);
+    must_open(of_classes, true, &none, &s);
+    must_run(&s, &r);
+    assert_int_equal(r.n, 4);
+    for (size_t i = 0; i < r.n; i++) {
+        const struct report_row *row = &r.row[i];
+        size_t tested = 0;
+        assert_true(row->auroc_low < row->auroc && row->auroc < row->auroc_high);
+        assert_true(isnan(row->auprc));
+        assert_true(row->ece >= 0.0 && row->ece < 1.0);
+        assert_int_equal(row->folds, 1);
+        for (size_t k = 0; k < row->n_sites; k++) {
+            assert_int_equal(row->site[k].n_patients, 10);
+            tested += row->site[k].n_patients;
+        }
+        assert_int_equal(tested, 200);
+        if (isinf(row->epsilon)) {
+            assert_true(row->accuracy > best - 0.12 && row->accuracy < best + 0.08);
+            assert_true(row->auroc > 0.85);
+        } else {
+            assert_true(row->accuracy < best);
+        }
+    }
+    sweep_results_release(&r);
+    sweep_release(&s);
+}
+
+/* The same of each site, not those of another seed, and never in training. */
+static void who_is_held_out_follows_from_the_files_seed(void **state)
+{
+    (void)state;
+    const struct sweep_overrides none = {0};
+    const struct sweep_overrides seed = {.has_seed = true, .seed = 77};
+    struct sweep a = {0}, b = {0};
+    must_open(of_classes, false, &none, &a);
+    must_open(of_classes, false, &seed, &b);
+    const size_t n = a.data->n_patients;
+    size_t *part = calloc(n, sizeof *part);
+    size_t *scratch = calloc(sweep_split_scratch(&a), sizeof *scratch);
+    size_t count = 0;
+    assert_memory_equal(a.test, b.test,
+                        n * sizeof *a.test); /* a seed of the grid changes weights alone */
+    sweep_split(&a, 5, part, scratch);
+    for (size_t p = 0; p < n; p++) {
+        count += a.test[p];
+        assert_int_equal(part[p] == 0, a.test[p]);
+        assert_int_equal(sweep_trains(&a, part, p, 0), !a.test[p]);
+    }
+    assert_int_equal(count, n / 4);
+    free(part);
+    free(scratch);
+    sweep_release(&a);
+    sweep_release(&b);
+}
+
+static void folds_keep_all_classes_even(void **state)
+{
+    (void)state;
+    const struct sweep_overrides none = {0};
+    struct sweep s = {0};
+    must_open(of_classes, false, &none, &s);
+    s.tune = true; /* folds inside what is not held out */
+    s.folds = 3;
+    const size_t n = s.data->n_patients;
+    size_t *part = calloc(n, sizeof *part);
+    size_t *scratch = calloc(sweep_split_scratch(&s), sizeof *scratch);
+    size_t count[4][3] = {{0}};
+    sweep_split(&s, 5, part, scratch);
+    for (size_t p = 0; p < n; p++) {
+        assert_int_equal(part[p] == SWEEP_NEVER, s.test[p]);
+        if (part[p] != SWEEP_NEVER) {
+            count[(size_t)s.data->label[p]][part[p]]++;
+        }
+    }
+    for (size_t c = 0; c < 4; c++) {
+        for (size_t fold = 1; fold < 3; fold++) { /* within one a stratum, of 20 sites */
+            assert_true(count[c][fold] + 20 >= count[c][0] && count[c][0] + 20 >= count[c][fold]);
+        }
+    }
+    free(part);
+    free(scratch);
+    sweep_release(&s);
+}
+
 /* `what` in the base text becomes `with`. */
 static char *changed(const char *what, const char *with)
 {
@@ -419,6 +531,10 @@ static void what_cannot_be_run_is_refused_with_a_reason(void **state)
         {"seeds: [1, 2]", "seeds: []", "list of 1 to"},
         {"split: {folds: 3}", "split: {folds: 3, tune: true}", "tune needs a fixed split"},
         {"split: {folds: 3}", "split: {fold: 3}", "fold"},
+        {"split: {folds: 3}", "split: {hold_out: 0.95}",
+         "hold_out: is 0.95, must be from 0 to 0.9"},
+        {"split: {folds: 3}", "split: {hold_out: 0.5, cohort: c.yaml}",
+         "by cohort, or by hold_out"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const struct sweep_overrides none = {0};
@@ -658,6 +774,9 @@ int main(void)
         cmocka_unit_test(the_number_of_threads_changes_no_byte),
         cmocka_unit_test(overrides_choose_one_cell),
         cmocka_unit_test(folds_are_by_patient_and_keep_sites_and_labels_even),
+        cmocka_unit_test(a_label_of_several_classes_is_learned_and_scored),
+        cmocka_unit_test(who_is_held_out_follows_from_the_files_seed),
+        cmocka_unit_test(folds_keep_all_classes_even),
         cmocka_unit_test(what_cannot_be_run_is_refused_with_a_reason),
         cmocka_unit_test(without_a_delta_the_grids_is_taken_and_without_a_grid_none),
         cmocka_unit_test(contradicting_overrides_are_refused),
