@@ -14,22 +14,29 @@
 
 enum { LONGEST_WAIT_MS = 1000 };
 
-enum rc gateway_say(struct gateway *g, struct wire_message *m, const void *raw, size_t raw_n,
-                    bool *sent, struct error *err)
+enum rc gateway_say_named(struct gateway *g, struct wire_message *m, const void *raw, bool *sent,
+                          struct error *err)
 {
     size_t n = 0;
     (void)snprintf(m->from, sizeof m->from, "%s", g->site.name);
     (void)snprintf(m->to, sizeof m->to, "%s", g->coordinator.name);
     m->epoch = g->epoch;
     m->sequence = ++g->sequence;
-    const enum rc rc = wire_seal(m, raw, raw_n, g->keys, g->frame, sizeof g->frame, &n, err);
+    const enum rc rc = wire_seal_named(m, g->keys, g->frame, sizeof g->frame, &n, err);
     if (rc != RC_OK) {
         return rc;
     }
     *sent = false;
-    const enum rc handed = net_client_send(g->client, g->frame, n, raw, raw_n, sent, err);
+    const enum rc handed = net_client_send(g->client, g->frame, n, raw, m->raw_bytes, sent, err);
     g->counts.sent += *sent;
     return handed;
+}
+
+enum rc gateway_say(struct gateway *g, struct wire_message *m, const void *raw, size_t raw_n,
+                    bool *sent, struct error *err)
+{
+    const enum rc rc = wire_set_raw(m, raw, raw_n, err);
+    return rc == RC_OK ? gateway_say_named(g, m, raw, sent, err) : rc;
 }
 
 /* ---- start and stop -------------------------------------------------------------------------- */

@@ -23,10 +23,11 @@ enum { GATEWAY_LINGER_MS = 1500 };
 
 /** Coordinator -> gateway -> trainer: the model of a round, or the final one. */
 struct gateway_model {
-    struct wire_tensor wanted; /**< of the newest ROUND or DONE */
-    struct transfer_in in;     /**< from the coordinator, into gateway/model */
-    struct transfer_out out;   /**< to the trainer */
-    const void *map;           /**< when whole; unmapped with it */
+    struct wire_tensor wanted;     /**< of the newest ROUND or DONE */
+    struct transfer_in in;         /**< from the coordinator, into gateway/model */
+    struct transfer_out out;       /**< to the trainer */
+    struct transfer_hashes chunks; /**< as they came: they go on as they are */
+    const void *map;               /**< when whole; unmapped with it */
     size_t map_n;
 };
 
@@ -37,6 +38,7 @@ struct gateway_update {
     struct hash anchor;      /**< of its row in the ledger */
     struct transfer_in in;   /**< from the trainer, into gateway/update */
     struct transfer_out out; /**< to the coordinator */
+    struct transfer_hashes chunks;
     const void *map;
     size_t map_n;
     bool sending;            /**< the session asked for it */
@@ -98,6 +100,10 @@ struct gateway {
 /** Signs and hands over. *sent = false: not connected or full; what matters is repeated. */
 RC gateway_say(struct gateway *g, struct wire_message *m, const void *raw, size_t raw_n, bool *sent,
                struct error *err);
+
+/** The same of a frame that was hashed before: raw and raw_bytes of `m` are set. */
+RC gateway_say_named(struct gateway *g, struct wire_message *m, const void *raw, bool *sent,
+                     struct error *err);
 
 /** With --once: the study is over for us, `g->end_done` says how. Kept in the spool, so that a
  *  gateway that is killed in its last moments does not wait for a study that will not come again. */

@@ -101,16 +101,21 @@ enum rc tensor_credit_from_trainer(struct gateway *g, const struct wire_message 
             return rc;
         }
         transfer_out_init(&model->out, &model->wanted.hash, model->wanted.bytes);
+        transfer_hashes_of(&model->chunks, &model->wanted.hash, model->wanted.bytes);
     }
     return transfer_out_credit(&model->out, m->first, m->until, m->resume, err);
 }
 
 /* A full disk is waited out: the transfer asks again after its stall. */
-static enum rc take_chunk(struct gateway *g, struct transfer_in *in, const struct wire_message *m,
-                          const void *raw, size_t raw_n, struct error *err)
+static enum rc take_chunk(struct gateway *g, struct transfer_in *in, struct transfer_hashes *chunks,
+                          const struct wire_message *m, const void *raw, size_t raw_n,
+                          struct error *err)
 {
     struct error fault = {0};
     const enum rc rc = transfer_in_chunk(in, m->first, raw, raw_n, clock_monotonic_ms(), &fault);
+    if (rc == RC_OK) {
+        transfer_hashes_keep(chunks, &in->hash, m->first, &m->raw);
+    }
     if (rc == RC_IO) {
         log_event(LOG_LEVEL_ERROR, "spool_full", "reason=\"%s\"", fault.text);
         return RC_OK;
@@ -133,7 +138,22 @@ enum rc tensor_chunk_from_coordinator(struct gateway *g, const struct wire_messa
         refusals_note(&g->refusals, REFUSED_LATE_CHUNK, "of a model that is not being fetched");
         return RC_OK;
     }
-    return take_chunk(g, &g->model.in, m, raw, raw_n, err);
+    return take_chunk(g, &g->model.in, &g->model.chunks, m, raw, raw_n, err);
+}
+
+/* A chunk of ours to be handed on. What came in a former life was not hashed by this one. */
+static enum rc chunk_of(struct wire_message *out, const struct wire_tensor *tensor,
+                        const struct transfer_hashes *chunks, uint64_t index, const void *bytes,
+                        size_t n, struct error *err)
+{
+    const struct hash *known = transfer_hashes_find(chunks, &tensor->hash, index);
+    *out = (struct wire_message){.kind = WIRE_CHUNK, .tensor = *tensor, .first = index};
+    if (known == NULL) {
+        return wire_set_raw(out, bytes, n, err);
+    }
+    out->raw = *known;
+    out->raw_bytes = n;
+    return RC_OK;
 }
 
 static enum rc serve_trainer(struct gateway *g, struct error *err)
@@ -151,8 +171,11 @@ static enum rc serve_trainer(struct gateway *g, struct error *err)
     size_t n = 0;
     while (rc == RC_OK && pair_queued(g->pair) < PAIR_BUSY_BYTES &&
            transfer_out_next(&model->out, &index, &offset, &n)) {
-        g->out = (struct wire_message){.kind = WIRE_CHUNK, .tensor = model->wanted, .first = index};
-        rc = pair_send(g->pair, &g->out, (const unsigned char *)model->map + offset, n, err);
+        const unsigned char *bytes = (const unsigned char *)model->map + offset;
+        rc = chunk_of(&g->out, &model->wanted, &model->chunks, index, bytes, n, err);
+        if (rc == RC_OK) {
+            rc = pair_send_named(g->pair, &g->out, bytes, err);
+        }
         transfer_out_sent(&model->out);
     }
     return rc;
@@ -170,7 +193,8 @@ void tensor_settle_update(struct gateway *g)
     }
     drop_map(&g->update.map, &g->update.map_n);
     transfer_in_close(&g->update.in, false);
-    g->update = (struct gateway_update){.in = {.fd = -1}};
+    const struct transfer_hashes chunks = g->update.chunks; /* its memory serves the next one */
+    g->update = (struct gateway_update){.in = {.fd = -1}, .chunks = chunks};
 }
 
 void tensor_new_update(struct gateway *g, const struct wire_message *m)
@@ -205,6 +229,7 @@ enum rc tensor_send_update(struct gateway *g, struct error *err)
     }
     if (rc == RC_OK) {
         transfer_out_init(&u->out, &u->tensor.hash, u->tensor.bytes);
+        transfer_hashes_of(&u->chunks, &u->tensor.hash, u->tensor.bytes);
     }
     return rc;
 }
@@ -215,7 +240,7 @@ enum rc tensor_chunk_from_trainer(struct gateway *g, const struct wire_message *
     if (!g->update.in.open || !hash_equal(&m->tensor.hash, &g->update.in.hash)) {
         return RC_OK;
     }
-    return take_chunk(g, &g->update.in, m, raw, raw_n, err);
+    return take_chunk(g, &g->update.in, &g->update.chunks, m, raw, raw_n, err);
 }
 
 enum rc tensor_credit_from_coordinator(struct gateway *g, const struct wire_message *m,
@@ -268,8 +293,12 @@ static enum rc serve_coordinator(struct gateway *g, struct error *err)
     size_t n = 0;
     bool sent = true;
     while (rc == RC_OK && sent && u->sending && transfer_out_next(&u->out, &index, &offset, &n)) {
-        g->out = (struct wire_message){.kind = WIRE_CHUNK, .tensor = u->tensor, .first = index};
-        rc = gateway_say(g, &g->out, (const unsigned char *)u->map + offset, n, &sent, err);
+        const unsigned char *bytes = (const unsigned char *)u->map + offset;
+        sent = false;
+        rc = chunk_of(&g->out, &u->tensor, &u->chunks, index, bytes, n, err);
+        if (rc == RC_OK) {
+            rc = gateway_say_named(g, &g->out, bytes, &sent, err);
+        }
         if (sent) {
             transfer_out_sent(&u->out);
             u->announce_due_ms = now + ANNOUNCE_MS;
@@ -339,4 +368,6 @@ void tensor_release(struct gateway *g)
     drop_map(&g->update.map, &g->update.map_n);
     transfer_in_close(&g->model.in, true); /* kept: a later life resumes it */
     transfer_in_close(&g->update.in, true);
+    transfer_hashes_release(&g->model.chunks);
+    transfer_hashes_release(&g->update.chunks);
 }

@@ -138,8 +138,9 @@ static enum rc offer_stored(struct trainer *t, enum wire_kind kind, uint64_t rou
                             struct error *err)
 {
     const void *bytes = NULL;
+    struct hash h = {{0}};
     size_t n = 0;
-    enum rc rc = ledger_stored(t->ledger, study_of(t), round, found, &bytes, &n, err);
+    enum rc rc = ledger_stored_hashed(t->ledger, study_of(t), round, found, &bytes, &n, &h, err);
     if (rc != RC_OK || !*found) {
         return rc;
     }
@@ -149,7 +150,6 @@ static enum rc offer_stored(struct trainer *t, enum wire_kind kind, uint64_t rou
         return error_set(err, RC_NOMEM, "no memory for an update of %zu bytes", n);
     }
     memcpy(t->update.bytes, bytes, n);
-    const struct hash h = hash_of(bytes, n);
     transfer_out_init(&t->update.out, &h, n);
     struct wire_message m = {
         .kind = kind, .study = *study_of(t), .round = round, .tensor = {.hash = h, .bytes = n}};

@@ -177,7 +177,8 @@ enum rc ledger_evaluated(struct ledger *l, const struct hash *request, bool *fou
     statement_bind_blob(st, request->b, sizeof request->b);
     enum rc rc = statement_step(st, &row, err);
     if (rc == RC_OK && row) {
-        rc = ledger_hand_out(l, st, bytes, n, err);
+        struct hash hash;
+        rc = ledger_hand_out(l, st, bytes, n, &hash, err);
         statement_reset(st);
     }
     if (rc == RC_OK) {

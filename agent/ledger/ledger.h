@@ -157,6 +157,9 @@ RC ledger_spend(struct ledger *l, const struct ledger_spend *spend, struct error
  *  @retval RC_FORMAT the bytes are not those that were stored: they must not leave */
 RC ledger_stored(struct ledger *l, const struct hash *study, uint64_t round, bool *found,
                  const void **update, size_t *n, struct error *err);
+/** The same, and the hash that the bytes were found to have. */
+RC ledger_stored_hashed(struct ledger *l, const struct hash *study, uint64_t round, bool *found,
+                        const void **update, size_t *n, struct hash *hash, struct error *err);
 
 /** The site state after the newest spent round of a study (round 0 and n = 0: none yet). Bytes live
  *  until the next call. @retval RC_FORMAT damaged */

@@ -183,7 +183,7 @@ RC ledger_evaluation_kinds(struct ledger *l, size_t *n, struct error *err);
 /** Hash in column 0, bytes in column 1 of the present row -> the ledger's own buffer.
  *  @retval RC_FORMAT they do not belong together */
 RC ledger_hand_out(struct ledger *l, struct statement *st, const void **data, size_t *n,
-                   struct error *err);
+                   struct hash *hash, struct error *err);
 
 /* ---- mark.c ---------------------------------------------------------------------------------- */
 

@@ -5,7 +5,7 @@
 #include "agent/ledger/ledger_internal.h"
 
 enum rc ledger_hand_out(struct ledger *l, struct statement *st, const void **data, size_t *n,
-                        struct error *err)
+                        struct hash *hash, struct error *err)
 {
     struct hash want = {{0}};
     size_t size = 0;
@@ -29,11 +29,13 @@ enum rc ledger_hand_out(struct ledger *l, struct statement *st, const void **dat
     }
     *data = copy;
     *n = size;
+    *hash = found;
     return RC_OK;
 }
 
-enum rc ledger_stored(struct ledger *l, const struct hash *study, uint64_t round, bool *found,
-                      const void **update, size_t *n, struct error *err)
+enum rc ledger_stored_hashed(struct ledger *l, const struct hash *study, uint64_t round,
+                             bool *found, const void **update, size_t *n, struct hash *hash,
+                             struct error *err)
 {
     struct statement *st = l->st[LEDGER_RELEASE];
     bool row = false;
@@ -46,7 +48,7 @@ enum rc ledger_stored(struct ledger *l, const struct hash *study, uint64_t round
     statement_bind_i64(st, (int64_t)round);
     enum rc rc = statement_step(st, &row, err);
     if (rc == RC_OK && row) {
-        rc = ledger_hand_out(l, st, update, n, err);
+        rc = ledger_hand_out(l, st, update, n, hash, err);
         statement_reset(st);
     }
     if (rc == RC_OK) {
@@ -55,10 +57,18 @@ enum rc ledger_stored(struct ledger *l, const struct hash *study, uint64_t round
     return rc;
 }
 
+enum rc ledger_stored(struct ledger *l, const struct hash *study, uint64_t round, bool *found,
+                      const void **update, size_t *n, struct error *err)
+{
+    struct hash hash;
+    return ledger_stored_hashed(l, study, round, found, update, n, &hash, err);
+}
+
 enum rc ledger_site_state(struct ledger *l, const struct hash *study, uint64_t *round,
                           const void **state, size_t *n, struct error *err)
 {
     struct statement *st = l->st[LEDGER_SITE_STATE];
+    struct hash hash;
     uint64_t newest = 0;
     bool row = false;
 
@@ -66,7 +76,7 @@ enum rc ledger_site_state(struct ledger *l, const struct hash *study, uint64_t *
     enum rc rc = statement_step(st, &row, err);
     if (rc == RC_OK && row) {
         newest = (uint64_t)statement_i64(st, 2);
-        rc = ledger_hand_out(l, st, state, n, err);
+        rc = ledger_hand_out(l, st, state, n, &hash, err);
         statement_reset(st);
     } else if (rc == RC_OK) {
         *state = NULL;

@@ -134,22 +134,19 @@ static void gather(struct pair *p)
     }
 }
 
-RC pair_send(struct pair *p, struct wire_message *m, const void *raw, size_t raw_n,
-             struct error *err)
+/* Whole or not at all. raw and raw_bytes of `m` are set. */
+static RC queue_message(struct pair *p, struct wire_message *m, const void *raw, struct error *err)
 {
+    const size_t raw_n = m->raw_bytes;
     struct wire_message copy;
     memcpy(&copy, m, sizeof copy);
     memcpy(copy.from, p->self, sizeof copy.from);
     memcpy(copy.to, p->peer, sizeof copy.to);
     copy.epoch = p->epoch;
     copy.sequence = p->sequence + 1;
-    enum rc rc = wire_set_raw(&copy, raw, raw_n, err);
-    if (rc != RC_OK) {
-        return rc;
-    }
     unsigned char header[WIRE_PACKED_MAX];
     size_t header_n = 0;
-    rc = wire_pack(&copy, header, sizeof header, &header_n, err);
+    const enum rc rc = wire_pack(&copy, header, sizeof header, &header_n, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -171,7 +168,29 @@ RC pair_send(struct pair *p, struct wire_message *m, const void *raw, size_t raw
     p->queued += need;
     p->sequence++;
     memcpy(m, &copy, sizeof copy);
+    return RC_OK;
+}
+
+RC pair_send(struct pair *p, struct wire_message *m, const void *raw, size_t raw_n,
+             struct error *err)
+{
+    struct wire_message named;
+    memcpy(&named, m, sizeof named);
+    enum rc rc = wire_set_raw(&named, raw, raw_n, err);
+    if (rc == RC_OK) {
+        rc = queue_message(p, &named, raw, err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    memcpy(m, &named, sizeof named);
     return pair_flush(p, err);
+}
+
+RC pair_send_named(struct pair *p, struct wire_message *m, const void *raw, struct error *err)
+{
+    const enum rc rc = queue_message(p, m, raw, err);
+    return rc == RC_OK ? pair_flush(p, err) : rc;
 }
 
 RC pair_flush(struct pair *p, struct error *err)

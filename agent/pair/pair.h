@@ -44,6 +44,9 @@ size_t pair_queued(const struct pair *p);
  *  @retval RC_IO      the other end is gone */
 RC pair_send(struct pair *p, struct wire_message *m, const void *raw, size_t raw_n,
              struct error *err);
+/** pair_send where raw and raw_bytes of `m` are set and true: a frame that was hashed before is not hashed
+ *  again. The other end hashes it. */
+RC pair_send_named(struct pair *p, struct wire_message *m, const void *raw, struct error *err);
 /** Writes what it can of the queue. @retval RC_IO the other end is gone */
 RC pair_flush(struct pair *p, struct error *err);
 /**

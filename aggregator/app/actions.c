@@ -38,13 +38,14 @@ static enum rc keep_answer(struct coordinator *c, const struct said *said, uint6
                            const char *reason, struct error *err)
 {
     static const struct hash none = {{0}};
-    if (said->update == NULL || hash_equal(&said->anchor, &none)) {
-        return registry_keep_part(c->registry, coordinator_study(c), round, said->site,
-                                  said->update, said->n, reason, c->wall_ms, err);
+    if (said->update == NULL) {
+        return registry_keep_part(c->registry, coordinator_study(c), round, said->site, NULL, 0,
+                                  reason, c->wall_ms, err);
     }
+    const bool anchored = !hash_equal(&said->anchor, &none);
     const struct registry_anchor a = {.sign = site_key(c, said->site), .anchor = said->anchor};
     return registry_keep_update(c->registry, coordinator_study(c), round, said->site, said->update,
-                                said->n, &a, c->wall_ms, err);
+                                said->n, &said->hash, anchored ? &a : NULL, c->wall_ms, err);
 }
 
 /* *dropped: other bytes than those kept are the sender's fault, and get no reply. */
@@ -73,7 +74,7 @@ static enum rc keep_part(struct coordinator *c, const struct said *said, bool *d
     if (update) { /* the hash that stands in the site's ledger: whoever audits compares them */
         char hex[HASH_HEX];
         c->site[said->site].has_kept = true;
-        c->site[said->site].kept = hash_of(said->update, said->n);
+        c->site[said->site].kept = said->hash;
         hash_hex(&c->site[said->site].kept, hex);
         log_event(LOG_LEVEL_INFO, "update_kept", "site=%s round=%llu bytes=%zu update=%s",
                   site_name(c, said->site), (unsigned long long)round, said->n, hex);

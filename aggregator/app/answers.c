@@ -10,8 +10,8 @@
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
-enum rc answer_send(struct coordinator *c, size_t peer, struct wire_message *m, const void *raw,
-                    size_t raw_n, bool *sent, struct error *err)
+enum rc answer_send_named(struct coordinator *c, size_t peer, struct wire_message *m,
+                          const void *raw, bool *sent, struct error *err)
 {
     struct error fault = {0};
     bool out = false;
@@ -24,11 +24,11 @@ enum rc answer_send(struct coordinator *c, size_t peer, struct wire_message *m, 
     }
     m->epoch = c->epoch;
     m->sequence = ++c->sequence;
-    enum rc rc = wire_seal(m, raw, raw_n, c->keys, c->header, sizeof c->header, &n, &fault);
+    enum rc rc = wire_seal_named(m, c->keys, c->header, sizeof c->header, &n, &fault);
     if (rc != RC_OK) { /* our own mistake; the others need not pay for it */
         log_event(LOG_LEVEL_ERROR, "message_not_sealed", "to=%s reason=\"%s\"", m->to, fault.text);
     } else {
-        rc = net_server_send(c->server, peer, c->header, n, raw, raw_n, &out, err);
+        rc = net_server_send(c->server, peer, c->header, n, raw, m->raw_bytes, &out, err);
         if (rc != RC_OK) {
             return rc;
         }
@@ -37,6 +37,16 @@ enum rc answer_send(struct coordinator *c, size_t peer, struct wire_message *m, 
         *sent = out;
     }
     return RC_OK;
+}
+
+enum rc answer_send(struct coordinator *c, size_t peer, struct wire_message *m, const void *raw,
+                    size_t raw_n, bool *sent, struct error *err)
+{
+    struct error large = {0};
+    if (wire_set_raw(m, raw, raw_n, &large) != RC_OK) {
+        m->raw_bytes = raw_n; /* sealing refuses it */
+    }
+    return answer_send_named(c, peer, m, raw, sent, err);
 }
 
 /* ---- who contributed ------------------------------------------------------------------------- */

@@ -245,6 +245,7 @@ void coordinator_close(struct coordinator *c)
     model_release(&c->model);
     agreement_release(&c->agreement);
     seal_keys_close(&c->keys);
+    transfer_hashes_release(&c->chunks);
     free(c->signed_bytes);
     free(c->params);
     free(c->site);

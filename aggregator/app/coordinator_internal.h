@@ -200,7 +200,8 @@ struct coordinator {
     uint64_t version;  /**< of the registry, when it was last looked at */
     uint64_t epoch, sequence;
     uint64_t tickets;
-    size_t next_download; /**< who begins the next turn */
+    size_t next_download;          /**< who begins the next turn */
+    struct transfer_hashes chunks; /**< of the model on its way out: each goes to every site */
     struct refusals refusals;
 
     int64_t now_ms, wall_ms; /**< of this turn */
@@ -250,6 +251,7 @@ struct said {
     const char *reason; /**< DECLINE, CANNOT; NULL: none */
     const void *update; /**< UPDATE: verified bytes; NULL: those that are kept are the same */
     size_t n;
+    struct hash hash;   /**< of those bytes */
     struct hash anchor; /**< of the update; zero: none */
 };
 
@@ -323,6 +325,9 @@ enum audience { EVERYBODY, ACCEPTED, WAITED_FOR };
  *  *sent may be NULL. */
 RC answer_send(struct coordinator *c, size_t peer, struct wire_message *m, const void *raw,
                size_t raw_n, bool *sent, struct error *err);
+/** The same of a frame that was hashed before: raw and raw_bytes of `m` are set. */
+RC answer_send_named(struct coordinator *c, size_t peer, struct wire_message *m, const void *raw,
+                     bool *sent, struct error *err);
 RC answer_reply(struct coordinator *c, size_t site, enum wire_kind kind, struct error *err);
 RC answer_cast(struct coordinator *c, enum wire_kind kind, enum audience audience,
                struct error *err);

@@ -59,6 +59,24 @@ static uint64_t on_the_way(const struct coordinator *c)
     return n;
 }
 
+/* The frame's hash, computed for the first site that gets the chunk. */
+static enum rc name_chunk(struct coordinator *c, struct wire_message *m, const void *bytes,
+                          size_t n, struct error *err)
+{
+    transfer_hashes_of(&c->chunks, &c->tensor.hash, c->tensor.bytes);
+    const struct hash *known = transfer_hashes_find(&c->chunks, &c->tensor.hash, m->first);
+    if (known != NULL) {
+        m->raw = *known;
+        m->raw_bytes = n;
+        return RC_OK;
+    }
+    const enum rc rc = wire_set_raw(m, bytes, n, err);
+    if (rc == RC_OK) {
+        transfer_hashes_keep(&c->chunks, &c->tensor.hash, m->first, &m->raw);
+    }
+    return rc;
+}
+
 /* One chunk to one site. *moved: it went. */
 static enum rc serve(struct coordinator *c, size_t site, bool *moved, int64_t *due_ms,
                      struct error *err)
@@ -72,7 +90,10 @@ static enum rc serve(struct coordinator *c, size_t site, bool *moved, int64_t *d
     }
     if (c->now_ms >= d->retry_ms) {
         const unsigned char *bytes = (const unsigned char *)c->params + offset;
-        const enum rc rc = answer_send(c, site, &m, bytes, n, moved, err);
+        enum rc rc = name_chunk(c, &m, bytes, n, err);
+        if (rc == RC_OK) {
+            rc = answer_send_named(c, site, &m, bytes, moved, err);
+        }
         if (rc != RC_OK) {
             return rc;
         }

@@ -116,6 +116,7 @@ static enum rc arrived(struct coordinator *c, size_t site, struct error *err)
     }
     said.update = bytes;
     said.n = n;
+    said.hash = in.hash; /* verified when the last chunk came */
     enum rc rc = RC_OK;
     if (transfer_in_credit(&in, c->now_ms, &last.first, &last.until, &last.resume)) {
         rc = answer_send(c, site, &last, NULL, 0, NULL, err); /* "I hold all"; ACK: it is kept */

@@ -428,10 +428,10 @@ static RC add_part(struct registry *r, const struct registry_standing *s, uint64
 }
 
 static RC keep_part(struct registry *r, const struct hash *study, uint64_t round, size_t site,
-                    const void *update, size_t n, const struct registry_anchor *anchor,
-                    const char *reason, int64_t now_ms, struct error *err)
+                    const void *update, size_t n, const struct hash *now,
+                    const struct registry_anchor *anchor, const char *reason, int64_t now_ms,
+                    struct error *err)
 {
-    const struct hash now = hash_of(update, n); /* large: not while the file is locked */
     struct registry_standing s = {0};
     struct hash held = {{0}};
     bool answered = false;
@@ -451,7 +451,7 @@ static RC keep_part(struct registry *r, const struct hash *study, uint64_t round
         goto out;
     }
     if (answered) { /* also in a round that is over: what was said then was said */
-        if (contributed != (update != NULL) || (contributed && !hash_equal(&held, &now))) {
+        if (contributed != (update != NULL) || (contributed && !hash_equal(&held, now))) {
             rc = error_set(err, RC_STATE, "study '%s': site %zu has answered round %llu otherwise",
                            s.name, site, (unsigned long long)round);
         }
@@ -462,7 +462,7 @@ static RC keep_part(struct registry *r, const struct hash *study, uint64_t round
         goto out;
     }
     registry_reason(why, reason);
-    rc = add_part(r, &s, round, site, update, n, &now, anchor, why, now_ms, err);
+    rc = add_part(r, &s, round, site, update, n, now, anchor, why, now_ms, err);
     if (rc == RC_OK) {
         rc = store_commit(r->store, err);
     }
@@ -475,16 +475,17 @@ enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_
                            size_t site, const void *update, size_t n, const char *reason,
                            int64_t now_ms, struct error *err)
 {
-    return keep_part(r, study, round, site, update, n, NULL, reason, now_ms, err);
+    const struct hash now = hash_of(update, n); /* large: not while the file is locked */
+    return keep_part(r, study, round, site, update, n, &now, NULL, reason, now_ms, err);
 }
 
 enum rc registry_keep_update(struct registry *r, const struct hash *study, uint64_t round,
-                             size_t site, const void *update, size_t n,
+                             size_t site, const void *update, size_t n, const struct hash *hash,
                              const struct registry_anchor *anchor, int64_t now_ms,
                              struct error *err)
 {
     assert(update != NULL);
-    return keep_part(r, study, round, site, update, n, anchor, "", now_ms, err);
+    return keep_part(r, study, round, site, update, n, hash, anchor, "", now_ms, err);
 }
 
 /* Of a statement that is bound. */

@@ -87,10 +87,13 @@ struct registry_anchor {
     struct hash sign; /**< the site's signing key, by which it is remembered over studies */
     struct hash anchor;
 };
-/** registry_keep_part of an update, with its anchor, in one transaction. */
+/**
+ * registry_keep_part of an update whose hash the caller has verified, with its anchor (NULL: none) in one
+ * transaction. The hash is believed here, and checked when the bytes are handed out.
+ */
 RC registry_keep_update(struct registry *r, const struct hash *study, uint64_t round, size_t site,
-                        const void *update, size_t n, const struct registry_anchor *anchor,
-                        int64_t now_ms, struct error *err);
+                        const void *update, size_t n, const struct hash *hash,
+                        const struct registry_anchor *anchor, int64_t now_ms, struct error *err);
 /** The anchor that was kept with a site's update of a round. *found = false: none */
 RC registry_anchor_of(struct registry *r, const struct hash *study, uint64_t round, size_t site,
                       bool *found, struct hash *out, struct error *err);

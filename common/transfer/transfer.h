@@ -112,4 +112,28 @@ void transfer_out_sent(struct transfer_out *t);
 /** The receiver said that it holds everything. */
 bool transfer_out_done(const struct transfer_out *t);
 
+/* ---- hashes of chunks ------------------------------------------------------------------------ */
+
+/**
+ * What the chunks of one tensor hash to, as far as it is known, for whoever hands the same chunk to several
+ * receivers, or on from one to the next: it is hashed once. Zeroed: nothing is known. Whoever receives a chunk
+ * hashes it all the same, so a wrong one here is a chunk refused there.
+ */
+struct transfer_hashes {
+    struct hash tensor;
+    uint64_t chunks;
+    struct hash *chunk; /* [chunks] */
+    bool *known;        /* [chunks] */
+};
+
+/** Forgets all if they were of another tensor. Without memory for them none is ever known. */
+void transfer_hashes_of(struct transfer_hashes *h, const struct hash *tensor, uint64_t bytes);
+void transfer_hashes_release(struct transfer_hashes *h);
+/** Of another tensor: not kept. */
+void transfer_hashes_keep(struct transfer_hashes *h, const struct hash *tensor, uint64_t index,
+                          const struct hash *chunk);
+/** @return NULL: not known; else it lives until the next call of the first two */
+const struct hash *transfer_hashes_find(const struct transfer_hashes *h, const struct hash *tensor,
+                                        uint64_t index);
+
 #endif

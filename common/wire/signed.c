@@ -16,21 +16,29 @@ RC wire_seal(struct wire_message *m, const void *raw, size_t raw_n, const struct
     struct wire_message copy;
     memcpy(&copy, m, sizeof copy);
     enum rc rc = wire_set_raw(&copy, raw, raw_n, err);
-    if (rc != RC_OK) {
-        return rc;
+    if (rc == RC_OK) {
+        rc = wire_seal_named(&copy, keys, out, room, n, err);
     }
+    if (rc == RC_OK) {
+        memcpy(m, &copy, sizeof copy);
+    }
+    return rc;
+}
+
+RC wire_seal_named(const struct wire_message *m, const struct seal_keys *keys, unsigned char *out,
+                   size_t room, size_t *n, struct error *err)
+{
     if (room < SIGNATURE) {
         return error_set(err, RC_LIMIT, "%s: no room for its signature", wire_kind_name(m->kind));
     }
     size_t body = 0;
-    rc = wire_pack(&copy, out + SIGNATURE, room - SIGNATURE, &body, err);
+    const enum rc rc = wire_pack(m, out + SIGNATURE, room - SIGNATURE, &body, err);
     if (rc != RC_OK) {
         return rc;
     }
     struct seal_signature signature;
     seal_sign(keys, domain, out + SIGNATURE, body, &signature);
     memcpy(out, signature.b, SIGNATURE);
-    memcpy(m, &copy, sizeof copy);
     *n = SIGNATURE + body;
     return RC_OK;
 }

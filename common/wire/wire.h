@@ -159,6 +159,10 @@ RC wire_unpack(const void *frame, size_t n, struct wire_message *out, struct err
  *  @retval as wire_pack */
 RC wire_seal(struct wire_message *m, const void *raw, size_t raw_n, const struct seal_keys *keys,
              unsigned char *out, size_t room, size_t *n, struct error *err);
+/** wire_seal where raw and raw_bytes of `m` are set and true: a frame that was hashed before is not hashed
+ *  again. Who receives it hashes it. */
+RC wire_seal_named(const struct wire_message *m, const struct seal_keys *keys, unsigned char *out,
+                   size_t room, size_t *n, struct error *err);
 /**
  * Size, signature, unpack, raw frame's hash; in this order.
  * @retval RC_AUTH unsigned, or not signed by `signer`, or the raw frame is not the one signed

@@ -482,6 +482,27 @@ static void a_changed_raw_frame_is_refused(void **state)
     pair_close(&p);
 }
 
+/* A hash that is known is sent as it is, and looked at by who receives it. */
+static void a_frame_sent_under_a_known_hash_is_hashed_by_its_receiver(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct ends e = connected();
+    struct wire_message m = chunk_message(3);
+    assert_int_equal(wire_set_raw(&m, chunk, 500, &err), RC_OK);
+    assert_int_equal(pair_send_named(e.gateway, &m, chunk, &err), RC_OK);
+    const struct received r = received(e.trainer);
+    assert_true(r.got);
+    assert_memory_equal(&r.m, &m, sizeof m);
+    assert_int_equal(r.raw_n, 500);
+    assert_memory_equal(r.raw, chunk, 500);
+    m.raw.b[0] ^= 1;
+    assert_int_equal(pair_send_named(e.gateway, &m, chunk, &err), RC_OK);
+    assert_broken(e.trainer, RC_FORMAT, "not the one its header names");
+    pair_close(&e.gateway);
+    pair_close(&e.trainer);
+}
+
 static void numbers_that_do_not_grow_by_one_are_refused(void **state)
 {
     (void)state;
@@ -584,6 +605,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(garbage_lengths_are_refused_at_once),
         cmocka_unit_test(after_a_fault_nothing_more_is_read),
         cmocka_unit_test(a_changed_raw_frame_is_refused),
+        cmocka_unit_test(a_frame_sent_under_a_known_hash_is_hashed_by_its_receiver),
         cmocka_unit_test(numbers_that_do_not_grow_by_one_are_refused),
         cmocka_unit_test(a_message_of_somebody_else_is_refused),
     };

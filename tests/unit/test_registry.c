@@ -316,6 +316,9 @@ static void an_anchor_is_kept_with_its_update_and_remembered_by_the_site_s_key(v
     struct error err = {0};
     const struct registry_anchor first = {.sign = hash_of("key", 3), .anchor = hash_of("row 1", 5)};
     const struct registry_anchor second = {.sign = first.sign, .anchor = hash_of("row 2", 5)};
+    const struct hash of_2_first = hash_of("update of 2", 11);
+    const struct hash of_2_second = hash_of("update of 3", 11);
+    const struct hash of_0_second = hash_of("update of 0", 11);
     const struct hash other = hash_of("other key", 9);
     struct hash found = {{0}};
     bool has = true;
@@ -323,8 +326,10 @@ static void an_anchor_is_kept_with_its_update_and_remembered_by_the_site_s_key(v
     everybody_accepts(r);
     ok(registry_newest_anchor(r, &first.sign, &has, &found, &err), &err);
     assert_false(has);
-    ok(registry_keep_update(r, &heart, 1, 2, "update of 2", 11, &first, 30, &err), &err);
-    assert_int_equal(registry_keep_update(r, &heart, 1, 2, "update of 3", 11, &second, 30, &err),
+    ok(registry_keep_update(r, &heart, 1, 2, "update of 2", 11, &of_2_first, &first, 30, &err),
+       &err);
+    assert_int_equal(registry_keep_update(r, &heart, 1, 2, "update of 3", 11, &of_2_second, &second,
+                                          30, &err),
                      RC_STATE); /* refused: nothing of it is remembered */
     ok(registry_anchor_of(r, &heart, 1, 2, &has, &found, &err), &err);
     assert_true(has && hash_equal(&found, &first.anchor));
@@ -333,7 +338,8 @@ static void an_anchor_is_kept_with_its_update_and_remembered_by_the_site_s_key(v
     update(r, 1, 1, "of an agent that says none");
     ok(registry_anchor_of(r, &heart, 1, 1, &has, &found, &err), &err);
     assert_false(has);
-    ok(registry_keep_update(r, &heart, 1, 0, "update of 0", 11, &second, 31, &err), &err);
+    ok(registry_keep_update(r, &heart, 1, 0, "update of 0", 11, &of_0_second, &second, 31, &err),
+       &err);
     ok(registry_newest_anchor(r, &first.sign, &has, &found, &err), &err);
     assert_true(has && hash_equal(&found, &second.anchor));
     ok(registry_newest_anchor(r, &other, &has, &found, &err), &err);
@@ -406,6 +412,24 @@ static void updates_come_in_order_of_sites_and_stop_at_the_first_failure(void **
     assert_string_equal(err.text, "site 1 is one too many");
     assert_int_equal(held(r, 1).n, 3); /* and can be asked again */
     assert_int_equal(registry_each_update(r, &heart, 2, see, &t, &err), RC_STATE);
+    registry_close(&r);
+}
+
+static void an_update_kept_under_a_hash_that_is_not_its_own_is_not_handed_out(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct seen s = {0};
+    const struct hash right = hash_of("one", 3);
+    const struct hash wrong = hash_of("two", 3);
+    struct registry *r = started(":memory:");
+    everybody_accepts(r);
+    ok(registry_keep_update(r, &heart, 1, 0, "one", 3, &right, NULL, 30, &err), &err);
+    assert_int_equal(held(r, 1).n, 1);
+    ok(registry_keep_update(r, &heart, 1, 0, "one", 3, &right, NULL, 31, &err), &err); /* again */
+    ok(registry_keep_update(r, &heart, 1, 1, "one", 3, &wrong, NULL, 30, &err), &err);
+    assert_int_equal(registry_each_update(r, &heart, 1, see, &s, &err), RC_FORMAT);
+    assert_string_equal(err.text, "the registry is damaged: the update of site 1 has another hash");
     registry_close(&r);
 }
 
@@ -1700,6 +1724,7 @@ int main(void)
         cmocka_unit_test(an_anchor_is_kept_with_its_update_and_remembered_by_the_site_s_key),
         cmocka_unit_test(the_first_answer_to_a_round_stands),
         cmocka_unit_test(updates_come_in_order_of_sites_and_stop_at_the_first_failure),
+        cmocka_unit_test(an_update_kept_under_a_hash_that_is_not_its_own_is_not_handed_out),
         ON_DISK(a_committed_round_has_model_state_and_outcome_and_drops_its_updates),
         cmocka_unit_test(an_outcome_names_exactly_the_sites_whose_updates_are_held),
         ON_DISK(a_failed_study_keeps_its_reason_and_takes_nothing_more),

@@ -708,6 +708,41 @@ static void an_overtaken_credit_changes_nothing(void **state)
     assert_int_equal(out.until, 1);
 }
 
+static void a_chunk_s_hash_is_known_once_it_was_kept_and_until_another_tensor(void **state)
+{
+    (void)state;
+    const struct hash one = hash_of(tensor, 3 * CHUNK);
+    const struct hash other = hash_of(tensor, CHUNK);
+    struct transfer_hashes h = {.chunks = 0};
+    const uint64_t sizes[] = {3 * CHUNK, 3 * CHUNK + 1, 1};
+    assert_null(transfer_hashes_find(&h, &one, 0));
+    transfer_hashes_keep(&h, &one, 0, &other); /* of nothing yet: not kept */
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+        const uint64_t chunks = transfer_chunks(sizes[k]);
+        const struct hash name = hash_of(tensor, sizes[k]);
+        transfer_hashes_of(&h, &name, sizes[k]);
+        for (uint64_t i = 0; i < chunks + 2; i++) {
+            const struct hash of_chunk = hash_of(tensor + i, 8);
+            assert_null(transfer_hashes_find(&h, &name, i));
+            transfer_hashes_keep(&h, &other, i, &of_chunk); /* of another tensor */
+            assert_null(transfer_hashes_find(&h, &name, i));
+            transfer_hashes_keep(&h, &name, i, &of_chunk);
+            const struct hash *found = transfer_hashes_find(&h, &name, i);
+            assert_true(i < chunks ? found != NULL && hash_equal(found, &of_chunk) : found == NULL);
+            assert_null(transfer_hashes_find(&h, &other, i));
+        }
+        transfer_hashes_of(&h, &name, sizes[k]); /* the same one: nothing is forgotten */
+        assert_non_null(transfer_hashes_find(&h, &name, 0));
+    }
+    transfer_hashes_of(&h, &other, 1); /* as large as the last one, and another */
+    assert_null(transfer_hashes_find(&h, &other, 0));
+    transfer_hashes_of(&h, &one, (uint64_t)TRANSFER_BYTES_MAX + 1);
+    transfer_hashes_keep(&h, &one, 0, &other);
+    assert_null(transfer_hashes_find(&h, &one, 0));
+    transfer_hashes_release(&h);
+    transfer_hashes_release(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -729,6 +764,7 @@ int main(void)
         cmocka_unit_test_setup(a_file_cut_under_us_is_an_error_and_not_a_crash, no_spool),
         cmocka_unit_test(credit_beyond_the_end_or_the_window_is_refused),
         cmocka_unit_test(an_overtaken_credit_changes_nothing),
+        cmocka_unit_test(a_chunk_s_hash_is_known_once_it_was_kept_and_until_another_tensor),
     };
     return cmocka_run_group_tests_name("transfer", tests, make_folder, remove_folder);
 }

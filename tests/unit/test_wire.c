@@ -958,6 +958,23 @@ static void unsigned_and_foreign_frames_are_refused(void **state)
     seal_keys_close(&b.keys);
 }
 
+static void a_frame_whose_hash_is_known_is_sealed_under_it_and_hashed_by_its_receiver(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct party a = party_new();
+    struct wire_message m = full(WIRE_STUDY);
+    struct bytes named = {.n = 0};
+    const struct bytes whole = sealed(&m, raw_frame, sizeof raw_frame, &a);
+    assert_int_equal(wire_seal_named(&m, a.keys, named.b, sizeof named.b, &named.n, &err), RC_OK);
+    assert_int_equal(named.n, whole.n);
+    assert_memory_equal(named.b, whole.b, whole.n);
+    m.raw.b[3] ^= 1;
+    assert_int_equal(wire_seal_named(&m, a.keys, named.b, sizeof named.b, &named.n, &err), RC_OK);
+    assert_not_opened(&named, raw_frame, sizeof raw_frame, &a, RC_AUTH, "not the one its header");
+    seal_keys_close(&a.keys);
+}
+
 static void raw_frames_only_go_with_their_header(void **state)
 {
     (void)state;
@@ -1147,6 +1164,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_sealed_message_changed_in_any_byte_is_refused),
         cmocka_unit_test(a_sealed_message_cut_anywhere_is_refused),
         cmocka_unit_test(unsigned_and_foreign_frames_are_refused),
+        cmocka_unit_test(a_frame_whose_hash_is_known_is_sealed_under_it_and_hashed_by_its_receiver),
         cmocka_unit_test(raw_frames_only_go_with_their_header),
         cmocka_unit_test(replayed_and_reordered_messages_are_refused),
         cmocka_unit_test(epochs_that_were_replaced_stay_closed),
