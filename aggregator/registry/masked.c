@@ -7,7 +7,7 @@
 enum rc registry_drop_round(struct registry *r, const struct registry_standing *s, uint64_t round,
                             struct error *err)
 {
-    static const int drop[] = {REGISTRY_DROP_HELD, REGISTRY_DROP_PHASES};
+    static const int drop[] = {REGISTRY_DROP_HELD, REGISTRY_DROP_PLACES, REGISTRY_DROP_PHASES};
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < sizeof drop / sizeof drop[0]; i++) {
         struct statement *st = r->st[drop[i]];
@@ -51,6 +51,9 @@ enum rc registry_lose_round(struct registry *r, const struct hash *study, uint64
     }
 out:
     store_rollback(r->store);
+    if (rc == RC_OK) {
+        registry_held_cut(r);
+    }
     return rc;
 }
 

@@ -137,7 +137,8 @@ enum rc registry_commit_round(struct registry *r, const struct hash *study, uint
     }
 out:
     store_rollback(r->store);
-    if (rc == RC_OK) { /* updates, model and state have passed through the log */
+    if (rc == RC_OK) { /* model and state have passed through the log */
+        registry_held_cut(r);
         store_checkpoint(r->store);
     }
     return rc;
@@ -180,6 +181,9 @@ enum rc registry_commit_failure(struct registry *r, const struct hash *study, ui
     }
 out:
     store_rollback(r->store);
+    if (rc == RC_OK) {
+        registry_held_cut(r);
+    }
     return rc;
 }
 

@@ -18,7 +18,10 @@ enum rc registry_open(const char *path, struct registry **out, struct error *err
     }
     r->models_bytes_max = REGISTRY_MODELS_BYTES;
     r->piece_bytes = REGISTRY_PIECE_BYTES;
-    enum rc rc = store_open(path, &registry_store_kind, &r->store, err);
+    enum rc rc = registry_held_name(r, path, err);
+    if (rc == RC_OK) {
+        rc = store_open(path, &registry_store_kind, &r->store, err);
+    }
     for (size_t i = 0; rc == RC_OK && i < REGISTRY_SQL_COUNT; i++) {
         rc = store_prepare(r->store, registry_sql[i], &r->st[i], err);
     }
@@ -40,6 +43,7 @@ void registry_close(struct registry **r)
         return;
     }
     store_close(&gone->store);
+    registry_held_close(gone);
     free(gone);
     *r = NULL;
 }
@@ -205,6 +209,7 @@ enum rc registry_start(struct registry *r, const char *name, const struct hash *
             goto out;
         }
         *resumed = true;
+        registry_held_cut(r); /* what a kill left */
         goto out;
     }
     statement_bind_text(by_name, name);
@@ -419,12 +424,7 @@ static RC add_part(struct registry *r, const struct registry_standing *s, uint64
     if (rc != RC_OK || update == NULL) {
         return rc;
     }
-    st = r->st[REGISTRY_ADD_HELD];
-    statement_bind_i64(st, s->id);
-    statement_bind_i64(st, (int64_t)round);
-    statement_bind_i64(st, (int64_t)site);
-    statement_bind_blob(st, update, n);
-    return statement_run(st, err);
+    return registry_hold(r, s, round, site, update, n, err);
 }
 
 static RC keep_part(struct registry *r, const struct hash *study, uint64_t round, size_t site,
@@ -463,6 +463,9 @@ static RC keep_part(struct registry *r, const struct hash *study, uint64_t round
     }
     registry_reason(why, reason);
     rc = add_part(r, &s, round, site, update, n, now, anchor, why, now_ms, err);
+    if (rc == RC_OK) {
+        rc = registry_held_sync(r, err);
+    }
     if (rc == RC_OK) {
         rc = store_commit(r->store, err);
     }
@@ -529,7 +532,7 @@ enum rc registry_newest_anchor(struct registry *r, const struct hash *sign, bool
 }
 
 /* One row of REGISTRY_HELD. */
-static RC hand_update(struct statement *st,
+static RC hand_update(struct registry *r, struct statement *st,
                       enum rc (*each)(void *ctx, size_t site, const void *update, size_t n,
                                       struct error *err),
                       void *ctx, struct error *err)
@@ -538,13 +541,21 @@ static RC hand_update(struct statement *st,
     struct hash want = {{0}};
     size_t n = 0;
 
-    const enum rc rc = registry_hash_at(st, 1, &want, err);
+    const bool placed = !statement_is_null(st, 3);
+    const void *bytes = NULL;
+
+    enum rc rc = registry_hash_at(st, 1, &want, err);
+    if (rc == RC_OK && placed) {
+        n = (size_t)statement_i64(st, 4);
+        rc = registry_held_read(r, statement_i64(st, 3), n, &bytes, err);
+    } else if (rc == RC_OK) {
+        bytes = statement_blob(st, 2, &n);
+    }
     if (rc != RC_OK) {
         return rc;
     }
-    const void *bytes = statement_blob(st, 2, &n);
     const struct hash found = hash_of(bytes, n);
-    if (statement_is_null(st, 2) || !hash_equal(&found, &want)) {
+    if ((!placed && statement_is_null(st, 2)) || !hash_equal(&found, &want)) {
         return error_set(err, RC_FORMAT,
                          "the registry is damaged: the update of site %zu has another hash", site);
     }
@@ -571,12 +582,12 @@ enum rc registry_each_update(struct registry *r, const struct hash *study, uint6
     for (;;) {
         bool row = false;
         rc = statement_step(st, &row, err);
-        if (rc != RC_OK || !row) {
-            return rc;
+        if (rc == RC_OK && row) {
+            rc = hand_update(r, st, each, ctx, err);
         }
-        rc = hand_update(st, each, ctx, err);
-        if (rc != RC_OK) {
+        if (rc != RC_OK || !row) {
             statement_reset(st);
+            registry_held_forget(r);
             return rc;
         }
     }

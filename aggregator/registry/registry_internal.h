@@ -1,6 +1,6 @@
 /**
  * @file registry_internal.h
- * What registry.c (the study and its sites), outcome.c (ends of rounds), models.c, state.c, studies.c,
+ * What registry.c (the study and its sites), held.c (updates' bytes), outcome.c (ends of rounds), models.c, state.c, studies.c,
  * cards.c and audit.c share.
  */
 #ifndef AGGREGATOR_REGISTRY_REGISTRY_INTERNAL_H
@@ -24,6 +24,9 @@ enum registry_sql {
     REGISTRY_WITNESS,
     REGISTRY_PARTS,
     REGISTRY_ADD_HELD,
+    REGISTRY_ADD_PLACE,
+    REGISTRY_END_OF_PLACES,
+    REGISTRY_DROP_PLACES,
     REGISTRY_HELD,
     REGISTRY_DROP_HELD,
     REGISTRY_ADD_OUTCOME,
@@ -81,6 +84,15 @@ enum { REGISTRY_REASON = 240, REGISTRY_DETAIL = 16 * 1024 };
 /** Of server state, in one row. */
 enum { REGISTRY_PIECE_BYTES = 1 << 20 };
 
+/** The file of open rounds' updates. */
+struct registry_held {
+    char path[1024];      /**< "": in memory, in the table `held` */
+    int fd;               /**< -1: not open yet */
+    bool unsynced;        /**< written to since it was brought to the disk */
+    unsigned char *bytes; /**< [room] of the update that is handed out */
+    size_t room;
+};
+
 struct registry {
     struct store *store;
     struct statement *st[REGISTRY_SQL_COUNT];
@@ -88,6 +100,7 @@ struct registry {
     size_t models_bytes_max;      /**< REGISTRY_MODELS_BYTES; tests make these two small */
     size_t piece_bytes;           /**< REGISTRY_PIECE_BYTES */
     char detail[REGISTRY_DETAIL]; /**< of the audit entry being written */
+    struct registry_held held;
 };
 
 /** Where a study stands. */
@@ -138,6 +151,25 @@ RC registry_check_present(const struct registry_standing *s, uint64_t round, str
 /** What only an open round needs: updates' bytes and answers of its phases. */
 RC registry_drop_round(struct registry *r, const struct registry_standing *s, uint64_t round,
                        struct error *err);
+
+/* ---- held.c ---------------------------------------------------------------------------------- */
+
+/** Of a registry being opened at `path`. @retval RC_LIMIT it is too long */
+RC registry_held_name(struct registry *r, const char *path, struct error *err);
+void registry_held_close(struct registry *r);
+
+/** Writes an update's bytes and, in the transaction that is open, where they are. @retval RC_IO */
+RC registry_hold(struct registry *r, const struct registry_standing *s, uint64_t round, size_t site,
+                 const void *update, size_t n, struct error *err);
+/** What was written is on the disk: before every commit of a row that names it. @retval RC_IO */
+RC registry_held_sync(struct registry *r, struct error *err);
+/** After a commit that ended a round: what no row names any more is cut off. */
+void registry_held_cut(struct registry *r);
+/** Bytes live until the next call. @retval RC_FORMAT they are not there @retval RC_IO, RC_NOMEM */
+RC registry_held_read(struct registry *r, int64_t at, size_t n, const void **bytes,
+                      struct error *err);
+/** Gives the memory of registry_held_read back. */
+void registry_held_forget(struct registry *r);
 
 /* ---- models.c -------------------------------------------------------------------------------- */
 

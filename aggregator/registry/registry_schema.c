@@ -6,7 +6,8 @@
  *   part          a site's answer to a round: an update (its hash), or why it sits out. Stays.
  *                 anchor: of its row in the site's ledger, to be said again in an ACK.
  *   witness       the newest anchor of each site's key, over all studies: said with STUDY.
- *   held          the update's bytes until the round has an outcome.
+ *   place         where the update's bytes are in the file beside this one (held.c), until the round has
+ *                 an outcome; held: the bytes themselves, of older programs and in memory.
  *   phase         what the phases of a masked round ended with, until the round is over.
  *   lost          masked rounds whose sum could not be opened; their numbers are not used again.
  *   outcome       a finished round, or the failure that ended the study; contributor: its sites.
@@ -192,6 +193,16 @@ static const char *const migration[] = {
     " at_ms INTEGER NOT NULL,"
     " PRIMARY KEY (evaluation, site)"
     ") STRICT;",
+
+    "CREATE TABLE place ("
+    " study INTEGER NOT NULL,"
+    " round INTEGER NOT NULL,"
+    " site INTEGER NOT NULL,"
+    " at INTEGER NOT NULL CHECK (at >= 0),"
+    " size INTEGER NOT NULL CHECK (size >= 0),"
+    " PRIMARY KEY (study, round, site),"
+    " FOREIGN KEY (study, round, site) REFERENCES part(study, round, site)"
+    ") STRICT;",
 };
 
 const struct store_kind registry_store_kind = {
@@ -230,8 +241,15 @@ const char *const registry_sql[REGISTRY_SQL_COUNT] = {
     [REGISTRY_WITNESS] = "SELECT anchor FROM witness WHERE sign = ?",
     [REGISTRY_PARTS] = "SELECT site, hash IS NOT NULL FROM part WHERE study = ? AND round = ?",
     [REGISTRY_ADD_HELD] = "INSERT INTO held (study, round, site, bytes) VALUES (?, ?, ?, ?)",
-    [REGISTRY_HELD] = "SELECT p.site, p.hash, h.bytes FROM part p LEFT JOIN held h"
+    [REGISTRY_ADD_PLACE] = "INSERT INTO place (study, round, site, at, size)"
+                           " VALUES (?, ?, ?, ?, ?)",
+    [REGISTRY_END_OF_PLACES] = "SELECT coalesce(max(at + size), 0) FROM place",
+    [REGISTRY_DROP_PLACES] = "DELETE FROM place WHERE study = ? AND round = ?",
+    [REGISTRY_HELD] = "SELECT p.site, p.hash, h.bytes, k.at, k.size FROM part p"
+                      " LEFT JOIN held h"
                       " ON h.study = p.study AND h.round = p.round AND h.site = p.site"
+                      " LEFT JOIN place k"
+                      " ON k.study = p.study AND k.round = p.round AND k.site = p.site"
                       " WHERE p.study = ? AND p.round = ? AND p.hash IS NOT NULL ORDER BY p.site",
     [REGISTRY_DROP_HELD] = "DELETE FROM held WHERE study = ? AND round = ?",
     [REGISTRY_ADD_OUTCOME] = "INSERT INTO outcome (study, round, failed, reason, at_ms)"

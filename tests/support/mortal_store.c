@@ -37,8 +37,10 @@ RC __wrap_statement_run(struct statement *st, struct error *err);
 
 int __real_rename(const char *from, const char *to);
 int __real_fsync(int fd);
+int __real_fdatasync(int fd);
 int __wrap_rename(const char *from, const char *to);
 int __wrap_fsync(int fd);
+int __wrap_fdatasync(int fd);
 
 int __wrap_rename(const char *from, const char *to)
 {
@@ -52,6 +54,14 @@ int __wrap_fsync(int fd)
 {
     perhaps_die(0);
     const int answer = __real_fsync(fd);
+    perhaps_die(1);
+    return answer;
+}
+
+int __wrap_fdatasync(int fd)
+{
+    perhaps_die(0);
+    const int answer = __real_fdatasync(fd);
     perhaps_die(1);
     return answer;
 }
