@@ -140,8 +140,9 @@ static RC check_owner(struct store *s, const struct store_kind *kind, struct err
     return RC_OK;
 }
 
-/* Each migration commits with its number. The number is read again under the write lock, because
- * another process may have migrated since. */
+/* Each migration commits with its number; those of a new file, which holds nothing yet, all at once: a commit
+ * waits for the disk. The number is read again under the write lock, because another process may have migrated
+ * since. */
 static RC migrate(struct store *s, const struct store_kind *kind, struct error *err)
 {
     int64_t version = 0;
@@ -155,8 +156,11 @@ static RC migrate(struct store *s, const struct store_kind *kind, struct error *
             rc = ask_i64(s, "PRAGMA user_version", &version, err);
         }
         if (rc == RC_OK && version >= 0 && (uint64_t)version < kind->n_migrations) {
-            rc = run_sql(s, kind->migration[version], "migrating", err);
-            version++;
+            const bool is_new = version == 0;
+            do {
+                rc = run_sql(s, kind->migration[version], "migrating", err);
+                version++;
+            } while (rc == RC_OK && is_new && (uint64_t)version < kind->n_migrations);
             (void)snprintf(stamp, sizeof stamp,
                            "PRAGMA application_id = %lld; PRAGMA user_version = %lld",
                            (long long)as_stored(kind->application_id), (long long)version);

@@ -239,8 +239,13 @@ static void print_run(const struct sweep *s, const struct report_row *row)
         (void)printf("no noise: epsilon is infinite, nothing is promised\n");
     }
     (void)printf(
-        "AUROC %.4f [%.4f, %.4f] pooled, %.4f mean of sites; accuracy %.4f mean of sites\n",
-        row->auroc, row->auroc_low, row->auroc_high, row->auroc_site_mean, row->accuracy_site_mean);
+        "%sAUROC %.4f [%.4f, %.4f] pooled, %.4f mean of sites; accuracy %.4f mean of sites\n",
+        s->schema.n_classes > 0 ? "macro " : "", row->auroc, row->auroc_low, row->auroc_high,
+        row->auroc_site_mean, row->accuracy_site_mean);
+    if (row->seconds_rounds > 0.0) {
+        (void)printf("%.2f s, of which %.2f s for %zu rounds\n", row->seconds, row->seconds_rounds,
+                     row->rounds * row->folds);
+    }
     for (size_t i = 0; i < row->n_sites; i++) {
         const struct report_site *site = &row->site[i];
         (void)printf("  %-20s ", site->name);

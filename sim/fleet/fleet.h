@@ -55,7 +55,10 @@ struct fleet_params {
     /** Of the ledgers in `folder` at most so many are open at a time, the others are files and nothing
      *  else; 0: all are. Changes no byte. */
     size_t ledgers_open;
-    uint64_t seed;        /**< replayed entropy of the sites: protects nobody */
+    uint64_t seed; /**< replayed entropy of the sites: protects nobody */
+    /** So many sites look into their ledgers at the same time, where that is asked of them at the same instant:
+     *  each waits for the disk by itself. 0: 1. Changes no byte. Without kills and decisions only. */
+    size_t desks;
     size_t train_threads; /**< of the site that trains; 0: 1. Changes no byte */
     const struct fleet_kill *kill;
     size_t n_kills;
@@ -79,7 +82,8 @@ struct fleet_result {
     char reason[240];
     uint64_t rounds; /**< finished */
     uint64_t events;
-    uint64_t refused;    /**< protocol errors seen */
+    uint64_t refused; /**< protocol errors seen */
+    double rounds_s;  /**< wall clock from the opening of the first round to the end of the last */
     size_t contributors; /**< of the last finished round */
     real *model;         /**< [S] newest global model */
     size_t n_sites;

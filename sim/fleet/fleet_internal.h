@@ -6,6 +6,8 @@
 #ifndef SIM_FLEET_FLEET_INTERNAL_H
 #define SIM_FLEET_FLEET_INTERNAL_H
 
+#include <pthread.h>
+
 #include "agent/session/session.h"
 #include "aggregator/merge/merge.h"
 #include "aggregator/registry/registry.h"
@@ -75,9 +77,14 @@ struct fleet_site {
     uint64_t incarnation;
     real *model; /**< [S] global model of the present round, until it has trained; or NULL */
     struct hash model_hash;
-    char reason[240];    /**< of the last DECLINE or CANNOT */
-    bool withdrawn;      /**< a person's word: survives a kill, as consent.db does */
-    bool withdrawal_due; /**< and the session has not taken it yet */
+    char reason[240];              /**< of the last DECLINE or CANNOT */
+    bool withdrawn;                /**< a person's word: survives a kill, as consent.db does */
+    bool withdrawal_due;           /**< and the session has not taken it yet */
+    struct fleet_queue *outbox;    /**< at a desk: what it sends is put here, until all are done */
+    bool seated;                   /**< its event is among those being handled together */
+    bool at_desk;                  /**< and it is being handled: its ledger is not to be closed */
+    bool has_read;                 /**< the study has ended here: `read` is what the ledger said */
+    struct fleet_site_result read; /**< state is owned */
 };
 
 struct fleet_coordinator {
@@ -98,8 +105,11 @@ struct fleet {
     struct fleet_queue queue;
     struct fleet_site *site; /**< [n_sites] */
     struct fleet_coordinator coordinator;
+    pthread_mutex_t lock; /**< of the four numbers that sites at their desks change: refused,
+                               ledgers_asked, and of sites ledger_used, and which ledgers are open */
     uint64_t ledgers_asked;
-    struct train_room *room; /**< of all rounds of all sites: one trains at a time */
+    int64_t opened_ms, closed_ms; /**< wall clock of the rounds; 0: not yet */
+    struct train_room *room;      /**< of all rounds of all sites: one trains at a time */
 };
 
 /** How long things take in a world without faults. */
@@ -116,6 +126,16 @@ void site_stop(struct fleet_site *s);
 RC site_handle(struct fleet *f, struct fleet_site *s, const struct fleet_event *e,
                struct error *err);
 RC site_time_out(struct fleet *f, struct fleet_site *s, struct error *err);
+/** Of a study that is over here: site state and epsilon, while the ledger is open. */
+RC site_read(struct fleet *f, struct fleet_site *s, struct error *err);
+
+/**
+ * The events at the head of the queue that are at one instant, of one kind, each of another site, and in which
+ * a ledger is asked, are handled by several threads; what they send goes out in the order of the events, so
+ * that the world is the one of a single thread. @param[out] handled how many; 0: the first is not such a one
+ */
+RC desks_run(struct fleet *f, size_t *handled, struct error *err);
+
 /** A person withdraws; site_decide tells the session as soon as it can hear it. */
 RC site_withdraw(struct fleet *f, struct fleet_site *s, struct error *err);
 RC site_decide(struct fleet *f, struct fleet_site *s, struct error *err);

@@ -17,37 +17,51 @@ static const struct study *study_of(const struct fleet *f)
     return f->p->study;
 }
 
-/* Closes the one that has not been asked for longest, if as many are open as may be. */
-static void make_room(struct fleet *f)
+/* Under the lock: the ledger that has not been asked for longest and is at no desk, if as many are open as may
+ * be. Taken out, for the caller to close. */
+static struct ledger *make_room(struct fleet *f)
 {
     struct fleet_site *oldest = NULL;
     size_t n = 0;
     if (f->p->folder == NULL || f->p->ledgers_open == 0) {
-        return; /* in memory a closed one would be gone */
+        return NULL; /* in memory a closed one would be gone */
     }
     for (size_t i = 0; i < study_of(f)->n_sites; i++) {
         struct fleet_site *s = &f->site[i];
         if (s->ledger != NULL) {
             n++;
-            oldest = oldest == NULL || s->ledger_used < oldest->ledger_used ? s : oldest;
+            oldest = !s->at_desk && (oldest == NULL || s->ledger_used < oldest->ledger_used)
+                         ? s
+                         : oldest;
         }
     }
-    if (n >= f->p->ledgers_open) {
-        ledger_close(&oldest->ledger);
+    if (n < f->p->ledgers_open || oldest == NULL) {
+        return NULL;
     }
+    struct ledger *out = oldest->ledger;
+    oldest->ledger = NULL;
+    return out;
 }
 
 enum rc site_ledger(struct fleet *f, struct fleet_site *s, struct ledger **out, struct error *err)
 {
     enum rc rc = RC_OK;
+    struct ledger *old = NULL;
+    (void)pthread_mutex_lock(&f->lock);
     s->ledger_used = ++f->ledgers_asked;
+    old = s->ledger == NULL ? make_room(f) : NULL;
+    (void)pthread_mutex_unlock(&f->lock);
+    ledger_close(&old); /* waits for the disk, as opening does */
     if (s->ledger == NULL) {
+        struct ledger *opened = NULL;
         char path[512] = ":memory:";
         if (f->p->folder != NULL) {
             fleet_ledger_path(f->p->folder, study_of(f)->site[s->index].name, path);
         }
-        make_room(f);
-        rc = ledger_open(path, &f->p->policy[s->index], &s->ledger, err);
+        rc = ledger_open(path, &f->p->policy[s->index], &opened, err);
+        (void)pthread_mutex_lock(&f->lock);
+        s->ledger = opened;
+        (void)pthread_mutex_unlock(&f->lock);
     }
     *out = s->ledger;
     return rc;
@@ -57,6 +71,9 @@ enum rc site_start(struct fleet *f, struct fleet_site *s, struct error *err)
 {
     struct ledger *ledger = NULL;
     s->session = (struct session){0};
+    if (f->p->folder != NULL && f->p->ledgers_open > 0) {
+        return RC_OK; /* the first question opens it: it would be closed again before that */
+    }
     return site_ledger(f, s, &ledger, err);
 }
 
@@ -71,6 +88,9 @@ void site_stop(struct fleet_site *s)
     s->incarnation++;
     s->session = (struct session){0};
     s->reason[0] = '\0';
+    free(s->read.state);
+    s->read = (struct fleet_site_result){0};
+    s->has_read = false;
 }
 
 static enum rc say(struct fleet *f, const struct fleet_site *s, enum fleet_kind kind,
@@ -284,6 +304,36 @@ static enum rc send_update(struct fleet *f, struct fleet_site *s, struct error *
     return rc == RC_OK ? answer(f, s, SESSION_SENT, round, err) : rc;
 }
 
+enum rc site_read(struct fleet *f, struct fleet_site *s, struct error *err)
+{
+    uint64_t round = 0;
+    const void *state = NULL;
+    size_t n = 0;
+    struct ledger *ledger = NULL;
+    if (s->has_read) {
+        return RC_OK;
+    }
+    enum rc rc = site_ledger(f, s, &ledger, err);
+    if (rc == RC_OK) {
+        rc = ledger_site_state(ledger, &f->study_hash, &round, &state, &n, err);
+    }
+    if (rc == RC_OK && round > 0) {
+        s->read.state = malloc(n + 1);
+        if (s->read.state == NULL) {
+            return error_set(err, RC_NOMEM, "no memory for a site's state");
+        }
+        memcpy(s->read.state, state, n);
+        s->read.state_bytes = n;
+    }
+    if (rc == RC_OK) { /* without noise epsilon is infinite at any delta */
+        const struct study_privacy *p = &study_of(f)->privacy;
+        rc = ledger_epsilon(ledger, &f->study_hash, p->noise == STUDY_NOISE_NONE ? 0.5 : p->delta,
+                            &s->read.epsilon_spent, err);
+    }
+    s->has_read = rc == RC_OK;
+    return rc;
+}
+
 /* What the study had been promised and did not use is free again. Harmless to repeat. */
 static enum rc end_study(struct fleet *f, struct fleet_site *s, struct error *err)
 {
@@ -297,7 +347,9 @@ static enum rc end_study(struct fleet *f, struct fleet_site *s, struct error *er
     if (rc != RC_OK && rc != RC_STATE) { /* STATE: declined, so it was never joined */
         return error_set(err, rc, "%s", why.text);
     }
-    return RC_OK;
+    /* Nothing is spent any more; with few ledgers open it would have to be opened once again for this. */
+    return f->p->ledgers_open > 0 && s->session.state == SESSION_DONE ? site_read(f, s, err)
+                                                                      : RC_OK;
 }
 
 /* ---- actions and events ---------------------------------------------------------------------- */
@@ -329,7 +381,9 @@ static enum rc act(struct fleet *f, struct fleet_site *s, unsigned actions, stru
                    {SESSION_SAY_ACCEPT, FLEET_ACCEPT},
                    {SESSION_SAY_DECLINE, FLEET_DECLINE},
                    {SESSION_SAY_CANNOT, FLEET_CANNOT}};
+    (void)pthread_mutex_lock(&f->lock);
     f->refused += (actions & SESSION_PROTOCOL_ERROR) != 0;
+    (void)pthread_mutex_unlock(&f->lock);
     if (actions & SESSION_CANCEL_TRAINING) {
         s->request++;
         s->has_trained = false;

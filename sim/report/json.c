@@ -87,6 +87,9 @@ json_t *report_row_json(const struct report_row *row)
     put(&o, "delta", number(row->delta));
     put(&o, "rounds", json_integer((json_int_t)row->rounds));
     put(&o, "seconds", number(row->seconds));
+    if (row->seconds_rounds > 0.0) {
+        put(&o, "seconds_rounds", number(row->seconds_rounds));
+    }
     put(&o, "seed", seed_json(row->seed));
     put(&o, "sites", sites);
     put(&o, "auprc", number(row->auprc));

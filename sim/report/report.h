@@ -59,6 +59,9 @@ struct report_row {
     uint64_t seed;
     size_t rounds, folds;
     double seconds;
+    double
+        seconds_rounds; /**< of these the rounds, without joining, leaving and scoring; 0: not known, as of
+                                worlds that ran elsewhere or before an interruption */
     double noise_multiplier; /**< sigma; 0 without noise */
     double sample_rate;  /**< q, with `passes` that of this epsilon's plan; as `steps` and rounds */
     size_t steps;        /**< noised ones of a site */
@@ -88,7 +91,7 @@ struct report_summary {
 
 /**
  * One row as an object: ablation, mode, noise, auroc, auroc_low, auroc_high, auroc_site_mean, epsilon, delta,
- * rounds, seconds, seed, sites [{name, auroc, epsilon_spent, …}], then auprc, ece, accuracy,
+ * rounds, seconds, seconds_rounds (where it is known), seed, sites [{name, auroc, epsilon_spent, …}], then auprc, ece, accuracy,
  * accuracy_site_mean, folds, noise_multiplier, sample_rate, steps; of multimodal cohorts patterns
  * [{modalities, patients, positives, auroc, auroc_low, auroc_high, why_no_auroc}]. A seed above 2^63 - 1 is
  * a string, since JSON integers end there.

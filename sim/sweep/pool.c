@@ -160,6 +160,7 @@ static void *work(void *ctx)
         const int64_t begun = clock_monotonic_ms();
         const enum rc rc = sweep_world_run(&w, &err);
         pool->seconds[world] = (double)(clock_monotonic_ms() - begun) / 1000.0;
+        pool->rounds_s[world] = w.rounds_s;
         finish(pool, world, rc, &w, &err);
     }
     return NULL;

@@ -13,6 +13,7 @@ struct pool {
     const struct sweep *s;
     struct sweep_work work;
     size_t *part;                   /**< [n_seeds, n_patients] */
+    double *rounds_s;               /**< [worlds] that ran here; else 0 */
     double *score;                  /**< [rows, n_patients, sweep_outputs] */
     double *epsilon;                /**< [rows, folds, n_sites] */
     struct sweep_plan *plan;        /**< [n_settings] */

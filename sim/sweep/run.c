@@ -43,6 +43,7 @@ enum rc pool_row(struct pool *pool, size_t i, struct error *err)
     row->noise_multiplier = plan->noise_multiplier;
     for (size_t k = 0; k < folds; k++) {
         row->seconds += pool->seconds[i * folds + k];
+        row->seconds_rounds += pool->rounds_s[i * folds + k];
         for (size_t site = 0; site < row->n_sites; site++) {
             const double spent = pool->epsilon[(i * folds + k) * row->n_sites + site];
             row->site[site].epsilon_spent = fmax(row->site[site].epsilon_spent, spent);
@@ -65,14 +66,15 @@ static enum rc reserve(struct pool *pool, struct error *err)
     pool->epsilon = calloc(worlds * s->data->n_sites + 1, sizeof *pool->epsilon);
     pool->plan = calloc(s->n_settings + 1, sizeof *pool->plan);
     pool->seconds = calloc(worlds + 1, sizeof *pool->seconds);
+    pool->rounds_s = calloc(worlds + 1, sizeof *pool->rounds_s);
     pool->there = calloc(worlds + 1, sizeof *pool->there);
     pool->missing = calloc(rows + 1, sizeof *pool->missing);
     pool->row = calloc(rows + 1, sizeof *pool->row);
     pool->site = calloc(rows * s->data->n_sites + 1, sizeof *pool->site);
     pool->pattern = calloc(rows * sweep_patterns_most(s) + 1, sizeof *pool->pattern);
     if (pool->part == NULL || pool->score == NULL || pool->epsilon == NULL || pool->plan == NULL ||
-        pool->seconds == NULL || pool->there == NULL || pool->missing == NULL ||
-        pool->row == NULL || pool->site == NULL || pool->pattern == NULL) {
+        pool->seconds == NULL || pool->rounds_s == NULL || pool->there == NULL ||
+        pool->missing == NULL || pool->row == NULL || pool->site == NULL || pool->pattern == NULL) {
         return error_set(err, RC_NOMEM, "no memory for %zu rows of %zu patients", rows, n);
     }
     return RC_OK;
@@ -149,6 +151,7 @@ void pool_release(struct pool *pool)
     free(pool->epsilon);
     free(pool->plan);
     free(pool->seconds);
+    free(pool->rounds_s);
     free(pool->there);
     free(pool->missing);
     free(pool->row);

@@ -55,6 +55,7 @@ struct sweep_world {
     size_t steps;       /**< of a round, instead of the study's; 0: those */
     const size_t *part; /**< [n_patients] */
     double *score;      /**< [n_patients, sweep_outputs], written for tested patients only */
+    double rounds_s;    /**< raised by the wall clock of its rounds, without joining and leaving */
     double *epsilon;    /**< [n_sites] raised to what each ledger spent; begins at 0 */
 };
 RC sweep_world_run(struct sweep_world *w, struct error *err);

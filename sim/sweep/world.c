@@ -54,27 +54,54 @@ static enum rc derive(const struct sweep_world *w, size_t only, const char *name
     return rc;
 }
 
-/* Training patients of one site of the dataset (or of all: site = SIZE_MAX). */
-static enum rc pick(const struct sweep_world *w, size_t site, struct dataset **out,
-                    struct error *err)
+/* Training patients, one site of the dataset after another, each in the dataset's order. */
+struct trained {
+    size_t *index; /* [n_patients] */
+    size_t *first; /* [n_sites + 2] where the patients of each begin, one place further */
+};
+
+static void trained_release(struct trained *t)
+{
+    free(t->index);
+    free(t->first);
+    *t = (struct trained){0};
+}
+
+static enum rc trained_open(const struct sweep_world *w, struct trained *out, struct error *err)
 {
     const struct dataset *d = &w->cell.ablation->data;
     const bool *left_out = w->cell.ablation->left_out;
-    size_t *index = calloc(d->n_patients + 1, sizeof *index);
-    if (index == NULL) {
+    struct trained t = {.index = calloc(d->n_patients + 1, sizeof *t.index),
+                        .first = calloc(d->n_sites + 2, sizeof *t.first)};
+    if (t.index == NULL || t.first == NULL) {
+        trained_release(&t);
         return error_set(err, RC_NOMEM, "no memory for a fold of %zu patients", d->n_patients);
     }
-    size_t n = 0;
     for (size_t p = 0; p < d->n_patients; p++) {
-        const bool here = site == SIZE_MAX || d->site[p] == site;
-        if (here && !left_out[d->site[p]] && sweep_trains(w->s, w->part, p, w->fold)) {
-            index[n++] = p;
+        const bool trains = !left_out[d->site[p]] && sweep_trains(w->s, w->part, p, w->fold);
+        t.first[d->site[p] + 2] += trains ? 1 : 0;
+    }
+    for (size_t k = 0; k < d->n_sites; k++) {
+        t.first[k + 2] += t.first[k + 1];
+    }
+    for (size_t p = 0; p < d->n_patients;
+         p++) { /* first[k + 1] goes from where k begins to its end */
+        if (!left_out[d->site[p]] && sweep_trains(w->s, w->part, p, w->fold)) {
+            t.index[t.first[d->site[p] + 1]++] = p;
         }
     }
-    const enum rc rc = site == SIZE_MAX ? dataset_pick(d, index, n, out, err)
-                                        : dataset_pick_site(d, site, index, n, out, err);
-    free(index);
-    return rc;
+    *out = t;
+    return RC_OK;
+}
+
+/* Of one site of the dataset (or of all: site = SIZE_MAX). */
+static enum rc pick(const struct sweep_world *w, const struct trained *t, size_t site,
+                    struct dataset **out, struct error *err)
+{
+    const struct dataset *d = &w->cell.ablation->data;
+    return site == SIZE_MAX ? dataset_pick(d, t->index, t->first[d->n_sites], out, err)
+                            : dataset_pick_site(d, site, t->index + t->first[site],
+                                                t->first[site + 1] - t->first[site], out, err);
 }
 
 size_t sweep_data_site(const struct dataset *data, const struct study *study, size_t roster)
@@ -167,8 +194,39 @@ static enum rc score_left_out(const struct sweep_world *w, const struct study *s
     return rc;
 }
 
+/* What a ledger spent, at the site of the dataset that it is of, or (SIZE_MAX) at all that were trained on. */
+static void note_epsilon(struct sweep_world *w, size_t of, double spent)
+{
+    const size_t from = of == SIZE_MAX ? 0 : of;
+    const size_t to = of == SIZE_MAX ? w->s->data->n_sites : of + 1;
+    for (size_t k = from; k < to; k++) {
+        if (of != SIZE_MAX || !w->cell.ablation->left_out[k]) {
+            w->epsilon[k] = fmax(w->epsilon[k], spent);
+        }
+    }
+}
+
+/* Each site's patients by its own parameters; where no site has any, all of them at once by those of all. */
+static enum rc score_sites(const struct sweep_world *w, const struct study *study,
+                           const struct model *model, const struct fleet_result *r,
+                           const size_t *of, real *params, struct error *err)
+{
+    const bool alike = model->table.P == model->table.S && w->cell.mode == SWEEP_FEDERATED;
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < (alike ? 1 : study->n_sites); i++) {
+        rc = train_parameters(model, study, r->model, r->site[i].state, r->site[i].state_bytes,
+                              params, err);
+        if (rc == RC_OK) {
+            rc = score_site(w, model, params, alike ? SIZE_MAX : of[i], err);
+        }
+    }
+    return rc;
+}
+
 /* Of a world: as many as are asked for in turn by a small study, and few for a thousand sites. */
 enum { LEDGERS_OPEN = 64 };
+/* They wait for the disk, not for a processor. */
+enum { LEDGER_DESKS = 16 };
 
 /* Runs one study over `n` datasets and scores: roster site i owns dataset site `of[i]`. */
 static enum rc run_study(struct sweep_world *w, const struct study *study,
@@ -203,6 +261,7 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
                                    .policy = policy,
                                    .folder = kept ? folder : NULL,
                                    .ledgers_open = LEDGERS_OPEN,
+                                   .desks = kept ? LEDGER_DESKS : 0,
                                    .seed = fleet_seed(w, only),
                                    .train_threads = sweep_train_threads(w->s, sweep_worlds(w->s))};
     rc = fleet_run(&p, &r, err);
@@ -213,20 +272,13 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
         rc = sweep_failed(study, &r, err);
         goto out;
     }
+    w->rounds_s += r.rounds_s;
+    rc = score_sites(w, study, model, &r, of, params, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
     for (size_t i = 0; i < study->n_sites; i++) {
-        rc = train_parameters(model, study, r.model, r.site[i].state, r.site[i].state_bytes, params,
-                              err);
-        if (rc == RC_OK) {
-            rc = score_site(w, model, params, of[i], err);
-        }
-        if (rc != RC_OK) {
-            goto out;
-        }
-        for (size_t k = 0; k < w->s->data->n_sites; k++) {
-            if ((of[i] == SIZE_MAX && !w->cell.ablation->left_out[k]) || of[i] == k) {
-                w->epsilon[k] = fmax(w->epsilon[k], r.site[i].epsilon_spent);
-            }
-        }
+        note_epsilon(w, of[i], r.site[i].epsilon_spent);
     }
     if (w->cell.mode == SWEEP_FEDERATED) {
         rc = score_left_out(w, study, model, r.model, params, err);
@@ -245,13 +297,17 @@ static enum rc federated(struct sweep_world *w, const struct model *model, struc
     const size_t n = base->n_sites;
     struct dataset **data = calloc(n, sizeof(struct dataset *));
     size_t *of = calloc(n, sizeof *of);
+    struct trained trained = {0};
     enum rc rc = derive(w, SIZE_MAX, NULL, 0, &study, err);
     if (rc == RC_OK && (data == NULL || of == NULL)) {
         rc = error_set(err, RC_NOMEM, "no memory for %zu sites", n);
     }
+    if (rc == RC_OK) {
+        rc = trained_open(w, &trained, err);
+    }
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
         of[i] = sweep_data_site(&w->cell.ablation->data, base, i);
-        rc = pick(w, of[i], &data[i], err);
+        rc = pick(w, &trained, of[i], &data[i], err);
     }
     if (rc == RC_OK) {
         rc = run_study(w, &study, model, data, of, SIZE_MAX, err);
@@ -261,6 +317,7 @@ static enum rc federated(struct sweep_world *w, const struct model *model, struc
     }
     free(data);
     free(of);
+    trained_release(&trained);
     study_release(&study);
     return rc;
 }
@@ -274,16 +331,21 @@ static enum rc alone(struct sweep_world *w, const struct model *model, size_t on
     const size_t of = pooled ? SIZE_MAX : sweep_data_site(&w->cell.ablation->data, base, only);
     struct study study = {0};
     struct dataset *data = NULL;
+    struct trained trained = {0};
     enum rc rc = derive(w, pooled ? 0 : only, pooled ? "pooled" : base->site[only].name,
                         pooled ? study_nominal_total(base) : base->site[only].nominal, &study, err);
     if (rc == RC_OK) {
         study.site[0].lacks = pooled ? 0 : base->site[only].lacks;
-        rc = pick(w, of, &data, err);
+        rc = trained_open(w, &trained, err);
+    }
+    if (rc == RC_OK) {
+        rc = pick(w, &trained, of, &data, err);
     }
     if (rc == RC_OK) {
         rc = run_study(w, &study, model, &data, &of, pooled ? SIZE_MAX - 1 : only, err);
     }
     dataset_close(&data);
+    trained_release(&trained);
     study_release(&study);
     return rc;
 }

@@ -34,6 +34,7 @@ struct world {
     size_t times[SITES][ROUNDS + 1];
     bool two_updates, without_row, after_the_end;
     size_t ledgers_open; /* of fleet_params */
+    size_t desks;        /* so, too */
     size_t most_open;    /* ledgers that this process had open when an update left */
 };
 
@@ -197,6 +198,7 @@ static void run_day(struct world *w, const struct day *day, struct fleet_result 
                                    .policy = w->policy,
                                    .folder = w->folder[0] == '\0' ? NULL : w->folder,
                                    .ledgers_open = w->ledgers_open,
+                                   .desks = w->desks,
                                    .seed = 5,
                                    .kill = day->kill,
                                    .n_kills = day->n_kills,
@@ -447,6 +449,62 @@ static void a_study_that_diverges_says_where_and_what_to_lower(void **state)
     }
     assert_non_null(strstr(r.reason, ": lower local.rate"));
     fleet_result_release(&r);
+    world_release(&w);
+}
+
+/* Whether sites ask their ledgers one after another or together, with room for all or for one. */
+static void sites_at_their_desks_change_no_byte(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result calm = {0};
+    world_init(&w, STUDY_NOISE_SITE);
+    run(&w, NULL, 0, &calm);
+    const size_t S = w.model.table.S;
+    world_release(&w);
+    for (size_t open = 0; open <= 2; open++) {
+        struct fleet_result r = {0};
+        world_init(&w, STUDY_NOISE_SITE);
+        folder_make(&w);
+        w.ledgers_open = open;
+        w.desks = 3;
+        run(&w, NULL, 0, &r);
+        assert_memory_equal(r.model, calm.model, S * sizeof(real));
+        assert_int_equal(r.events, calm.events);
+        assert_int_equal(r.refused, 0);
+        assert_false(w.without_row);
+        assert_false(w.two_updates);
+        for (size_t i = 0; i < SITES; i++) {
+            assert_true(r.site[i].epsilon_spent == calm.site[i].epsilon_spent);
+            assert_int_equal(r.site[i].state_bytes, calm.site[i].state_bytes);
+            assert_memory_equal(r.site[i].state, calm.site[i].state, calm.site[i].state_bytes);
+            assert_true(r.site[i].contributed);
+        }
+        fleet_result_release(&r);
+        folder_drop(&w);
+        world_release(&w);
+    }
+    fleet_result_release(&calm);
+}
+
+/* Of those who decline together each says why, in the roster's order. */
+static void a_site_that_declines_at_its_desk_says_so(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result r = {0};
+    world_init(&w, STUDY_NOISE_SITE);
+    folder_make(&w);
+    w.ledgers_open = 2;
+    w.desks = 4;
+    w.policy[2].max_epsilon_per_study = 1.0;
+    run(&w, NULL, 0, &r);
+    assert_true(r.done);
+    assert_int_equal(r.contributors, SITES - 1);
+    assert_non_null(strstr(r.site[2].declined, "epsilon"));
+    assert_string_equal(r.site[1].declined, "");
+    fleet_result_release(&r);
+    folder_drop(&w);
     world_release(&w);
 }
 
@@ -869,6 +927,8 @@ int main(void)
         cmocka_unit_test(a_site_whose_policy_is_stricter_declines_and_the_others_go_on),
         cmocka_unit_test(below_quorum_the_study_fails_and_says_so),
         cmocka_unit_test(a_study_that_diverges_says_where_and_what_to_lower),
+        cmocka_unit_test(sites_at_their_desks_change_no_byte),
+        cmocka_unit_test(a_site_that_declines_at_its_desk_says_so),
         cmocka_unit_test(a_site_that_is_not_drawn_neither_trains_nor_spends),
         cmocka_unit_test(killed_anywhere_the_same_sites_are_drawn_and_the_model_is_the_same),
         cmocka_unit_test(what_was_foretold_is_what_the_ledger_says),

@@ -196,6 +196,14 @@ static void a_failing_migration_leaves_the_file_at_its_old_version(void **state)
     bad.migration = broken;
     struct error err = {0};
     struct store *s = NULL;
+    assert_int_equal(store_open(path, &bad, &s, &err), RC_IO); /* a new file: none of them */
+    assert_null(s);
+    struct store_kind first = stranger;
+    s = opened(path, &first); /* still nobody's */
+    store_close(&s);
+    assert_int_equal(unlink(path), 0);
+    s = opened(path, &older);
+    store_close(&s);
     assert_int_equal(store_open(path, &bad, &s, &err), RC_IO);
     assert_null(s);
     s = opened(path, &older);
