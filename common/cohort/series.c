@@ -226,6 +226,27 @@ void series_unpack(const struct schema_modality *m, const struct piece *p, struc
 
 /* ---- dataset -> batch ----------------------------------------------------------------------- */
 
+/* One step of V variables after another: how long ago each was seen, and what it was. Every patient of every
+ * step of training comes through here, so they are loops that a compiler can do several variables at once. */
+static void age(float *restrict to, const float *restrict before, const float *restrict seen,
+                size_t V, float step)
+{
+    for (size_t v = 0; v < V; v++) {
+        const float old = before[v];
+        to[v] = step + (seen[v] > 0.0F ? 0.0F : old);
+    }
+}
+
+static void carry(float *restrict x, const float *restrict before, const float *restrict seen,
+                  size_t V)
+{
+    for (size_t v = 0; v < V; v++) {
+        const float old = before[v];
+        const float own = x[v];
+        x[v] = seen[v] > 0.0F ? own : old;
+    }
+}
+
 static void expand_grid(const struct dataset_part *d, size_t row, float *x, float *m, float *delta)
 {
     const size_t T = d->shape.steps;
@@ -238,13 +259,10 @@ static void expand_grid(const struct dataset_part *d, size_t row, float *x, floa
         m[t * V + d->variable[i]] = 1.0F;
     }
     for (size_t t = 1; t < T; t++) {
-        for (size_t v = 0; v < V; v++) {
-            const size_t here = t * V + v;
-            const size_t before = here - V;
-            delta[here] = m[before] > 0.0F ? s : s + delta[before];
-            if (d->shape.fill == SCHEMA_FILL_LAST && !(m[here] > 0.0F)) {
-                x[here] = x[before];
-            }
+        const size_t at = (t - 1) * V;
+        age(delta + at + V, delta + at, m + at, V, s);
+        if (d->shape.fill == SCHEMA_FILL_LAST) {
+            carry(x + at + V, x + at, m + at + V, V);
         }
     }
 }
