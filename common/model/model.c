@@ -13,13 +13,14 @@ static const struct model_kind kinds[] = {
     {"logistic", logistic_declare, logistic_record, NULL},
     {"mlp", mlp_declare, mlp_record, NULL},
     {"multimodal", multimodal_declare, multimodal_record, multimodal_loss},
+    {"additive", additive_declare, additive_record, NULL},
 };
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
 size_t model_names(const char *const **name)
 {
-    static const char *const names[] = {"logistic", "mlp", "multimodal"};
+    static const char *const names[] = {"logistic", "mlp", "multimodal", "additive"};
     static_assert(sizeof names / sizeof names[0] == KINDS, "one name a kind");
     *name = names;
     return KINDS;
@@ -129,19 +130,19 @@ enum rc model_open(const struct study_model *spec, const struct schema *schema, 
         }
     }
     if (m.kind == NULL) {
-        rc = error_set(err, RC_INVALID, "no model is named '%s'; there are: %s, %s, %s", spec->name,
-                       kinds[0].name, kinds[1].name, kinds[2].name);
-        static_assert(KINDS == 3, "every name is in the sentence above");
+        rc = error_set(err, RC_INVALID, "no model is named '%s'; there are: %s, %s, %s, %s",
+                       spec->name, kinds[0].name, kinds[1].name, kinds[2].name, kinds[3].name);
+        static_assert(KINDS == 4, "every name is in the sentence above");
         goto out;
     }
     if (m.layout.n_values + m.layout.n_codes == 0 && m.kind != &kinds[2]) {
         rc = error_set(err, RC_INVALID, "the cohort has no feature for model '%s'", spec->name);
         goto out;
     }
-    if (spec->adapter > 0 && m.kind == &kinds[0]) {
-        rc =
-            error_set(err, RC_INVALID,
-                      "model 'logistic' has no hidden layer for an adapter; use mlp or adapter: 0");
+    if (spec->adapter > 0 && (m.kind == &kinds[0] || m.kind == &kinds[3])) {
+        rc = error_set(err, RC_INVALID,
+                       "model '%s' has no hidden layer for an adapter; use mlp or adapter: 0",
+                       spec->name);
         goto out;
     }
     m.code_table = calloc(m.layout.n_codes + 1, sizeof *m.code_table);
@@ -179,6 +180,7 @@ out:
 void model_release(struct model *m)
 {
     free(m->code_table);
+    free(m->square);
     free(m->multi);
     param_table_release(&m->table);
     *m = (struct model){0};

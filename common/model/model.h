@@ -9,6 +9,9 @@
  *              of a label with C classes z has C numbers, and this is softmax regression
  *   mlp        h = [x; E_1[code_1]; …]; h = act(LN(W h + b)) per hidden width; z = head(adapter(h))
  *
+ *   additive   z = w [x; x_c^2; l_1; …] + b + sum_k e_k[code_k]
+ *                                                         continuous features x_c and the levels l_m of each
+ *                                                         series on a grid, too (encoder/additive.c)
  *   multimodal h_m = adapter_m(encoder_m(x_m)) of every modality, of each position where the fusion
  *              looks at positions; z = fusion(those that are there);
  *              logit = w2 relu(W1 z + b1) + b2, or the fusion's own
@@ -42,6 +45,9 @@ struct model {
     struct schema_layout layout;
     struct param_table table;
     struct param_id *code_table; /**< [layout.n_codes] */
+    size_t n_squares;
+    size_t
+        *square; /**< additive: [n_squares] which of the table's numbers are squared, too; owned */
     struct model_layer layer[MODEL_LAYERS_MAX];
     struct adapter adapter;
     struct model_layer head;                  /**< w and b */

@@ -19,6 +19,9 @@ struct model_kind {
 RC logistic_declare(struct model *m, const struct schema *schema, struct error *err);
 struct node *logistic_record(const struct model *m, struct tape *t, const struct batch *batch);
 
+RC additive_declare(struct model *m, const struct schema *schema, struct error *err);
+struct node *additive_record(const struct model *m, struct tape *t, const struct batch *batch);
+
 RC mlp_declare(struct model *m, const struct schema *schema, struct error *err);
 struct node *mlp_record(const struct model *m, struct tape *t, const struct batch *batch);
 

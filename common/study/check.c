@@ -83,12 +83,13 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
     if (!says(d->model, "name", "multimodal") && !d->study.model.layer_norm) {
         refuse_unused(d->model, of_norms, 1, "layer_norm: true or name: multimodal", issues);
     }
-    if (says(d->model, "name", "logistic")) {
+    if (says(d->model, "name", "logistic") || says(d->model, "name", "additive")) {
         refuse_unused(d->model, of_mlp, 3, "name: mlp", issues);
         refuse_unused(d->model, of_embedding, 1, "name: mlp or multimodal", issues);
         if (d->study.model.adapter > 0) {
             config_issue(issues, at(d->model, "adapter"),
-                         "adapter: logistic has no hidden layer for it; use 0, or name: mlp");
+                         "adapter: %s has no hidden layer for it; use 0, or name: mlp",
+                         d->study.model.name);
         }
     }
 }

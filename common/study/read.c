@@ -10,7 +10,7 @@
 
 /* ---- the tables: key, place, bounds, default, help --------------------------------------------- */
 
-static const char *const models[] = {"logistic", "mlp", "multimodal", NULL};
+static const char *const models[] = {"logistic", "mlp", "multimodal", "additive", NULL};
 static const char *const activations[] = {"relu", "gelu", "tanh", NULL};
 static const char *const fusions[] = {
     "attention",  "concat",  "projected",    "gate", "gmu",        "gmu_heads", "cross_attention",
@@ -294,7 +294,7 @@ static void read_model(struct study_draft *d, struct config_issues *issues)
         w.m.width = w.m.heads = w.m.layers = 0;
         w.m.dropout = w.m.modality_dropout = 0.0;
     }
-    if (strcmp(w.m.name, "logistic") == 0) {
+    if (strcmp(w.m.name, "logistic") == 0 || strcmp(w.m.name, "additive") == 0) {
         w.m.embedding = 0; /* the default is of models that embed */
     }
     d->study.model = w.m;

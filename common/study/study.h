@@ -37,7 +37,7 @@ enum study_combine { STUDY_MEAN, STUDY_MEDIAN, STUDY_TRIMMED_MEAN };
 
 /** The model, as its registry in common/model reads it. */
 struct study_model {
-    char name[STUDY_NAME_MAX]; /**< "logistic", "mlp", "multimodal" */
+    char name[STUDY_NAME_MAX]; /**< "logistic", "mlp", "multimodal", "additive" */
     size_t n_hidden;
     size_t hidden[STUDY_HIDDEN_MAX]; /**< widths, mlp only */
     size_t embedding;                /**< width of a categorical's embedding, mlp only */

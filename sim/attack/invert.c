@@ -60,9 +60,11 @@ static void find_first_layer(struct work *k)
     for (size_t i = 0; k->rows == 0 && i < sizeof layer / sizeof layer[0]; i++) {
         const struct param *w = named(&m->table, layer[i][0]);
         const struct param *b = named(&m->table, layer[i][1]);
-        const bool head = i == 2; /* reads the table in logistic regression alone */
+        const bool head = i == 2; /* reads the table in linear models alone */
         if (w != NULL && b != NULL && w->rank == 2 && w->dim[1] >= m->layout.n_values &&
-            m->layout.n_values > 0 && (!head || strcmp(m->spec.name, "logistic") == 0)) {
+            m->layout.n_values > 0 &&
+            (!head || strcmp(m->spec.name, "logistic") == 0 ||
+             strcmp(m->spec.name, "additive") == 0)) {
             k->weight = w->offset;
             k->bias = b->offset;
             k->width = w->dim[1];

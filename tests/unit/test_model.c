@@ -33,6 +33,7 @@ static const struct study_model specs[] = {
      .embedding = 1,
      .activation = "relu",
      .adapter = 3},
+    {.name = "additive"},
 };
 /* And of labels with three classes. */
 static const struct study_model class_specs[] = {
@@ -308,6 +309,7 @@ static void a_model_that_cannot_be_is_refused(void **state)
 {
     (void)state;
     const struct study_model bad[] = {{.name = "logistic", .adapter = 2},
+                                      {.name = "additive", .adapter = 2},
                                       {.name = "mlp", .embedding = 2},
                                       {.name = "mlp", .n_hidden = 1, .hidden = {4}}};
     struct schema schema;

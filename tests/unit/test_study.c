@@ -660,6 +660,8 @@ static void every_rule_speaks_at_its_place(void **state)
          "6:37: error: activation: has a meaning only with name: mlp"},
         {6, "model: {name: logistic, adapter: 4}",
          "6:34: error: adapter: logistic has no hidden layer for it; use 0, or name: mlp"},
+        {6, "model: {name: additive, adapter: 4}",
+         "6:34: error: adapter: additive has no hidden layer for it; use 0, or name: mlp"},
         {6, "model: {name: mlp, hidden: []}",
          "6:28: error: hidden: must be a list of 1 to 4 widths, as in [32, 16]"},
         {6, "model: {name: mlp, hidden: [1, 2, 3, 4, 5]}",
@@ -940,7 +942,8 @@ static void all_problems_of_a_document_are_reported_at_once(void **state)
         "s.yaml:2:9: error: rounds: '1,1' is not a whole number in plain digits",
         "s.yaml:3:1: error: unknown key 'qourum'; did you mean 'quorum'?",
         "s.yaml:1:1: error: missing key 'quorum'",
-        "s.yaml:5:15: error: name: 'mpl' is none of logistic, mlp, multimodal; did you mean 'mlp'?",
+        ("s.yaml:5:15: error: name: 'mpl' is none of logistic, mlp, multimodal, additive; did you "
+         "mean 'mlp'?"),
         "s.yaml:6:28: error: momentum: is 2, must be from 0 to 0.9999",
         "s.yaml:7:44: error: clip: is -1, must be from 1e-06 to 1000000",
         "s.yaml:9:24: error: nominal: '1e2' is not a whole number in plain digits",

@@ -136,6 +136,12 @@ struct node *summary_encoder_record(const struct summary_encoder *e, struct tape
                                     const struct encoder_series *x,
                                     const struct tape_dropout *drop);
 
+enum { SERIES_LEVELS = 4 };
+
+/** Of each variable: last value, mean, its square, and share of the steps at which it was seen; 0 where it
+ *  was not. No parameters: a linear model's input. @return [B, SERIES_LEVELS V] */
+struct node *series_levels_record(struct tape *t, const struct encoder_series *x);
+
 struct lstm_encoder {
     size_t variables, width, layers;
     struct encoder_linear layer[ENCODER_LAYERS_MAX];
