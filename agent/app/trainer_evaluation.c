@@ -162,6 +162,9 @@ static RC open_model(struct trainer *t, const struct evaluation_request *r, cons
     } else if (agreement_fits(&out->agreement, &t->site.schema, &fault) != RC_OK) {
         (void)snprintf(why->text, sizeof why->text,
                        "the cohort of this site is no longer one of that study");
+    } else if (out->agreement.schema.n_classes > 0) {
+        (void)snprintf(why->text, sizeof why->text,
+                       "the label is one of several classes, and histograms are of yes and no");
     } else if (!(out->agreement.study.held_out > 0.0)) {
         (void)snprintf(why->text, sizeof why->text,
                        "the study has kept no patients out of training (held_out)");

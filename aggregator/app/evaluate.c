@@ -110,6 +110,13 @@ static RC ask(const struct words *w, const struct folder *f, struct registry *r,
                        "model is on others; a study that is to be evaluated says `held_out: 0.2`",
                        study->name);
     }
+    if (rc == RC_OK && a.schema.n_classes > 0) {
+        rc =
+            error_set(err, RC_STATE,
+                      "the label of study '%s' is one of several classes, and the histograms of an "
+                      "evaluation are of yes and no",
+                      study->name);
+    }
     agreement_release(&a);
     if (rc == RC_OK) {
         rc = sign_request(w, f, r, study, &e, err);

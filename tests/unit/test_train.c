@@ -193,6 +193,7 @@ static void neighbours_are_bounded_where_the_label_is_one_of_several_classes(voi
 {
     (void)state;
     neighbours_differ_by_at_most_the_bound("logistic of classes", 0);
+    neighbours_differ_by_at_most_the_bound("additive of classes", 0);
     neighbours_differ_by_at_most_the_bound("mlp of classes", 2);
 }
 

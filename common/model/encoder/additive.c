@@ -6,7 +6,7 @@
  *
  * x: the table's numbers with their indicators; x_c: those of continuous features; l_m: the levels of every
  * variable of a series on a grid (summary.c). A modality that a patient lacks adds nothing. Images, notes and
- * series as events are not read.
+ * series as events are not read. One z, or one for each of several classes.
  */
 #include <stdlib.h>
 
@@ -47,14 +47,14 @@ enum rc additive_declare(struct model *m, const struct schema *schema, struct er
         width += is_grid(p) ? SERIES_LEVELS * p->variables : 0;
     }
     if (rc == RC_OK && width > 0) {
-        rc = param_add(&m->table, "head.weight", PARAM_SHARED, PARAM_ZERO, 2, (size_t[]){1, width},
-                       &m->head.w, err);
+        rc = param_add(&m->table, "head.weight", PARAM_SHARED, PARAM_ZERO, 2,
+                       (size_t[]){m->layout.n_outputs, width}, &m->head.w, err);
     }
     if (rc == RC_OK) {
-        rc = param_add(&m->table, "head.bias", PARAM_SHARED, PARAM_ZERO, 1, (size_t[]){1},
+        rc = param_add(&m->table, "head.bias", PARAM_SHARED, PARAM_ZERO, 1, &m->layout.n_outputs,
                        &m->head.b, err);
     }
-    return rc == RC_OK ? codes_declare(m, schema, 1, PARAM_ZERO, err) : rc;
+    return rc == RC_OK ? codes_declare(m, schema, m->layout.n_outputs, PARAM_ZERO, err) : rc;
 }
 
 /* [B, n_squares] in the step arena; NULL while measuring. */
