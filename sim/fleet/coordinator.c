@@ -297,6 +297,9 @@ static enum rc merge_and_commit(struct fleet *f, struct error *err)
     contributed_of(m, contributed);
     rc = registry_commit_round(c->registry, &f->study_hash, m->round, c->model, model_bytes(f),
                                c->state, state_size(f), contributed, m->n_sites, f->now_ms, err);
+    if (rc == RC_OK && f->p->watch.committed != NULL) {
+        rc = f->p->watch.committed(f->p->watch.ctx, f, m->round, c->model, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }

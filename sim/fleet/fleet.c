@@ -136,6 +136,21 @@ static bool ended(const struct fleet *f)
 
 /* ---- result ---------------------------------------------------------------------------------- */
 
+enum rc fleet_state(struct fleet *f, size_t site, const void **state, size_t *n, struct error *err)
+{
+    uint64_t round = 0;
+    struct ledger *ledger = NULL;
+    enum rc rc = site_ledger(f, &f->site[site], &ledger, err);
+    if (rc == RC_OK) {
+        rc = ledger_site_state(ledger, &f->study_hash, &round, state, n, err);
+    }
+    if (rc == RC_OK && round == 0) {
+        *state = NULL;
+        *n = 0;
+    }
+    return rc;
+}
+
 static enum rc site_result(struct fleet *f, size_t i, struct fleet_site_result *r,
                            struct error *err)
 {

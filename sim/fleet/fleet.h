@@ -36,11 +36,17 @@ struct fleet_decision {
     size_t party; /**< FLEET_COORDINATOR: abort; a site: withdraw */
 };
 
-/** What is watched from outside; the pointer may be NULL. Called on the running thread. */
+struct fleet; /* opaque: a world that runs, to who watches it */
+
+/** What is watched from outside; the pointers may be NULL. Called on the running thread. */
 struct fleet_watch {
     void *ctx;
     /** An update is leaving a site. */
     void (*release)(void *ctx, size_t site, uint64_t round, const void *update, size_t n);
+    /** A round's model [S] has been committed, once for each round that is. fleet_state may be asked
+     *  meanwhile. @return what is not RC_OK ends the world, with `err` filled */
+    enum rc (*committed)(void *ctx, struct fleet *f, uint64_t round, const real *model,
+                         struct error *err);
 };
 
 /** One world. Everything is borrowed. */
@@ -98,6 +104,10 @@ struct fleet_result {
  */
 RC fleet_run(const struct fleet_params *p, struct fleet_result *out, struct error *err);
 void fleet_result_release(struct fleet_result *r);
+
+/** What a site has kept of its newest round, for train_parameters; NULL and 0 before its first. Lives until
+ *  the next call. @retval others as ledger_site_state */
+RC fleet_state(struct fleet *f, size_t site, const void **state, size_t *n, struct error *err);
 
 /** The name of the ledger file of a site in `folder`. */
 void fleet_ledger_path(const char *folder, const char *site, char path[512]);

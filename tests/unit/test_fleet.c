@@ -36,6 +36,10 @@ struct world {
     size_t ledgers_open; /* of fleet_params */
     size_t desks;        /* so, too */
     size_t most_open;    /* ledgers that this process had open when an update left */
+    /* what was seen committed: how often, and of the newest the model and a site's state */
+    size_t commits[ROUNDS + 1];
+    uint64_t newest;
+    struct hash model_then, state_then[SITES];
 };
 
 static const char *const names[SITES] = {"a", "b", "c", "d"};
@@ -180,6 +184,40 @@ static void seen_leaving(void *ctx, size_t site, uint64_t round, const void *upd
     ledger_close(&l);
 }
 
+static enum rc seen_committed(void *ctx, struct fleet *f, uint64_t round, const real *model,
+                              struct error *err)
+{
+    struct world *w = ctx;
+    w->commits[round]++;
+    assert_true(round > w->newest);
+    w->newest = round;
+    w->model_then = hash_of(model, w->model.table.S * sizeof *model);
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < SITES; i++) {
+        const void *state = NULL;
+        size_t n = 0;
+        rc = fleet_state(f, i, &state, &n, err);
+        w->state_then[i] = hash_of(state, n);
+    }
+    return rc;
+}
+
+/* Each round that is finished was seen once, the last with what the study ends with. */
+static void commits_were_seen(const struct world *w, const struct fleet_result *r)
+{
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        assert_int_equal(w->commits[round], round <= r->rounds ? 1 : 0);
+    }
+    if (r->rounds > 0) {
+        const struct hash model = hash_of(r->model, w->model.table.S * sizeof *r->model);
+        assert_true(hash_equal(&model, &w->model_then));
+    }
+    for (size_t i = 0; r->done && i < SITES; i++) {
+        const struct hash state = hash_of(r->site[i].state, r->site[i].state_bytes);
+        assert_true(!r->site[i].contributed || hash_equal(&state, &w->state_then[i]));
+    }
+}
+
 /* Kills and decisions of one world. */
 struct day {
     const struct fleet_kill *kill;
@@ -191,25 +229,29 @@ struct day {
 static void run_day(struct world *w, const struct day *day, struct fleet_result *out)
 {
     struct error err = {0};
-    const struct fleet_params p = {.study = &w->study,
-                                   .schema = &w->schema,
-                                   .model = &w->model,
-                                   .data = (const struct dataset *const *)w->data,
-                                   .policy = w->policy,
-                                   .folder = w->folder[0] == '\0' ? NULL : w->folder,
-                                   .ledgers_open = w->ledgers_open,
-                                   .desks = w->desks,
-                                   .seed = 5,
-                                   .kill = day->kill,
-                                   .n_kills = day->n_kills,
-                                   .decision = day->decision,
-                                   .n_decisions = day->n_decisions,
-                                   .watch = {.ctx = w, .release = seen_leaving}};
+    const struct fleet_params p = {
+        .study = &w->study,
+        .schema = &w->schema,
+        .model = &w->model,
+        .data = (const struct dataset *const *)w->data,
+        .policy = w->policy,
+        .folder = w->folder[0] == '\0' ? NULL : w->folder,
+        .ledgers_open = w->ledgers_open,
+        .desks = w->desks,
+        .seed = 5,
+        .kill = day->kill,
+        .n_kills = day->n_kills,
+        .decision = day->decision,
+        .n_decisions = day->n_decisions,
+        .watch = {.ctx = w, .release = seen_leaving, .committed = seen_committed}};
+    memset(w->commits, 0, sizeof w->commits);
+    w->newest = 0;
     const enum rc rc = fleet_run(&p, out, &err);
     if (rc != RC_OK) {
         print_error("%s\n", err.text);
     }
     assert_int_equal(rc, RC_OK);
+    commits_were_seen(w, out);
 }
 
 static void run(struct world *w, const struct fleet_kill *kill, size_t n_kills,
@@ -410,6 +452,34 @@ static void a_site_whose_policy_is_stricter_declines_and_the_others_go_on(void *
     assert_true(r.site[2].epsilon_spent == 0.0);
     assert_int_equal(w.times[2][1], 0);
     fleet_result_release(&r);
+    world_release(&w);
+}
+
+static enum rc no_more(void *ctx, struct fleet *f, uint64_t round, const real *model,
+                       struct error *err)
+{
+    (void)ctx;
+    (void)f;
+    (void)model;
+    return round < 2 ? RC_OK : error_set(err, RC_NOMEM, "seen enough");
+}
+
+static void who_watches_can_end_the_world(void **state)
+{
+    (void)state;
+    struct world w;
+    struct error err = {0};
+    struct fleet_result r = {0};
+    world_init(&w, STUDY_NOISE_NONE);
+    const struct fleet_params p = {.study = &w.study,
+                                   .schema = &w.schema,
+                                   .model = &w.model,
+                                   .data = (const struct dataset *const *)w.data,
+                                   .policy = w.policy,
+                                   .watch = {.committed = no_more}};
+    assert_int_equal(fleet_run(&p, &r, &err), RC_NOMEM);
+    assert_string_equal(err.text, "seen enough");
+    assert_null(r.model);
     world_release(&w);
 }
 
@@ -925,6 +995,7 @@ int main(void)
         cmocka_unit_test(a_study_on_disk_is_the_study_in_memory),
         cmocka_unit_test(few_open_ledgers_change_no_byte),
         cmocka_unit_test(a_site_whose_policy_is_stricter_declines_and_the_others_go_on),
+        cmocka_unit_test(who_watches_can_end_the_world),
         cmocka_unit_test(below_quorum_the_study_fails_and_says_so),
         cmocka_unit_test(a_study_that_diverges_says_where_and_what_to_lower),
         cmocka_unit_test(sites_at_their_desks_change_no_byte),
