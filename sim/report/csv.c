@@ -105,3 +105,22 @@ enum rc report_write_patterns_csv(const char *path, const struct report_row *row
     }
     return report_file_commit(&file, err);
 }
+
+enum rc report_write_curves_csv(const char *path, const struct report_row *row, size_t n,
+                                struct error *err)
+{
+    struct report_file file = {0};
+    enum rc rc = report_file_open(&file, path, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    (void)fprintf(file.f, KEY "round,auroc\n");
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < row[i].n_curve; k++) {
+            write_key(file.f, &row[i]);
+            (void)fprintf(file.f, "%zu,", row[i].curve[k].round);
+            report_csv_number(file.f, row[i].curve[k].auroc, '\n');
+        }
+    }
+    return report_file_commit(&file, err);
+}

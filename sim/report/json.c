@@ -65,6 +65,14 @@ static json_t *pattern_json(const struct report_pattern *p)
     return o;
 }
 
+static json_t *point_json(const struct report_point *p)
+{
+    json_t *o = json_object();
+    put(&o, "round", json_integer((json_int_t)p->round));
+    put(&o, "auroc", number(p->auroc));
+    return o;
+}
+
 json_t *report_row_json(const struct report_row *row)
 {
     json_t *sites = json_array();
@@ -74,6 +82,10 @@ json_t *report_row_json(const struct report_row *row)
     json_t *patterns = row->n_patterns > 0 ? json_array() : NULL;
     for (size_t p = 0; p < row->n_patterns; p++) {
         append(&patterns, pattern_json(&row->pattern[p]));
+    }
+    json_t *curve = row->n_curve > 0 ? json_array() : NULL;
+    for (size_t k = 0; k < row->n_curve; k++) {
+        append(&curve, point_json(&row->curve[k]));
     }
     json_t *o = json_object();
     put(&o, "ablation", json_string(row->ablation));
@@ -102,6 +114,9 @@ json_t *report_row_json(const struct report_row *row)
     put(&o, "steps", json_integer((json_int_t)row->steps));
     if (row->n_patterns > 0) {
         put(&o, "patterns", patterns); /* NULL: no memory, and so is the whole */
+    }
+    if (row->n_curve > 0) {
+        put(&o, "curve", curve);
     }
     return o;
 }

@@ -47,6 +47,12 @@ struct report_pattern {
     struct interval auroc;         /**< DeLong's 95 % interval */
 };
 
+/** Of a learning curve. */
+struct report_point {
+    size_t round;
+    double auroc; /**< mean of the folds' own, each of its tested patients; NAN: none has one */
+};
+
 /** One cell of the grid at one seed: (ablation, mode, noise, epsilon, delta, seed). */
 struct report_row {
     char ablation[REPORT_ABLATION_MAX];  /**< what differs; REPORT_BASE: nothing */
@@ -70,7 +76,9 @@ struct report_row {
     struct report_site *site; /**< [n_sites], borrowed */
     size_t n_patterns;        /**< 0: a cohort of one modality */
     struct report_pattern
-        *pattern; /**< [n_patterns], borrowed; the same names in all rows of a study */
+        *pattern;   /**< [n_patterns], borrowed; the same names in all rows of a study */
+    size_t n_curve; /**< 0: no learning curve was asked for, or nobody learns together */
+    struct report_point *curve; /**< [n_curve], borrowed; rounds ascend, the last is the last */
 };
 
 /** Rows of one cell over its seeds. Means skip rows without the number; NAN if none has it. */
@@ -93,7 +101,8 @@ struct report_summary {
  * One row as an object: ablation, mode, noise, auroc, auroc_low, auroc_high, auroc_site_mean, epsilon, delta,
  * rounds, seconds, seconds_rounds (where it is known), seed, sites [{name, auroc, epsilon_spent, …}], then auprc, ece, accuracy,
  * accuracy_site_mean, folds, noise_multiplier, sample_rate, steps; of multimodal cohorts patterns
- * [{modalities, patients, positives, auroc, auroc_low, auroc_high, why_no_auroc}]. A seed above 2^63 - 1 is
+ * [{modalities, patients, positives, auroc, auroc_low, auroc_high, why_no_auroc}]; where they were asked for
+ * curve [{round, auroc}]. A seed above 2^63 - 1 is
  * a string, since JSON integers end there.
  * @return a new reference, or NULL without memory
  */
@@ -119,6 +128,10 @@ RC report_write_sites_csv(const char *path, const struct report_row *row, size_t
 /** patterns.csv: a line per row and set of modalities. As above. */
 RC report_write_patterns_csv(const char *path, const struct report_row *row, size_t n,
                              struct error *err);
+
+/** curves.csv: a line per row and point of its learning curve. As above. */
+RC report_write_curves_csv(const char *path, const struct report_row *row, size_t n,
+                           struct error *err);
 
 /**
  * The figure: AUROC against epsilon, a curve per (ablation, mode, noise), bars over seeds; pooled and

@@ -68,6 +68,19 @@ static enum rc same(const void *there, size_t n, const struct hash *want, const 
                      what);
 }
 
+/* A curve cannot be had afterwards: models are not kept. */
+static enum rc same_curves(int64_t there, size_t want, struct error *err)
+{
+    if (there == (int64_t)want) {
+        return RC_OK;
+    }
+    return error_set(
+        err, RC_INVALID,
+        "it holds results with curves: %lld, and curves: is %zu now; say curves: %lld, "
+        "choose another --out, or delete the file to begin anew",
+        (long long)there, want, (long long)there);
+}
+
 /* ---- what is there, and what is asked for --------------------------------------------------------- */
 
 static enum rc check_sweep(struct sweep_archive *a, const struct sweep *s, struct error *err)
@@ -75,7 +88,8 @@ static enum rc check_sweep(struct sweep_archive *a, const struct sweep *s, struc
     const struct hash split = hash_of_split(s);
     struct statement *st = NULL;
     bool row = false;
-    enum rc rc = store_prepare(a->store, "SELECT version, cohort, split FROM sweep", &st, err);
+    enum rc rc =
+        store_prepare(a->store, "SELECT version, cohort, split, curves FROM sweep", &st, err);
     if (rc == RC_OK) {
         rc = statement_step(st, &row, err);
     }
@@ -92,16 +106,18 @@ static enum rc check_sweep(struct sweep_archive *a, const struct sweep *s, struc
         rc = rc == RC_OK ? same(cohort, n, &s->data->version, "another cohort", err) : rc;
         const void *folds = statement_blob(st, 2, &n);
         rc = rc == RC_OK ? same(folds, n, &split, "another split", err) : rc;
+        rc = rc == RC_OK ? same_curves(statement_i64(st, 3), s->curves, err) : rc;
     }
     statement_close(&st);
     if (rc != RC_OK || row) {
         return rc;
     }
-    rc = store_prepare(a->store, "INSERT INTO sweep VALUES (1, ?, ?, ?)", &st, err);
+    rc = store_prepare(a->store, "INSERT INTO sweep VALUES (1, ?, ?, ?, ?)", &st, err);
     if (rc == RC_OK) {
         statement_bind_text(st, WARDROUND_VERSION);
         statement_bind_blob(st, s->data->version.b, sizeof s->data->version.b);
         statement_bind_blob(st, split.b, sizeof split.b);
+        statement_bind_i64(st, (int64_t)s->curves);
         rc = statement_run(st, err);
     }
     statement_close(&st);

@@ -1,7 +1,8 @@
 /*
  * results.db: what a sweep has finished, so that an interrupted one goes on.
  *
- *   sweep      one row: the program's version, and hashes of the cohort and of how it is split
+ *   sweep      one row: the program's version, hashes of the cohort and of how it is split, and how many
+ *              points a learning curve has at most
  *   ablation   name and hash of each study that was run: everything but noise, epsilon, delta and seed
  *   cell       one row of the grid; its figures are NULL until all of its folds are there
  *   world      one fold of a cell: seconds, and its outcome (see outcome.c), from which the figures follow
@@ -50,6 +51,8 @@ static const char *const migration[] = {
     " outcome BLOB NOT NULL,"
     " PRIMARY KEY (cell, fold)"
     ") STRICT;",
+
+    "ALTER TABLE sweep ADD COLUMN curves INTEGER NOT NULL DEFAULT 0 CHECK (curves >= 0);",
 };
 
 const struct store_kind archive_kind = {

@@ -8,6 +8,7 @@ struct grid_draft {
     const struct config_node *modes, *epsilons, *seeds, *ablations, *noises;
     int noise;
     double delta;
+    size_t curves;
 };
 
 static const char *const noises[] = {"none", "site", "shared", NULL};
@@ -23,6 +24,8 @@ static const struct config_key grid_keys[] = {
      .help = "of the finite epsilons; shared: one site's in the sum of all, of a study with `masked`; a site alone and the pool add their own. Or a list of these two"},
     {.name = "delta", .type = CONFIG_REAL, .offset = AT(delta), .min = 0, .max = 0.5, .fallback = "0",
      .help = "of the finite epsilons, which need one above 0"},
+    {.name = "curves", .type = CONFIG_COUNT, .offset = AT(curves), .min = 0, .max = SWEEP_CURVES_MAX, .fallback = "0",
+     .help = "points of learning curves: so often, evenly spaced, those tested are scored while a model is trained; 0: never"},
     {.name = "ablations", .type = CONFIG_NODE, .offset = AT(ablations), .fallback = "",
      .help = "list of maps {name, model, without, without_sites}: the study with something changed or left out"},
 };
@@ -136,6 +139,7 @@ const struct config_node *sweep_config_grid(const struct config_node *map, struc
         read_noises(g.noises, s, issues);
     }
     s->delta = g.delta;
+    s->curves = g.curves;
     return g.ablations;
 }
 
@@ -143,6 +147,7 @@ void sweep_config_cell(struct sweep *s, uint64_t seed)
 {
     const struct study_privacy *p = &s->study.privacy;
     s->n_modes = s->n_epsilons = s->n_seeds = 1;
+    s->curves = 0;
     s->mode[0] = SWEEP_FEDERATED;
     s->epsilon[0] = p->noise == STUDY_NOISE_NONE ? HUGE_VAL : p->epsilon;
     s->seed[0] = seed;

@@ -11,12 +11,13 @@
 /* Long enough for a clock that counts milliseconds. */
 static const double ENOUGH_S = 0.1;
 
-static enum rc timed(const struct pool *pool, size_t world, size_t rounds, size_t steps,
+static enum rc timed(const struct pool *pool, size_t world, size_t rounds, size_t steps, bool curve,
                      double *seconds, struct error *err)
 {
     struct sweep_world w = pool_world(pool, world);
     w.plan.rounds = rounds;
     w.steps = steps;
+    w.curve = curve ? w.curve : NULL;
     const int64_t begun = clock_monotonic_ms();
     const enum rc rc = sweep_world_run(&w, err);
     *seconds = (double)(clock_monotonic_ms() - begun) / 1000.0;
@@ -33,7 +34,7 @@ static enum rc one_more(const struct pool *pool, size_t world, bool round, size_
     while (rc == RC_OK && n < most && *each * (double)(n - 1) < ENOUGH_S) {
         double seconds = 0.0;
         n = 4 * n < most ? 4 * n : most;
-        rc = timed(pool, world, round ? n : 1, round ? 1 : n, &seconds, err);
+        rc = timed(pool, world, round ? n : 1, round ? 1 : n, false, &seconds, err);
         *each = seconds > first ? (seconds - first) / (double)(n - 1) : 0.0;
     }
     return rc;
@@ -47,15 +48,21 @@ static enum rc measure(const struct pool *pool, size_t world, struct sweep_kind 
     double first = 0.0;
     double round = 0.0;
     double step = 0.0;
-    enum rc rc = timed(pool, world, 1, 1, &first, err);
+    const size_t points = sweep_curve_points(pool->s, cell.mode, k->rounds);
+    double scored = 0.0;
+    enum rc rc = timed(pool, world, 1, 1, false, &first, err);
+    if (rc == RC_OK && points > 0) {
+        rc = timed(pool, world, 1, 1, true, &scored, err);
+    }
     if (rc == RC_OK) {
         rc = one_more(pool, world, true, k->rounds, first, &round, err);
     }
     if (rc == RC_OK) {
         rc = one_more(pool, world, false, steps, first, &step, err);
     }
-    k->seconds =
-        first + (double)(k->rounds - 1) * round + (double)k->rounds * (double)(steps - 1) * step;
+    k->seconds = first + (double)(k->rounds - 1) * round +
+                 (double)k->rounds * (double)(steps - 1) * step +
+                 (double)points * fmax(scored - first, 0.0);
     return rc;
 }
 

@@ -2,6 +2,7 @@
  *
  *   epsilon [n_sites]            what each ledger spent
  *   score   [tested patients, C] of the fold, in the dataset's order
+ *   curve   [sweep_curve_points] AUROC of the fold, round after round; a NAN is one
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,11 @@ static double get(const unsigned char *at)
     return x;
 }
 
+static size_t points_of(const struct sweep_world *w)
+{
+    return sweep_curve_points(w->s, w->cell.mode, w->plan.rounds);
+}
+
 size_t sweep_outcome_bytes(const struct sweep_world *w)
 {
     const struct dataset *d = w->s->data;
@@ -36,7 +42,7 @@ size_t sweep_outcome_bytes(const struct sweep_world *w)
         n += w->part[p] == w->fold ? 1 : 0;
     }
     n = d->n_sites + (n - d->n_sites) * sweep_outputs(w->s);
-    return n * sizeof(double);
+    return (n + points_of(w)) * sizeof(double);
 }
 
 void sweep_outcome_pack(const struct sweep_world *w, unsigned char *out)
@@ -50,6 +56,9 @@ void sweep_outcome_pack(const struct sweep_world *w, unsigned char *out)
         for (size_t c = 0; c < C && w->part[p] == w->fold; c++, out += sizeof(double)) {
             put(out, w->score[p * C + c]);
         }
+    }
+    for (size_t k = 0; k < points_of(w); k++, out += sizeof(double)) {
+        put(out, w->curve[k]);
     }
 }
 
@@ -69,6 +78,9 @@ enum rc sweep_outcome_unpack(struct sweep_world *w, const unsigned char *in, siz
         for (size_t c = 0; c < C && w->part[p] == w->fold; c++, in += sizeof(double)) {
             w->score[p * C + c] = get(in);
         }
+    }
+    for (size_t k = 0; k < points_of(w); k++, in += sizeof(double)) {
+        w->curve[k] = get(in);
     }
     return RC_OK;
 }

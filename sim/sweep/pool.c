@@ -27,6 +27,7 @@ struct sweep_world pool_world(const struct pool *pool, size_t world)
         .part = pool->part + row % s->n_seeds * n,
         .score = pool->score + row * n * sweep_outputs(s),
         .epsilon = pool->epsilon + world * s->data->n_sites,
+        .curve = pool->curve + world * s->curves,
     };
 }
 

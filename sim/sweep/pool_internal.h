@@ -16,6 +16,7 @@ struct pool {
     double *rounds_s;               /**< [worlds] that ran here; else 0 */
     double *score;                  /**< [rows, n_patients, sweep_outputs] */
     double *epsilon;                /**< [rows, folds, n_sites] */
+    double *curve;                  /**< [rows, folds, s->curves] */
     struct sweep_plan *plan;        /**< [n_settings] */
     double *seconds;                /**< [rows, folds] */
     bool *there;                    /**< [rows, folds] finished, now or before */
@@ -23,6 +24,7 @@ struct pool {
     struct report_row *row;         /**< [rows] made when the last fold is there */
     struct report_site *site;       /**< [rows, n_sites] */
     struct report_pattern *pattern; /**< [rows, sweep_patterns_most] */
+    struct report_point *point;     /**< [rows, s->curves] */
     struct cost *cost;              /**< what is left of them */
 
     pthread_mutex_t lock; /**< of all that follows, and of the archive */

@@ -19,6 +19,29 @@ size_t sweep_train_threads(const struct sweep *s, size_t worlds)
     return each < TRAIN_THREADS_MAX ? each : TRAIN_THREADS_MAX;
 }
 
+/* Means over the folds that have the number. Those of a row have the same plan, and so the same rounds. */
+static void curve_of_row(const struct pool *pool, size_t i, enum sweep_mode mode,
+                         struct report_row *row)
+{
+    const struct sweep *s = pool->s;
+    row->n_curve = sweep_curve_points(s, mode, row->rounds);
+    row->curve = pool->point + i * s->curves;
+    for (size_t k = 0; k < row->n_curve; k++) {
+        double sum = 0.0;
+        size_t n = 0;
+        for (size_t fold = 0; fold < row->folds; fold++) {
+            const double auroc = pool->curve[(i * row->folds + fold) * s->curves + k];
+            if (isfinite(auroc)) {
+                sum += auroc;
+                n++;
+            }
+        }
+        row->curve[k] =
+            (struct report_point){.round = sweep_curve_round(k, row->n_curve, row->rounds),
+                                  .auroc = n > 0 ? sum / (double)n : (double)NAN};
+    }
+}
+
 enum rc pool_row(struct pool *pool, size_t i, struct error *err)
 {
     struct report_row *row = &pool->row[i];
@@ -49,6 +72,7 @@ enum rc pool_row(struct pool *pool, size_t i, struct error *err)
             row->site[site].epsilon_spent = fmax(row->site[site].epsilon_spent, spent);
         }
     }
+    curve_of_row(pool, i, cell.mode, row);
     const size_t *part = pool->part + i % s->n_seeds * n;
     const double *score = pool->score + i * n * sweep_outputs(s);
     const enum rc rc = sweep_evaluate(s, &cell, part, score, row, err);
@@ -64,6 +88,7 @@ static enum rc reserve(struct pool *pool, struct error *err)
     pool->part = calloc(s->n_seeds * n + 1, sizeof *pool->part);
     pool->score = calloc(rows * n * sweep_outputs(s) + 1, sizeof *pool->score);
     pool->epsilon = calloc(worlds * s->data->n_sites + 1, sizeof *pool->epsilon);
+    pool->curve = calloc(worlds * s->curves + 1, sizeof *pool->curve);
     pool->plan = calloc(s->n_settings + 1, sizeof *pool->plan);
     pool->seconds = calloc(worlds + 1, sizeof *pool->seconds);
     pool->rounds_s = calloc(worlds + 1, sizeof *pool->rounds_s);
@@ -72,9 +97,11 @@ static enum rc reserve(struct pool *pool, struct error *err)
     pool->row = calloc(rows + 1, sizeof *pool->row);
     pool->site = calloc(rows * s->data->n_sites + 1, sizeof *pool->site);
     pool->pattern = calloc(rows * sweep_patterns_most(s) + 1, sizeof *pool->pattern);
+    pool->point = calloc(rows * s->curves + 1, sizeof *pool->point);
     if (pool->part == NULL || pool->score == NULL || pool->epsilon == NULL || pool->plan == NULL ||
         pool->seconds == NULL || pool->rounds_s == NULL || pool->there == NULL ||
-        pool->missing == NULL || pool->row == NULL || pool->site == NULL || pool->pattern == NULL) {
+        pool->missing == NULL || pool->row == NULL || pool->site == NULL || pool->pattern == NULL ||
+        pool->curve == NULL || pool->point == NULL) {
         return error_set(err, RC_NOMEM, "no memory for %zu rows of %zu patients", rows, n);
     }
     return RC_OK;
@@ -149,6 +176,8 @@ void pool_release(struct pool *pool)
     free(pool->part);
     free(pool->score);
     free(pool->epsilon);
+    free(pool->curve);
+    free(pool->point);
     free(pool->plan);
     free(pool->seconds);
     free(pool->rounds_s);
@@ -180,11 +209,15 @@ enum rc sweep_continue(const struct sweep *s, const struct sweep_work *work,
         rc = pool_run(&pool, err);
     }
     if (rc == RC_OK && work->parts == 0 && sweep_rank() == 0) {
-        *out = (struct sweep_results){
-            .n = sweep_rows(s), .row = pool.row, .site = pool.site, .pattern = pool.pattern};
+        *out = (struct sweep_results){.n = sweep_rows(s),
+                                      .row = pool.row,
+                                      .site = pool.site,
+                                      .pattern = pool.pattern,
+                                      .point = pool.point};
         pool.row = NULL;
         pool.site = NULL;
         pool.pattern = NULL;
+        pool.point = NULL;
     } else if (rc == RC_OK) {
         *out = (struct sweep_results){0};
     }
@@ -204,5 +237,6 @@ void sweep_results_release(struct sweep_results *r)
     free(r->row);
     free(r->site);
     free(r->pattern);
+    free(r->point);
     *r = (struct sweep_results){0};
 }

@@ -25,6 +25,7 @@
 #include "sim/report/report.h"
 
 enum { SWEEP_LIST_MAX = 64, SWEEP_PATH_MAX = 512, SWEEP_JOBS_MAX = 256 };
+enum { SWEEP_CURVES_MAX = 50 }; /* each is a forward pass over everybody who is tested */
 enum { SWEEP_NOISES_MAX = 2, SWEEP_SETTINGS_MAX = 3 * SWEEP_NOISES_MAX * SWEEP_LIST_MAX };
 
 enum sweep_mode { SWEEP_POOLED, SWEEP_FEDERATED, SWEEP_LOCAL_ONLY };
@@ -70,6 +71,7 @@ struct sweep {
     double delta;
     size_t n_settings; /**< of the lists above, less what would be there twice */
     struct sweep_setting setting[SWEEP_SETTINGS_MAX];
+    size_t curves;                /**< points of each learning curve, at most; 0: none is drawn */
     struct attack_params attacks; /**< the map `attacks:`, or its defaults */
     size_t jobs; /**< threads: a world each; where worlds are fewer, also of their training */
     /** Each world keeps its ledgers and its registry in a folder of its own there, of which few are open
@@ -127,6 +129,7 @@ struct sweep_results {
     struct report_row *row;
     struct report_site *site;
     struct report_pattern *pattern;
+    struct report_point *point;
 };
 
 /**
@@ -143,7 +146,7 @@ struct sweep_archive; /* opaque: a file of finished worlds, locked while it is o
 
 /**
  * Opens or makes the file of a sweep's finished worlds. Seeds, epsilons, modes, noise, deltas and
- * ablations may be added to a sweep later; its cohort, split and studies may not be changed.
+ * ablations may be added to a sweep later; its cohort, split, studies and number of curve points may not be changed.
  * @retval RC_INVALID it holds results of something else; err says of what
  * @retval RC_STATE   another process is at work on it
  * @retval others     as store_open

@@ -57,7 +57,15 @@ struct sweep_world {
     double *score;      /**< [n_patients, sweep_outputs], written for tested patients only */
     double rounds_s;    /**< raised by the wall clock of its rounds, without joining and leaving */
     double *epsilon;    /**< [n_sites] raised to what each ledger spent; begins at 0 */
+    double *curve;      /**< [sweep_curve_points] AUROC of the fold at those rounds, NAN: one class
+                              only; NULL: nobody wants to know */
 };
+
+/** How many points a world's learning curve has: those that are asked for, or one a round. */
+size_t sweep_curve_points(const struct sweep *s, enum sweep_mode mode, size_t rounds);
+/** The round of point k of n: evenly spaced, the last one among them. */
+size_t sweep_curve_round(size_t k, size_t n, size_t rounds);
+
 RC sweep_world_run(struct sweep_world *w, struct error *err);
 
 /**

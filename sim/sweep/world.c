@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "sim/fleet/fleet.h"
-#include "sim/sweep/sweep_internal.h"
+#include "sim/sweep/curve_internal.h"
 
 struct ledger_policy sweep_permissive(void)
 {
@@ -179,16 +179,18 @@ static uint64_t fleet_seed(const struct sweep_world *w, size_t only)
     return seed;
 }
 
-/* Hospitals that were left out have no part in the model; they are scored by what they would be given. */
-static enum rc score_left_out(const struct sweep_world *w, const struct study *study,
-                              const struct model *model, const real *global, real *params,
-                              struct error *err)
+/* They have no part in the model. */
+enum rc sweep_score_left_out(const struct sweep_world *w, const struct sweep_scene *scene,
+                             const real *global, struct error *err)
 {
     const struct sweep_ablation *a = w->cell.ablation;
-    enum rc rc = train_parameters(model, study, global, NULL, 0, params, err);
+    if (w->cell.mode != SWEEP_FEDERATED) {
+        return RC_OK;
+    }
+    enum rc rc = train_parameters(scene->model, scene->study, global, NULL, 0, scene->params, err);
     for (size_t k = 0; rc == RC_OK && k < a->data.n_sites; k++) {
         if (a->left_out[k]) {
-            rc = score_site(w, model, params, k, err);
+            rc = score_site(w, scene->model, scene->params, k, err);
         }
     }
     return rc;
@@ -206,19 +208,36 @@ static void note_epsilon(struct sweep_world *w, size_t of, double spent)
     }
 }
 
-/* Each site's patients by its own parameters; where no site has any, all of them at once by those of all. */
-static enum rc score_sites(const struct sweep_world *w, const struct study *study,
-                           const struct model *model, const struct fleet_result *r,
-                           const size_t *of, real *params, struct error *err)
+/* Without parameters of their own they all use the same ones. */
+static bool alike(const struct sweep_world *w, const struct sweep_scene *scene)
 {
-    const bool alike = model->table.P == model->table.S && w->cell.mode == SWEEP_FEDERATED;
+    return scene->model->table.P == scene->model->table.S && w->cell.mode == SWEEP_FEDERATED;
+}
+
+size_t sweep_scored_apart(const struct sweep_world *w, const struct sweep_scene *scene)
+{
+    return alike(w, scene) ? 1 : scene->study->n_sites;
+}
+
+enum rc sweep_score_site(const struct sweep_world *w, const struct sweep_scene *scene, size_t i,
+                         const real *global, const void *state, size_t state_bytes,
+                         struct error *err)
+{
+    const enum rc rc = train_parameters(scene->model, scene->study, global, state, state_bytes,
+                                        scene->params, err);
+    return rc == RC_OK ? score_site(w, scene->model, scene->params,
+                                    alike(w, scene) ? SIZE_MAX : scene->of[i], err)
+                       : rc;
+}
+
+/* Each site's patients by its own parameters; where no site has any, all of them at once by those of all. */
+static enum rc score_sites(const struct sweep_world *w, const struct sweep_scene *scene,
+                           const struct fleet_result *r, struct error *err)
+{
     enum rc rc = RC_OK;
-    for (size_t i = 0; rc == RC_OK && i < (alike ? 1 : study->n_sites); i++) {
-        rc = train_parameters(model, study, r->model, r->site[i].state, r->site[i].state_bytes,
-                              params, err);
-        if (rc == RC_OK) {
-            rc = score_site(w, model, params, alike ? SIZE_MAX : of[i], err);
-        }
+    for (size_t i = 0; rc == RC_OK && i < sweep_scored_apart(w, scene); i++) {
+        const struct fleet_site_result *site = &r->site[i];
+        rc = sweep_score_site(w, scene, i, r->model, site->state, site->state_bytes, err);
     }
     return rc;
 }
@@ -235,12 +254,18 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
 {
     char folder[SWEEP_PATH_MAX];
     struct fleet_result r = {0};
+    struct sweep_curve curve = {0};
     struct ledger_policy *policy = calloc(study->n_sites, sizeof *policy);
     real *params = calloc(model->table.P + 1, sizeof *params);
+    const struct sweep_scene scene = {.study = study, .model = model, .of = of, .params = params};
     enum rc rc;
 
     if (policy == NULL || params == NULL) {
         rc = error_set(err, RC_NOMEM, "no memory for a world of %zu sites", study->n_sites);
+        goto out;
+    }
+    rc = sweep_curve_open(&curve, w, &scene, err);
+    if (rc != RC_OK) {
         goto out;
     }
     for (size_t i = 0; i < study->n_sites; i++) {
@@ -263,7 +288,8 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
                                    .ledgers_open = LEDGERS_OPEN,
                                    .desks = kept ? LEDGER_DESKS : 0,
                                    .seed = fleet_seed(w, only),
-                                   .train_threads = sweep_train_threads(w->s, sweep_worlds(w->s))};
+                                   .train_threads = sweep_train_threads(w->s, sweep_worlds(w->s)),
+                                   .watch = sweep_curve_watch(&curve)};
     rc = fleet_run(&p, &r, err);
     if (rc != RC_OK) {
         goto out;
@@ -273,17 +299,16 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
         goto out;
     }
     w->rounds_s += r.rounds_s;
-    rc = score_sites(w, study, model, &r, of, params, err);
+    rc = score_sites(w, &scene, &r, err);
     if (rc != RC_OK) {
         goto out;
     }
     for (size_t i = 0; i < study->n_sites; i++) {
         note_epsilon(w, of[i], r.site[i].epsilon_spent);
     }
-    if (w->cell.mode == SWEEP_FEDERATED) {
-        rc = score_left_out(w, study, model, r.model, params, err);
-    }
+    rc = sweep_score_left_out(w, &scene, r.model, err);
 out:
+    sweep_curve_close(&curve);
     fleet_result_release(&r);
     free(policy);
     free(params);

@@ -31,11 +31,11 @@ static const char *in_folder(const char *name)
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const names[] = {"results.csv",     "sites.csv",      "tradeoff.svg",
-                                        "tradeoff.gp",     "tradeoff.csv",   "again.svg",
-                                        "it's & <it>.svg", "it's & <it>.gp", "it's & <it>.csv",
-                                        "table.txt",       "patterns.csv",   "tradeoff.png",
-                                        "again.png",       "it's & <it>.png"};
+    static const char *const names[] = {"results.csv",     "sites.csv",       "tradeoff.svg",
+                                        "tradeoff.gp",     "tradeoff.csv",    "again.svg",
+                                        "it's & <it>.svg", "it's & <it>.gp",  "it's & <it>.csv",
+                                        "table.txt",       "patterns.csv",    "tradeoff.png",
+                                        "again.png",       "it's & <it>.png", "curves.csv"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)unlink(in_folder(names[i]));
     }
@@ -315,6 +315,35 @@ static void a_pattern_of_one_class_has_no_auroc_and_says_so(void **state)
     assert_non_null(strstr(text, "table               2          0        one class only"));
 }
 
+static void a_learning_curve_is_a_line_per_point_and_a_list_in_json(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct report_point point[2] = {{.round = 5, .auroc = (double)NAN},
+                                    {.round = 10, .auroc = 0.75}};
+    struct report_row r[2] = {row_of("federated", "site", 1.0, 7, 0.9),
+                              row_of("local_only", "none", HUGE_VAL, 7, 0.9)};
+    char text[1024];
+    r[0].n_curve = 2;
+    r[0].curve = point;
+    json_t *o = report_row_json(&r[0]);
+    const json_t *curve = json_object_get(o, "curve");
+    assert_int_equal(json_array_size(curve), 2);
+    assert_true(json_is_null(json_object_get(json_array_get(curve, 0), "auroc")));
+    assert_true(json_real_value(json_object_get(json_array_get(curve, 1), "auroc")) == 0.75);
+    assert_int_equal(json_integer_value(json_object_get(json_array_get(curve, 1), "round")), 10);
+    json_decref(o);
+    o = report_row_json(&r[1]);
+    assert_null(json_object_get(o, "curve"));
+    json_decref(o);
+
+    assert_int_equal(report_write_curves_csv(in_folder("curves.csv"), r, 2, &err), RC_OK);
+    (void)folder_read(in_folder("curves.csv"), text, sizeof text);
+    assert_string_equal(text, "ablation,mode,noise,epsilon,delta,seed,round,auroc\n"
+                              "base,federated,site,1,0.001,7,5,\n"
+                              "base,federated,site,1,0.001,7,10,0.75\n");
+}
+
 static void the_tables_name_ablations_where_there_are_any(void **state)
 {
     (void)state;
@@ -587,6 +616,7 @@ int main(void)
         IN_FOLDER(tables_quote_what_needs_quoting),
         cmocka_unit_test(an_ablation_is_a_cell_of_its_own_after_those_before_it),
         IN_FOLDER(a_pattern_of_one_class_has_no_auroc_and_says_so),
+        IN_FOLDER(a_learning_curve_is_a_line_per_point_and_a_list_in_json),
         IN_FOLDER(the_tables_name_ablations_where_there_are_any),
         IN_FOLDER(ablations_stand_side_by_side_in_the_figure),
         IN_FOLDER(an_absent_folder_is_a_sentence),

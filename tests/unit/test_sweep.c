@@ -13,7 +13,8 @@
 
 #include "common/accountant/planning.h"
 #include "common/checkpoint/checkpoint.h"
-#include "sim/sweep/sweep_internal.h"
+#include "common/metrics/metrics.h"
+#include "sim/sweep/pool_internal.h"
 
 static const char base[] = "name: t\n"
                            "generate: {hospitals: 3, patients: 240, prevalence: 0.4}\n"
@@ -320,6 +321,20 @@ static void with_everybody_in_every_step_a_federation_is_training_in_one_place(v
     sweep_release(&s);
 }
 
+/* `base` with `curves: N` and perhaps other words in the place of its own. */
+static const char *with_curves(size_t n, const char *what, const char *with)
+{
+    static char text[2048];
+    const char *grid = strstr(base, "tradeoff:\n");
+    const char *at = strstr(base, what);
+    assert_non_null(at);
+    assert_true(at < grid);
+    (void)snprintf(text, sizeof text, "%.*s%s%.*stradeoff:\n  curves: %zu\n%s", (int)(at - base),
+                   base, with, (int)(grid - at) - (int)strlen(what), at + strlen(what), n,
+                   grid + strlen("tradeoff:\n"));
+    return text;
+}
+
 static void the_number_of_threads_changes_no_byte(void **state)
 {
     (void)state;
@@ -327,7 +342,7 @@ static void the_number_of_threads_changes_no_byte(void **state)
     for (size_t jobs = 1; jobs <= 2; jobs++) {
         const struct sweep_overrides o = {.has_jobs = true, .jobs = jobs};
         struct sweep s = {0};
-        must_open(base, true, &o, &s);
+        must_open(with_curves(3, "t\n", "t\n"), true, &o, &s);
         must_run(&s, &r[jobs - 1]);
         sweep_release(&s);
     }
@@ -337,9 +352,133 @@ static void the_number_of_threads_changes_no_byte(void **state)
         assert_true(r[0].row[i].auroc == r[1].row[i].auroc);
         assert_true(r[0].row[i].ece == r[1].row[i].ece);
         assert_true(r[0].row[i].auroc_site_mean == r[1].row[i].auroc_site_mean);
+        assert_int_equal(r[0].row[i].n_curve, r[1].row[i].n_curve);
+        for (size_t k = 0; k < r[0].row[i].n_curve; k++) {
+            assert_true(r[0].row[i].curve[k].auroc == r[1].row[i].curve[k].auroc);
+        }
     }
     sweep_results_release(&r[0]);
     sweep_results_release(&r[1]);
+}
+
+static void a_curve_has_evenly_spaced_rounds_and_no_site_alone_has_one(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t asked, n, round[4];
+    } want[] = {{0, 0, {0}}, {1, 1, {4}}, {2, 2, {2, 4}}, {3, 3, {1, 2, 4}}, {9, 4, {1, 2, 3, 4}}};
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        const struct sweep_overrides o = {.has_seed = true, .seed = 1};
+        struct sweep s = {0};
+        struct sweep_results r = {0};
+        must_open(with_curves(want[i].asked, "rounds: 4", "rounds: 4"), true, &o, &s);
+        must_run(&s, &r);
+        assert_int_equal(r.n, 3 * 2);
+        for (size_t k = 0; k < r.n; k++) {
+            const struct report_row *row = &r.row[k];
+            const bool alone = strcmp(row->mode, "local_only") == 0;
+            assert_int_equal(row->n_curve, alone ? 0 : want[i].n);
+            for (size_t p = 0; p < row->n_curve; p++) {
+                assert_int_equal(row->curve[p].round, want[i].round[p]);
+                assert_true(row->curve[p].auroc > 0.0 && row->curve[p].auroc <= 1.0);
+            }
+        }
+        sweep_results_release(&r);
+        sweep_release(&s);
+    }
+}
+
+/* Sites' own parameters are scored with their own. */
+static const char *const curve_models[] = {"  model: {name: logistic}\n",
+                                           "  model: {name: mlp, hidden: [3], adapter: 2}\n"};
+
+/* The AUROC of a fold by the scores that its world left behind. */
+static double auroc_of(const struct sweep_world *w)
+{
+    struct error err = {0};
+    struct interval auroc = {0};
+    const struct dataset *d = w->s->data;
+    double *x = calloc(2 * d->n_patients, sizeof *x);
+    double *y = x + d->n_patients;
+    size_t n = 0;
+    for (size_t p = 0; p < d->n_patients; p++) {
+        if (w->part[p] == w->fold) {
+            x[n] = w->score[p];
+            y[n++] = (double)d->label[p];
+        }
+    }
+    assert_int_equal(metrics_auroc(x, y, n, &auroc, &err), RC_OK);
+    free(x);
+    return auroc.value;
+}
+
+/* The base, and the base without a site: who is left out is scored, too. */
+static void the_last_point_is_the_auroc_of_the_scores_that_are_left_behind(void **state)
+{
+    (void)state;
+    static const char left_out[] =
+        "tradeoff:\n  curves: 2\n  ablations: [{name: two, without_sites: [hospital-02]}]\n";
+    for (size_t m = 0; m < 2; m++) {
+        const struct sweep_overrides none = {0};
+        struct error err = {0};
+        struct sweep s = {0};
+        char text[2048];
+        const char *with = with_curves(2, "  model: {name: logistic}\n", curve_models[m]);
+        const char *grid = strstr(with, "tradeoff:\n");
+        (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(grid - with), with, left_out,
+                       strstr(grid, "  modes:"));
+        must_open(text, true, &none, &s);
+        struct pool pool = {.s = &s};
+        assert_int_equal(pool_open(&pool, &err), RC_OK);
+        for (size_t row = 0; row < sweep_rows(&s); row += s.n_seeds) {
+            struct sweep_world w = pool_world(&pool, row * s.folds + 1);
+            if (w.cell.mode != SWEEP_LOCAL_ONLY) {
+                assert_int_equal(sweep_world_run(&w, &err), RC_OK);
+                assert_true(w.curve[1] == auroc_of(&w));
+                assert_true(w.curve[0] != w.curve[1]);
+            }
+        }
+        pool_release(&pool);
+        sweep_release(&s);
+    }
+}
+
+/* A study for each number of rounds: without noise the first rounds of six are those of two and four. */
+static void a_point_between_is_what_a_study_that_ends_there_finds(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 6, N = 3 };
+    const struct sweep_overrides o = {
+        .has_seed = true, .seed = 1, .has_epsilon = true, .epsilon = HUGE_VAL};
+    for (size_t m = 0; m < 2; m++) {
+        struct report_point curve[2][N];
+        for (size_t rounds = ROUNDS; rounds >= 2; rounds -= 2) {
+            char text[256];
+            struct sweep s = {0};
+            struct sweep_results r = {0};
+            (void)snprintf(text, sizeof text, "  rounds: %zu\n  quorum: 3\n  min_sites: 3\n%s",
+                           rounds, curve_models[m]);
+            must_open(with_curves(rounds / 2,
+                                  "  rounds: 4\n  quorum: 3\n  min_sites: 3\n"
+                                  "  model: {name: logistic}\n",
+                                  text),
+                      true, &o, &s);
+            must_run(&s, &r);
+            for (size_t mode = 0; mode < 2; mode++) {
+                const struct report_row *row = &r.row[mode];
+                assert_int_equal(row->n_curve, rounds / 2);
+                for (size_t k = 0; rounds == ROUNDS && k < N; k++) {
+                    curve[mode][k] = row->curve[k];
+                }
+                for (size_t k = 0; k < row->n_curve; k++) {
+                    assert_int_equal(row->curve[k].round, curve[mode][k].round);
+                    assert_true(row->curve[k].auroc == curve[mode][k].auroc);
+                }
+            }
+            sweep_results_release(&r);
+            sweep_release(&s);
+        }
+    }
 }
 
 static void overrides_choose_one_cell(void **state)
@@ -772,6 +911,9 @@ int main(void)
         cmocka_unit_test(a_list_of_noises_has_site_and_shared_once_each),
         cmocka_unit_test(with_everybody_in_every_step_a_federation_is_training_in_one_place),
         cmocka_unit_test(the_number_of_threads_changes_no_byte),
+        cmocka_unit_test(a_curve_has_evenly_spaced_rounds_and_no_site_alone_has_one),
+        cmocka_unit_test(the_last_point_is_the_auroc_of_the_scores_that_are_left_behind),
+        cmocka_unit_test(a_point_between_is_what_a_study_that_ends_there_finds),
         cmocka_unit_test(overrides_choose_one_cell),
         cmocka_unit_test(folds_are_by_patient_and_keep_sites_and_labels_even),
         cmocka_unit_test(a_label_of_several_classes_is_learned_and_scored),

@@ -36,12 +36,13 @@ static const char base[] = "name: t\n"
                            "  modes: [federated, local_only]\n"
                            "  epsilons: [inf, 2]\n"
                            "  delta: 1.0e-3\n"
-                           "  seeds: [1, 2]\n";
+                           "  seeds: [1, 2]\n"
+                           "  curves: 1\n";
 
 static const size_t ROWS = 2 * 2 * 2, WORLDS = 2 * 2 * 2 * 2;
 
 struct folder {
-    char path[64], db[96], csv[96];
+    char path[64], db[96], csv[96], curves[96];
 };
 
 static void folder_make(struct folder *f)
@@ -50,6 +51,7 @@ static void folder_make(struct folder *f)
     assert_non_null(mkdtemp(f->path));
     (void)snprintf(f->db, sizeof f->db, "%s/results.db", f->path);
     (void)snprintf(f->csv, sizeof f->csv, "%s/results.csv", f->path);
+    (void)snprintf(f->curves, sizeof f->curves, "%s/curves.csv", f->path);
 }
 
 static void folder_drop(const struct folder *f)
@@ -61,6 +63,7 @@ static void folder_drop(const struct folder *f)
         (void)unlink(path);
     }
     (void)unlink(f->csv);
+    (void)unlink(f->curves);
     assert_int_equal(rmdir(f->path), 0);
 }
 
@@ -157,11 +160,20 @@ static void go_on(const struct desk *d, size_t part, size_t parts, size_t *n,
     }
 }
 
-/* A table as a file, without what a clock says. */
+/* Tables as files, without what a clock says. */
 struct table {
     char text[16384];
     size_t n;
 };
+
+static void append_file(const char *path, struct table *out)
+{
+    FILE *f = fopen(path, "rbe");
+    assert_non_null(f);
+    out->n += fread(out->text + out->n, 1, sizeof out->text - out->n, f);
+    assert_true(out->n < sizeof out->text);
+    (void)fclose(f);
+}
 
 static void table_of(const struct desk *d, const struct sweep_results *r, struct table *out)
 {
@@ -170,11 +182,11 @@ static void table_of(const struct desk *d, const struct sweep_results *r, struct
         r->row[i].seconds = 0.0;
     }
     assert_int_equal(report_write_csv(d->f.csv, r->row, r->n, &err), RC_OK);
-    FILE *f = fopen(d->f.csv, "rbe");
-    assert_non_null(f);
-    out->n = fread(out->text, 1, sizeof out->text, f);
-    assert_true(out->n < sizeof out->text);
-    (void)fclose(f);
+    assert_int_equal(report_write_curves_csv(d->f.curves, r->row, r->n, &err), RC_OK);
+    assert_true(r->row[0].n_curve == 1 && r->row[0].curve[0].auroc > 0.0);
+    out->n = 0;
+    append_file(d->f.csv, out);
+    append_file(d->f.curves, out);
 }
 
 static void table_in_one_piece(const struct desk *d, struct table *out)
@@ -409,6 +421,8 @@ static void results_of_something_else_are_refused_with_what_has_changed(void **s
         {"patients: 80", "patients: 120", "another cohort"},
         {"prevalence: 0.4", "prevalence: 0.41", "another cohort"},
         {"folds: 2", "folds: 3", "another split"},
+        {"curves: 1", "curves: 2", "results with curves: 1, and curves: is 2 now"},
+        {"  curves: 1\n", "", "say curves: 1, choose another --out"},
         {"rounds: 1", "rounds: 2", "another study 'base'"},
         {"rate: 2.0", "rate: 2.1", "another study 'base'"},
         {"{name: logistic}", "{name: mlp, hidden: [3]}", "another study 'base'"},
@@ -432,6 +446,40 @@ static void results_of_something_else_are_refused_with_what_has_changed(void **s
             assert_non_null(strstr(err.text, d.f.db));
         }
     }
+    desk_close(&d);
+}
+
+/* Before there were curves: what such a file holds is what a sweep without them would find. */
+static void a_file_of_old_goes_on_without_curves(void **state)
+{
+    (void)state;
+    static const char *const back[] = {"ALTER TABLE sweep DROP COLUMN curves",
+                                       "PRAGMA user_version = 1"};
+    struct desk d;
+    struct error err = {0};
+    struct sweep_results r = {0};
+    size_t n = 0;
+    desk_open(&d);
+    desk_change(&d, "  curves: 1\n", "");
+    go_on(&d, 0, 0, &n, &r);
+    sweep_results_release(&r);
+    struct store *store = NULL;
+    assert_int_equal(store_open(d.f.db, &archive_kind, &store, &err), RC_OK);
+    for (size_t i = 0; i < 2; i++) {
+        struct statement *st = NULL;
+        assert_int_equal(store_prepare(store, back[i], &st, &err), RC_OK);
+        assert_int_equal(statement_run(st, &err), RC_OK);
+        statement_close(&st);
+    }
+    store_close(&store);
+    desk_change(&d, "t\n", "t\n");
+    assert_int_equal(takes(&d, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "results with curves: 0, and"));
+    desk_change(&d, "  curves: 1\n", "");
+    go_on(&d, 0, 0, &n, &r);
+    assert_int_equal(n, WORLDS); /* none twice */
+    assert_int_equal(r.n, ROWS);
+    sweep_results_release(&r);
     desk_close(&d);
 }
 
@@ -468,6 +516,7 @@ int main(void)
         cmocka_unit_test(what_is_left_takes_what_worlds_of_its_kind_took),
         cmocka_unit_test(an_estimate_has_every_kind_and_counts_what_is_not_there_yet),
         cmocka_unit_test(results_of_something_else_are_refused_with_what_has_changed),
+        cmocka_unit_test(a_file_of_old_goes_on_without_curves),
         cmocka_unit_test(an_ablation_of_the_same_name_is_the_same_ablation),
     };
     return cmocka_run_group_tests_name("sim/sweep archive", tests, NULL, NULL);
