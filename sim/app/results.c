@@ -12,13 +12,11 @@
 #include "sim/app/page.h"
 #include "sim/app/words.h"
 
-enum file { TABLE, SITES, FIGURE, PAGE, PATTERNS, FILES };
+enum file { TABLE, SITES, FIGURE, PAGE, PATTERNS, CURVES, FILES };
 
-static const char *const name_of[FILES] = {[TABLE] = "results.csv",
-                                           [SITES] = "sites.csv",
-                                           [FIGURE] = "tradeoff.svg",
-                                           [PAGE] = "report.html",
-                                           [PATTERNS] = "patterns.csv"};
+static const char *const name_of[FILES] = {
+    [TABLE] = "results.csv", [SITES] = "sites.csv",       [FIGURE] = "tradeoff.svg",
+    [PAGE] = "report.html",  [PATTERNS] = "patterns.csv", [CURVES] = "curves.csv"};
 
 static enum rc path_of(const char *folder, const char *name, char path[SWEEP_PATH_MAX],
                        struct error *err)
@@ -121,7 +119,11 @@ enum rc results_write(const struct results *r, const char *config, const struct 
                       const struct sweep_results *rows, struct error *err)
 {
     char path[FILES][SWEEP_PATH_MAX];
-    const size_t n = rows->n > 0 && rows->row[0].n_patterns > 0 ? FILES : FILES - 1;
+    bool written[FILES] = {true, true, true, true};
+    written[PATTERNS] = rows->n > 0 && rows->row[0].n_patterns > 0;
+    for (size_t i = 0; i < rows->n; i++) {
+        written[CURVES] = written[CURVES] || rows->row[i].n_curve > 0;
+    }
     enum rc rc = RC_OK;
     for (size_t i = 0; rc == RC_OK && i < FILES; i++) {
         rc = path_of(r->folder, name_of[i], path[i], err);
@@ -132,15 +134,19 @@ enum rc results_write(const struct results *r, const char *config, const struct 
     if (rc == RC_OK) {
         rc = report_write_sites_csv(path[SITES], rows->row, rows->n, err);
     }
-    if (rc == RC_OK) {
-        rc =
-            n == FILES ? report_write_patterns_csv(path[PATTERNS], rows->row, rows->n, err) : RC_OK;
+    if (rc == RC_OK && written[PATTERNS]) {
+        rc = report_write_patterns_csv(path[PATTERNS], rows->row, rows->n, err);
+    }
+    if (rc == RC_OK && written[CURVES]) {
+        rc = report_write_curves_csv(path[CURVES], rows->row, rows->n, err);
     }
     if (rc == RC_OK) {
         rc = page_write(r->folder, config, s, rows, err); /* and the figure */
     }
-    for (size_t i = 0; rc == RC_OK && i < n; i++) {
-        (void)fprintf(stderr, "wrote %s\n", path[i]);
+    for (size_t i = 0; rc == RC_OK && i < FILES; i++) {
+        if (written[i]) {
+            (void)fprintf(stderr, "wrote %s\n", path[i]);
+        }
     }
     return rc;
 }

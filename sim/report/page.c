@@ -157,6 +157,10 @@ static enum rc draw_all(const char *folder, const struct page_view *v, struct er
         rc = path_in(folder, "calibration", ".svg", path, err);
         rc = rc == RC_OK ? page_draw_calibration(v, path, err) : rc;
     }
+    if (rc == RC_OK && page_has_curves(v)) {
+        rc = path_in(folder, "learning", ".svg", path, err);
+        rc = rc == RC_OK ? page_draw_learning(v, path, err) : rc;
+    }
     return rc;
 }
 
@@ -196,6 +200,17 @@ static enum rc put_results(FILE *f, const char *folder, const struct page_view *
         page_operating(f, v);
         page_strata(f, v);
     }
+    if (rc == RC_OK && page_has_curves(v)) {
+        (void)fputs("<h2>Learning</h2>\n", f);
+        rc = put_figure(
+            f, folder, "learning", figure++,
+            "AUROC of each fold's tested patients while its model is trained, a mean over folds "
+            "and seeds: each is scored with the shared parameters of that round and the "
+            "hospital's own. Where a study averages its iterates the last round's model is that "
+            "mean, and the line ends with a step. Hospitals alone have no rounds together and no "
+            "line.",
+            err);
+    }
     return rc;
 }
 
@@ -213,7 +228,8 @@ static void put_appendix(FILE *f, const struct page_view *v)
     (void)fputs(
         "<p class=note>Noise in a simulation is replayed from a seed: it measures, it protects "
         "nobody. Beside this page: results.csv, sites.csv and, of several modalities, "
-        "patterns.csv have every row; each figure is there as SVG and PNG with its table (.csv) "
+        "patterns.csv, where they were asked for curves.csv, have every row; each figure is there "
+        "as SVG and PNG with its table (.csv) "
         "and script (.gp: gnuplot draws it again).</p>\n</body>\n</html>\n",
         f);
 }

@@ -39,7 +39,8 @@ struct report_page {
 };
 
 /**
- * Writes FOLDER/report.html and the figures FOLDER/tradeoff, roc, calibration and, with attacks, attack.
+ * Writes FOLDER/report.html and the figures FOLDER/tradeoff, roc, calibration and, where there are any,
+ * attack and learning.
  * @retval RC_INVALID no row has an AUROC
  * @retval others     as report_write_svg and evaluation_measure
  */

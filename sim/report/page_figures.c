@@ -111,6 +111,98 @@ enum rc page_draw_calibration(const struct page_view *v, const char *path, struc
     return finish(rc, &c, point, path, err);
 }
 
+/* ---- learning curves ---------------------------------------------------------------------------- */
+
+/* Mean and deviation over the cell's seeds at point k. @return false: none has a number there */
+static bool learned(const struct page_view *v, const struct report_summary *s, size_t k,
+                    struct chart_point *out)
+{
+    double sum = 0.0, squares = 0.0;
+    size_t n = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < v->page->n_rows; i++) {
+            const struct report_row *row = &v->page->row[i];
+            if (!report_summary_has(s, row) || k >= row->n_curve ||
+                !isfinite(row->curve[k].auroc)) {
+                continue;
+            }
+            const double x = row->curve[k].auroc;
+            if (pass == 0) {
+                out->x = (double)row->curve[k].round;
+                sum += x;
+                n++;
+            } else {
+                squares += (x - sum / (double)n) * (x - sum / (double)n);
+            }
+        }
+    }
+    out->y = n > 0 ? sum / (double)n : (double)NAN;
+    out->low = n > 1 ? out->y - sqrt(squares / (double)(n - 1)) : (double)NAN;
+    out->high = n > 1 ? out->y + sqrt(squares / (double)(n - 1)) : (double)NAN;
+    return n > 0;
+}
+
+bool page_has_curves(const struct page_view *v)
+{
+    for (size_t i = 0; i < v->n; i++) {
+        const struct report_row *row = page_row(v, v->cell[i].s);
+        struct chart_point unused;
+        for (size_t k = 0; page_is_shown(&v->cell[i]) && k < row->n_curve; k++) {
+            if (learned(v, v->cell[i].s, k, &unused)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Round numbers around what is drawn: from a twentieth below the lowest to one above the highest. */
+static void fit_axes(struct chart *c, const struct chart_point *point)
+{
+    double low = 1.0, high = 0.0;
+    for (size_t i = 0; i < c->n_points; i++) {
+        low = fmin(low, point[i].y);
+        high = fmax(high, point[i].y);
+        c->x_high = fmax(c->x_high, point[i].x);
+    }
+    c->y_low = fmax(floor(low * 20.0) / 20.0, 0.0);
+    c->y_high = fmin(ceil(high * 20.0) / 20.0, 1.0);
+    if (!(c->y_high > c->y_low)) { /* one point, on a line of the grid */
+        c->y_low -= 0.05;
+        c->y_high += 0.05;
+    }
+    c->y_step = c->y_high - c->y_low > 0.3 ? 0.1 : 0.05;
+}
+
+enum rc page_draw_learning(const struct page_view *v, const char *path, struct error *err)
+{
+    struct chart c = {.title = "Learning curves",
+                      .x_label = "round",
+                      .y_label = "AUROC of patients who are not trained on",
+                      .note = "mean over folds and seeds; in the key: after the last round"};
+    struct chart_point *point = NULL;
+    size_t most = 0;
+    for (size_t i = 0; i < v->page->n_rows; i++) {
+        most = v->page->row[i].n_curve > most ? v->page->row[i].n_curve : most;
+    }
+    enum rc rc = room_for(v->n * most, &point, err);
+    for (size_t i = 0; rc == RC_OK && i < v->n; i++) {
+        const struct report_summary *s = v->cell[i].s;
+        const size_t n = page_row(v, s)->n_curve;
+        struct chart_point last;
+        if (n == 0 || !learned(v, s, n - 1, &last) || !begin_series(&c, &v->cell[i], "", last.y)) {
+            continue;
+        }
+        for (size_t k = 0; k < n; k++) {
+            struct chart_point *at = &point[c.n_points];
+            at->series = c.n_series - 1;
+            c.n_points += learned(v, s, k, at) ? 1 : 0;
+        }
+    }
+    fit_axes(&c, point);
+    return finish(rc, &c, point, path, err);
+}
+
 /* ---- attacks ------------------------------------------------------------------------------------ */
 
 /* A colour for each view, a marker for each noise; without noise the same colour, hollow and by itself. */

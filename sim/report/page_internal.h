@@ -48,6 +48,9 @@ const struct report_attack *page_attack(const struct report_page *p, const char 
 
 RC page_draw_roc(const struct page_view *v, const char *path, struct error *err);
 RC page_draw_calibration(const struct page_view *v, const char *path, struct error *err);
+/** Is there a learning curve of a cell that is shown? */
+bool page_has_curves(const struct page_view *v);
+RC page_draw_learning(const struct page_view *v, const char *path, struct error *err);
 RC page_draw_attack(const struct page_view *v, const char *path, struct error *err);
 
 /* ---- HTML ---------------------------------------------------------------------------------------- */

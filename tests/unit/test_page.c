@@ -38,9 +38,9 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const figures[] = {"tradeoff", "roc", "calibration", "attack"};
+    static const char *const figures[] = {"tradeoff", "roc", "calibration", "attack", "learning"};
     static const char *const ends[] = {".svg", ".png", ".csv", ".gp"};
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
         for (size_t k = 0; k < 4; k++) {
             char name[64];
             (void)snprintf(name, sizeof name, "%s%s", figures[i], ends[k]);
@@ -177,6 +177,8 @@ static void what_was_not_measured_does_not_appear(void **state)
     says_not("Memory");
     says_not("Receiver operating");
     says_not("Risk strata");
+    says_not("<h2>Learning");
+    assert_int_equal(access(in_folder("learning.svg"), F_OK), -1);
 }
 
 static const struct report_attack attacks[] = {
@@ -243,6 +245,56 @@ static void what_was_measured_stands_in_its_table(void **state)
     assert_int_equal(pictures, 4);
 }
 
+/* Seeds of .50 and .60, .70 and .80 and .90; the ablation's and the pool's noise are not drawn. */
+static void learning_curves_are_means_over_seeds_of_the_cells_that_are_shown(void **state)
+{
+    (void)state;
+    static struct report_point point[ROWS_MAX][2];
+    char text[2048];
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        const double x = 0.1 * (double)seed;
+        (void)add_row(REPORT_BASE, "federated", "site", 2.0, seed, 0.842);
+        point[n_rows - 1][0] =
+            (struct report_point){.round = 5, .auroc = seed == 3 ? (double)NAN : 0.4 + x};
+        point[n_rows - 1][1] = (struct report_point){.round = 20, .auroc = 0.6 + x};
+        (void)add_row(REPORT_BASE, "pooled", "site", 2.0, seed, 0.842);
+        (void)add_row("other", "federated", "site", 2.0, seed, 0.842);
+        (void)add_row(REPORT_BASE, "local_only", "none", HUGE_VAL, seed, 0.842);
+        for (size_t i = n_rows - 3; i < n_rows; i++) {
+            memcpy(point[i], point[n_rows - 4], sizeof point[i]);
+        }
+    }
+    for (size_t i = 0; i < n_rows; i++) {
+        const bool alone = strcmp(row[i].mode, "local_only") == 0;
+        row[i].n_curve = alone ? 0 : 2;
+        row[i].curve = alone ? NULL : point[i];
+    }
+    const struct report_page page = page_of_rows();
+    write_page(&page);
+    says("<h2>Learning</h2>");
+    says("scored with the shared parameters of that round and the hospital's own");
+    (void)folder_read(in_folder("learning.csv"), text, sizeof text);
+    double at[2][4] = {{0}};
+    const char *line = strchr(text, '\n');
+    assert_memory_equal(text, "label,x,y,low,high,series\n", 26);
+    for (size_t k = 0; k < 2; k++, line = strchr(line + 1, '\n')) {
+        static const char label[] = "\"federated, site noise, ε = 2: 0.800\"";
+        assert_memory_equal(line + 1, label, sizeof label - 1);
+        assert_int_equal(sscanf(line + sizeof label, ",%lf,%lf,%lf,%lf,0", &at[k][0], &at[k][1],
+                                &at[k][2], &at[k][3]),
+                         4);
+    }
+    assert_string_equal(line, "\n"); /* nothing else is drawn */
+    const double spread[] = {sqrt(0.005), 0.1};
+    for (size_t k = 0; k < 2; k++) {
+        assert_true(at[k][0] == (k == 0 ? 5.0 : 20.0));
+        assert_true(fabs(at[k][1] - (k == 0 ? 0.55 : 0.8)) < 1e-12);
+        assert_true(fabs(at[k][1] - at[k][2] - spread[k]) < 1e-12);
+        assert_true(fabs(at[k][3] - at[k][1] - spread[k]) < 1e-12);
+    }
+    assert_int_equal(access(in_folder("learning.png"), R_OK), 0);
+}
+
 /* Of all patients: bin 9 holds 240 well, bin 14 80 well and 40 ill, bin 20 40 ill. 10 % of the 320 well
  * are 32 of the 80 in the middle: 40 ill above, and 32/80 of the 40 beside them, are .7 of 80. */
 static void operating_points_come_from_the_hospitals_histograms(void **state)
@@ -280,6 +332,7 @@ int main(void)
         IN_FOLDER(the_headline_has_each_cell_with_its_interval_and_what_it_loses),
         IN_FOLDER(what_was_not_measured_does_not_appear),
         IN_FOLDER(what_was_measured_stands_in_its_table),
+        IN_FOLDER(learning_curves_are_means_over_seeds_of_the_cells_that_are_shown),
         IN_FOLDER(operating_points_come_from_the_hospitals_histograms),
 #undef IN_FOLDER
     };
