@@ -52,7 +52,7 @@ struct gateway_said {
     uint64_t round; /**< 0: nothing */
     int64_t due_ms;
     size_t n;
-    unsigned char raw[MASK_DEAL_BYTES + MASK_SITES_MAX * MASK_PORTION_BYTES]; /**< the largest */
+    unsigned char raw[MASK_SITES_MAX * MASK_REVEAL_BYTES]; /**< the largest */
 };
 
 struct gateway_counts {

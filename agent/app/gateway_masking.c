@@ -1,6 +1,7 @@
 /* Masked sums cross the gateway: the coordinator's messages go to the trainer as they came, the trainer's
  * statements are signed here. The last one is kept and said again, because a connection that breaks loses
  * what was on its way; who has it already answers with what came after. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,12 +35,17 @@ enum rc masking_from_coordinator(struct gateway *g, const struct wire_message *m
 
 /* ---- signing --------------------------------------------------------------------------------- */
 
+/* Our own trainer knows the study's terms; here it is enough what shape its frames have. */
+static_assert(MASK_SITES_MAX * MASK_REVEAL_BYTES >= MASK_SHARES_MAX, "said.raw holds both");
+
 static enum rc sign_key(struct gateway *g, const struct hash *name, const unsigned char *frame,
                         size_t n, struct error *err)
 {
     struct mask_announcement a;
     size_t count = 0;
-    const enum rc rc = mask_unpack_announcements(frame, n, MASK_SITES_MAX, &a, &count, err);
+    const struct mask_terms shape = {.n_sites = MASK_SITES_MAX,
+                                     .neighbours = n > MASK_ANNOUNCEMENT_BYTES};
+    const enum rc rc = mask_unpack_announcements(frame, n, &shape, &a, &count, err);
     if (rc == RC_OK) {
         mask_announcement_sign(g->keys, name, &a);
         g->said.n = mask_pack_announcements(&a, 1, g->said.raw);
@@ -50,13 +56,16 @@ static enum rc sign_key(struct gateway *g, const struct hash *name, const unsign
 static enum rc sign_shares(struct gateway *g, const struct hash *name, const unsigned char *frame,
                            size_t n, struct error *err)
 {
-    static struct mask_portion portion[MASK_SITES_MAX];
-    const size_t n_sites = (n - MASK_DEAL_BYTES) / MASK_PORTION_BYTES;
+    static struct mask_portion portion[MASK_SLOTS_MAX];
+    const size_t slots = (n - MASK_DEAL_BYTES) / MASK_PORTION_BYTES;
+    const bool draws = n != MASK_DEAL_BYTES + slots * MASK_PORTION_BYTES;
+    const struct mask_terms shape = {.n_sites = draws ? MASK_SITES_MAX : slots,
+                                     .neighbours = draws ? slots : 0};
     struct mask_deal d;
-    const enum rc rc = mask_unpack_shares(frame, n, n_sites, &d, portion, err);
+    const enum rc rc = mask_unpack_shares(frame, n, &shape, &d, portion, err);
     if (rc == RC_OK) {
         mask_deal_sign(g->keys, name, &d);
-        g->said.n = mask_pack_shares(&d, portion, n_sites, g->said.raw);
+        g->said.n = mask_pack_shares(&d, portion, slots, g->said.raw);
     }
     return rc;
 }
@@ -82,7 +91,9 @@ static enum rc sign(struct gateway *g, enum wire_kind kind, const unsigned char 
     const size_t least = kind == WIRE_MASK_KEY      ? MASK_ANNOUNCEMENT_BYTES
                          : kind == WIRE_MASK_SHARES ? MASK_DEAL_BYTES + MASK_PORTION_BYTES
                                                     : MASK_SET_BYTES + MASK_VOTE_BYTES;
-    const size_t most = kind == WIRE_MASK_KEY ? MASK_ANNOUNCEMENT_BYTES : sizeof g->said.raw;
+    const size_t most = kind == WIRE_MASK_KEY      ? MASK_ANNOUNCEMENT_BYTES + MASK_DRAW_BYTES
+                        : kind == WIRE_MASK_SHARES ? MASK_SHARES_MAX
+                                                   : MASK_SET_BYTES_MAX + MASK_VOTE_BYTES;
     if (kind == WIRE_MASK_REVEAL) {
         if (raw_n > sizeof g->said.raw) {
             return error_set(err, RC_FORMAT, "the trainer showed more shares than there are sites");

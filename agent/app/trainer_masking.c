@@ -58,13 +58,16 @@ static struct mask_terms terms_of(const struct study *s)
     return (struct mask_terms){.n_sites = s->n_sites,
                                .min_sites = s->min_sites,
                                .max_colluding = s->max_colluding,
-                               .threshold_least = s->threshold};
+                               .threshold_least = s->threshold,
+                               .neighbours = s->neighbours,
+                               .shares = s->neighbour_threshold};
 }
 
 void masking_obstacle(const struct trainer *t, char why[240])
 {
     const struct study *s = &t->study.agreement.study;
     const struct mask_terms terms = terms_of(s);
+    struct error unfit = {0};
     size_t known = 0;
     why[0] = '\0';
     for (size_t i = 0; i < s->n_sites; i++) {
@@ -84,7 +87,8 @@ void masking_obstacle(const struct trainer *t, char why[240])
     }
     const size_t strangers = s->n_sites - known;
     if (known < s->min_sites ||
-        2 * mask_threshold(&terms) <= s->n_sites + s->max_colluding + strangers) {
+        2 * mask_threshold(&terms) <= s->n_sites + s->max_colluding + strangers ||
+        mask_terms_check(&terms, strangers, &unfit) != RC_OK) {
         (void)snprintf(
             why, 240,
             "its sums are masked, and of its %zu sites' cards only %zu were confirmed here; "
@@ -137,21 +141,22 @@ static enum rc say(struct trainer *t, enum wire_kind kind, const struct hash *na
 
 static enum rc say_deal(struct trainer *t, struct error *err)
 {
-    static unsigned char frame[MASK_DEAL_BYTES + MASK_SITES_MAX * MASK_PORTION_BYTES];
-    static struct mask_portion portion[MASK_SITES_MAX];
+    static unsigned char frame[MASK_SHARES_MAX];
+    static struct mask_portion portion[MASK_SLOTS_MAX];
+    const struct mask_terms terms = terms_of(&t->study.agreement.study);
     const struct mask_deal deal = masking_deal(t->masking, portion);
-    const size_t n = mask_pack_shares(&deal, portion, t->study.agreement.study.n_sites, frame);
+    const size_t n = mask_pack_shares(&deal, portion, mask_slots(&terms), frame);
     return say(t, WIRE_MASK_SHARES, masking_members(t->masking), frame, n, err);
 }
 
 static enum rc say_reveal(struct trainer *t, struct error *err)
 {
-    unsigned char frame[MASK_SITES_MAX * MASK_REVEAL_BYTES];
-    struct mask_reveal reveal[MASK_SITES_MAX];
+    static unsigned char frame[MASK_SITES_MAX * MASK_REVEAL_BYTES];
+    static struct mask_reveal reveal[MASK_SITES_MAX];
     const size_t n = masking_reveal(t->masking, reveal);
     const size_t bytes = mask_pack_reveals(reveal, n, frame);
     const enum rc rc = say(t, WIRE_MASK_REVEAL, NULL, frame, bytes, err);
-    hash_wipe(reveal, sizeof reveal);
+    hash_wipe(reveal, n * sizeof *reveal);
     return rc;
 }
 
@@ -186,7 +191,7 @@ static enum rc step(struct trainer *t, const struct masking_input *in, struct er
         }
     }
     if (actions & MASKING_SAY_ANNOUNCEMENT) {
-        unsigned char frame[MASK_ANNOUNCEMENT_BYTES];
+        unsigned char frame[MASK_ANNOUNCEMENT_BYTES + MASK_DRAW_BYTES];
         const struct mask_announcement a = masking_announcement(t->masking);
         rc = say(t, WIRE_MASK_KEY, masking_attempt(t->masking), frame,
                  mask_pack_announcements(&a, 1, frame), err);
@@ -198,7 +203,7 @@ static enum rc step(struct trainer *t, const struct masking_input *in, struct er
         rc = round_can_mask(t, err);
     }
     if (rc == RC_OK && (actions & MASKING_SAY_VOTE)) {
-        unsigned char frame[MASK_SET_BYTES + MASK_VOTE_BYTES];
+        unsigned char frame[MASK_SET_BYTES_MAX + MASK_VOTE_BYTES];
         struct mask_set survivors;
         const struct mask_vote v = masking_vote(t->masking, &survivors);
         rc = say(t, WIRE_MASK_VOTE, masking_clique(t->masking), frame,
@@ -262,16 +267,17 @@ static union {
 static enum rc unpack(const struct trainer *t, const struct wire_message *m, const void *raw,
                       size_t raw_n, struct masking_input *in, struct error *err)
 {
-    const size_t n_sites = t->study.agreement.study.n_sites;
+    const struct mask_terms terms = terms_of(&t->study.agreement.study);
+    const size_t n_sites = terms.n_sites;
     switch ((int)m->kind) {
     case WIRE_MASK_MEMBERS:
         in->event = MASKING_GOT_MEMBERS;
         in->announced = heard.announced;
-        return mask_unpack_announcements(raw, raw_n, n_sites, heard.announced, &in->n, err);
+        return mask_unpack_announcements(raw, raw_n, &terms, heard.announced, &in->n, err);
     case WIRE_MASK_PARCELS:
         in->event = MASKING_GOT_PARCELS;
         in->parcel = heard.parcel;
-        return mask_unpack_parcels(raw, raw_n, n_sites, heard.parcel, &in->n, err);
+        return mask_unpack_parcels(raw, raw_n, &terms, heard.parcel, &in->n, err);
     case WIRE_MASK_SURVIVORS:
         in->event = MASKING_GOT_SURVIVORS;
         in->survivors = &heard.survivors;

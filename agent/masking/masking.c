@@ -13,6 +13,7 @@ static void enter(struct masking *m, enum masking_state state)
     m->state = state;
     if (state == MASKING_OUT || state == MASKING_IDLE) {
         hash_wipe(&m->r, sizeof m->r);
+        hash_wipe(m->at.first, m->at.bytes);
     }
 }
 
@@ -40,12 +41,25 @@ static struct mask_pair link_to(const struct masking *m, size_t other,
 
 struct mask_pair masking_pair(const struct masking *m, size_t other)
 {
-    return link_to(m, other, &m->r.own_keys.key, &m->r.keys[other], &m->r.agreed[other]);
+    return link_to(m, other, &m->r.own_keys.key, &m->at.keys[other], &m->at.agreed[other]);
 }
 
-struct mask_pair masking_box_pair(const struct masking *m, size_t other)
+/* Without neighbours everybody is a partner twice, as dealer and as receiver: agreed with once. */
+enum rc masking_box_pair(const struct masking *m, size_t other, struct mask_pair *out,
+                         struct error *err)
 {
-    return link_to(m, other, &m->r.own_keys.box, &m->r.boxes[other], &m->r.agreed_boxes[other]);
+    struct mask_point agreed;
+    enum rc rc = RC_OK;
+    if (m->terms.neighbours > 0) {
+        rc = mask_agree(&m->r.secrets.box, &m->at.boxes[other], &agreed, err);
+    } else {
+        agreed = m->at.agreed_boxes[other];
+    }
+    if (rc == RC_OK) {
+        *out = link_to(m, other, &m->r.own_keys.box, &m->at.boxes[other], &agreed);
+    }
+    hash_wipe(&agreed, sizeof agreed);
+    return rc;
 }
 
 /* ---- what each message does ------------------------------------------------------------------ */
@@ -61,6 +75,12 @@ static unsigned start(struct masking *m, const struct masking_input *in, struct 
     m->r.own_keys.site = m->site;
     mask_secrets_from(in->seed, &m->r.attempt, &m->r.secrets, &m->r.own_keys.key,
                       &m->r.own_keys.box);
+    if (m->terms.neighbours > 0) {
+        mask_draw_from(in->seed, &m->r.attempt, &m->r.own_draw);
+        m->r.own_keys.draws = true;
+        m->r.own_keys.draw = mask_draw_commit(&m->r.attempt, m->site, &m->r.own_draw);
+    }
+    mask_holders(&m->terms, &m->r.attempt, m->site, &m->r.own_draw, &m->r.holders);
     enter(m, MASKING_ANNOUNCED);
     return MASKING_KEEP_ROUND | MASKING_SAY_ANNOUNCEMENT;
 }
@@ -74,37 +94,71 @@ static unsigned announce_again(struct masking *m, const struct masking_input *in
     return m->state == MASKING_ANNOUNCED ? MASKING_SAY_ANNOUNCEMENT : MASKING_NOTHING;
 }
 
-static void deal(struct masking *m)
+/* The shares of one receiver, in its slot. */
+static RC deal_to(struct masking *m, const struct mask_polynomials *p, size_t receiver,
+                  struct error *err)
+{
+    struct mask_portion *portion = &m->at.portion[mask_slot(&m->r.holders, receiver)];
+    struct mask_openings o;
+    struct mask_pair pair;
+    enum rc rc = RC_OK;
+
+    mask_deal_share(p, &m->r.members, receiver, &o);
+    for (size_t which = 0; which < 2; which++) {
+        portion->commitments.of[which] =
+            mask_commit(&m->r.members, m->site, receiver, (enum mask_secret)which, &o.of[which]);
+    }
+    if (receiver == m->site) {
+        m->r.own = o;
+        goto out;
+    }
+    rc = masking_box_pair(m, receiver, &pair, err);
+    if (rc == RC_OK) {
+        mask_box_seal(&pair, &m->r.members, m->site, &o, &portion->box);
+    }
+    hash_wipe(&pair, sizeof pair);
+out:
+    hash_wipe(&o, sizeof o);
+    return rc;
+}
+
+static RC deal(struct masking *m, struct error *err)
 {
     struct mask_polynomials p;
     struct mask_tree tree;
-    struct mask_openings o;
+    enum rc rc = RC_OK;
 
-    mask_polynomials_make(&m->r.secrets, &m->r.members, m->r.threshold, &p);
-    for (size_t i = 0; i < m->terms.n_sites; i++) {
-        if (!mask_set_has(&m->r.announced, i)) {
-            continue;
+    mask_polynomials_make(&m->r.secrets, &m->r.members, mask_shares(&m->terms), &p);
+    for (size_t i = 0; rc == RC_OK && i < m->terms.n_sites; i++) {
+        if (mask_set_has(&m->r.announced, i) && mask_set_has(&m->r.holders, i)) {
+            rc = deal_to(m, &p, i, err);
         }
-        mask_deal_share(&p, &m->r.members, i, &o);
-        struct mask_portion *portion = &m->r.portion[i];
-        for (size_t which = 0; which < 2; which++) {
-            portion->commitments.of[which] =
-                mask_commit(&m->r.members, m->site, i, (enum mask_secret)which, &o.of[which]);
-        }
-        if (i == m->site) {
-            m->r.own = o;
-            continue;
-        }
-        struct mask_pair pair = masking_box_pair(m, i);
-        mask_box_seal(&pair, &m->r.members, m->site, &o, &portion->box);
-        hash_wipe(&pair, sizeof pair);
     }
-    mask_tree_build(m->r.portion, m->terms.n_sites, &tree);
+    hash_wipe(&p, sizeof p);
+    mask_tree_build(m->at.portion, mask_slots(&m->terms), &tree);
     m->r.deal.site = m->site;
     m->r.deal.root = tree.node[1];
     m->r.deal.self = mask_commit_self(&m->r.members, m->site, &m->r.secrets.self);
-    hash_wipe(&p, sizeof p);
-    hash_wipe(&o, sizeof o);
+    m->r.deal.draws = m->terms.neighbours > 0;
+    m->r.deal.draw = m->r.own_draw;
+    return rc;
+}
+
+/* Without neighbours everybody is a partner, which is known early; with them see take_parcels. */
+static RC agree_with_all(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; m->terms.neighbours == 0 && i < in->n && rc == RC_OK; i++) {
+        const size_t site = in->announced[i].site;
+        if (site == m->site) {
+            continue;
+        }
+        rc = mask_agree(&m->r.secrets.key, &m->at.keys[site], &m->at.agreed[site], err);
+        if (rc == RC_OK) {
+            rc = mask_agree(&m->r.secrets.box, &m->at.boxes[site], &m->at.agreed_boxes[site], err);
+        }
+    }
+    return rc;
 }
 
 static unsigned take_members(struct masking *m, const struct masking_input *in, struct error *err)
@@ -113,14 +167,14 @@ static unsigned take_members(struct masking *m, const struct masking_input *in, 
     enum rc rc = masking_check_members(m, in->announced, in->n, &set, err);
     for (size_t i = 0; i < in->n && rc == RC_OK; i++) {
         const size_t site = in->announced[i].site;
-        m->r.keys[site] = in->announced[i].key;
-        m->r.boxes[site] = in->announced[i].box;
-        if (site != m->site) {
-            rc = mask_agree(&m->r.secrets.key, &m->r.keys[site], &m->r.agreed[site], err);
+        m->at.keys[site] = in->announced[i].key;
+        m->at.boxes[site] = in->announced[i].box;
+        if (m->terms.neighbours > 0) {
+            m->at.commitment[site] = in->announced[i].draw;
         }
-        if (site != m->site && rc == RC_OK) {
-            rc = mask_agree(&m->r.secrets.box, &m->r.boxes[site], &m->r.agreed_boxes[site], err);
-        }
+    }
+    if (rc == RC_OK) {
+        rc = agree_with_all(m, in, err);
     }
     if (rc != RC_OK) {
         return refused(m, rc);
@@ -128,7 +182,11 @@ static unsigned take_members(struct masking *m, const struct masking_input *in, 
     m->r.announced = set;
     m->r.threshold = mask_threshold(&m->terms);
     m->r.members = mask_members(&m->r.attempt, in->announced, in->n);
-    deal(m);
+    rc = deal(m, err);
+    if (rc != RC_OK) { /* a signed key that is none: what has been dealt must not stay half */
+        enter(m, MASKING_OUT);
+        return MASKING_GIVE_UP;
+    }
     enter(m, MASKING_DEALT);
     return MASKING_SAY_DEAL;
 }
@@ -140,8 +198,9 @@ static unsigned members_again(struct masking *m, const struct masking_input *in,
     for (size_t i = 0; same && i < in->n; i++) {
         const struct mask_announcement *a = &in->announced[i];
         same = mask_set_has(&m->r.announced, a->site) && (i == 0 || a[-1].site < a->site) &&
-               memcmp(a->key.b, m->r.keys[a->site].b, sizeof a->key.b) == 0 &&
-               memcmp(a->box.b, m->r.boxes[a->site].b, sizeof a->box.b) == 0;
+               memcmp(a->key.b, m->at.keys[a->site].b, sizeof a->key.b) == 0 &&
+               memcmp(a->box.b, m->at.boxes[a->site].b, sizeof a->box.b) == 0 &&
+               (m->terms.neighbours == 0 || hash_equal(&a->draw, &m->at.commitment[a->site]));
     }
     if (!same) {
         error_ignore(error_set(err, RC_AUTH, "two lists of members in one round"));
@@ -150,20 +209,47 @@ static unsigned members_again(struct masking *m, const struct masking_input *in,
     return m->state == MASKING_DEALT ? MASKING_SAY_DEAL : MASKING_NOTHING;
 }
 
+/* Whom we drew, and who drew us, of those that dealt. */
+static RC find_partners(struct masking *m, const struct masking_input *in, struct error *err)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < in->n; i++) {
+        const size_t site = in->parcel[i].deal.site;
+        if (site == m->site ||
+            (!mask_set_has(&m->r.holders, site) && !mask_set_has(&m->r.holds, site))) {
+            continue;
+        }
+        mask_set_add(&m->r.partners, site);
+        if (m->terms.neighbours > 0) {
+            rc = mask_agree(&m->r.secrets.key, &m->at.keys[site], &m->at.agreed[site], err);
+        }
+    }
+    return rc;
+}
+
 static unsigned take_parcels(struct masking *m, const struct masking_input *in, struct error *err)
 {
     struct mask_deal d[MASK_SITES_MAX];
-    struct mask_set set;
-    const enum rc rc = masking_check_parcels(m, in->parcel, in->n, &set, m->r.held, err);
+    struct mask_set set, holds;
+    enum rc rc = masking_check_parcels(m, in->parcel, in->n, &set, &holds, m->at.held, err);
     if (rc != RC_OK) {
-        hash_wipe(m->r.held, sizeof m->r.held);
+        hash_wipe(m->at.held, m->terms.n_sites * sizeof *m->at.held);
         return refused(m, rc);
     }
     for (size_t i = 0; i < in->n; i++) { /* at most n_sites: the check has seen each once */
         d[i] = in->parcel[i].deal;
+        if (m->terms.neighbours > 0) {
+            m->at.draw[d[i].site] = d[i].draw;
+        }
     }
     m->r.dealers = set;
+    m->r.holds = holds;
     m->r.clique = mask_clique(&m->r.members, d, in->n);
+    rc = find_partners(m, in, err);
+    if (rc != RC_OK) {
+        enter(m, MASKING_OUT);
+        return MASKING_GIVE_UP;
+    }
     enter(m, MASKING_READY);
     return MASKING_CAN_MASK;
 }
@@ -331,23 +417,19 @@ enum rc masking_mask(struct masking *m, uint64_t round, void *numbers, size_t n,
         return error_set(err, RC_STATE, "round %llu cannot be masked: %s",
                          (unsigned long long)round, masking_state_name(m->state));
     }
+    mask_stream_self(&m->r.secrets.self, &m->r.clique, m->site, &stream[count++]);
     for (size_t i = 0; i < m->terms.n_sites; i++) {
-        if (!mask_set_has(&m->r.dealers, i)) {
-            continue;
+        if (mask_set_has(&m->r.partners, i)) {
+            struct mask_pair pair = masking_pair(m, i);
+            mask_stream_pair(&pair, &m->r.clique, m->site, &stream[count++]);
+            hash_wipe(&pair, sizeof pair);
         }
-        if (i == m->site) {
-            mask_stream_self(&m->r.secrets.self, &m->r.clique, i, &stream[count++]);
-            continue;
-        }
-        struct mask_pair pair = masking_pair(m, i);
-        mask_stream_pair(&pair, &m->r.clique, m->site, &stream[count++]);
-        hash_wipe(&pair, sizeof pair);
     }
     mask_apply(numbers, n, 0, stream, count);
-    hash_wipe(stream, sizeof stream);
+    hash_wipe(stream, count * sizeof *stream);
     hash_wipe(&m->r.secrets, sizeof m->r.secrets);
-    hash_wipe(m->r.agreed, sizeof m->r.agreed);
-    hash_wipe(m->r.agreed_boxes, sizeof m->r.agreed_boxes);
+    hash_wipe(m->at.agreed, m->terms.n_sites * sizeof *m->at.agreed);
+    hash_wipe(m->at.agreed_boxes, m->terms.n_sites * sizeof *m->at.agreed_boxes);
     enter(m, MASKING_MASKED);
     return RC_OK;
 }
@@ -408,7 +490,7 @@ struct mask_announcement masking_announcement(const struct masking *m)
 struct mask_deal masking_deal(const struct masking *m, struct mask_portion *portion)
 {
     assert(m->state >= MASKING_DEALT && m->state <= MASKING_REVEALED);
-    memcpy(portion, m->r.portion, m->terms.n_sites * sizeof *portion);
+    memcpy(portion, m->at.portion, mask_slots(&m->terms) * sizeof *portion);
     return m->r.deal;
 }
 
@@ -424,9 +506,9 @@ size_t masking_reveal(const struct masking *m, struct mask_reveal *out)
     size_t n = 0;
     assert(m->state == MASKING_REVEALED); /* the one door through which a share leaves */
     for (size_t i = 0; i < m->terms.n_sites; i++) {
-        if (mask_set_has(&m->r.dealers, i)) {
+        if (mask_set_has(&m->r.holds, i)) {
             const enum mask_secret which = mask_set_has(&m->r.survivors, i) ? MASK_SELF : MASK_KEY;
-            out[n++] = (struct mask_reveal){i, which, m->r.held[i].of[which]};
+            out[n++] = (struct mask_reveal){i, which, m->at.held[i].of[which]};
         }
     }
     return n;
@@ -434,10 +516,53 @@ size_t masking_reveal(const struct masking *m, struct mask_reveal *out)
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+/* One after the other, all of them bytes. */
+static void furnish(struct masking *m)
+{
+    const size_t n = m->terms.n_sites, drawn = m->terms.neighbours > 0 ? n : 0;
+    unsigned char *at = (unsigned char *)m + sizeof *m;
+    m->peer = (void *)at;
+    at += n * sizeof *m->peer;
+    m->at.first = at;
+    m->at.keys = (void *)at;
+    at += n * sizeof *m->at.keys;
+    m->at.boxes = (void *)at;
+    at += n * sizeof *m->at.boxes;
+    m->at.agreed = (void *)at;
+    at += n * sizeof *m->at.agreed;
+    m->at.agreed_boxes = (void *)at;
+    at += n * sizeof *m->at.agreed_boxes;
+    m->at.portion = (void *)at;
+    at += mask_slots(&m->terms) * sizeof *m->at.portion;
+    m->at.held = (void *)at;
+    at += n * sizeof *m->at.held;
+    m->at.commitment = (void *)at;
+    at += drawn * sizeof *m->at.commitment;
+    m->at.draw = (void *)at;
+    at += drawn * sizeof *m->at.draw;
+    m->at.bytes = (size_t)(at - m->at.first);
+}
+
+static_assert(_Alignof(struct masking_peer) == 1, "bytes");
+static_assert(_Alignof(struct mask_point) == 1, "bytes");
+static_assert(_Alignof(struct mask_portion) == 1, "bytes");
+static_assert(_Alignof(struct mask_openings) == 1, "bytes");
+static_assert(_Alignof(struct hash) == 1, "bytes");
+static_assert(_Alignof(struct mask_draw) == 1, "bytes");
+
+static size_t block_bytes(const struct mask_terms *terms)
+{
+    const size_t n = terms->n_sites;
+    const size_t drawn = terms->neighbours > 0 ? sizeof(struct hash) + sizeof(struct mask_draw) : 0;
+    return sizeof(struct masking) + mask_slots(terms) * sizeof(struct mask_portion) +
+           n * (sizeof(struct masking_peer) + 4 * sizeof(struct mask_point) +
+                sizeof(struct mask_openings) + drawn);
+}
+
 enum rc masking_open(const struct masking_setup *setup, struct masking **out, struct error *err)
 {
     void *p = NULL;
-    enum rc rc = mask_terms_check(&setup->terms, err);
+    enum rc rc = mask_terms_check(&setup->terms, 0, err);
     if (rc == RC_OK && setup->site >= setup->terms.n_sites) {
         rc = error_set(err, RC_INVALID, "site %zu is not on a roster of %zu", setup->site,
                        setup->terms.n_sites);
@@ -446,7 +571,7 @@ enum rc masking_open(const struct masking_setup *setup, struct masking **out, st
         rc = mask_start(err);
     }
     if (rc == RC_OK) {
-        rc = mask_guarded(sizeof(struct masking), &p, err);
+        rc = mask_guarded(block_bytes(&setup->terms), &p, err);
     }
     if (rc != RC_OK) {
         return rc;
@@ -457,6 +582,7 @@ enum rc masking_open(const struct masking_setup *setup, struct masking **out, st
     m->terms = setup->terms;
     m->site = setup->site;
     m->used_round = setup->used_round;
+    furnish(m);
     memcpy(m->peer, setup->peer, setup->terms.n_sites * sizeof *setup->peer);
     *out = m;
     return RC_OK;

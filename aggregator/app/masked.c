@@ -11,8 +11,6 @@
 /* Phases that end with something durable, as the registry numbers them. */
 enum { PHASE_KEYS, PHASE_SHARES, PHASE_SURVIVORS, PHASES };
 
-enum { SHARES_BYTES_MAX = MASK_DEAL_BYTES + MASK_SITES_MAX * MASK_PORTION_BYTES };
-
 bool masked_is(const struct coordinator *c)
 {
     return study_of(c)->masked;
@@ -28,6 +26,17 @@ static int64_t phase_ms(const struct coordinator *c)
 int64_t masked_opening_ms(const struct coordinator *c)
 {
     return 4 * phase_ms(c) + 1000;
+}
+
+static struct mask_terms terms_of(const struct coordinator *c)
+{
+    const struct study *s = study_of(c);
+    return (struct mask_terms){.n_sites = s->n_sites,
+                               .min_sites = s->min_sites,
+                               .max_colluding = s->max_colluding,
+                               .threshold_least = s->threshold,
+                               .neighbours = s->neighbours,
+                               .shares = s->neighbour_threshold};
 }
 
 enum rc masked_check(const struct coordinator *c, struct error *err)
@@ -74,10 +83,7 @@ static enum rc open_machine(struct coordinator *c, const struct mask_set *invite
     struct unmasking_setup setup = {.study = *coordinator_study(c),
                                     .model = c->tensor.hash,
                                     .round = c->machine.round,
-                                    .terms = {.n_sites = s->n_sites,
-                                              .min_sites = s->min_sites,
-                                              .max_colluding = s->max_colluding,
-                                              .threshold_least = s->threshold},
+                                    .terms = terms_of(c),
                                     .sign = sign,
                                     .invited = *invited,
                                     .quorum = s->quorum,
@@ -105,7 +111,8 @@ static enum rc keep_phase(struct coordinator *c, size_t phase, const unsigned ch
 static enum rc keep_shares(struct coordinator *c, struct error *err)
 {
     const size_t n_sites = c->n_sites;
-    const size_t each = MASK_DEAL_BYTES + n_sites * MASK_PORTION_BYTES;
+    const struct mask_terms terms = terms_of(c);
+    const size_t each = mask_shares_bytes(&terms);
     const struct mask_set *dealers = unmasking_dealers(c->unmasking);
     unsigned char *bytes = malloc(each * n_sites);
     size_t n = 0;
@@ -116,7 +123,7 @@ static enum rc keep_shares(struct coordinator *c, struct error *err)
         if (mask_set_has(dealers, i)) {
             struct mask_deal deal;
             const struct mask_portion *portion = unmasking_deal(c->unmasking, i, &deal);
-            n += mask_pack_shares(&deal, portion, n_sites, bytes + n);
+            n += mask_pack_shares(&deal, portion, mask_slots(&terms), bytes + n);
         }
     }
     const enum rc rc = keep_phase(c, PHASE_SHARES, bytes, n, err);
@@ -148,8 +155,8 @@ static enum rc keep_absences(struct coordinator *c, struct error *err)
 static enum rc keep(struct coordinator *c, struct error *err)
 {
     struct unmasking *u = c->unmasking;
-    unsigned char bytes[MASK_SITES_MAX * MASK_ANNOUNCEMENT_BYTES];
-    struct mask_announcement a[MASK_SITES_MAX];
+    static unsigned char bytes[MASK_SITES_MAX * (MASK_ANNOUNCEMENT_BYTES + MASK_DRAW_BYTES)];
+    static struct mask_announcement a[MASK_SITES_MAX];
     if (unmasking_state(u) == UNMASKING_DEALING) {
         const size_t n = unmasking_members(u, a);
         return keep_phase(c, PHASE_KEYS, bytes, mask_pack_announcements(a, n, bytes), err);
@@ -325,14 +332,15 @@ int64_t masked_due_ms(const struct coordinator *c)
 /* ---- messages -------------------------------------------------------------------------------- */
 
 /* Large; one at a time. */
-static struct mask_portion portions[MASK_SITES_MAX];
+static struct mask_portion portions[MASK_SLOTS_MAX];
 static struct mask_reveal reveals[MASK_SITES_MAX];
+static struct mask_announcement announced[MASK_SITES_MAX];
 
 enum rc masked_heard(struct coordinator *c, size_t site, const struct wire_message *m,
                      const void *raw, size_t raw_n, struct error *err)
 {
     struct unmasking_input in = {.site = site, .round = m->round, .portion = portions};
-    struct mask_announcement a[MASK_SITES_MAX];
+    const struct mask_terms terms = terms_of(c);
     struct mask_deal deal;
     struct mask_set survivors;
     struct mask_vote vote;
@@ -343,13 +351,13 @@ enum rc masked_heard(struct coordinator *c, size_t site, const struct wire_messa
     }
     if (m->kind == WIRE_MASK_KEY) {
         in.event = UNMASKING_GOT_ANNOUNCEMENT;
-        in.announcement = a;
-        rc = mask_unpack_announcements(raw, raw_n, c->n_sites, a, &in.n, &why);
+        in.announcement = announced;
+        rc = mask_unpack_announcements(raw, raw_n, &terms, announced, &in.n, &why);
     } else if (m->kind == WIRE_MASK_SHARES) {
         in.event = UNMASKING_GOT_DEAL;
         in.deal = &deal;
-        in.n = c->n_sites;
-        rc = mask_unpack_shares(raw, raw_n, c->n_sites, &deal, portions, &why);
+        in.n = mask_slots(&terms);
+        rc = mask_unpack_shares(raw, raw_n, &terms, &deal, portions, &why);
     } else if (m->kind == WIRE_MASK_VOTE) {
         in.event = UNMASKING_GOT_VOTE;
         in.survivors = &survivors;
@@ -372,7 +380,7 @@ enum rc masked_heard(struct coordinator *c, size_t site, const struct wire_messa
 /* Who was asked for a key. If that is over, whoever gave one, and has perhaps said CANNOT since. */
 static enum rc invited_before(struct coordinator *c, struct mask_set *invited, struct error *err)
 {
-    struct mask_announcement a[MASK_SITES_MAX];
+    const struct mask_terms terms = terms_of(c);
     const void *kept = NULL;
     size_t n = 0;
     size_t count = 0;
@@ -383,10 +391,10 @@ static enum rc invited_before(struct coordinator *c, struct mask_set *invited, s
     if (rc != RC_OK || !over) {
         return rc;
     }
-    rc = mask_unpack_announcements(kept, n, c->n_sites, a, &count, err);
+    rc = mask_unpack_announcements(kept, n, &terms, announced, &count, err);
     *invited = (struct mask_set){{0}};
     for (size_t i = 0; rc == RC_OK && i < count; i++) {
-        mask_set_add(invited, a[i].site);
+        mask_set_add(invited, announced[i].site);
     }
     return rc;
 }
@@ -406,14 +414,14 @@ static enum rc feed(struct coordinator *c, struct unmasking_input in, struct err
 
 static enum rc feed_keys(struct coordinator *c, const void *raw, size_t n, struct error *err)
 {
-    struct mask_announcement a[MASK_SITES_MAX];
+    const struct mask_terms terms = terms_of(c);
     size_t count = 0;
-    enum rc rc = mask_unpack_announcements(raw, n, c->n_sites, a, &count, err);
+    enum rc rc = mask_unpack_announcements(raw, n, &terms, announced, &count, err);
     for (size_t i = 0; rc == RC_OK && i < count; i++) {
         rc = feed(c,
                   (struct unmasking_input){.event = UNMASKING_GOT_ANNOUNCEMENT,
-                                           .site = a[i].site,
-                                           .announcement = &a[i]},
+                                           .site = announced[i].site,
+                                           .announcement = &announced[i]},
                   err);
     }
     return rc;
@@ -422,18 +430,19 @@ static enum rc feed_keys(struct coordinator *c, const void *raw, size_t n, struc
 static enum rc feed_shares(struct coordinator *c, const unsigned char *raw, size_t n,
                            struct error *err)
 {
-    const size_t each = MASK_DEAL_BYTES + c->n_sites * MASK_PORTION_BYTES;
+    const struct mask_terms terms = terms_of(c);
+    const size_t each = mask_shares_bytes(&terms);
     struct mask_deal deal;
     enum rc rc = RC_OK;
     for (size_t at = 0; rc == RC_OK && at + each <= n; at += each) {
-        rc = mask_unpack_shares(raw + at, each, c->n_sites, &deal, portions, err);
+        rc = mask_unpack_shares(raw + at, each, &terms, &deal, portions, err);
         if (rc == RC_OK) {
             rc = feed(c,
                       (struct unmasking_input){.event = UNMASKING_GOT_DEAL,
                                                .site = deal.site,
                                                .deal = &deal,
                                                .portion = portions,
-                                               .n = c->n_sites},
+                                               .n = mask_slots(&terms)},
                       err);
         }
     }

@@ -32,12 +32,29 @@ static const struct mask_set *asked(const struct unmasking *m)
 /* How many answers this phase must have before the next can begin. */
 static size_t needed(const struct unmasking *m)
 {
-    if (m->state == UNMASKING_VOTING || m->state == UNMASKING_REVEALING) {
+    if (m->state == UNMASKING_REVEALING) {
+        return mask_shares(&m->setup.terms);
+    }
+    if (m->state == UNMASKING_VOTING) {
         return m->threshold;
     }
     const size_t promised = m->setup.terms.min_sites;
     const size_t least = m->setup.quorum > promised ? m->setup.quorum : promised;
     return m->threshold > least ? m->threshold : least;
+}
+
+/* Of every dealer enough holders of its shares are among `present`. @param[out] lacking one without */
+static bool enough_holders(const struct unmasking *m, const struct mask_set *present,
+                           size_t *lacking)
+{
+    for (size_t i = 0; i < m->setup.terms.n_sites; i++) {
+        if (mask_set_has(unmasking_dealers(m), i) &&
+            mask_set_common(&m->holders[i], present) < mask_shares(&m->setup.terms)) {
+            *lacking = i;
+            return false;
+        }
+    }
+    return true;
 }
 
 struct mask_set unmasking_waited_for(const struct unmasking *m)
@@ -93,11 +110,26 @@ static unsigned settle_dealers(struct unmasking *m)
     return UNMASKING_KEEP | UNMASKING_CAST_PARCELS;
 }
 
+static unsigned fail_for_holders(struct unmasking *m, size_t dealer, struct error *err)
+{
+    error_ignore(error_set(err, RC_LIMIT,
+                           "too few of the sites that hold shares of site %zu are left, %zu are "
+                           "needed",
+                           dealer, mask_shares(&m->setup.terms)));
+    return fail(m);
+}
+
 /* The present phase has what it needs, or all that it gets. */
 static unsigned close_phase(struct unmasking *m, int64_t now_ms, struct error *err)
 {
     unsigned actions = UNMASKING_NOTHING;
     const enum unmasking_state phase = m->state;
+    size_t lacking = 0;
+
+    if ((phase == UNMASKING_DEALING || phase == UNMASKING_UPDATING) &&
+        !enough_holders(m, &m->answered[phase], &lacking)) {
+        return fail_for_holders(m, lacking, err); /* no site would go on */
+    }
 
     if (phase == UNMASKING_REVEALING) {
         const enum rc rc = unmasking_combine(m, err);
@@ -120,6 +152,24 @@ static unsigned close_phase(struct unmasking *m, int64_t now_ms, struct error *e
     return actions;
 }
 
+/* Shares: enough of every dealer's. @param rest who may still show some, or NULL */
+static unsigned verdict_on_shares(struct unmasking *m, int64_t now_ms, const struct mask_set *rest,
+                                  struct error *err)
+{
+    struct mask_set hoped = m->answered[UNMASKING_REVEALING];
+    size_t lacking = 0;
+    if (enough_holders(m, &hoped, &lacking)) {
+        return close_phase(m, now_ms, err);
+    }
+    for (size_t i = 0; rest != NULL && i < m->setup.terms.n_sites; i++) {
+        if (mask_set_has(rest, i)) {
+            mask_set_add(&hoped, i);
+        }
+    }
+    return enough_holders(m, &hoped, &lacking) ? UNMASKING_NOTHING
+                                               : fail_for_holders(m, lacking, err);
+}
+
 /* After every change: is the phase over, or beyond hope? */
 static unsigned verdict(struct unmasking *m, int64_t now_ms, bool timed_out, struct error *err)
 {
@@ -133,8 +183,10 @@ static unsigned verdict(struct unmasking *m, int64_t now_ms, bool timed_out, str
                                mask_set_count(asked(m)), what[m->state], needed(m)));
         return fail(m);
     }
-    const bool enough_is_enough = m->state == UNMASKING_VOTING || m->state == UNMASKING_REVEALING;
-    if (coming == 0 || (enough_is_enough && have >= needed(m))) {
+    if (m->state == UNMASKING_REVEALING) {
+        return verdict_on_shares(m, now_ms, timed_out ? NULL : &rest, err);
+    }
+    if (coming == 0 || (m->state == UNMASKING_VOTING && have >= needed(m))) {
         return close_phase(m, now_ms, err);
     }
     return UNMASKING_NOTHING;
@@ -142,35 +194,60 @@ static unsigned verdict(struct unmasking *m, int64_t now_ms, bool timed_out, str
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
+static RC take_announcement(struct unmasking *m, const struct unmasking_input *in,
+                            struct error *err)
+{
+    if (in->announcement->site != in->site) {
+        return error_set(err, RC_AUTH, "site %zu announced for another", in->site);
+    }
+    if (in->announcement->draws != (m->setup.terms.neighbours > 0)) {
+        return error_set(err, RC_FORMAT, "site %zu: a draw where there is none, or the reverse",
+                         in->site);
+    }
+    const enum rc rc =
+        mask_announcement_verify(&m->sign[in->site], &m->attempt, in->announcement, err);
+    if (rc == RC_OK) {
+        m->announcement[in->site] = *in->announcement;
+    }
+    return rc;
+}
+
+static RC take_deal(struct unmasking *m, const struct unmasking_input *in, struct error *err)
+{
+    const struct mask_deal *d = in->deal;
+    if (d->site != in->site || in->n != m->slots) {
+        return error_set(err, RC_AUTH, "site %zu dealt for another, or to another roster",
+                         in->site);
+    }
+    const enum rc rc = mask_deal_verify(&m->sign[in->site], &m->members, d, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (m->setup.terms.neighbours > 0) {
+        const struct hash c = mask_draw_commit(&m->attempt, in->site, &d->draw);
+        if (!d->draws || !hash_equal(&c, &m->announcement[in->site].draw)) {
+            return error_set(err, RC_AUTH, "site %zu shows another draw than it committed to",
+                             in->site);
+        }
+    }
+    mask_tree_build(in->portion, m->slots, &m->tree[in->site]);
+    if (!hash_equal(&m->tree[in->site].node[1], &d->root)) {
+        return error_set(err, RC_AUTH, "shares of site %zu: not those it signed", in->site);
+    }
+    m->deal[in->site] = *d;
+    mask_holders(&m->setup.terms, &m->attempt, in->site, &d->draw, &m->holders[in->site]);
+    memcpy(&m->portion[in->site * m->slots], in->portion, m->slots * sizeof *in->portion);
+    return RC_OK;
+}
+
 static RC take(struct unmasking *m, const struct unmasking_input *in, struct error *err)
 {
-    const size_t n_sites = m->setup.terms.n_sites;
     enum rc rc = RC_OK;
     switch (in->event) {
     case UNMASKING_GOT_ANNOUNCEMENT:
-        if (in->announcement->site != in->site) {
-            return error_set(err, RC_AUTH, "site %zu announced for another", in->site);
-        }
-        rc = mask_announcement_verify(&m->sign[in->site], &m->attempt, in->announcement, err);
-        if (rc == RC_OK) {
-            m->announcement[in->site] = *in->announcement;
-        }
-        return rc;
+        return take_announcement(m, in, err);
     case UNMASKING_GOT_DEAL:
-        if (in->deal->site != in->site || in->n != n_sites) {
-            return error_set(err, RC_AUTH, "site %zu dealt for another, or to another roster",
-                             in->site);
-        }
-        rc = mask_deal_verify(&m->sign[in->site], &m->members, in->deal, err);
-        if (rc == RC_OK) {
-            mask_tree_build(in->portion, n_sites, &m->tree[in->site]);
-            if (!hash_equal(&m->tree[in->site].node[1], &in->deal->root)) {
-                return error_set(err, RC_AUTH, "shares of site %zu: not those it signed", in->site);
-            }
-            m->deal[in->site] = *in->deal;
-            memcpy(&m->portion[in->site * n_sites], in->portion, n_sites * sizeof *in->portion);
-        }
-        return rc;
+        return take_deal(m, in, err);
     case UNMASKING_GOT_VOTE:
         if (in->vote->site != in->site || !mask_set_equal(in->survivors, unmasking_survivors(m))) {
             return error_set(err, RC_AUTH, "site %zu signed other survivors", in->site);
@@ -312,10 +389,14 @@ size_t unmasking_parcels(const struct unmasking *m, size_t receiver, struct mask
     assert(receiver < m->setup.terms.n_sites);
     for (size_t i = 0; i < m->setup.terms.n_sites; i++) {
         if (mask_set_has(unmasking_dealers(m), i)) {
-            out[n].deal = m->deal[i];
-            out[n].box = m->portion[i * m->setup.terms.n_sites + receiver].box;
-            mask_tree_path(&m->tree[i], receiver, &out[n].path);
-            n++;
+            struct mask_parcel *p = &out[n++];
+            memset(p, 0, sizeof *p);
+            p->deal = m->deal[i];
+            p->held = mask_set_has(&m->holders[i], receiver);
+            if (p->held) {
+                p->box = m->portion[unmasking_place(m, i, receiver)].box;
+                mask_tree_path(&m->tree[i], mask_slot(&m->holders[i], receiver), &p->path);
+            }
         }
     }
     return n;
@@ -326,7 +407,7 @@ const struct mask_portion *unmasking_deal(const struct unmasking *m, size_t site
 {
     assert(mask_set_has(unmasking_dealers(m), site));
     *out = m->deal[site];
-    return &m->portion[site * m->setup.terms.n_sites];
+    return &m->portion[site * m->slots];
 }
 
 size_t unmasking_votes(const struct unmasking *m, struct mask_vote *out)
@@ -396,7 +477,7 @@ enum rc unmasking_open(const struct unmasking_setup *setup, struct unmasking **o
     struct unmasking *m = NULL;
     void *p = NULL;
 
-    enum rc rc = mask_terms_check(&setup->terms, err);
+    enum rc rc = mask_terms_check(&setup->terms, 0, err);
     if (rc == RC_OK) {
         rc = mask_start(err);
     }
@@ -407,13 +488,15 @@ enum rc unmasking_open(const struct unmasking_setup *setup, struct unmasking **o
     if (m == NULL) {
         return error_set(err, RC_NOMEM, "no memory for a masked round of %zu sites", n);
     }
-    m->portion = calloc(n * n, sizeof *m->portion);
+    m->slots = mask_slots(&setup->terms);
+    m->holders = calloc(n, sizeof *m->holders);
+    m->portion = calloc(n * m->slots, sizeof *m->portion);
     m->tree = calloc(n, sizeof *m->tree);
-    if (m->portion == NULL || m->tree == NULL) {
+    if (m->holders == NULL || m->portion == NULL || m->tree == NULL) {
         rc = error_set(err, RC_NOMEM, "no memory for a masked round of %zu sites", n);
         goto out;
     }
-    rc = mask_guarded(n * n * sizeof *m->share, &p, err);
+    rc = mask_guarded(n * m->slots * sizeof *m->share, &p, err);
     if (rc != RC_OK) {
         goto out;
     }
@@ -439,6 +522,7 @@ void unmasking_close(struct unmasking **m)
     }
     mask_guarded_free((*m)->share);
     mask_guarded_free((*m)->stream);
+    free((*m)->holders);
     free((*m)->portion);
     free((*m)->tree);
     free(*m);

@@ -84,7 +84,7 @@ struct unmasking_input {
     uint64_t round; /**< events from sites */
     const struct mask_announcement *announcement;
     const struct mask_deal *deal;
-    const struct mask_portion *portion; /**< DEAL [n], n = n_sites */
+    const struct mask_portion *portion; /**< DEAL [n], n = mask_slots */
     const struct mask_set *survivors;   /**< VOTE: over which set */
     const struct mask_vote *vote;
     const struct mask_reveal *reveal; /**< REVEAL [n] */
@@ -124,15 +124,15 @@ size_t unmasking_liar(const struct unmasking *m);
 
 /** MEMBERS. @param[out] out [n_sites] @return how many */
 size_t unmasking_members(const struct unmasking *m, struct mask_announcement *out);
-/** What a dealer said, to be kept. @return its portions [n_sites], until unmasking_close */
+/** What a dealer said, to be kept. @return its portions [mask_slots], until unmasking_close */
 const struct mask_portion *unmasking_deal(const struct unmasking *m, size_t site,
                                           struct mask_deal *out);
 /** PARCELS for one receiver. @param[out] out [n_sites] */
 size_t unmasking_parcels(const struct unmasking *m, size_t receiver, struct mask_parcel *out);
 /** VOTES: t or more. @param[out] out [n_sites] */
 size_t unmasking_votes(const struct unmasking *m, struct mask_vote *out);
-/** DONE: what to apply to the sum of the survivors' masked updates; at most n_sites^2 / 2 streams,
- *  in guarded memory until unmasking_close. */
+/** DONE: what to apply to the sum of the survivors' masked updates: one stream of each survivor, and one
+ *  for each pair of a survivor and a partner of it that dropped out; in guarded memory until unmasking_close. */
 const struct mask_stream *unmasking_streams(const struct unmasking *m, size_t *count);
 
 const char *unmasking_state_name(enum unmasking_state state);

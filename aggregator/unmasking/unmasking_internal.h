@@ -22,18 +22,22 @@ struct unmasking {
     struct mask_announcement announcement[MASK_SITES_MAX];
     struct mask_deal deal[MASK_SITES_MAX];
     struct mask_vote vote[MASK_SITES_MAX];
-    struct mask_portion *portion; /* [dealer * n_sites + receiver] */
+    size_t slots;                 /* receivers of each dealer */
+    struct mask_set *holders;     /* [dealer] who they are */
+    struct mask_portion *portion; /* [dealer * slots + slot] */
     struct mask_tree *tree;       /* [dealer] */
 
-    struct mask_scalar *share;  /* guarded: [dealer * n_sites + revealer], of the secret to open */
+    struct mask_scalar *share;  /* guarded: [dealer * slots + slot], of the secret to open */
     struct mask_stream *stream; /* guarded, once DONE */
     size_t streams;
 };
 
-/** One reveal of each dealer, of the right secret, that opens its commitment. @retval RC_AUTH */
+/** Where what `dealer` has for `receiver` stands. */
+size_t unmasking_place(const struct unmasking *m, size_t dealer, size_t receiver);
+/** One reveal of each dealer that has drawn the site, of the right secret, that opens its commitment. @retval RC_AUTH */
 RC unmasking_take_reveal(struct unmasking *m, const struct unmasking_input *in, struct error *err);
 /**
- * From t revealers' shares: every dealer's secret, checked against what it committed to, and from
+ * From the revealers' shares: every dealer's secret, checked against what it committed to, and from
  * these the streams.
  * @retval RC_AUTH a dealer's shares do not combine to what it committed to: m->liar; RC_NOMEM
  */

@@ -60,22 +60,22 @@ static struct hash parent(const struct hash *left, const struct hash *right)
     return hasher_final(&h);
 }
 
-size_t mask_tree_depth(size_t n_sites)
+size_t mask_tree_depth(size_t n_slots)
 {
     size_t depth = 0;
-    while (((size_t)1 << depth) < n_sites) {
+    while (((size_t)1 << depth) < n_slots) {
         depth++;
     }
     return depth;
 }
 
-void mask_tree_build(const struct mask_portion *portion, size_t n_sites, struct mask_tree *out)
+void mask_tree_build(const struct mask_portion *portion, size_t n_slots, struct mask_tree *out)
 {
-    assert(n_sites >= 1 && n_sites <= MASK_SITES_MAX);
+    assert(n_slots >= 1 && n_slots <= MASK_SLOTS_MAX);
     memset(out, 0, sizeof *out);
-    out->depth = mask_tree_depth(n_sites);
+    out->depth = mask_tree_depth(n_slots);
     const size_t leaves = (size_t)1 << out->depth;
-    for (size_t i = 0; i < n_sites; i++) {
+    for (size_t i = 0; i < n_slots; i++) {
         out->node[leaves + i] = leaf(&portion[i]);
     }
     for (size_t i = leaves; i-- > 1;) {
@@ -83,26 +83,26 @@ void mask_tree_build(const struct mask_portion *portion, size_t n_sites, struct 
     }
 }
 
-void mask_tree_path(const struct mask_tree *tree, size_t site, struct mask_path *out)
+void mask_tree_path(const struct mask_tree *tree, size_t slot, struct mask_path *out)
 {
     memset(out, 0, sizeof *out);
-    size_t at = ((size_t)1 << tree->depth) + site;
+    size_t at = ((size_t)1 << tree->depth) + slot;
     for (size_t i = 0; i < tree->depth; i++) {
         out->sibling[i] = tree->node[at ^ 1];
         at /= 2;
     }
 }
 
-bool mask_tree_holds(const struct hash *root, size_t n_sites, size_t site,
+bool mask_tree_holds(const struct hash *root, size_t n_slots, size_t slot,
                      const struct mask_portion *portion, const struct mask_path *path)
 {
-    const size_t depth = mask_tree_depth(n_sites);
+    const size_t depth = mask_tree_depth(n_slots);
     struct hash at = leaf(portion);
-    if (site >= n_sites) {
+    if (slot >= n_slots) {
         return false;
     }
     for (size_t i = 0; i < depth; i++) {
-        at = (site >> i & 1) != 0 ? parent(&path->sibling[i], &at) : parent(&at, &path->sibling[i]);
+        at = (slot >> i & 1) != 0 ? parent(&path->sibling[i], &at) : parent(&at, &path->sibling[i]);
     }
     return hash_equal(&at, root) != 0;
 }

@@ -1,7 +1,8 @@
 /**
  * @file mask.h
- * What masked sums are made of (Bonawitz et al. 2017, "Practical Secure Aggregation", double masking
- * on the complete graph): the secrets of one round, their shares, and the masks that cancel. Pure
+ * What masked sums are made of (Bonawitz et al. 2017, "Practical Secure Aggregation", double masking on
+ * the complete graph; of many sites on the graph that they draw, as in Bell et al. 2020, "Secure
+ * Single-Server Aggregation"): the secrets of one round, their shares, and the masks that cancel. Pure
  * functions; who says what when is agent/masking and aggregator/unmasking. docs/PROTOCOL.md, "Masked
  * sums", is the text. Third home of <sodium.h>: libsodium 1.0.18 is the first with ristretto255.
  *
@@ -32,10 +33,12 @@
 #include "common/seal/seal.h"
 
 enum {
-    MASK_SITES_MAX = 128, /**< of a roster: the complete graph's cost grows with the square */
-    MASK_DEPTH_MAX = 7,   /**< of the tree of commitments: 2^7 = MASK_SITES_MAX */
-    MASK_BOX_BYTES = 144, /**< two openings of 64 bytes, and a tag of 16 */
-    MASK_BLOCK = 16       /**< numbers in a block of ChaCha20: slices begin at a multiple */
+    MASK_SITES_MAX = 1024,   /**< of a roster */
+    MASK_COMPLETE_MAX = 128, /**< of one without a drawn graph: its cost grows with the square */
+    MASK_SLOTS_MAX = 128,    /**< receivers of one dealer's shares */
+    MASK_DEPTH_MAX = 7,      /**< of the tree of commitments: 2^7 = MASK_SLOTS_MAX */
+    MASK_BOX_BYTES = 144,    /**< two openings of 64 bytes, and a tag of 16 */
+    MASK_BLOCK = 16          /**< numbers in a block of ChaCha20: slices begin at a multiple */
 };
 
 struct mask_scalar { /* of ristretto255's prime-order group, canonical, little endian. Secret */
@@ -60,6 +63,10 @@ size_t mask_set_count(const struct mask_set *s);
 bool mask_set_equal(const struct mask_set *a, const struct mask_set *b);
 /** Every site of `inner` is one of `outer`. */
 bool mask_set_within(const struct mask_set *inner, const struct mask_set *outer);
+/** How many are in both. */
+size_t mask_set_common(const struct mask_set *a, const struct mask_set *b);
+/** Of a roster, and written as: 16, or all 128 bytes if it has a site from 128 on. */
+size_t mask_set_bytes(const struct mask_set *s);
 
 /** Public numbers of the signed study. */
 struct mask_terms {
@@ -67,21 +74,54 @@ struct mask_terms {
     size_t min_sites;       /**< fewest survivors of a round */
     size_t max_colluding;   /**< sites that may work with the coordinator: c */
     size_t threshold_least; /**< t is at least this; 0: no more than it must be */
+    size_t neighbours;      /**< holders of its shares that each site draws; 0: all hold all's */
+    size_t shares;          /**< of them open a secret; 0 without neighbours: t do */
 };
 /**
+ * @param strangers sites of the roster that may not exist: they count as working with the coordinator
  * @retval RC_INVALID fewer than 3 sites (the sum and one's own update give the other's: noise: site is
  *                    for two), or min_sites < c + 2 (the colluding could read one honest site), or no
- *                    t fits
+ *                    t fits; more than MASK_COMPLETE_MAX sites without neighbours, or a neighbourhood
+ *                    that could be read in parts (neighbours_risk)
  */
-RC mask_terms_check(const struct mask_terms *terms, struct error *err);
+RC mask_terms_check(const struct mask_terms *terms, size_t strangers, struct error *err);
 /**
- * Shares that open a secret, and signatures that open a sum: the least t with 2t > n_sites + c. Two
+ * Signatures that open a sum, and without neighbours the shares that open a secret: the least t with 2t > n_sites + c. Two
  * sets of t of the roster then share more than c sites, hence an honest one, which takes part once
  * under a number and signs one survivor set; and t shares of each of a site's two secrets would need an
  * honest site that gave both. Of the roster and not of who takes part: a coordinator could else divide
  * the sites and have one round end twice, in two sums.
  */
 size_t mask_threshold(const struct mask_terms *terms);
+/** Shares that open a secret: `shares`, or the threshold. */
+size_t mask_shares(const struct mask_terms *terms);
+/** Receivers of one dealer's shares: `neighbours`, or the whole roster. A receiver's slot is its place
+ *  among them, in roster order. */
+size_t mask_slots(const struct mask_terms *terms);
+size_t mask_slot(const struct mask_set *holders, size_t receiver);
+
+/* ---- who holds whose shares ------------------------------------------------------------------- */
+
+/**
+ * 32 secret bytes from which a site's holders follow. Committed to in its announcement, shown with its
+ * shares: by then nobody can choose them any more, and until then nobody else knows them. The
+ * coordinator has no part in it. What it can do, as ever, is to call sites dropped and to lose the round;
+ * the next number has draws of its own.
+ */
+struct mask_draw {
+    unsigned char b[32];
+};
+void mask_draw_from(const struct mask_seed *seed, const struct hash *attempt,
+                    struct mask_draw *out);
+struct hash mask_draw_commit(const struct hash *attempt, size_t site, const struct mask_draw *draw);
+/**
+ * Who holds the shares of `site`: terms->neighbours sites, each set of as many of the others on the
+ * roster as likely as any other (words of a ChaCha20 stream, refused where they fit no site). Of the roster
+ * and not of who is present: else a coordinator that shows sites different lists of who is could look at
+ * the draws of one before it composes the next. Without neighbours: everybody, itself too.
+ */
+void mask_holders(const struct mask_terms *terms, const struct hash *attempt, size_t site,
+                  const struct mask_draw *draw, struct mask_set *out);
 
 /* ---- a round's key pairs --------------------------------------------------------------------- */
 
@@ -121,6 +161,8 @@ struct mask_announcement {
     size_t site;
     struct mask_point key; /**< for masks */
     struct mask_point box; /**< for boxes */
+    bool draws;            /**< with neighbours, and only then there is */
+    struct hash draw;      /**< mask_draw_commit */
     struct seal_signature signature;
 };
 void mask_announcement_sign(const struct seal_keys *k, const struct hash *attempt,
@@ -137,6 +179,9 @@ struct mask_deal {
     struct hash root; /**< of the tree over what each receiver gets */
     struct hash self; /**< of the self-mask scalar; x needs none, x G is announced */
     struct seal_signature signature;
+    bool draws;
+    struct mask_draw
+        draw; /**< of draws: not signed, it is what the members' name has committed to */
 };
 void mask_deal_sign(const struct seal_keys *k, const struct hash *members, struct mask_deal *d);
 /** @retval RC_AUTH */
@@ -185,9 +230,9 @@ struct mask_box { /**< openings for one receiver's eyes */
 struct mask_polynomials {
     size_t t;
     struct mask_seed seed;
-    struct mask_scalar a[2][MASK_SITES_MAX]; /**< by enum mask_secret, then by power */
+    struct mask_scalar a[2][MASK_SLOTS_MAX]; /**< by enum mask_secret, then by power */
 };
-/** @param t 1..MASK_SITES_MAX */
+/** @param t 1..MASK_SLOTS_MAX */
 void mask_polynomials_make(const struct mask_secrets *s, const struct hash *members, size_t t,
                            struct mask_polynomials *out);
 void mask_deal_share(const struct mask_polynomials *p, const struct hash *members, size_t receiver,
@@ -196,10 +241,10 @@ void mask_deal_share(const struct mask_polynomials *p, const struct hash *member
 /** lambda_i = prod_{j != i} x_j / (x_j - x_i), with which sum lambda_i f(x_i) = f(0). */
 struct mask_lagrange {
     size_t t;
-    size_t site[MASK_SITES_MAX];
-    struct mask_scalar lambda[MASK_SITES_MAX];
+    size_t site[MASK_SLOTS_MAX];
+    struct mask_scalar lambda[MASK_SLOTS_MAX];
 };
-/** @retval RC_INVALID a site twice, none on any roster, fewer than 1 or more than MASK_SITES_MAX */
+/** @retval RC_INVALID a site twice, none on any roster, fewer than 1 or more than MASK_SLOTS_MAX */
 RC mask_lagrange_at(const size_t *site, size_t n, struct mask_lagrange *out, struct error *err);
 /**
  * The secret from one share of each site that `l` was made for.
@@ -226,22 +271,21 @@ struct mask_portion {
     struct mask_box box;
 };
 
-/** BLAKE2b tree over (commitments, box) of each roster index, padded to 2^depth. A receiver is sent
+/** BLAKE2b tree over (commitments, box) of each slot, padded to 2^depth. A receiver is sent
  *  its own leaf's path, not everybody's commitments: 36 KB instead of 640 KB at 100 sites. */
 struct mask_tree {
     size_t depth;
-    struct hash node[2 * MASK_SITES_MAX]; /**< node[1] is the root, leaf i node[2^depth + i] */
+    struct hash node[2 * MASK_SLOTS_MAX]; /**< node[1] is the root, leaf i node[2^depth + i] */
 };
 struct mask_path {
     struct hash sibling[MASK_DEPTH_MAX];
 };
-/** @param portion [n_sites]; zeroed for sites that are no members, and the dealer's own box */
-void mask_tree_build(const struct mask_portion *portion, size_t n_sites, struct mask_tree *out);
-void mask_tree_path(const struct mask_tree *tree, size_t site, struct mask_path *out);
-bool mask_tree_holds(const struct hash *root, size_t n_sites, size_t site,
+/** @param portion [n_slots]; zeroed for sites that are no members, and the dealer's own box */
+void mask_tree_build(const struct mask_portion *portion, size_t n_slots, struct mask_tree *out);
+void mask_tree_path(const struct mask_tree *tree, size_t slot, struct mask_path *out);
+bool mask_tree_holds(const struct hash *root, size_t n_slots, size_t slot,
                      const struct mask_portion *portion, const struct mask_path *path);
-/** Of a roster's tree. */
-size_t mask_tree_depth(size_t n_sites);
+size_t mask_tree_depth(size_t n_slots);
 
 /** What links two sites in one attempt: both keys of one kind, for masks or for boxes, and their
  *  Diffie-Hellman secret. */
@@ -261,6 +305,7 @@ RC mask_box_open(const struct mask_pair *pair, const struct hash *members, size_
 /** One dealer's statement with what it has for one receiver: relayed by the coordinator. */
 struct mask_parcel {
     struct mask_deal deal;
+    bool held;             /**< the receiver holds a share; without neighbours it always does */
     struct mask_box box;   /**< zeroed for the dealer itself */
     struct mask_path path; /**< of the receiver's leaf */
 };
@@ -299,13 +344,17 @@ void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream 
  * What the messages MASK_* carry, little endian, fields in this order, nothing between them:
  *
  *   MASK_KEY, MASK_MEMBERS    (site u16, key 32, box key 32, signature 64) each
- *   MASK_SHARES               site u16, root 32, self 32, signature 64; then for each roster index
+ *   MASK_SHARES               site u16, root 32, self 32, signature 64; then for each slot
  *                             (commitment of key 32, of self 32, box 144)
  *   MASK_PARCELS              (site u16, root 32, self 32, signature 64, box 144, path 7 x 32) each
- *   MASK_SURVIVORS            set 16
- *   MASK_VOTE                 set 16; site u16, signature 64
+ *   MASK_SURVIVORS            set 16, or 128: mask_set_bytes
+ *   MASK_VOTE                 set as above; site u16, signature 64
  *   MASK_VOTES                (site u16, signature 64) each
  *   MASK_REVEAL               (dealer u16, which u8, share 32, blinding 32) each
+ *
+ * Where sites draw neighbours, the commitment to the draw (32) stands before the signature of MASK_KEY, the
+ * draw (32) after that of MASK_SHARES and MASK_PARCELS, and in the latter `held` (u8) after it: box and
+ * path only if it is 1.
  *
  * Unpacking checks sizes, indices and `which`; what it all means is the machines' business.
  */
@@ -315,15 +364,21 @@ enum {
     MASK_PORTION_BYTES = 208,
     MASK_PARCEL_BYTES = 498,
     MASK_SET_BYTES = 16,
+    MASK_SET_BYTES_MAX = MASK_SITES_MAX / 8,
+    MASK_DRAW_BYTES = 32, /**< more of an announcement, or of a deal */
     MASK_VOTE_BYTES = 66,
     MASK_REVEAL_BYTES = 67,
-    MASK_RAW_MAX = MASK_SITES_MAX * MASK_PARCEL_BYTES /**< the largest frame */
+    MASK_SHARES_MAX = MASK_DEAL_BYTES + MASK_DRAW_BYTES + MASK_SLOTS_MAX * MASK_PORTION_BYTES,
+    MASK_RAW_MAX =
+        MASK_SITES_MAX * (MASK_PARCEL_BYTES + MASK_DRAW_BYTES + 1) /**< the largest frame */
 };
 
+/** Of MASK_SHARES in such a study. */
+size_t mask_shares_bytes(const struct mask_terms *terms);
 /** @return bytes written to `out`, which has room for them */
 size_t mask_pack_announcements(const struct mask_announcement *a, size_t n, unsigned char *out);
 size_t mask_pack_shares(const struct mask_deal *d, const struct mask_portion *portion,
-                        size_t n_sites, unsigned char *out);
+                        size_t n_slots, unsigned char *out);
 size_t mask_pack_parcels(const struct mask_parcel *p, size_t n, unsigned char *out);
 size_t mask_pack_survivors(const struct mask_set *s, unsigned char *out);
 size_t mask_pack_vote(const struct mask_set *s, const struct mask_vote *v, unsigned char *out);
@@ -331,15 +386,16 @@ size_t mask_pack_votes(const struct mask_vote *v, size_t n, unsigned char *out);
 size_t mask_pack_reveals(const struct mask_reveal *r, size_t n, unsigned char *out);
 
 /**
- * @param[out] out [n_sites], @p n how many: 1..n_sites; `out` may be written in part
+ * @param terms n_sites and neighbours are read  @param[out] out [n_sites], @p n how many: 1..n_sites; `out` may be written in part
  * @retval RC_FORMAT another size, a site beyond the roster, no such secret
  */
-RC mask_unpack_announcements(const void *raw, size_t bytes, size_t n_sites,
+RC mask_unpack_announcements(const void *raw, size_t bytes, const struct mask_terms *terms,
                              struct mask_announcement *out, size_t *n, struct error *err);
-RC mask_unpack_shares(const void *raw, size_t bytes, size_t n_sites, struct mask_deal *d,
-                      struct mask_portion *portion, struct error *err);
-RC mask_unpack_parcels(const void *raw, size_t bytes, size_t n_sites, struct mask_parcel *out,
-                       size_t *n, struct error *err);
+/** @param[out] portion [mask_slots] */
+RC mask_unpack_shares(const void *raw, size_t bytes, const struct mask_terms *terms,
+                      struct mask_deal *d, struct mask_portion *portion, struct error *err);
+RC mask_unpack_parcels(const void *raw, size_t bytes, const struct mask_terms *terms,
+                       struct mask_parcel *out, size_t *n, struct error *err);
 RC mask_unpack_survivors(const void *raw, size_t bytes, size_t n_sites, struct mask_set *out,
                          struct error *err);
 RC mask_unpack_vote(const void *raw, size_t bytes, size_t n_sites, struct mask_set *s,

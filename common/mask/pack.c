@@ -8,7 +8,7 @@
 #include "common/mask/mask.h"
 
 static_assert(sizeof(struct mask_portion) == MASK_PORTION_BYTES, "a portion is its bytes");
-static_assert(sizeof(struct mask_set) == MASK_SET_BYTES, "a set is its bytes");
+static_assert(sizeof(struct mask_set) == MASK_SET_BYTES_MAX, "a set is its bytes");
 static_assert(sizeof(struct mask_path) == MASK_DEPTH_MAX * HASH_BYTES, "a path is its bytes");
 static_assert(sizeof(struct mask_opening) == 64, "an opening is its bytes");
 
@@ -64,21 +64,30 @@ size_t mask_pack_announcements(const struct mask_announcement *a, size_t n, unsi
         put_index(&at, a[i].site);
         put(&at, a[i].key.b, sizeof a[i].key.b);
         put(&at, a[i].box.b, sizeof a[i].box.b);
+        if (a[i].draws) {
+            put(&at, a[i].draw.b, sizeof a[i].draw.b);
+        }
         put(&at, a[i].signature.b, sizeof a[i].signature.b);
     }
-    assert((size_t)(at - out) == n * MASK_ANNOUNCEMENT_BYTES);
     return (size_t)(at - out);
 }
 
-enum rc mask_unpack_announcements(const void *raw, size_t bytes, size_t n_sites,
+enum rc mask_unpack_announcements(const void *raw, size_t bytes, const struct mask_terms *terms,
                                   struct mask_announcement *out, size_t *n, struct error *err)
 {
     const unsigned char *at = raw;
-    enum rc rc = count(bytes, MASK_ANNOUNCEMENT_BYTES, n_sites, "round keys", n, err);
+    const bool draws = terms->neighbours > 0;
+    const size_t each = MASK_ANNOUNCEMENT_BYTES + (draws ? MASK_DRAW_BYTES : 0);
+    enum rc rc = count(bytes, each, terms->n_sites, "round keys", n, err);
     for (size_t i = 0; rc == RC_OK && i < *n; i++) {
-        rc = take_index(&at, n_sites, &out[i].site, err);
+        rc = take_index(&at, terms->n_sites, &out[i].site, err);
         take(&at, out[i].key.b, sizeof out[i].key.b);
         take(&at, out[i].box.b, sizeof out[i].box.b);
+        out[i].draws = draws;
+        memset(&out[i].draw, 0, sizeof out[i].draw);
+        if (draws) {
+            take(&at, out[i].draw.b, sizeof out[i].draw.b);
+        }
         take(&at, out[i].signature.b, sizeof out[i].signature.b);
     }
     return rc;
@@ -92,37 +101,57 @@ static void put_deal(unsigned char **at, const struct mask_deal *d)
     put(at, d->root.b, sizeof d->root.b);
     put(at, d->self.b, sizeof d->self.b);
     put(at, d->signature.b, sizeof d->signature.b);
+    if (d->draws) {
+        put(at, d->draw.b, sizeof d->draw.b);
+    }
 }
 
-static RC take_deal(const unsigned char **at, size_t n_sites, struct mask_deal *d,
+static size_t deal_bytes(const struct mask_terms *terms)
+{
+    return MASK_DEAL_BYTES + (terms->neighbours > 0 ? MASK_DRAW_BYTES : 0);
+}
+
+static RC take_deal(const unsigned char **at, const struct mask_terms *terms, struct mask_deal *d,
                     struct error *err)
 {
-    const enum rc rc = take_index(at, n_sites, &d->site, err);
+    const enum rc rc = take_index(at, terms->n_sites, &d->site, err);
     take(at, d->root.b, sizeof d->root.b);
     take(at, d->self.b, sizeof d->self.b);
     take(at, d->signature.b, sizeof d->signature.b);
+    d->draws = terms->neighbours > 0;
+    memset(&d->draw, 0, sizeof d->draw);
+    if (d->draws) {
+        take(at, d->draw.b, sizeof d->draw.b);
+    }
     return rc;
 }
 
 size_t mask_pack_shares(const struct mask_deal *d, const struct mask_portion *portion,
-                        size_t n_sites, unsigned char *out)
+                        size_t n_slots, unsigned char *out)
 {
     unsigned char *at = out;
     put_deal(&at, d);
-    put(&at, portion, n_sites * sizeof *portion);
+    put(&at, portion, n_slots * sizeof *portion);
     return (size_t)(at - out);
 }
 
-enum rc mask_unpack_shares(const void *raw, size_t bytes, size_t n_sites, struct mask_deal *d,
-                           struct mask_portion *portion, struct error *err)
+size_t mask_shares_bytes(const struct mask_terms *terms)
+{
+    return deal_bytes(terms) + mask_slots(terms) * MASK_PORTION_BYTES;
+}
+
+enum rc mask_unpack_shares(const void *raw, size_t bytes, const struct mask_terms *terms,
+                           struct mask_deal *d, struct mask_portion *portion, struct error *err)
 {
     const unsigned char *at = raw;
-    const size_t want = MASK_DEAL_BYTES + n_sites * MASK_PORTION_BYTES;
+    const size_t n_slots = mask_slots(terms);
+    const size_t want = mask_shares_bytes(terms);
+    assert(n_slots <= MASK_SLOTS_MAX);
     if (bytes != want) {
         return error_set(err, RC_FORMAT, "shares of %zu bytes, want %zu", bytes, want);
     }
-    const enum rc rc = take_deal(&at, n_sites, d, err);
-    take(&at, portion, n_sites * sizeof *portion);
+    const enum rc rc = take_deal(&at, terms, d, err);
+    take(&at, portion, n_slots * sizeof *portion);
     return rc;
 }
 
@@ -130,23 +159,69 @@ size_t mask_pack_parcels(const struct mask_parcel *p, size_t n, unsigned char *o
 {
     unsigned char *at = out;
     for (size_t i = 0; i < n; i++) {
+        const unsigned char held = p[i].held;
         put_deal(&at, &p[i].deal);
+        if (p[i].deal.draws) {
+            put(&at, &held, 1);
+            if (!p[i].held) {
+                continue;
+            }
+        }
         put(&at, p[i].box.b, sizeof p[i].box.b);
         put(&at, &p[i].path, sizeof p[i].path);
     }
-    assert((size_t)(at - out) == n * MASK_PARCEL_BYTES);
     return (size_t)(at - out);
 }
 
-enum rc mask_unpack_parcels(const void *raw, size_t bytes, size_t n_sites, struct mask_parcel *out,
-                            size_t *n, struct error *err)
+enum { BOX_AND_PATH = MASK_PARCEL_BYTES - MASK_DEAL_BYTES };
+
+/* With a draw a parcel may be without a share, hence shorter. */
+static RC take_parcel(const unsigned char **at, const unsigned char *end,
+                      const struct mask_terms *terms, struct mask_parcel *p, struct error *err)
+{
+    enum rc rc = RC_OK;
+    const bool draws = terms->neighbours > 0;
+    unsigned char held = 1;
+    if ((size_t)(end - *at) < deal_bytes(terms) + draws) {
+        return error_set(err, RC_FORMAT, "the last parcel is cut short");
+    }
+    rc = take_deal(at, terms, &p->deal, err);
+    if (draws) {
+        take(at, &held, 1);
+    }
+    p->held = held == 1;
+    memset(&p->box, 0, sizeof p->box);
+    memset(&p->path, 0, sizeof p->path);
+    if (rc != RC_OK || held == 0) {
+        return rc;
+    }
+    if (held != 1 || (size_t)(end - *at) < BOX_AND_PATH) {
+        return error_set(err, RC_FORMAT,
+                         "a parcel is cut short, or neither with nor without a share");
+    }
+    take(at, p->box.b, sizeof p->box.b);
+    take(at, &p->path, sizeof p->path);
+    return RC_OK;
+}
+
+enum rc mask_unpack_parcels(const void *raw, size_t bytes, const struct mask_terms *terms,
+                            struct mask_parcel *out, size_t *n, struct error *err)
 {
     const unsigned char *at = raw;
-    enum rc rc = count(bytes, MASK_PARCEL_BYTES, n_sites, "parcels", n, err);
-    for (size_t i = 0; rc == RC_OK && i < *n; i++) {
-        rc = take_deal(&at, n_sites, &out[i].deal, err);
-        take(&at, out[i].box.b, sizeof out[i].box.b);
-        take(&at, &out[i].path, sizeof out[i].path);
+    const unsigned char *const end = bytes > 0 ? at + bytes : at;
+    enum rc rc = RC_OK;
+    if (terms->neighbours == 0) {
+        rc = count(bytes, MASK_PARCEL_BYTES, terms->n_sites, "parcels", n, err);
+    }
+    size_t got = 0;
+    while (rc == RC_OK && (at < end || got == 0)) {
+        if (got == terms->n_sites) {
+            return error_set(err, RC_FORMAT, "more parcels than the %zu sites", terms->n_sites);
+        }
+        rc = take_parcel(&at, end, terms, &out[got++], err);
+    }
+    if (rc == RC_OK) {
+        *n = got;
     }
     return rc;
 }
@@ -165,17 +240,22 @@ static RC check_set(const struct mask_set *s, size_t n_sites, struct error *err)
 
 size_t mask_pack_survivors(const struct mask_set *s, unsigned char *out)
 {
-    memcpy(out, s->b, sizeof s->b);
-    return sizeof s->b;
+    memcpy(out, s->b, mask_set_bytes(s));
+    return mask_set_bytes(s);
 }
 
 enum rc mask_unpack_survivors(const void *raw, size_t bytes, size_t n_sites, struct mask_set *out,
                               struct error *err)
 {
-    if (bytes != sizeof out->b) {
-        return error_set(err, RC_FORMAT, "survivors of %zu bytes, want %zu", bytes, sizeof out->b);
+    struct mask_set s = {{0}};
+    if (bytes == MASK_SET_BYTES || bytes == MASK_SET_BYTES_MAX) {
+        memcpy(s.b, raw, bytes);
     }
-    memcpy(out->b, raw, sizeof out->b);
+    if (bytes != mask_set_bytes(&s)) { /* one set is written in one way */
+        return error_set(err, RC_FORMAT, "survivors of %zu bytes, want %d or %d", bytes,
+                         (int)MASK_SET_BYTES, (int)MASK_SET_BYTES_MAX);
+    }
+    *out = s;
     return check_set(out, n_sites, err);
 }
 
@@ -204,21 +284,23 @@ enum rc mask_unpack_votes(const void *raw, size_t bytes, size_t n_sites, struct 
 
 size_t mask_pack_vote(const struct mask_set *s, const struct mask_vote *v, unsigned char *out)
 {
-    return mask_pack_survivors(s, out) + mask_pack_votes(v, 1, out + MASK_SET_BYTES);
+    const size_t n = mask_pack_survivors(s, out);
+    return n + mask_pack_votes(v, 1, out + n);
 }
 
 enum rc mask_unpack_vote(const void *raw, size_t bytes, size_t n_sites, struct mask_set *s,
                          struct mask_vote *v, struct error *err)
 {
     size_t one;
-    if (bytes != MASK_SET_BYTES + MASK_VOTE_BYTES) {
-        return error_set(err, RC_FORMAT, "a signature of %zu bytes, want %d", bytes,
-                         (int)(MASK_SET_BYTES + MASK_VOTE_BYTES));
+    if (bytes <= MASK_VOTE_BYTES) {
+        return error_set(err, RC_FORMAT, "a signature of %zu bytes, want more than %d", bytes,
+                         (int)MASK_VOTE_BYTES);
     }
-    const enum rc rc = mask_unpack_survivors(raw, MASK_SET_BYTES, n_sites, s, err);
+    const size_t set = bytes - MASK_VOTE_BYTES;
+    const enum rc rc = mask_unpack_survivors(raw, set, n_sites, s, err);
     return rc != RC_OK ? rc
-                       : mask_unpack_votes((const unsigned char *)raw + MASK_SET_BYTES,
-                                           MASK_VOTE_BYTES, n_sites, v, &one, err);
+                       : mask_unpack_votes((const unsigned char *)raw + set, MASK_VOTE_BYTES,
+                                           n_sites, v, &one, err);
 }
 
 /* ---- shares that are shown ------------------------------------------------------------------- */

@@ -29,7 +29,7 @@ void mask_polynomials_make(const struct mask_secrets *s, const struct hash *memb
 {
     static const char *const label[] = {"wardround mask key share v1",
                                         "wardround mask self share v1"};
-    assert(t >= 1 && t <= MASK_SITES_MAX);
+    assert(t >= 1 && t <= MASK_SLOTS_MAX);
     out->t = t;
     out->seed = s->seed;
     for (size_t which = 0; which < 2; which++) {
@@ -62,9 +62,9 @@ enum rc mask_lagrange_at(const size_t *site, size_t n, struct mask_lagrange *out
 {
     struct mask_set seen = {{0}};
 
-    if (n < 1 || n > MASK_SITES_MAX) {
+    if (n < 1 || n > MASK_SLOTS_MAX) {
         return error_set(err, RC_INVALID, "%zu shares cannot be combined, 1 to %d can", n,
-                         (int)MASK_SITES_MAX);
+                         (int)MASK_SLOTS_MAX);
     }
     for (size_t i = 0; i < n; i++) {
         if (site[i] >= MASK_SITES_MAX) {

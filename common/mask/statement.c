@@ -1,7 +1,7 @@
 /*
  * The names of attempt, members and clique, and what sites sign over them. A signed statement is
- * (name of all before, site, what it says); seal_sign adds the domain. All numbers u64, all fixed
- * lengths, so that no two statements share their bytes.
+ * (name of all before, site, what it says); seal_sign adds the domain. All numbers u64; what a length
+ * depends on is in the name before, or is the set itself, so that no two statements share their bytes.
  */
 #include <assert.h>
 #include <string.h>
@@ -24,6 +24,10 @@ struct hash mask_attempt(const struct hash *study, uint64_t round, const struct 
     hasher_u64(&h, terms->min_sites);
     hasher_u64(&h, terms->max_colluding);
     hasher_u64(&h, terms->threshold_least);
+    if (terms->neighbours > 0) { /* without them the name is what it was before there were any */
+        hasher_u64(&h, terms->neighbours);
+        hasher_u64(&h, terms->shares);
+    }
     return hasher_final(&h);
 }
 
@@ -43,7 +47,7 @@ struct hash mask_roster(const char *const *name, const struct seal_public *sign,
 /* ---- statements: u64 LE site after the name, then the rest ----------------------------------- */
 
 struct statement {
-    unsigned char b[HASH_BYTES + 8 + 2 * HASH_BYTES];
+    unsigned char b[HASH_BYTES + 8 + MASK_SET_BYTES_MAX];
     size_t n;
 };
 
@@ -73,6 +77,9 @@ static struct statement announced(const struct hash *attempt, const struct mask_
     struct statement s = begin(attempt, a->site);
     append(&s, a->key.b, sizeof a->key.b);
     append(&s, a->box.b, sizeof a->box.b);
+    if (a->draws) {
+        append(&s, a->draw.b, sizeof a->draw.b);
+    }
     return s;
 }
 
@@ -88,7 +95,7 @@ static struct statement voted(const struct hash *clique, const struct mask_set *
                               const struct mask_vote *v)
 {
     struct statement s = begin(clique, v->site);
-    append(&s, survivors->b, sizeof survivors->b);
+    append(&s, survivors->b, mask_set_bytes(survivors));
     return s;
 }
 
@@ -162,6 +169,9 @@ struct hash mask_members(const struct hash *attempt, const struct mask_announcem
         hasher_u64(&h, a[i].site);
         hasher_bytes(&h, a[i].key.b, sizeof a[i].key.b);
         hasher_bytes(&h, a[i].box.b, sizeof a[i].box.b);
+        if (a[i].draws) {
+            hasher_bytes(&h, a[i].draw.b, sizeof a[i].draw.b);
+        }
     }
     return hasher_final(&h);
 }

@@ -64,8 +64,8 @@ static double part(const struct table *t, const struct neighbours *g, size_t s)
         return -HUGE_VAL;
     }
     const double held = (double)s * between(t, n, g->corrupt + s - 1, k, g->open, k);
-    const double apart = choose(t, h - s, v) + (double)s * avoids(t, n, v, k) +
-                         (double)v * avoids(t, n, s, k);
+    const double apart =
+        choose(t, h - s, v) + (double)s * avoids(t, n, v, k) + (double)v * avoids(t, n, s, k);
     return choose(t, h, s) + (held < apart ? held : apart);
 }
 

@@ -20,8 +20,8 @@
 enum {
     NEIGHBOURS_SITES_MAX = 1024, /**< of a roster */
     NEIGHBOURS_EACH_MAX = 128,   /**< holders of one site's shares */
-    NEIGHBOURS_RISK_LOG2 = -40,  /**< most that an attempt may be read with: of one round's number */
-    NEIGHBOURS_LOSS_LOG2 = -30   /**< most that a round is lost with when as many drop out as may */
+    NEIGHBOURS_RISK_LOG2 = -40, /**< most that an attempt may be read with: of one round's number */
+    NEIGHBOURS_LOSS_LOG2 = -30  /**< most that a round is lost with when as many drop out as may */
 };
 
 struct neighbours {

@@ -40,7 +40,7 @@ void study_check_sites(const struct study_draft *d, struct config_issues *issues
 
 /** Masked sums and shared noise (masking.c). Where a fault is: a map of the document and its key. */
 enum study_section { STUDY_TOP, STUDY_LOCAL, STUDY_SERVER, STUDY_PRIVACY };
-enum { STUDY_MASKING_FAULTS = 9 };
+enum { STUDY_MASKING_FAULTS = 10 };
 struct study_fault {
     enum study_section section;
     const char *key;

@@ -103,8 +103,8 @@ static void add_lacking(struct hasher *h, const struct study *s)
 
 static bool is_masked(const struct study *s)
 {
-    return s->masked || s->threshold > 0 || s->spare_rounds > 0 ||
-           s->privacy.noise == STUDY_NOISE_SHARED;
+    return s->masked || s->threshold > 0 || s->spare_rounds > 0 || s->neighbours > 0 ||
+           s->neighbour_threshold > 0 || s->privacy.noise == STUDY_NOISE_SHARED;
 }
 
 /* From round 1 on is what an average was before there was a choice. */
@@ -150,6 +150,11 @@ static void add_version_2(struct hasher *h, const struct study *s)
         for (size_t i = 0; i < s->n_sites; i++) {
             hasher_bytes(h, s->site[i].key, s->site[i].keyed ? sizeof s->site[i].key : 0);
         }
+    }
+    if (s->neighbours > 0 || s->neighbour_threshold > 0) { /* as above */
+        hasher_text(h, "neighbours");
+        hasher_u64(h, s->neighbours);
+        hasher_u64(h, s->neighbour_threshold);
     }
     if (averages_late(&s->server)) { /* as above */
         hasher_text(h, "average_from");

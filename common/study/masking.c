@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "common/neighbours/neighbours.h"
 #include "common/study/draft_internal.h"
 
 struct faults {
@@ -67,15 +68,61 @@ size_t study_share_bits(const struct study *s)
     return ldexp(one, (int)bits) >= noise_least ? bits : 0;
 }
 
+/* What to write, if anything is large enough. Of fewer than `present` sites no sum is opened anyway. */
+static void add_advice(const struct study *s, struct faults *f, const char *what)
+{
+    const size_t open = study_threshold(s);
+    const size_t most = s->quorum > s->min_sites ? s->quorum : s->min_sites;
+    const size_t present = open > most ? open : most;
+    struct neighbours g = {.n_sites = s->n_sites,
+                           .corrupt = s->max_colluding,
+                           .honest = s->min_sites - s->max_colluding};
+    if (present <= s->n_sites && neighbours_plan(&g, present)) {
+        add(f, STUDY_TOP, "neighbours",
+            "neighbours: %s; for sums of %zu of %zu sites, with max_colluding %zu, write "
+            "neighbours: %zu and neighbour_threshold: %zu",
+            what, present, s->n_sites, s->max_colluding, g.each, g.open);
+    } else {
+        add(f, STUDY_TOP, "neighbours",
+            "neighbours: %s, and for sums of %zu of %zu sites, with max_colluding %zu, no %d are "
+            "enough; raise min_sites and quorum, or lower max_colluding",
+            what, present, s->n_sites, s->max_colluding, (int)NEIGHBOURS_EACH_MAX);
+    }
+}
+
+/* Whether everybody masks with everybody, or with whom is drawn. min_sites and max_colluding are sound. */
+static void check_neighbours(const struct study *s, struct faults *f)
+{
+    char what[120];
+    const struct neighbours g = {.n_sites = s->n_sites,
+                                 .corrupt = s->max_colluding,
+                                 .honest = s->min_sites - s->max_colluding,
+                                 .each = s->neighbours,
+                                 .open = s->neighbour_threshold};
+    if (g.each == 0 && g.open == 0) {
+        if (s->n_sites > STUDY_MASKED_MAX) {
+            (void)snprintf(what, sizeof what, "%zu sites cannot all mask with each other, %d can",
+                           s->n_sites, (int)STUDY_MASKED_MAX);
+            add_advice(s, f, what);
+        }
+    } else if (g.each >= g.n_sites || g.open < 1 || g.open > g.each) {
+        add(f, STUDY_TOP, "neighbours",
+            "neighbours: %zu, of whom neighbour_threshold %zu open a secret; state both, fewer "
+            "neighbours than the %zu sites, and a threshold of at most the neighbours",
+            g.each, g.open, g.n_sites);
+    } else if (neighbours_risk(&g) > NEIGHBOURS_RISK_LOG2) {
+        (void)snprintf(what, sizeof what,
+                       "with %zu, of whom %zu open a secret, sums can be read in parts (2^%.1f)",
+                       g.each, g.open, neighbours_risk(&g));
+        add_advice(s, f, what);
+    }
+}
+
 /* Who can be in a sum, and who can open it. A number that is 0 was not read. */
 static void check_sum(const struct study *s, struct faults *f)
 {
     const size_t least = s->max_colluding + 2 > 3 ? s->max_colluding + 2 : 3;
     const size_t before = f->n;
-    if (s->n_sites > STUDY_MASKED_MAX) {
-        add(f, STUDY_TOP, "masked", "masked: %zu sites, and masks are made between at most %d",
-            s->n_sites, (int)STUDY_MASKED_MAX);
-    }
     if (s->min_sites > 0 && s->min_sites < least && s->max_colluding < s->min_sites) {
         add(f, STUDY_TOP, "min_sites",
             "min_sites: is %zu, and a masked sum must be of at least %zu (max_colluding + 2, never "
@@ -84,6 +131,12 @@ static void check_sum(const struct study *s, struct faults *f)
     }
     if (s->n_sites == 0 || f->n > before) {
         return;
+    }
+    if (s->min_sites >= least && s->min_sites <= s->n_sites && s->n_sites <= STUDY_SITES_MAX) {
+        check_neighbours(s, f);
+        if (f->n > before) {
+            return;
+        }
     }
     if (s->threshold > s->n_sites) {
         add(f, STUDY_TOP, "threshold", "threshold: is %zu, but there are only %zu sites",
@@ -145,8 +198,9 @@ size_t study_masking_faults(const struct study *s, struct study_fault out[STUDY_
     }
     if (s->masked) {
         check_sum(s, &f);
-    } else if (s->threshold > 0) {
-        add(&f, STUDY_TOP, "threshold", "threshold: has a meaning only with masked: true");
+    } else if (s->threshold > 0 || s->neighbours > 0 || s->neighbour_threshold > 0) {
+        const char *key = s->threshold > 0 ? "threshold" : "neighbours";
+        add(&f, STUDY_TOP, key, "%s: has a meaning only with masked: true", key);
     }
     if (s->spare_rounds > 0 && !s->masked) {
         add(&f, STUDY_TOP, "spare_rounds",

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/neighbours/neighbours.h"
 #include "common/study/draft_internal.h"
 #include "common/study/study.h"
 
@@ -68,11 +69,15 @@ static const struct config_key study_keys[] = {
     {.name = "sites_per_round", .type = CONFIG_COUNT, .offset = AT(study.sites_per_round), .max = STUDY_SITES_MAX,
      .fallback = "0", .help = "so many sites, drawn from `seed`, train in a round, the others rest; 0 is all. Noise is planned as if each site were in every round"},
     {.name = "masked", .type = CONFIG_BOOL, .offset = AT(study.masked), .fallback = "false",
-     .help = "the coordinator reads nothing but the sum of a round's updates; 3 to 128 sites"},
+     .help = "the coordinator reads nothing but the sum of a round's updates; 3 sites at least, above 128 with `neighbours`"},
     {.name = "spare_rounds", .type = CONFIG_COUNT, .offset = AT(study.spare_rounds), .max = STUDY_ROUNDS_MAX,
      .fallback = "0", .help = "masked: so many rounds may be lost before the study fails; each is paid for beforehand"},
     {.name = "threshold", .type = CONFIG_COUNT, .offset = AT(study.threshold), .max = STUDY_SITES_MAX,
      .fallback = "0", .help = "masked: sites that must agree to open a sum, if more than half of all and max_colluding"},
+    {.name = "neighbours", .type = CONFIG_COUNT, .offset = AT(study.neighbours), .max = NEIGHBOURS_EACH_MAX,
+     .fallback = "0", .help = "masked, above 128 sites: how many others each site draws to hold its shares"},
+    {.name = "neighbour_threshold", .type = CONFIG_COUNT, .offset = AT(study.neighbour_threshold), .max = NEIGHBOURS_EACH_MAX,
+     .fallback = "0", .help = "masked, with `neighbours`: how many of them open a secret"},
     {.name = "held_out", .type = CONFIG_REAL, .offset = AT(study.held_out), .max = 0.5, .fallback = "0",
      .help = "share of each site's patients that no round is trained on, so that the finished model can be evaluated on them; nominal sizes are then of the others"},
     {.name = "join_deadline_s", .type = CONFIG_COUNT, .offset = AT(join_deadline_s), .min = 1, .max = 2592000,

@@ -21,7 +21,7 @@
 enum {
     STUDY_NAME_MAX = 64,
     STUDY_SITES_MAX = 1024,
-    STUDY_MASKED_MAX = 128, /**< sites of a study with masked sums */
+    STUDY_MASKED_MAX = 128, /**< sites of a study with masked sums and without neighbours */
     STUDY_ROUNDS_MAX = 1000000,
     STUDY_HIDDEN_MAX = 4,
     STUDY_BLOCKS_MAX =
@@ -160,7 +160,10 @@ struct study {
     size_t max_colluding;
     size_t
         threshold; /**< masked: stated least number of sites that open a sum; 0: study_threshold */
-    bool masked;   /**< only the sum of a round can be read (common/mask) */
+    size_t
+        neighbours; /**< masked: sites that each one draws to hold its shares; 0: all hold all's */
+    size_t neighbour_threshold; /**< of them open a secret; 0 without neighbours */
+    bool masked;                /**< only the sum of a round can be read (common/mask) */
     size_t
         sites_per_round; /**< drawn for each round from the seed (aggregator/round); 0: all are in each */
     size_t spare_rounds;  /**< masked: so many rounds may be lost; sigma is for them, too */

@@ -11,7 +11,7 @@
 #include "sim/faults/faults.h"
 
 enum { SEEDS_DEFAULT = 100 };
-enum { OPT_SEEDS = 256, OPT_FIRST, OPT_SITES, OPT_JOBS, OPT_REPLAY, OPT_JSON };
+enum { OPT_SEEDS = 256, OPT_FIRST, OPT_SITES, OPT_NEIGHBOURS, OPT_JOBS, OPT_REPLAY, OPT_JSON };
 
 struct words {
     struct faults_many many;
@@ -37,12 +37,24 @@ static const char doc[] =
 static const struct argp_option options[] = {
     {"seeds", OPT_SEEDS, "N", 0, "schedules (default 100)", 0},
     {"first", OPT_FIRST, "S", 0, "the first seed (default 1)", 0},
-    {"sites", OPT_SITES, "K", 0, "3 to 9 (default: drawn from each seed)", 0},
+    {"sites", OPT_SITES, "K", 0, "3 to 9, with neighbours 10 to 16 (default: drawn from each seed)",
+     0},
+    {"neighbours", OPT_NEIGHBOURS, NULL, 0, "sites mask with the neighbours that they draw", 0},
     {"jobs", OPT_JOBS, "N", 0, "processes (default: one for each core); changes no schedule", 0},
     {"replay", OPT_REPLAY, "SEED", 0, "one schedule, with everything that happens in it", 0},
     {"json", OPT_JSON, NULL, 0, "one JSON object on stdout", 0},
     {0},
 };
+
+static void check_sites(struct argp_state *state, const struct faults_many *m)
+{
+    const size_t least = m->neighbours ? FAULTS_DRAWN_LEAST : FAULTS_SITES_LEAST;
+    const size_t most = m->neighbours ? FAULTS_DRAWN_MOST : FAULTS_SITES_MOST;
+    if (m->n_sites != 0 && (m->n_sites < least || m->n_sites > most)) {
+        argp_error(state, "--sites is %zu to %zu%s", least, most,
+                   m->neighbours ? " with --neighbours" : "");
+    }
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -60,11 +72,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         w->many_asked = true;
         return 0;
     case OPT_SITES:
-        w->many.n_sites = (size_t)words_whole(state, "sites", arg, FAULTS_SITES_MOST);
-        if (w->many.n_sites < FAULTS_SITES_LEAST) {
-            argp_error(state, "--sites is %d to %d", (int)FAULTS_SITES_LEAST,
-                       (int)FAULTS_SITES_MOST);
-        }
+        w->many.n_sites = words_count(state, "sites", arg, FAULTS_DRAWN_MOST);
+        return 0;
+    case OPT_NEIGHBOURS:
+        w->many.neighbours = true;
         return 0;
     case OPT_JOBS:
         w->many.jobs = words_count(state, "jobs", arg, FAULTS_JOBS_MAX);
@@ -81,6 +92,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         argp_error(state, "'%.40s' is one word too many", arg);
         return 0;
     case ARGP_KEY_END:
+        check_sites(state, &w->many);
         if (w->replay && (w->json || w->many_asked)) {
             argp_error(state, "--replay tells one schedule in words: leave --seeds, --first, "
                               "--jobs and --json away");
@@ -138,8 +150,11 @@ static void print_totals(const struct words *w, const struct faults_totals *t)
 static RC replay(const struct words *w, uint64_t seed, const char *folder, FILE *to,
                  struct faults_result *out, struct error *err)
 {
-    const struct faults_params p = {
-        .seed = seed, .n_sites = w->many.n_sites, .folder = folder, .history = to};
+    const struct faults_params p = {.seed = seed,
+                                    .n_sites = w->many.n_sites,
+                                    .neighbours = w->many.neighbours,
+                                    .folder = folder,
+                                    .history = to};
     return faults_run(&p, out, err);
 }
 

@@ -13,7 +13,7 @@ static RC refeed(struct world *w, struct face *f, size_t phase, bool *over, stru
     static struct mask_announcement a[SITES];
     static struct mask_portion portion[SITES];
     struct center *c = &w->center;
-    const size_t shares = MASK_DEAL_BYTES + sites_of(w) * MASK_PORTION_BYTES;
+    const size_t shares = mask_shares_bytes(&w->s.terms);
     const void *bytes = NULL;
     struct error none;
     struct mask_set s;
@@ -27,12 +27,12 @@ static RC refeed(struct world *w, struct face *f, size_t phase, bool *over, stru
     const unsigned char *raw = bytes;
     struct unmasking_input in = {.now_ms = w->now_ms, .round = c->machine->round};
     if (phase == 0) {
-        rc = mask_unpack_announcements(raw, n, sites_of(w), a, &count, err);
+        rc = mask_unpack_announcements(raw, n, &w->s.terms, a, &count, err);
         in.event = UNMASKING_GOT_ANNOUNCEMENT;
     } else if (phase == 1) {
         count = n / shares;
         in.event = UNMASKING_GOT_DEAL;
-        in.n = sites_of(w);
+        in.n = mask_slots(&w->s.terms);
     } else {
         rc = mask_unpack_survivors(raw, n, sites_of(w), &s, err);
         count = sites_of(w);
@@ -43,7 +43,7 @@ static RC refeed(struct world *w, struct face *f, size_t phase, bool *over, stru
             in.site = a[i].site;
             in.announcement = &a[i];
         } else if (phase == 1) {
-            rc = mask_unpack_shares(raw + i * shares, shares, sites_of(w), &d, portion, err);
+            rc = mask_unpack_shares(raw + i * shares, shares, &w->s.terms, &d, portion, err);
             in.site = d.site;
             in.deal = &d;
             in.portion = portion;

@@ -83,7 +83,7 @@ static size_t pack_phase(const struct world *w, const struct unmasking *u, size_
 
 static RC keep_phase(struct world *w, const struct face *f, struct error *err)
 {
-    static unsigned char raw[SITES * (MASK_DEAL_BYTES + SITES * MASK_PORTION_BYTES)];
+    static unsigned char raw[sizeof w->center.shares];
     const size_t phase = (size_t)unmasking_state(f->u) - 1;
     const size_t n = pack_phase(w, f->u, phase, raw);
     disk_before(w, CENTER);
@@ -209,13 +209,13 @@ enum rc center_got_masks(struct world *w, const struct letter *l, struct error *
     if (l->kind == KEY) {
         in.event = UNMASKING_GOT_ANNOUNCEMENT;
         in.announcement = &a;
-        rc = mask_unpack_announcements(l->raw, l->n, sites_of(w), &a, &n, &bad);
+        rc = mask_unpack_announcements(l->raw, l->n, &w->s.terms, &a, &n, &bad);
     } else if (l->kind == SHARES) {
         in.event = UNMASKING_GOT_DEAL;
         in.deal = &d;
         in.portion = portion;
-        in.n = sites_of(w);
-        rc = mask_unpack_shares(l->raw, l->n, sites_of(w), &d, portion, &bad);
+        in.n = mask_slots(&w->s.terms);
+        rc = mask_unpack_shares(l->raw, l->n, &w->s.terms, &d, portion, &bad);
         const struct mask_set before = *unmasking_dealers(f->u);
         if (rc == RC_OK && !mask_set_has(&before, l->from)) {
             memcpy(c->shares[l->from], l->raw, l->n);

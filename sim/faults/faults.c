@@ -73,6 +73,8 @@ static void agree(struct world *w)
     s->spare_rounds = (size_t)w->s.lost_max;
     s->quorum = s->min_sites = w->s.terms.min_sites;
     s->max_colluding = w->s.terms.max_colluding;
+    s->neighbours = w->s.terms.neighbours;
+    s->neighbour_threshold = w->s.terms.shares;
     s->masked = true;
     s->n_sites = sites_of(w);
     s->site = w->roster;
@@ -270,9 +272,11 @@ void faults_sweep(const char *folder)
 
 enum rc faults_run(const struct faults_params *p, struct faults_result *out, struct error *err)
 {
-    if (p->n_sites != 0 && (p->n_sites < FAULTS_SITES_LEAST || p->n_sites > FAULTS_SITES_MOST)) {
-        return error_set(err, RC_INVALID, "a bad day has %d to %d sites, not %zu",
-                         (int)FAULTS_SITES_LEAST, (int)FAULTS_SITES_MOST, p->n_sites);
+    const size_t least = p->neighbours ? FAULTS_DRAWN_LEAST : FAULTS_SITES_LEAST;
+    const size_t most = p->neighbours ? FAULTS_DRAWN_MOST : FAULTS_SITES_MOST;
+    if (p->n_sites != 0 && (p->n_sites < least || p->n_sites > most)) {
+        return error_set(err, RC_INVALID, "such a bad day has %zu to %zu sites, not %zu", least,
+                         most, p->n_sites);
     }
     struct world *w = calloc(1, sizeof *w);
     if (w == NULL) {
@@ -281,7 +285,7 @@ enum rc faults_run(const struct faults_params *p, struct faults_result *out, str
     struct faults_result result = {0};
     w->p = p;
     w->result = &result;
-    schedule_draw(p->seed, p->n_sites, &w->s);
+    schedule_draw(p, &w->s);
     rng_init(&w->rng, p->seed, "network");
     if (p->history != NULL) {
         schedule_print(&w->s, p->history);

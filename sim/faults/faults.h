@@ -20,6 +20,8 @@
 enum {
     FAULTS_SITES_LEAST = 3,
     FAULTS_SITES_MOST = 9,
+    FAULTS_DRAWN_LEAST = 10, /**< sites of a schedule in which they draw neighbours */
+    FAULTS_DRAWN_MOST = 16,
     FAULTS_JOBS_MAX = 64,
     FAULTS_ENDED_EARLY = 10, /**< the promise that no assertion fails: only faults_many sees that */
     FAULTS_FOLDER_MAX = 64   /**< with NUL */
@@ -27,7 +29,8 @@ enum {
 
 struct faults_params {
     uint64_t seed;
-    size_t n_sites;     /**< FAULTS_SITES_LEAST to _MOST; 0: drawn from the seed */
+    bool neighbours; /**< sites mask with the neighbours that they draw */
+    size_t n_sites;  /**< FAULTS_SITES_LEAST to _MOST, or of neighbours; 0: drawn from the seed */
     const char *folder; /**< an empty folder for the disks of all parties; emptied again */
     FILE *history;      /**< everything that happens, a line each; NULL: nothing */
 };
@@ -71,6 +74,7 @@ struct faults_totals {
 struct faults_many {
     uint64_t first, n;
     size_t n_sites, jobs;
+    bool neighbours;
     void (*progress)(void *ctx, const struct faults_totals *so_far); /**< NULL: nobody asks */
     void *ctx;
 };

@@ -20,7 +20,7 @@
 #define CENTER SIZE_MAX
 
 enum {
-    SITES = FAULTS_SITES_MOST,
+    SITES = FAULTS_DRAWN_MOST,
     WORDS = 24,     /* numbers of a model */
     ROUNDS_MAX = 8, /* numbers that rounds can take */
     KILLS_MAX = 12,
@@ -98,6 +98,9 @@ enum lie { /* of the coordinator */
            LIE_OUTCOME,     /* other contributors for some */
            LIE_PARCELS,     /* other boxes for some */
            LIE_STRANGERS,   /* leaves out every honest site that the strangers can stand in for */
+           LIES_OF_ALL,     /* those from here on are for neighbours only */
+           LIE_DRAWS = LIES_OF_ALL, /* parcels with other draws than the dealers' */
+           LIE_CUTS_OFF, /* calls those dropped whom one site has drawn, and who have drawn it */
            LIES
 };
 enum site_lie {
@@ -128,7 +131,7 @@ struct schedule {
     size_t n_cuts, n_full;
     int64_t quiet_ms; /* when faults stop */
 };
-void schedule_draw(uint64_t seed, size_t n_sites, struct schedule *out);
+void schedule_draw(const struct faults_params *p, struct schedule *out);
 void schedule_print(const struct schedule *s, FILE *to);
 
 /* ---- parties --------------------------------------------------------------------------------- */
@@ -168,7 +171,7 @@ struct center {
     struct hash model_hash;
     char lost[200]; /* why the round that is being given up is lost */
     /* SHARES of each dealer as it came, until the phase is kept */
-    unsigned char shares[SITES][MASK_DEAL_BYTES + SITES * MASK_PORTION_BYTES];
+    unsigned char shares[SITES][MASK_DEAL_BYTES + MASK_DRAW_BYTES + SITES * MASK_PORTION_BYTES];
     size_t shares_bytes;
 };
 

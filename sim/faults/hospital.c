@@ -149,7 +149,8 @@ static RC say_masks(struct world *w, struct hospital *h, unsigned actions, struc
     if (rc == RC_OK && (actions & MASKING_SAY_DEAL)) {
         struct mask_deal d = masking_deal(m, portion);
         mask_deal_sign(h->keys, masking_members(m), &d);
-        rc = say(w, h, SHARES, round, raw, mask_pack_shares(&d, portion, sites_of(w), raw), err);
+        rc = say(w, h, SHARES, round, raw,
+                 mask_pack_shares(&d, portion, mask_slots(&w->s.terms), raw), err);
     }
     if (rc == RC_OK && (actions & MASKING_SAY_VOTE)) {
         struct mask_set survivors;
@@ -221,11 +222,11 @@ static RC got_masks(struct world *w, struct hospital *h, const struct letter *l,
     if (l->kind == MEMBERS) {
         in.event = MASKING_GOT_MEMBERS;
         in.announced = a;
-        rc = mask_unpack_announcements(l->raw, l->n, sites_of(w), a, &in.n, &bad);
+        rc = mask_unpack_announcements(l->raw, l->n, &w->s.terms, a, &in.n, &bad);
     } else if (l->kind == PARCELS) {
         in.event = MASKING_GOT_PARCELS;
         in.parcel = p;
-        rc = mask_unpack_parcels(l->raw, l->n, sites_of(w), p, &in.n, &bad);
+        rc = mask_unpack_parcels(l->raw, l->n, &w->s.terms, p, &in.n, &bad);
     } else if (l->kind == SURVIVORS) {
         in.event = MASKING_GOT_SURVIVORS;
         in.survivors = &s;

@@ -51,7 +51,7 @@ static void old_keys(struct world *w, const struct letter *l, unsigned char *raw
     struct mask_announcement a[SITES];
     struct error err;
     size_t count = 0;
-    if (mask_unpack_announcements(raw, n, sites_of(w), a, &count, &err) != RC_OK) {
+    if (mask_unpack_announcements(raw, n, &w->s.terms, a, &count, &err) != RC_OK) {
         return;
     }
     for (uint64_t r = 1; r < l->round && r < ROUNDS_MAX; r++) {
@@ -70,7 +70,7 @@ static void fewer_members(struct world *w, const struct letter *l, unsigned char
     struct error err;
     size_t count = 0, left = 0;
     const size_t out = rng_below(&w->rng, sites_of(w));
-    if (mask_unpack_announcements(raw, *n, sites_of(w), a, &count, &err) != RC_OK) {
+    if (mask_unpack_announcements(raw, *n, &w->s.terms, a, &count, &err) != RC_OK) {
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -83,15 +83,48 @@ static void fewer_members(struct world *w, const struct letter *l, unsigned char
 
 static void other_boxes(struct world *w, unsigned char *raw, size_t *n)
 {
-    const size_t count = *n / MASK_PARCEL_BYTES;
+    static struct mask_parcel p[SITES];
+    struct error err;
+    size_t count = 0;
+    if (mask_unpack_parcels(raw, *n, &w->s.terms, p, &count, &err) != RC_OK) {
+        return;
+    }
     const size_t at = rng_below(&w->rng, count);
     if (coin(w, 0.5)) {
-        raw[at * MASK_PARCEL_BYTES + 140] ^= 1;
+        p[at].box.b[10] ^= 1;
     } else if (count > 1) {
-        memmove(raw + at * MASK_PARCEL_BYTES, raw + (at + 1) * MASK_PARCEL_BYTES,
-                (count - at - 1) * MASK_PARCEL_BYTES);
-        *n -= MASK_PARCEL_BYTES;
+        memmove(&p[at], &p[at + 1], (count - at - 1) * sizeof p[0]);
+        count--;
     }
+    *n = mask_pack_parcels(p, count, raw);
+}
+
+static struct hash attempt_of(const struct world *w, const struct unmasking *u)
+{
+    return mask_attempt(&w->study_hash, unmasking_round(u), &w->roster_hash, &w->center.model_hash,
+                        &w->s.terms);
+}
+
+/* Holders of its own choice: with the share that fits, where it has one. */
+static void other_draws(struct world *w, size_t to, unsigned char *raw, size_t *n)
+{
+    static struct mask_parcel p[SITES];
+    const struct unmasking *u = w->center.face[0].u;
+    struct mask_set holders;
+    struct error err;
+    size_t count = 0;
+    if (u == NULL || mask_unpack_parcels(raw, *n, &w->s.terms, p, &count, &err) != RC_OK) {
+        return;
+    }
+    const struct hash attempt = attempt_of(w, u);
+    for (size_t i = 0; i < count; i++) {
+        if (p[i].deal.site != to && coin(w, 0.5)) {
+            p[i].deal.draw.b[0] = (unsigned char)rng_below(&w->rng, 256);
+            mask_holders(&w->s.terms, &attempt, p[i].deal.site, &p[i].deal.draw, &holders);
+            p[i].held = mask_set_has(&holders, to);
+        }
+    }
+    *n = mask_pack_parcels(p, count, raw);
 }
 
 /* Every signature over whatever set, those of the colluding over this site's, and some of them often. */
@@ -131,6 +164,33 @@ static void all_votes(struct world *w, size_t to, unsigned char *raw, size_t *n)
     *n = count == 0 ? *n : mask_pack_votes(v, count, raw);
 }
 
+/* With these out the victim has no partner left: it is read without the others, or they without it. As
+ * many as may go. */
+static void cut_off(struct world *w, struct mask_set *survivors)
+{
+    const struct unmasking *u = w->center.face[0].u;
+    const struct hash attempt = attempt_of(w, u);
+    const size_t t = mask_threshold(&w->s.terms);
+    const size_t least = t > w->s.terms.min_sites ? t : w->s.terms.min_sites;
+    struct mask_deal d;
+    struct mask_set a, b;
+    if (!mask_set_has(survivors, w->victim)) {
+        return;
+    }
+    (void)unmasking_deal(u, w->victim, &d);
+    mask_holders(&w->s.terms, &attempt, w->victim, &d.draw, &a);
+    for (size_t i = 0; i < sites_of(w) && mask_set_count(survivors) > least; i++) {
+        if (i == w->victim || !is_honest(w, i) || !mask_set_has(survivors, i)) {
+            continue;
+        }
+        (void)unmasking_deal(u, i, &d);
+        mask_holders(&w->s.terms, &attempt, i, &d.draw, &b);
+        if (mask_set_has(&a, i) || mask_set_has(&b, w->victim)) {
+            remove_site(survivors, i);
+        }
+    }
+}
+
 void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n, bool *swallow)
 {
     struct error err;
@@ -148,8 +208,13 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
         }
         break;
     case LIE_PARCELS:
-        if (l->kind == PARCELS && *n >= MASK_PARCEL_BYTES && coin(w, 0.3)) {
+        if (l->kind == PARCELS && coin(w, 0.3)) {
             other_boxes(w, raw, n);
+        }
+        break;
+    case LIE_DRAWS:
+        if (l->kind == PARCELS && coin(w, 0.5)) {
+            other_draws(w, l->to, raw, n);
         }
         break;
     case LIE_TWO_SETS:
@@ -170,6 +235,13 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
         }
         if (l->kind == VOTES) {
             all_votes(w, l->to, raw, n);
+        }
+        break;
+    case LIE_CUTS_OFF:
+        if (l->kind == SURVIVORS && w->center.face[0].u != NULL &&
+            mask_unpack_survivors(raw, *n, sites_of(w), &set, &err) == RC_OK) {
+            cut_off(w, &set);
+            (void)mask_pack_survivors(&set, raw);
         }
         break;
     case LIE_OUTCOME:
@@ -216,6 +288,26 @@ static void tell_votes(struct world *w, const struct letter *l, struct error *er
     }
 }
 
+/* Signatures over that set, which its machine knows nothing of: all to everybody. */
+static void tell_strays(struct world *w, const struct letter *l, struct error *err)
+{
+    static unsigned char raw[SITES * MASK_VOTE_BYTES];
+    struct mask_set set;
+    struct mask_vote v;
+    struct error bad;
+    if (mask_unpack_vote(l->raw, l->n, sites_of(w), &set, &v, &bad) != RC_OK) {
+        return;
+    }
+    if (w->n_stray < SITES) {
+        w->stray[w->n_stray++] = v;
+    }
+    const size_t n = mask_pack_votes(w->stray, w->n_stray, raw);
+    for (size_t i = 0; i < sites_of(w); i++) {
+        error_ignore(
+            center_say(w, (struct letter){.kind = VOTES, .to = i, .round = l->round}, raw, n, err));
+    }
+}
+
 bool liar_hears(struct world *w, const struct letter *l, struct error *err)
 {
     struct error bad;
@@ -223,7 +315,7 @@ bool liar_hears(struct world *w, const struct letter *l, struct error *err)
     if (l->kind == KEY && l->round < ROUNDS_MAX &&
         !mask_set_has(&w->heard_from[l->round], l->from)) {
         struct mask_announcement a;
-        if (mask_unpack_announcements(l->raw, l->n, sites_of(w), &a, &n, &bad) == RC_OK) {
+        if (mask_unpack_announcements(l->raw, l->n, &w->s.terms, &a, &n, &bad) == RC_OK) {
             w->heard[l->round][l->from] = a;
             mask_set_add(&w->heard_from[l->round], l->from);
         }
@@ -231,6 +323,9 @@ bool liar_hears(struct world *w, const struct letter *l, struct error *err)
     if (l->kind == VOTE && (w->s.lie == LIE_TWO_SETS || w->s.lie == LIE_FEW_VOTES) &&
         w->center.face[0].u != NULL) {
         tell_votes(w, l, err);
+    }
+    if (l->kind == VOTE && w->s.lie == LIE_CUTS_OFF) {
+        tell_strays(w, l, err);
     }
     return l->kind == UPDATE && w->s.lie == LIE_DROPPED && l->from == w->victim;
 }
@@ -245,7 +340,9 @@ void lying_site_bends(struct world *w, struct hospital *h, struct letter *l, uns
     struct mask_deal d;
     struct error err;
     if (w->s.site_lie == SITE_LIE_SHARE && l->kind == REVEAL) {
-        raw[MASK_REVEAL_BYTES * rng_below(&w->rng, *n / MASK_REVEAL_BYTES) + 5] ^= 1;
+        if (*n > 0) { /* of nobody it may hold a share */
+            raw[MASK_REVEAL_BYTES * rng_below(&w->rng, *n / MASK_REVEAL_BYTES) + 5] ^= 1;
+        }
     } else if (w->s.site_lie == SITE_LIE_VOTE && l->kind == VOTE) {
         struct mask_set set;
         struct mask_vote v;
@@ -255,12 +352,13 @@ void lying_site_bends(struct world *w, struct hospital *h, struct letter *l, uns
             (void)mask_pack_vote(&set, &v, raw);
         }
     } else if (w->s.site_lie == SITE_LIE_BOX && l->kind == SHARES) {
-        if (mask_unpack_shares(raw, *n, sites_of(w), &d, portion, &err) == RC_OK) {
-            portion[rng_below(&w->rng, sites_of(w))].box.b[9] ^= 1;
-            mask_tree_build(portion, sites_of(w), &tree);
+        if (mask_unpack_shares(raw, *n, &w->s.terms, &d, portion, &err) == RC_OK) {
+            const size_t slots = mask_slots(&w->s.terms);
+            portion[rng_below(&w->rng, slots)].box.b[9] ^= 1;
+            mask_tree_build(portion, slots, &tree);
             d.root = tree.node[1];
             mask_deal_sign(h->keys, masking_members(h->masking), &d);
-            *n = mask_pack_shares(&d, portion, sites_of(w), raw);
+            *n = mask_pack_shares(&d, portion, slots, raw);
         }
     } else if (w->s.site_lie == SITE_LIE_UPDATE && l->kind == UPDATE) {
         raw[rng_below(&w->rng, *n)] ^= 0x55;

@@ -37,7 +37,8 @@ static void work(const struct faults_many *m, size_t job, const char *folder, in
 {
     for (uint64_t i = job; i < m->n; i += m->jobs) {
         struct report r = {.job = job, .seed = m->first + i, .begins = true};
-        const struct faults_params p = {.seed = r.seed, .n_sites = m->n_sites, .folder = folder};
+        const struct faults_params p = {
+            .seed = r.seed, .n_sites = m->n_sites, .neighbours = m->neighbours, .folder = folder};
         if (write(to, &r, sizeof r) != (ssize_t)sizeof r) {
             break;
         }

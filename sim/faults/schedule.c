@@ -25,7 +25,7 @@ static void draw_terms(struct rng *r, size_t n, struct schedule *s)
         strangers = n > 3 && coin(r, 0.3) ? 1 + rng_below(r, (n - 2) / 2) : 0;
         const size_t least = (n + s->terms.max_colluding + strangers) / 2 + 1;
         s->terms.threshold_least = strangers > 0 && coin(r, 0.95) ? least : 0;
-    } while (mask_terms_check(&s->terms, &err) != RC_OK || n - strangers < s->terms.min_sites);
+    } while (mask_terms_check(&s->terms, 0, &err) != RC_OK || n - strangers < s->terms.min_sites);
     size_t order[SITES];
     for (size_t i = 0; i < n; i++) {
         order[i] = i;
@@ -38,9 +38,24 @@ static void draw_terms(struct rng *r, size_t n, struct schedule *s)
     }
 }
 
+/* As many and as few as the bound lets anybody have, mostly with room for those who drop out. */
+static void draw_neighbours(struct rng *r, size_t n, struct schedule *s)
+{
+    struct error err;
+    size_t strangers = 0;
+    for (size_t i = 0; i < n; i++) {
+        strangers += s->stranger[i];
+    }
+    do {
+        s->terms.neighbours = 1 + rng_below(r, n - 1);
+        s->terms.shares = 1 + rng_below(r, s->terms.neighbours);
+    } while (mask_terms_check(&s->terms, coin(r, 0.95) ? strangers : 0, &err) != RC_OK);
+}
+
 static void draw_lies(struct rng *r, size_t n, struct schedule *s)
 {
-    s->lie = coin(r, 0.5) ? (enum lie)(1 + rng_below(r, LIES - 1)) : LIE_NONE;
+    const size_t lies = s->terms.neighbours > 0 ? LIES : LIES_OF_ALL;
+    s->lie = coin(r, 0.5) ? (enum lie)(1 + rng_below(r, lies - 1)) : LIE_NONE;
     s->liar_site = n;
     if (coin(r, 0.25)) {
         s->liar_site = rng_below(r, n);
@@ -94,16 +109,21 @@ static void draw_faults(struct rng *r, size_t n, struct schedule *s)
     }
 }
 
-void schedule_draw(uint64_t seed, size_t n_sites, struct schedule *out)
+void schedule_draw(const struct faults_params *p, struct schedule *out)
 {
     struct rng r;
     memset(out, 0, sizeof *out);
-    rng_init(&r, seed, "bad day");
-    const size_t drawn = FAULTS_SITES_LEAST + rng_below(&r, SITES - FAULTS_SITES_LEAST + 1);
-    const size_t n = n_sites == 0 ? drawn : n_sites;
+    rng_init(&r, p->seed, "bad day");
+    const size_t least = p->neighbours ? FAULTS_DRAWN_LEAST : FAULTS_SITES_LEAST;
+    const size_t most = p->neighbours ? FAULTS_DRAWN_MOST : FAULTS_SITES_MOST;
+    const size_t drawn = least + rng_below(&r, most - least + 1);
+    const size_t n = p->n_sites == 0 ? drawn : p->n_sites;
     out->rounds = 1 + rng_below(&r, 3);
     out->lost_max = 1 + rng_below(&r, 4);
     draw_terms(&r, n, out);
+    if (p->neighbours) {
+        draw_neighbours(&r, n, out);
+    }
     draw_lies(&r, n, out);
     draw_faults(&r, n, out);
 }
@@ -113,13 +133,18 @@ void schedule_print(const struct schedule *s, FILE *to)
     static const char *const lie[LIES] = {
         "honest",         "two faces",        "two survivor sets", "calls one dropped",
         "old keys",       "two member lists", "one number twice",  "one signature often",
-        "wrong outcomes", "wrong boxes",      "strangers instead"};
+        "wrong outcomes", "wrong boxes",      "strangers instead", "draws of its own",
+        "cuts one off"};
     static const char *const site_lie[SITE_LIES] = {"", "wrong shares", "signs another set",
                                                     "wrong boxes", "a made-up update"};
     (void)fprintf(
         to, "%zu sites, at least %zu, %zu may collude, t at least %zu, %llu rounds, %llu spare\n",
         s->terms.n_sites, s->terms.min_sites, s->terms.max_colluding, mask_threshold(&s->terms),
         (unsigned long long)s->rounds, (unsigned long long)s->lost_max);
+    if (s->terms.neighbours > 0) {
+        (void)fprintf(to, "each draws %zu neighbours, of whom %zu open a secret\n",
+                      s->terms.neighbours, s->terms.shares);
+    }
     (void)fprintf(to, "coordinator: %s\n", lie[s->lie]);
     for (size_t i = 0; i < s->terms.n_sites; i++) {
         (void)fprintf(to, "site %zu:%s%s%s%s trains %lld ms\n", i,

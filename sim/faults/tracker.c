@@ -68,6 +68,9 @@ void tracker_seed(struct world *w, const struct hospital *h, const struct mask_s
     struct draft *d = &t->draft[t->n_drafts++];
     *d = (struct draft){.site = h->index, .round = round};
     mask_secrets_from(seed, masking_attempt(h->masking), &d->secrets, &d->key, &d->box);
+    struct mask_draw draw;
+    mask_draw_from(seed, masking_attempt(h->masking), &draw);
+    mask_holders(&w->s.terms, masking_attempt(h->masking), h->index, &draw, &d->holders);
     tracker_learnt(w);
 }
 
@@ -100,7 +103,7 @@ void tracker_parcels(struct world *w, const struct hospital *h, const struct mas
             continue;
         }
         mask_set_add(&own->receivers, p[i].deal.site);
-        for (size_t k = 0; w->s.colludes[h->index] && k < t->n_drafts; k++) {
+        for (size_t k = 0; w->s.colludes[h->index] && p[i].held && k < t->n_drafts; k++) {
             struct draft *d = &t->draft[k];
             if (d->site == p[i].deal.site && d->round == own->round &&
                 hash_equal(&d->members, &own->members)) {
@@ -156,7 +159,8 @@ void tracker_masked(struct world *w, const struct hospital *h)
     for (size_t i = 0; i < h->n_members; i++) {
         const struct mask_announcement *a = &h->members[i];
         const struct draft *d = of_key(t, &a->key);
-        if (!mask_set_has(&own->receivers, a->site) || a->site == h->index || d == NULL) {
+        if (!mask_set_has(&own->receivers, a->site) || a->site == h->index || d == NULL ||
+            (!mask_set_has(&own->holders, a->site) && !mask_set_has(&d->holders, h->index))) {
             continue;
         }
         const bool low = h->index < a->site;
@@ -231,7 +235,7 @@ static void shares_left(struct world *w, const struct hospital *h, const unsigne
     struct draft *d = newest(w->tracker, h->index, masking_round(h->masking));
     struct mask_deal deal;
     struct error err;
-    if (d != NULL && mask_unpack_shares(raw, n, sites_of(w), &deal, d->portion, &err) == RC_OK) {
+    if (d != NULL && mask_unpack_shares(raw, n, &w->s.terms, &deal, d->portion, &err) == RC_OK) {
         d->dealt = true;
     }
 }
@@ -262,6 +266,15 @@ static void reveal_left(struct world *w, const struct hospital *h, const struct 
             if (d->site == r[i].dealer && d->round == l->round &&
                 hash_equal(&d->members, &own->members)) {
                 mask_set_add(&d->shown[r[i].which], h->index);
+            }
+        }
+    }
+    if (w->s.terms.neighbours > 0 && masking_state(h->masking) == MASKING_REVEALED) {
+        struct mask_set held = survivors; /* only of dealers that drew it */
+        (void)masking_vote(h->masking, &survivors);
+        for (size_t i = 0; i < count; i++) {
+            if (mask_set_has(&survivors, r[i].dealer) != mask_set_has(&held, r[i].dealer)) {
+                broken(w, 5, "site %zu shows shares for another set than it signed", h->index);
             }
         }
     }

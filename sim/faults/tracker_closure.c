@@ -13,9 +13,13 @@ static bool opens(const struct draft *dealer, const struct draft *receiver,
         a->site, b->site, box_keys ? a->box : a->key, box_keys ? b->box : b->key, {{0}}};
     struct mask_openings o;
     struct error err;
-    const bool opened = mask_agree(scalar, theirs, &pair.secret, &err) == RC_OK &&
-                        mask_box_open(&pair, &dealer->members, dealer->site,
-                                      &dealer->portion[receiver->site].box, &o, &err) == RC_OK;
+    if (!mask_set_has(&dealer->holders, receiver->site)) {
+        return false;
+    }
+    const struct mask_portion *p = &dealer->portion[mask_slot(&dealer->holders, receiver->site)];
+    const bool opened =
+        mask_agree(scalar, theirs, &pair.secret, &err) == RC_OK &&
+        mask_box_open(&pair, &dealer->members, dealer->site, &p->box, &o, &err) == RC_OK;
     hash_wipe(&o, sizeof o);
     return opened;
 }
@@ -50,7 +54,7 @@ static void close_over(struct world *w)
 {
     struct tracker *t = w->tracker;
     bool more = true;
-    const size_t threshold = mask_threshold(&w->s.terms);
+    const size_t threshold = mask_shares(&w->s.terms);
     while (more) {
         more = false;
         for (size_t i = 0; i < t->n_drafts; i++) {

@@ -22,6 +22,7 @@ struct draft {
     bool known[2];
     struct mask_portion portion[SITES];
     struct mask_set receivers; /* of its boxes */
+    struct mask_set holders;   /* whom it drew, or everybody */
 };
 
 struct stream_use {

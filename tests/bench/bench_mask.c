@@ -4,6 +4,8 @@
  *
  *   bench_mask [NUMBERS [SITES [DROPPED]]]        100 sites, 10 of which deal shares and send no update
  *
+ * Above 128 sites they draw neighbours: as many as the bound wants where as many may collude as drop out.
+ *
  * Times are of the thread's own clock (CPU): of one site, and of the coordinator.
  */
 #include <stdio.h>
@@ -13,6 +15,7 @@
 
 #include "agent/masking/masking.h"
 #include "aggregator/unmasking/unmasking.h"
+#include "common/neighbours/neighbours.h"
 #include "tests/bench/bench_words.h"
 
 enum { ROUND = 1 };
@@ -20,6 +23,8 @@ enum { ROUND = 1 };
 /* Of one round; site 0 is the one that is measured. */
 struct bench {
     size_t sites, dropped, numbers;
+    struct mask_terms terms;
+    size_t sent, received; /* bytes of site 0, beside its update */
     struct seal_keys *keys[MASK_SITES_MAX];
     struct seal_public sign[MASK_SITES_MAX];
     struct masking_peer peer[MASK_SITES_MAX];
@@ -33,6 +38,7 @@ struct bench {
     double site_ms, coordinator_ms;
 };
 static struct bench b;
+static unsigned char raw[MASK_RAW_MAX];
 
 static double now_ms(void)
 {
@@ -72,11 +78,25 @@ static unsigned coordinator_step(size_t i, struct unmasking_input in)
     return actions;
 }
 
+static struct mask_terms terms_of(size_t sites, size_t dropped)
+{
+    struct mask_terms t = {.n_sites = sites, .min_sites = 3};
+    if (sites > MASK_COMPLETE_MAX) {
+        struct neighbours g = {.n_sites = sites, .corrupt = dropped, .honest = sites - 2 * dropped};
+        t.min_sites = sites - dropped;
+        t.max_colluding = dropped;
+        stop_if(!neighbours_plan(&g, sites - dropped), "no neighbourhood is large enough");
+        t.neighbours = g.each;
+        t.shares = g.open;
+    }
+    return t;
+}
+
 static void start(void)
 {
     static char text[MASK_SITES_MAX][8];
     const char *name[MASK_SITES_MAX];
-    const struct mask_terms terms = {b.sites, 3, 0, 0};
+    const struct mask_terms terms = b.terms;
     struct unmasking_setup setup = {
         .round = ROUND, .terms = terms, .sign = b.sign, .phase_ms = 1, .update_ms = 1};
     struct error err;
@@ -113,6 +133,7 @@ static void keys(void)
         struct mask_announcement a = masking_announcement(b.site[i]);
         mask_announcement_sign(b.keys[i], masking_attempt(b.site[i]), &a);
         b.site_ms += i == 0 ? now_ms() - since : 0;
+        b.sent += i == 0 ? mask_pack_announcements(&a, 1, raw) : 0;
         (void)coordinator_step(i, (struct unmasking_input){.event = UNMASKING_GOT_ANNOUNCEMENT,
                                                            .announcement = &a});
     }
@@ -120,8 +141,9 @@ static void keys(void)
 
 static void shares(void)
 {
-    static struct mask_portion portion[MASK_SITES_MAX];
+    static struct mask_portion portion[MASK_SLOTS_MAX];
     const size_t n = unmasking_members(b.coordinator, b.announced);
+    b.received += mask_pack_announcements(b.announced, n, raw);
     for (size_t i = 0; i < b.sites; i++) {
         (void)site_step(i, (struct masking_input){
                                .event = MASKING_GOT_MEMBERS, .announced = b.announced, .n = n});
@@ -129,10 +151,11 @@ static void shares(void)
         struct mask_deal d = masking_deal(b.site[i], portion);
         mask_deal_sign(b.keys[i], masking_members(b.site[i]), &d);
         b.site_ms += i == 0 ? now_ms() - since : 0;
+        b.sent += i == 0 ? mask_pack_shares(&d, portion, mask_slots(&b.terms), raw) : 0;
         (void)coordinator_step(i, (struct unmasking_input){.event = UNMASKING_GOT_DEAL,
                                                            .deal = &d,
                                                            .portion = portion,
-                                                           .n = b.sites});
+                                                           .n = mask_slots(&b.terms)});
     }
 }
 
@@ -143,6 +166,7 @@ static void updates(void)
         double since = now_ms();
         const size_t n = unmasking_parcels(b.coordinator, i, b.parcel);
         b.coordinator_ms += now_ms() - since;
+        b.received += i == 0 ? mask_pack_parcels(b.parcel, n, raw) : 0;
         (void)site_step(
             i, (struct masking_input){.event = MASKING_GOT_PARCELS, .parcel = b.parcel, .n = n});
     }
@@ -180,14 +204,20 @@ static void votes(void)
         struct mask_vote v = masking_vote(b.site[i], &set);
         mask_vote_sign(b.keys[i], masking_clique(b.site[i]), &set, &v);
         b.site_ms += i == 0 ? now_ms() - since : 0;
+        if (i == 0) {
+            b.received += mask_pack_survivors(&set, raw);
+            b.sent += mask_pack_vote(&set, &v, raw);
+        }
         (void)coordinator_step(i, (struct unmasking_input){
                                       .event = UNMASKING_GOT_VOTE, .survivors = &set, .vote = &v});
     }
     const size_t n_votes = unmasking_votes(b.coordinator, b.vote);
+    b.received += mask_pack_votes(b.vote, n_votes, raw);
     for (size_t i = 0; i < survivors; i++) {
         (void)site_step(
             i, (struct masking_input){.event = MASKING_GOT_VOTES, .vote = b.vote, .n = n_votes});
         const size_t n = masking_reveal(b.site[i], reveal);
+        b.sent += i == 0 ? mask_pack_reveals(reveal, n, raw) : 0;
         (void)coordinator_step(
             i, (struct unmasking_input){.event = UNMASKING_GOT_REVEAL, .reveal = reveal, .n = n});
     }
@@ -228,16 +258,21 @@ int main(int argc, char **argv)
     b.sites = number(argc, argv, 2, 100);
     b.dropped = number(argc, argv, 3, 10);
     if (b.numbers < 1 || b.sites < 3 || b.sites > MASK_SITES_MAX || 2 * b.dropped >= b.sites) {
-        (void)fprintf(stderr,
-                      "usage: bench_mask [NUMBERS [SITES (3..128) [DROPPED (fewer than half)]]]\n");
+        (void)fprintf(
+            stderr, "usage: bench_mask [NUMBERS [SITES (3..1024) [DROPPED (fewer than half)]]]\n");
         return 2;
     }
+    b.terms = terms_of(b.sites, b.dropped);
     b.sum = calloc(b.numbers, sizeof *b.sum);
     b.update = calloc(b.numbers, sizeof *b.update);
     stop_if(b.sum == NULL || b.update == NULL, "no memory");
     start();
     (void)printf("%zu numbers, %zu sites, %zu dropped before their update\n", b.numbers, b.sites,
                  b.dropped);
+    if (b.terms.neighbours > 0) {
+        (void)printf("each draws %zu neighbours, of whom %zu open a secret\n", b.terms.neighbours,
+                     b.terms.shares);
+    }
     keys();
     shares();
     updates();
@@ -245,12 +280,8 @@ int main(int argc, char **argv)
     unmask();
     (void)printf("a site:          %9.2f ms in all\n", b.site_ms);
     (void)printf("the coordinator: %9.2f ms in all, without adding updates up\n", b.coordinator_ms);
-    (void)printf("a site sends:    %9zu bytes beside its update\n",
-                 (size_t)(MASK_ANNOUNCEMENT_BYTES + MASK_DEAL_BYTES + MASK_SET_BYTES +
-                          MASK_VOTE_BYTES) +
-                     b.sites * (MASK_PORTION_BYTES + MASK_REVEAL_BYTES));
-    (void)printf("a site receives: %9zu bytes\n",
-                 b.sites * (MASK_ANNOUNCEMENT_BYTES + MASK_PARCEL_BYTES + MASK_VOTE_BYTES));
+    (void)printf("a site sends:    %9zu bytes beside its update\n", b.sent);
+    (void)printf("a site receives: %9zu bytes\n", b.received);
     for (size_t i = 0; i < b.sites; i++) {
         masking_close(&b.site[i]);
         seal_keys_close(&b.keys[i]);

@@ -15,7 +15,8 @@
 
 enum { N_SITES = 6, WORDS = 40, ROUND = 7 };
 static const size_t site[3] = {0, 2, 5};
-static const struct mask_terms terms = {N_SITES, 3, 0, 0};
+static const struct mask_terms terms = {N_SITES, 3, 0, 0, 0, 0};
+static const struct mask_terms five = {5, 3, 0, 0, 0, 0}, fewer = {N_SITES - 1, 3, 0, 0, 0, 0};
 
 static struct hash filled(int byte)
 {
@@ -261,10 +262,10 @@ static void any_t_shares_open_a_secret_and_others_do_not(void **state)
     rng_init(&rng, seed, "shares");
     golden_attempt(&g);
     for (size_t trial = 0; trial < 60; trial++) {
-        const size_t n = 3 + rng_below(&rng, MASK_SITES_MAX - 2);
+        const size_t n = 3 + rng_below(&rng, MASK_SLOTS_MAX - 2);
         const size_t t = 2 + rng_below(&rng, n - 1);
-        size_t who[MASK_SITES_MAX];
-        struct mask_scalar share[MASK_SITES_MAX], secret;
+        size_t who[MASK_SLOTS_MAX];
+        struct mask_scalar share[MASK_SLOTS_MAX], secret;
         const enum mask_secret which = trial % 2 == 0 ? MASK_KEY : MASK_SELF;
         const struct mask_secrets *s = &g.secrets[trial % 3];
         for (size_t i = 0; i < n; i++) {
@@ -310,14 +311,14 @@ static void two_sets_of_t_signers_always_share_more_than_the_colluding(void **st
     (void)state;
     for (size_t n = 3; n <= MASK_SITES_MAX; n++) {
         for (size_t c = 0; c + 2 <= n; c++) {
-            const struct mask_terms a = {n, n, c, 0};
+            const struct mask_terms a = {n, n, c, 0, 0, 0};
             const size_t t = mask_threshold(&a);
             assert_true(2 * t > n + c);
             assert_true(2 * (t - 1) <= n + c);
             assert_true(t <= n);
         }
     }
-    const struct mask_terms higher = {10, 5, 0, 8};
+    const struct mask_terms higher = {10, 5, 0, 8, 0, 0};
     assert_int_equal(mask_threshold(&higher), 8);
 }
 
@@ -325,16 +326,26 @@ static void terms_that_hide_nothing_are_refused(void **state)
 {
     (void)state;
     struct error err;
-    static const struct mask_terms bad[] = {{2, 2, 0, 0}, {3, 2, 0, 0}, {4, 3, 2, 0},
-                                            {4, 5, 0, 0}, {4, 4, 0, 5}, {129, 4, 0, 0}};
-    static const struct mask_terms good[] = {
-        {3, 3, 0, 0}, {3, 3, 1, 0}, {4, 4, 2, 4}, {128, 3, 1, 0}};
+    static const struct mask_terms bad[] = {
+        {2, 2, 0, 0, 0, 0},          {3, 2, 0, 0, 0, 0},         {4, 3, 2, 0, 0, 0},
+        {4, 5, 0, 0, 0, 0},          {4, 4, 0, 5, 0, 0},         {129, 129, 0, 0, 0, 0},
+        {12, 10, 1, 0, 0, 4},        {12, 10, 1, 0, 12, 9},      {12, 10, 1, 0, 6, 7},
+        {12, 10, 1, 0, 6, 0},        {12, 10, 1, 0, 3, 2},       {1000, 900, 100, 0, 52, 22},
+        {1000, 900, 101, 0, 40, 20}, {1025, 1025, 0, 0, 60, 30},
+    };
+    static const struct mask_terms good[] = {{3, 3, 0, 0, 0, 0},   {3, 3, 1, 0, 0, 0},
+                                             {4, 4, 2, 4, 0, 0},   {128, 3, 1, 0, 0, 0},
+                                             {12, 10, 1, 0, 8, 6}, {1000, 900, 100, 0, 52, 28}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_int_equal(mask_terms_check(&bad[i], &err), RC_INVALID);
+        assert_int_equal(mask_terms_check(&bad[i], 0, &err), RC_INVALID);
     }
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        assert_int_equal(mask_terms_check(&good[i], &err), RC_OK);
+        assert_int_equal(mask_terms_check(&good[i], 0, &err), RC_OK);
     }
+    /* Strangers count as colluding: 52 neighbours are for 100 of them, and not for 130. */
+    assert_int_equal(mask_terms_check(&good[5], 30, &err), RC_INVALID);
+    const struct mask_terms spare = {1000, 900, 70, 0, 52, 28};
+    assert_int_equal(mask_terms_check(&spare, 30, &err), RC_OK);
 }
 
 /* ---- boxes and commitments ------------------------------------------------------------------- */
@@ -413,10 +424,10 @@ static void a_commitment_depends_on_everything_it_is_about(void **state)
 static void a_tree_holds_each_leaf_at_its_place_and_no_other(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {3, 4, 5, 8, 100, MASK_SITES_MAX};
-    static struct mask_portion portion[MASK_SITES_MAX];
+    static const size_t sizes[] = {3, 4, 5, 8, 100, MASK_SLOTS_MAX};
+    static struct mask_portion portion[MASK_SLOTS_MAX];
     static struct mask_tree tree;
-    for (size_t i = 0; i < MASK_SITES_MAX; i++) {
+    for (size_t i = 0; i < MASK_SLOTS_MAX; i++) {
         memset(&portion[i].commitments, (int)i, sizeof portion[i].commitments);
         memset(&portion[i].box, (int)i + 1, sizeof portion[i].box);
     }
@@ -493,14 +504,14 @@ static void a_statement_holds_for_its_signer_its_name_and_its_words_only(void **
     d.root.b[0] ^= 1;
     assert_int_equal(mask_deal_verify(&sign, &g.members, &d, &err), RC_AUTH);
 
-    struct mask_set survivors = {{0}}, fewer = {{0}};
+    struct mask_set survivors = {{0}}, less = {{0}};
     mask_set_add(&survivors, 2);
     mask_set_add(&survivors, 5);
-    mask_set_add(&fewer, 2);
+    mask_set_add(&less, 2);
     struct mask_vote v = {.site = 2};
     mask_vote_sign(keys, &g.clique, &survivors, &v);
     assert_int_equal(mask_vote_verify(&sign, &g.clique, &survivors, &v, &err), RC_OK);
-    assert_int_equal(mask_vote_verify(&sign, &g.clique, &fewer, &v, &err), RC_AUTH);
+    assert_int_equal(mask_vote_verify(&sign, &g.clique, &less, &v, &err), RC_AUTH);
     assert_int_equal(mask_vote_verify(&sign, &g.members, &survivors, &v, &err), RC_AUTH);
     v.site = 5;
     assert_int_equal(mask_vote_verify(&sign, &g.clique, &survivors, &v, &err), RC_AUTH);
@@ -559,16 +570,16 @@ static void a_frame_comes_back_as_it_was_and_only_in_its_size(void **state)
     mask_set_add(&s, 5);
 
     size_t bytes = mask_pack_announcements(g.announced, 3, raw);
-    assert_int_equal(mask_unpack_announcements(raw, bytes, N_SITES, a, &n, &err), RC_OK);
+    assert_int_equal(mask_unpack_announcements(raw, bytes, &terms, a, &n, &err), RC_OK);
     assert_int_equal(n, 3);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(a[i].site, site[i]);
         assert_memory_equal(a[i].key.b, g.announced[i].key.b, 32);
         assert_memory_equal(a[i].box.b, g.announced[i].box.b, 32);
     }
-    assert_int_equal(mask_unpack_announcements(raw, bytes - 1, N_SITES, a, &n, &err), RC_FORMAT);
-    assert_int_equal(mask_unpack_announcements(raw, 0, N_SITES, a, &n, &err), RC_FORMAT);
-    assert_int_equal(mask_unpack_announcements(raw, bytes, 5, a, &n, &err), RC_FORMAT);
+    assert_int_equal(mask_unpack_announcements(raw, bytes - 1, &terms, a, &n, &err), RC_FORMAT);
+    assert_int_equal(mask_unpack_announcements(raw, 0, &terms, a, &n, &err), RC_FORMAT);
+    assert_int_equal(mask_unpack_announcements(raw, bytes, &five, a, &n, &err), RC_FORMAT);
     assert_non_null(strstr(err.text, "site 5"));
 
     bytes = mask_pack_vote(&s, &v, raw);
@@ -605,19 +616,20 @@ static void shares_and_parcels_come_back_as_they_were(void **state)
         memset(&portion[i], (int)i + 1, sizeof portion[i]);
     }
     size_t bytes = mask_pack_shares(&g.deal[1], portion, N_SITES, raw);
-    assert_int_equal(mask_unpack_shares(raw, bytes, N_SITES, &d, got, &err), RC_OK);
+    assert_int_equal(mask_unpack_shares(raw, bytes, &terms, &d, got, &err), RC_OK);
     assert_int_equal(d.site, 2);
     assert_true(hash_equal(&d.root, &g.deal[1].root));
     assert_true(hash_equal(&d.self, &g.deal[1].self));
     assert_memory_equal(got, portion, sizeof portion);
-    assert_int_equal(mask_unpack_shares(raw, bytes, N_SITES - 1, &d, got, &err), RC_FORMAT);
+    assert_int_equal(mask_unpack_shares(raw, bytes, &fewer, &d, got, &err), RC_FORMAT);
     for (size_t i = 0; i < 2; i++) {
         p[i].deal = g.deal[i];
+        p[i].held = true;
         memset(&p[i].box, (int)i + 3, sizeof p[i].box);
         memset(&p[i].path, (int)i + 5, sizeof p[i].path);
     }
     bytes = mask_pack_parcels(p, 2, raw);
-    assert_int_equal(mask_unpack_parcels(raw, bytes, N_SITES, got_parcel, &n, &err), RC_OK);
+    assert_int_equal(mask_unpack_parcels(raw, bytes, &terms, got_parcel, &n, &err), RC_OK);
     assert_int_equal(n, 2);
     assert_memory_equal(&got_parcel[1].box, &p[1].box, sizeof p[1].box);
     assert_memory_equal(&got_parcel[1].path, &p[1].path, sizeof p[1].path);

@@ -70,6 +70,7 @@ static void parcels(size_t receiver, struct mask_parcel *out)
     for (size_t i = 0; i < sites(); i++) {
         mask_tree_build(t.portion[i], sites(), &tree);
         out[i].deal = t.deal[i];
+        out[i].held = true;
         out[i].box = t.portion[i][receiver].box;
         mask_tree_path(&tree, receiver, &out[i].path);
     }
@@ -104,7 +105,7 @@ static struct mask_set without(struct mask_set s, size_t site)
     return s;
 }
 
-static const struct mask_terms plain = {N, 3, 0, 0}; /* t = 3 */
+static const struct mask_terms plain = {N, 3, 0, 0, 0, 0}; /* t = 3 */
 
 /* To the byte: a refusal changes nothing. */
 static void assert_refused(size_t site, const struct masking *before, unsigned actions)
@@ -170,7 +171,7 @@ static void too_few_members_make_a_site_give_up(void **state)
 {
     (void)state;
     struct error err;
-    sit_down((struct mask_terms){N, 4, 0, 0}, 4);
+    sit_down((struct mask_terms){N, 4, 0, 0, 0, 0}, 4);
     all_announce(ROUND);
     assert_int_equal(masked_members(&t.s, 0, ROUND, t.a, 3, &err), MASKING_GIVE_UP);
     assert_int_equal(state_of(0), MASKING_OUT);
@@ -198,7 +199,7 @@ static void sites_that_nobody_confirmed_do_not_count_towards_the_floor(void **st
 {
     (void)state;
     struct error err;
-    sit_down((struct mask_terms){N, 4, 0, 5},
+    sit_down((struct mask_terms){N, 4, 0, 5, 0, 0},
              6); /* t = 5: two unknown are no threat to the shares */
     t.s.peer[3].confirmed = false;
     t.s.peer[4].confirmed = false;
@@ -215,7 +216,7 @@ static void sites_that_nobody_confirmed_count_as_working_with_the_coordinator(vo
 {
     (void)state;
     struct error err;
-    sit_down((struct mask_terms){N, 3, 0, 0}, 7); /* t = 3: 2 t = 6 > 5, but not > 5 + 2 */
+    sit_down((struct mask_terms){N, 3, 0, 0, 0, 0}, 7); /* t = 3: 2 t = 6 > 5, but not > 5 + 2 */
     t.s.peer[3].confirmed = false;
     t.s.peer[4].confirmed = false;
     masked_restart(&t.s, 0);
@@ -223,7 +224,7 @@ static void sites_that_nobody_confirmed_count_as_working_with_the_coordinator(vo
     assert_int_equal(masked_members(&t.s, 0, ROUND, t.a, N, &err), MASKING_GIVE_UP);
     assert_non_null(strstr(err.text, "2 of 5"));
     masked_release(&t.s);
-    sit_down((struct mask_terms){N, 3, 0, 4}, 7); /* 2 t = 8 > 5 + 2 */
+    sit_down((struct mask_terms){N, 3, 0, 4, 0, 0}, 7); /* 2 t = 8 > 5 + 2 */
     t.s.peer[3].confirmed = false;
     t.s.peer[4].confirmed = false;
     masked_restart(&t.s, 0);
@@ -236,7 +237,7 @@ static void survivors_that_nobody_confirmed_do_not_count_either(void **state)
 {
     (void)state;
     struct error err;
-    sit_down((struct mask_terms){N, 3, 0, 4}, 8);
+    sit_down((struct mask_terms){N, 3, 0, 4, 0, 0}, 8);
     t.s.peer[4].confirmed = false;
     masked_restart(&t.s, 0);
     all_mask(ROUND);
@@ -244,7 +245,7 @@ static void survivors_that_nobody_confirmed_do_not_count_either(void **state)
     const struct mask_set four = without(everybody(), 1);
     assert_int_equal(masked_survivors(&t.s, 0, ROUND, &four, &err), MASKING_SAY_VOTE);
     masked_release(&t.s);
-    sit_down((struct mask_terms){N, 4, 0, 4}, 8);
+    sit_down((struct mask_terms){N, 4, 0, 4, 0, 0}, 8);
     t.s.peer[4].confirmed = false;
     masked_restart(&t.s, 0);
     all_mask(ROUND);
@@ -290,7 +291,8 @@ static void a_share_that_is_not_what_was_committed_to_makes_its_receiver_give_up
         } else { /* by the dealer: a sealed and signed share that is another one */
             const struct masking *m = t.s.site[2].m;
             struct mask_openings o;
-            struct mask_pair pair = masking_box_pair(m, 0);
+            struct mask_pair pair;
+            assert_int_equal(masking_box_pair(m, 0, &pair, &err), RC_OK);
             memset(&o, 1, sizeof o);
             memset(&o.of[0].share.b[16], 0, 16);
             memset(&o.of[1].share.b[16], 0, 16);
@@ -428,7 +430,7 @@ static void survivors_without_us_of_nobody_or_too_few_get_no_signature(void **st
     (void)state;
     struct error err;
     for (size_t lie = 0; lie < 3; lie++) {
-        sit_down((struct mask_terms){N, 4, 0, 0}, 17 + lie);
+        sit_down((struct mask_terms){N, 4, 0, 0, 0, 0}, 17 + lie);
         all_mask(ROUND);
         struct mask_set set = everybody();
         if (lie == 0) {
@@ -594,7 +596,7 @@ static void a_divided_roster_does_not_end_one_round_twice(void **state)
 {
     (void)state;
     struct error err;
-    const struct mask_terms eight = {8, 3, 0, 0};
+    const struct mask_terms eight = {8, 3, 0, 0, 0, 0};
     sit_down(eight, 33);
     all_announce(ROUND);
     for (size_t i = 0; i < 8; i++) {
@@ -645,13 +647,16 @@ static void the_keys_of_a_mask_are_wiped_when_it_is_made(void **state)
     assert_memory_equal(&m->r.secrets, &none, sizeof none);
     for (size_t i = 0; i < N; i++) {
         static const struct mask_point zero;
-        assert_memory_equal(&m->r.agreed[i], &zero, sizeof zero);
-        assert_memory_equal(&m->r.agreed_boxes[i], &zero, sizeof zero);
+        assert_memory_equal(&m->at.agreed[i], &zero, sizeof zero);
+        assert_memory_equal(&m->at.agreed_boxes[i], &zero, sizeof zero);
     }
     struct error err;
     const struct masking_input closed = {.event = MASKING_CLOSED, .round = ROUND};
     assert_int_equal(masking_step(m, &closed, &err), MASKING_NOTHING);
     assert_memory_equal(&m->r, &nothing, sizeof nothing);
+    for (size_t i = 0; i < m->at.bytes; i++) {
+        assert_int_equal(m->at.first[i], 0);
+    }
     masked_release(&t.s);
 }
 
@@ -827,7 +832,7 @@ static void shares_that_nobody_asked_for_are_refused(void **state)
     struct mask_reveal r[MASKED_MAX];
     const size_t n = masking_reveal(t.s.site[0].m, r);
     r[2].which = MASK_KEY; /* of a survivor */
-    r[2].opening = t.s.site[0].m->r.held[2].of[MASK_KEY];
+    r[2].opening = t.s.site[0].m->at.held[2].of[MASK_KEY];
     assert_true(feed(c,
                      (struct unmasking_input){
                          .event = UNMASKING_GOT_REVEAL, .site = 0, .reveal = r, .n = n},

@@ -245,7 +245,7 @@ static void restart_coordinator(struct world *w)
             in.announcement = &d->announced[i];
             in.deal = &d->deal[i];
             in.portion = d->portion[i];
-            in.n = w->s.terms.n_sites;
+            in.n = mask_slots(&w->s.terms);
             (void)replayed(w, &in);
         }
         if ((size_t)unmasking_state(w->c) == phase) {
@@ -332,7 +332,7 @@ static void answer(struct world *w, size_t site, uint64_t round, unsigned action
     memset(&m, 0, sizeof m);
     m.site = site;
     m.round = round;
-    m.n = w->s.terms.n_sites;
+    m.n = mask_slots(&w->s.terms);
     if (actions & MASKING_SAY_ANNOUNCEMENT) {
         assert_true(w->s.site[site].kept >= round);
         m.kind = M_ANNOUNCEMENT;
@@ -511,17 +511,28 @@ static struct mask_terms drawn_terms(struct rng *rng)
     return t;
 }
 
-static void an_opened_sum_is_exactly_its_survivors_whatever_the_schedule(void **state)
+/* Neighbourhoods of few sites, of which some are too small now and then: as many as the bound allows. */
+static struct mask_terms drawn_neighbours(struct rng *rng)
 {
-    (void)state;
+    struct mask_terms t;
+    struct error err;
+    do {
+        t = drawn_terms(rng);
+        t.neighbours = 1 + rng_below(rng, t.n_sites);
+        t.shares = 1 + rng_below(rng, t.neighbours);
+    } while (t.n_sites < 6 || mask_terms_check(&t, 0, &err) != RC_OK);
+    return t;
+}
+
+static void play_many(struct mask_terms (*draw)(struct rng *rng), size_t n)
+{
     static struct world w;
     size_t opened = 0, failed = 0, dropped = 0, killed = 0, given_up = 0;
-    const size_t n = seeds(60);
     print_message("seeds 1 to %zu\n", n);
     for (uint64_t seed = 1; seed <= n; seed++) {
         struct rng rng;
         rng_init(&rng, seed, "faults");
-        const struct mask_terms terms = drawn_terms(&rng);
+        const struct mask_terms terms = draw(&rng);
         const double rough = rng_uniform(&rng);
         const struct faults f = {.lose = .03 * rough,
                                  .repeat = .2 * rough,
@@ -545,13 +556,39 @@ static void an_opened_sum_is_exactly_its_survivors_whatever_the_schedule(void **
     assert_true(opened > n && failed > 0 && dropped > 0 && killed > 0 && given_up > 0);
 }
 
+static void an_opened_sum_is_exactly_its_survivors_whatever_the_schedule(void **state)
+{
+    (void)state;
+    play_many(drawn_terms, seeds(60));
+}
+
+static void so_it_is_where_sites_mask_with_the_neighbours_that_they_draw(void **state)
+{
+    (void)state;
+    play_many(drawn_neighbours, seeds(30));
+}
+
 static void a_round_without_faults_opens_with_everybody_and_no_timer(void **state)
 {
     (void)state;
     static struct world w;
     for (size_t n = 3; n <= MASKED_MAX; n++) {
         memset(&w, 0, sizeof w);
-        play(&w, n, (struct mask_terms){n, n, 0, 0}, (struct faults){0});
+        play(&w, n, (struct mask_terms){n, n, 0, 0, 0, 0}, (struct faults){0});
+        assert_int_equal(w.opened, ROUNDS_MAX);
+        assert_int_equal(w.given_up, 0);
+        assert_int_equal(w.now_ms, 0);
+    }
+}
+
+static void so_it_does_with_neighbours(void **state)
+{
+    (void)state;
+    static struct world w;
+    for (size_t n = 6; n <= MASKED_MAX; n++) {
+        const struct mask_terms terms = {n, n, 1, 0, n / 2 + 1, n / 2};
+        memset(&w, 0, sizeof w);
+        play(&w, n, terms, (struct faults){0});
         assert_int_equal(w.opened, ROUNDS_MAX);
         assert_int_equal(w.given_up, 0);
         assert_int_equal(w.now_ms, 0);
@@ -562,7 +599,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_round_without_faults_opens_with_everybody_and_no_timer),
+        cmocka_unit_test(so_it_does_with_neighbours),
         cmocka_unit_test(an_opened_sum_is_exactly_its_survivors_whatever_the_schedule),
+        cmocka_unit_test(so_it_is_where_sites_mask_with_the_neighbours_that_they_draw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,6 +62,7 @@ static void deal_to_site_0(void)
     static struct mask_portion portion[N];
     static struct mask_tree tree;
     for (size_t i = 0; i < N; i++) {
+        script.parcel[i].held = true;
         script.parcel[i].deal = masked_deal(&script.s, i, portion);
         script.parcel[i].box = portion[0].box;
         mask_tree_build(portion, N, &tree);
@@ -74,7 +75,7 @@ static void bring_to(enum masking_state state)
 {
     struct error err;
     memset(&script, 0, sizeof script);
-    masked_init(&script.s, (struct mask_terms){N, 3, 0, 0}, 5);
+    masked_init(&script.s, (struct mask_terms){N, 3, 0, 0, 0, 0}, 5);
     for (size_t i = 0; i < N; i++) {
         mask_set_add(&script.everybody, i);
     }
@@ -261,7 +262,7 @@ static void terms_that_hide_nothing_open_no_machine(void **state)
     struct masking *m = NULL;
     struct error err;
     static const struct masking_peer peer[N];
-    struct masking_setup setup = {.terms = {N, 3, 0, 0}, .site = N, .peer = peer};
+    struct masking_setup setup = {.terms = {N, 3, 0, 0, 0, 0}, .site = N, .peer = peer};
     assert_int_equal(masking_open(&setup, &m, &err), RC_INVALID);
     setup.site = 0;
     setup.terms.n_sites = 2;

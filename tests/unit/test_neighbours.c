@@ -53,7 +53,8 @@ static void tails_are_exact_where_they_can_be_counted(void **state)
     const struct neighbours both = {5, 0, 4, 2, 2};
     assert_true(fabs(neighbours_loss(&both, 4) - 0.0) < 1e-12); /* 5 x 1/2 */
     const struct neighbours either = {5, 0, 3, 2, 1};
-    assert_true(fabs(neighbours_loss(&either, 3) - log2(5.0 / 6.0)) < 1e-12); /* 5 x C(2,2)/C(4,2) */
+    assert_true(fabs(neighbours_loss(&either, 3) - log2(5.0 / 6.0)) <
+                1e-12); /* 5 x C(2,2)/C(4,2) */
     /* Everybody holds: nobody can be cut off, and fewer than t are corrupt. */
     const struct neighbours all = {9, 2, 4, 8, 6};
     assert_true(neighbours_risk(&all) == -HUGE_VAL);
@@ -147,8 +148,8 @@ static bool read_in_parts(const struct neighbours *g, const unsigned holders[SMA
 static void no_choice_of_dropouts_beats_the_bound(void **state)
 {
     (void)state;
-    static const struct neighbours cases[] = {{9, 1, 5, 4, 3},  {10, 1, 6, 4, 2},  {11, 2, 6, 5, 4},
-                                              {11, 1, 8, 3, 2}, {10, 2, 7, 6, 4}};
+    static const struct neighbours cases[] = {
+        {9, 1, 5, 4, 3}, {10, 1, 6, 4, 2}, {11, 2, 6, 5, 4}, {11, 1, 8, 3, 2}, {10, 2, 7, 6, 4}};
     enum { GRAPHS = 400 };
     size_t some = 0;
     struct rng r;

@@ -457,7 +457,7 @@ static struct study masked_study(const char *numbers, const char *local, const c
     struct study s = {0};
     struct config_issues issues;
     struct error err = {0};
-    char text[8192];
+    char text[16384];
     bool said = false;
     size_t at = (size_t)snprintf(
         text, sizeof text,
@@ -473,7 +473,7 @@ static struct study masked_study(const char *numbers, const char *local, const c
         said = said || (want != NULL && strstr(issues.line[i], want) != NULL);
     }
     if (rc != (want == NULL ? RC_OK : RC_INVALID) || (want != NULL && !said)) {
-        fail_msg("%s: %s", text, err.text);
+        fail_msg("%s in %.400s", err.text, text);
     }
     assert_true(want == NULL || issues.n == 1); /* one mistake, one line */
     return s;
@@ -511,7 +511,26 @@ static void masked_sums_say_what_they_need(void **state)
          "be "
          "read; use combine: mean, or leave out masked"},
         {"quorum: 3\nmin_sites: 3\nmasked: true", "{}", 129,
-         "3:9: error: masked: 129 sites, and masks are made between at most 128"},
+         "1:1: error: neighbours: 129 sites cannot all mask with each other, 128 can; for sums of "
+         "65 "
+         "of 129 sites, with max_colluding 0, write neighbours: "},
+        {"quorum: 206\nmin_sites: 130\nmax_colluding: 110\nmasked: true", "{}", 300,
+         "1:1: error: neighbours: 300 sites cannot all mask with each other, 128 can, and for sums "
+         "of "
+         "206 of 300 sites, with max_colluding 110, no 128 are enough"},
+        {"quorum: 120\nmin_sites: 120\nmax_colluding: 9\nmasked: true", "{}", 130,
+         "1:1: error: neighbours: 130 sites cannot all mask with each other, 128 can; for sums of "
+         "120 "
+         "of 130 sites, with max_colluding 9, write neighbours: 20 and neighbour_threshold: 10"},
+        {"quorum: 120\nmin_sites: 120\nmax_colluding: 9\nmasked: true\nneighbours: 20\n"
+         "neighbour_threshold: 8",
+         "{}", 130,
+         "5:13: error: neighbours: with 20, of whom 8 open a secret, sums can be read in "
+         "parts (2^"},
+        {"quorum: 9\nmin_sites: 9\nmasked: true\nneighbours: 6", "{}", 12,
+         "4:13: error: neighbours: 6, of whom neighbour_threshold 0 open a secret; state both"},
+        {"quorum: 9\nmin_sites: 9\nneighbours: 6", "{}", 12,
+         "3:13: error: neighbours: has a meaning only with masked: true"},
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
         (void)masked_study(bad[i].numbers, "{rate: 1}", bad[i].server, "site", bad[i].n,
@@ -525,6 +544,12 @@ static void masked_sums_say_what_they_need(void **state)
     s = masked_study("quorum: 5\nmin_sites: 4\nmasked: true\nthreshold: 5", "{rate: 1}", "{}",
                      "site", 5, NULL);
     assert_int_equal(study_threshold(&s), 5);
+    study_release(&s);
+    s = masked_study("quorum: 120\nmin_sites: 120\nmax_colluding: 9\nmasked: true\n"
+                     "neighbours: 20\nneighbour_threshold: 10",
+                     "{rate: 1}", "{}", "site", 130, NULL);
+    assert_int_equal(s.neighbours, 20);
+    assert_int_equal(s.neighbour_threshold, 10);
     study_release(&s);
 }
 
@@ -1428,14 +1453,14 @@ static void the_hash_changes_with_every_field(void **state)
     _Static_assert(sizeof(struct study) ==
                        64 + sizeof(struct study_model) + sizeof(struct study_local) +
                            sizeof(struct study_server_rule) + sizeof(struct study_privacy) +
-                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 15 * 8 +
+                           sizeof(struct study_wish) /* not hashed: what came of it is */ + 17 * 8 +
                            sizeof(struct study_start) +
                            STUDY_PATH_MAX /* cohort: not hashed, see below */,
                    "hash the new field");
 
     struct study s = read_good(with_line(6, "model: {name: mlp, hidden: [3, 4]}"));
     struct hash schema = hash_of("schema", 6);
-    struct hash seen[64];
+    struct hash seen[72];
     size_t n = 0;
     seen[n++] = study_hash(&s, &schema);
 
@@ -1486,6 +1511,8 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, min_sites),
         offsetof(struct study, max_colluding),
         offsetof(struct study, threshold),
+        offsetof(struct study, neighbours),
+        offsetof(struct study, neighbour_threshold),
         offsetof(struct study, masked),
         offsetof(struct study, spare_rounds),
         offsetof(struct study, sites_per_round),

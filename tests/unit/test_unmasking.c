@@ -97,7 +97,7 @@ static int play_once(void **state)
     struct error err;
     struct mask_parcel p[N];
     struct masked_sites *s = &script.s;
-    masked_init(s, (struct mask_terms){N, MIN_SITES, 0, 0}, 3);
+    masked_init(s, (struct mask_terms){N, MIN_SITES, 0, 0, 0, 0}, 3);
     for (size_t i = 0; i < N; i++) {
         mask_set_add(&script.everybody, i);
         (void)masked_open(s, i, ROUND, &err);
