@@ -67,10 +67,15 @@ static void trained_release(struct trained *t)
     *t = (struct trained){0};
 }
 
+static bool trains(const struct sweep_world *w, size_t p)
+{
+    const bool *left_out = w->cell.ablation->left_out;
+    return !left_out[w->cell.ablation->data.site[p]] && sweep_trains(w->s, w->part, p, w->fold);
+}
+
 static enum rc trained_open(const struct sweep_world *w, struct trained *out, struct error *err)
 {
     const struct dataset *d = &w->cell.ablation->data;
-    const bool *left_out = w->cell.ablation->left_out;
     struct trained t = {.index = calloc(d->n_patients + 1, sizeof *t.index),
                         .first = calloc(d->n_sites + 2, sizeof *t.first)};
     if (t.index == NULL || t.first == NULL) {
@@ -78,15 +83,13 @@ static enum rc trained_open(const struct sweep_world *w, struct trained *out, st
         return error_set(err, RC_NOMEM, "no memory for a fold of %zu patients", d->n_patients);
     }
     for (size_t p = 0; p < d->n_patients; p++) {
-        const bool trains = !left_out[d->site[p]] && sweep_trains(w->s, w->part, p, w->fold);
-        t.first[d->site[p] + 2] += trains ? 1 : 0;
+        t.first[d->site[p] + 2] += trains(w, p) ? 1 : 0;
     }
     for (size_t k = 0; k < d->n_sites; k++) {
         t.first[k + 2] += t.first[k + 1];
     }
-    for (size_t p = 0; p < d->n_patients;
-         p++) { /* first[k + 1] goes from where k begins to its end */
-        if (!left_out[d->site[p]] && sweep_trains(w->s, w->part, p, w->fold)) {
+    for (size_t p = 0; p < d->n_patients; p++) { /* first[k + 1]: from where k begins to its end */
+        if (trains(w, p)) {
             t.index[t.first[d->site[p] + 1]++] = p;
         }
     }
