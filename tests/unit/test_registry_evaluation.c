@@ -28,7 +28,7 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const end[] = {"", "-wal", "-shm"};
+    static const char *const end[] = {"", "-wal", "-shm", "-held"};
     for (size_t i = 0; i < sizeof end / sizeof end[0]; i++) {
         char file[FOLDER_PATH_MAX + 32];
         (void)snprintf(file, sizeof file, "%s%s", path, end[i]);
