@@ -366,7 +366,7 @@ static void read_words(int argc, char **argv, struct parsing *p)
             options[n++] = all_options[i];
         }
     }
-    const struct argp argp = {p->command != NULL ? options : NULL,
+    const struct argp argp = {n > 0 && p->command != NULL ? options : NULL,
                               parse,
                               p->command != NULL ? p->command->usage
                                                  : "COMMAND SITE_DIR [STUDY | CARD]",

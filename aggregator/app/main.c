@@ -312,7 +312,7 @@ static void read_words(int argc, char **argv, struct parsing *p)
         }
     }
     const struct argp argp = {
-        .options = p->command != NULL ? options : NULL,
+        .options = n > 0 && p->command != NULL ? options : NULL,
         .parser = parse,
         .args_doc = p->command != NULL ? p->command->usage : "COMMAND DIR [CARD | SITE | STUDY]",
         .doc = p->command != NULL ? p->command->doc : overview,
