@@ -21,6 +21,7 @@
 #include "agent/dossier/dossier_internal.h"
 #include "common/accountant/accountant.h"
 #include "common/store/store.h"
+#include "tests/support/ledger.h"
 
 static char folder[256], path[300], out[300];
 
@@ -50,17 +51,12 @@ static const char *in_out(const char *name)
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const end[] = {"", "-wal", "-shm", ".mark", ".mark.new"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         (void)unlink(in_out(names[i]));
     }
     (void)rmdir(out);
     (void)unlink(out);
-    for (size_t i = 0; i < sizeof end / sizeof end[0]; i++) {
-        char file[320];
-        (void)snprintf(file, sizeof file, "%s%s", path, end[i]);
-        (void)unlink(file);
-    }
+    test_ledger_remove(path);
     return rmdir(folder);
 }
 
@@ -82,36 +78,14 @@ static void must(enum rc rc, const struct error *err)
 
 static void a_study_of(struct ledger *l, const char *name, double sigma, uint64_t rounds)
 {
-    struct error err = {0};
-    const char *updates[] = {"first", "the second"};
-    struct study s = {
-        .local = {.steps = 3},
-        .privacy = {.noise = STUDY_NOISE_SITE,
-                    .epsilon = 4.75,
-                    .delta = 1e-4,
-                    .clip = 1.5,
-                    .sample_rate = 0.25,
-                    .noise_multiplier = sigma},
-        .rounds = 7,
-        .min_sites = 2,
-        .max_colluding = 1,
-    };
-    (void)snprintf(s.name, sizeof s.name, "%s", name);
-    const struct hash h = hash_of(name, strlen(name));
-    must(ledger_join(l, &s, &h, 117, 1795833000000, &err), &err);
+    static const char *const updates[] = {"first", "the second"};
+    struct study s = test_ledger_study(name, 0.25, sigma);
+    s.privacy.epsilon = 4.75;
+    test_ledger_join(l, &s, 1795833000000);
     for (uint64_t i = 1; i <= rounds; i++) {
-        const struct ledger_spend p = {
-            .study = h,
-            .round = i,
-            .mechanism = {.q = 0.25, .sigma = sigma, .steps = 3},
-            .clip = 1.5,
-            .cohort = hash_of("cohort", 6),
-            .model = hash_of("model", 5),
-            .update = updates[i - 1],
-            .update_bytes = strlen(updates[i - 1]),
-            .now_ms = 1795833235123 + (int64_t)i,
-        };
-        must(ledger_spend(l, &p, &err), &err);
+        struct ledger_spend p = test_ledger_round(&s, i, updates[i - 1]);
+        p.now_ms = 1795833235123 + (int64_t)i;
+        test_ledger_spend(l, &p);
     }
 }
 

@@ -19,40 +19,28 @@
 #include "common/accountant/rdp.h"
 #include "common/base/rng.h"
 #include "common/store/store.h"
+#include "tests/support/folder.h"
+#include "tests/support/ledger.h"
 #include "tests/support/mortal_store.h"
 #include "tests/support/seed.h"
 
 /* ---- a site's disk, and a way to die on it --------------------------------------------------- */
 
-static char folder[256];
-static char path[300];
+static char folder[FOLDER_PATH_MAX];
+static char path[FOLDER_PATH_MAX + 16];
 
 static int make_folder(void **state)
 {
     (void)state;
-    const char *tmp = getenv("TMPDIR");
-    (void)snprintf(folder, sizeof folder, "%s/wr_ledger_XXXXXX", tmp != NULL ? tmp : "/tmp");
-    if (mkdtemp(folder) == NULL) {
-        return -1;
-    }
+    const int rc = folder_make("ledger", folder);
     (void)snprintf(path, sizeof path, "%s/ledger.db", folder);
-    return 0;
-}
-
-static void remove_files(void)
-{
-    static const char *const end[] = {"", "-wal", "-shm", ".mark", ".mark.new"};
-    for (size_t i = 0; i < sizeof end / sizeof end[0]; i++) {
-        char file[320];
-        (void)snprintf(file, sizeof file, "%s%s", path, end[i]);
-        (void)unlink(file);
-    }
+    return rc;
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
-    remove_files();
+    test_ledger_remove(path);
     return rmdir(folder);
 }
 
@@ -64,31 +52,6 @@ static const struct ledger_policy generous = {.max_epsilon_per_study = 100.0,
                                               .min_patients = 20,
                                               .min_sites = 1};
 enum { PATIENTS = 117 };
-
-/* Seven rounds of three steps. */
-static struct study a_study(const char *name, double q, double sigma)
-{
-    struct study s = {
-        .local = {.steps = 3},
-        .privacy = {.noise = STUDY_NOISE_SITE,
-                    .epsilon = 4.0,
-                    .delta = 1e-4,
-                    .clip = 1.5,
-                    .sample_rate = q,
-                    .noise_multiplier = sigma},
-        .rounds = 7,
-        .quorum = 2,
-        .min_sites = 2,
-        .max_colluding = 1,
-    };
-    (void)snprintf(s.name, sizeof s.name, "%s", name);
-    return s;
-}
-
-static struct hash hash_of_name(const struct study *s)
-{
-    return hash_of(s->name, strlen(s->name));
-}
 
 static double cost_of(double q, double sigma, uint64_t steps, double delta)
 {
@@ -127,53 +90,25 @@ static double room_for(const struct mechanism *m, size_t n, double delta)
     return 0.0;
 }
 
-static struct ledger *opened(const char *where, const struct ledger_policy *policy)
-{
-    struct error err = {0};
-    struct ledger *l = NULL;
-    if (ledger_open(where, policy, &l, &err) != RC_OK) {
-        fail_msg("%s", err.text);
-    }
-    return l;
-}
-
 static void join(struct ledger *l, const struct study *s)
 {
-    struct error err = {0};
-    const struct hash h = hash_of_name(s);
-    if (ledger_join(l, s, &h, PATIENTS, 1000, &err) != RC_OK) {
-        fail_msg("%s", err.text);
-    }
+    test_ledger_join(l, s, 1000);
 }
 
 static const char *state_bytes = "adapters and momentum";
 
 static struct ledger_spend a_round(const struct study *s, uint64_t round, const char *update)
 {
-    return (struct ledger_spend){
-        .study = hash_of_name(s),
-        .round = round,
-        .mechanism = {.q = s->privacy.sample_rate,
-                      .sigma = s->privacy.noise_multiplier,
-                      .steps = s->local.steps},
-        .clip = s->privacy.clip,
-        .cohort = hash_of("cohort", 6),
-        .model = hash_of("model", 5),
-        .update = update,
-        .update_bytes = strlen(update),
-        .site_state = state_bytes,
-        .site_state_bytes = strlen(state_bytes),
-        .now_ms = 2000 + (int64_t)round,
-    };
+    struct ledger_spend p = test_ledger_round(s, round, update);
+    p.site_state = state_bytes;
+    p.site_state_bytes = strlen(state_bytes);
+    return p;
 }
 
 static void spend(struct ledger *l, const struct study *s, uint64_t round, const char *update)
 {
-    struct error err = {0};
     const struct ledger_spend p = a_round(s, round, update);
-    if (ledger_spend(l, &p, &err) != RC_OK) {
-        fail_msg("%s", err.text);
-    }
+    test_ledger_spend(l, &p);
 }
 
 static void refused(struct ledger *l, const struct ledger_spend *p, enum rc want, const char *says)
@@ -188,7 +123,7 @@ static void refused(struct ledger *l, const struct ledger_spend *p, enum rc want
 static bool has_stored(struct ledger *l, const struct study *s, uint64_t round, const char *want)
 {
     struct error err = {0};
-    const struct hash h = hash_of_name(s);
+    const struct hash h = test_ledger_hash(s);
     const void *data = NULL;
     size_t n = 0;
     bool found = false;
@@ -203,7 +138,7 @@ static bool has_stored(struct ledger *l, const struct study *s, uint64_t round, 
 static uint64_t state_round(struct ledger *l, const struct study *s)
 {
     struct error err = {0};
-    const struct hash h = hash_of_name(s);
+    const struct hash h = test_ledger_hash(s);
     const void *data = NULL;
     size_t n = 0;
     uint64_t round = 99;
@@ -228,7 +163,7 @@ static double total(struct ledger *l, double delta)
 static double of_study(struct ledger *l, const struct study *s, double delta)
 {
     struct error err = {0};
-    const struct hash h = hash_of_name(s);
+    const struct hash h = test_ledger_hash(s);
     double e = -1.0;
     assert_int_equal(ledger_epsilon(l, &h, delta, &e, &err), RC_OK);
     return e;
@@ -238,7 +173,7 @@ static struct ledger_forecast asked(struct ledger *l, const struct study *s, siz
 {
     struct error err = {0};
     struct ledger_forecast f = {0};
-    const struct hash h = hash_of_name(s);
+    const struct hash h = test_ledger_hash(s);
     if (ledger_what_if(l, s, &h, n_patients, &f, &err) != RC_OK) {
         fail_msg("%s", err.text);
     }
@@ -249,7 +184,7 @@ static struct ledger_forecast asked(struct ledger *l, const struct study *s, siz
 static void declined(struct ledger *l, const struct study *s, size_t n_patients, const char *says)
 {
     struct error err = {0};
-    const struct hash h = hash_of_name(s);
+    const struct hash h = test_ledger_hash(s);
     const struct ledger_forecast f = asked(l, s, n_patients);
     assert_false(f.allowed);
     if (strstr(f.reason, says) == NULL) {
@@ -347,10 +282,10 @@ static void a_policy_out_of_range_opens_no_ledger(void **state)
 static void what_was_foretold_is_to_the_bit_what_the_ledger_says_afterwards(void **state)
 {
     (void)state;
-    const struct study first = a_study("first", 0.25, 1.9);
-    struct study second = a_study("second", 0.1, 1.3);
-    const struct study same_noise = a_study("third", 0.25, 1.9);
-    struct ledger *l = opened(":memory:", &generous);
+    const struct study first = test_ledger_study("first", 0.25, 1.9);
+    struct study second = test_ledger_study("second", 0.1, 1.3);
+    const struct study same_noise = test_ledger_study("third", 0.25, 1.9);
+    struct ledger *l = test_ledger_open(":memory:", &generous);
     second.rounds = 5;
 
     const struct study *const s[] = {&first, &second, &same_noise};
@@ -385,7 +320,7 @@ static void a_study_solved_for_the_policys_epsilon_is_allowed_without_slack(void
 {
     (void)state;
     struct error err = {0};
-    struct study s = a_study("heart", 0.2, 0.0);
+    struct study s = test_ledger_study("heart", 0.2, 0.0);
     assert_int_equal(accountant_sigma(2.0, 1e-3, 0.2, 21, &s.privacy.noise_multiplier, &err),
                      RC_OK);
     s.privacy.delta = 1e-3;
@@ -394,7 +329,7 @@ static void a_study_solved_for_the_policys_epsilon_is_allowed_without_slack(void
                                         .max_delta_per_study = 1e-3,
                                         .min_patients = 1,
                                         .min_sites = 1};
-    struct ledger *l = opened(":memory:", &exact);
+    struct ledger *l = test_ledger_open(":memory:", &exact);
     assert_true(asked(l, &s, PATIENTS).allowed);
     s.privacy.noise_multiplier *= 0.999;
     declined(l, &s, PATIENTS, "(at most 2.00");
@@ -405,9 +340,9 @@ static void asking_writes_nothing(void **state)
 {
     (void)state;
     struct error err = {0};
-    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
     const struct ledger_spend p = a_round(&s, 1, "bytes");
-    struct ledger *l = opened(":memory:", &generous);
+    struct ledger *l = test_ledger_open(":memory:", &generous);
     assert_true(asked(l, &s, PATIENTS).allowed);
     refused(l, &p, RC_STATE, "not joined");
     same_bits(of_study(l, &s, 1e-3), 0.0);
@@ -421,15 +356,15 @@ joining_again_is_the_same_answer_and_another_document_of_that_name_is_refused(vo
 {
     (void)state;
     struct error err = {0};
-    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
     const struct hash other = hash_of("another document", 16);
     struct ledger_forecast f;
-    struct ledger *l = opened(path, &generous);
+    struct ledger *l = test_ledger_open(path, &generous);
     join(l, &s);
     join(l, &s);
     same_bits(asked(l, &s, PATIENTS).epsilon_promised, 0.0); /* its own promise is not another's */
     ledger_close(&l);
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     join(l, &s);
     assert_int_equal(ledger_join(l, &s, &other, PATIENTS, 1, &err), RC_STATE);
     assert_string_equal(err.text, "study 'heart' is known here with another document");
@@ -442,8 +377,8 @@ joining_again_is_the_same_answer_and_another_document_of_that_name_is_refused(vo
 static void a_study_beyond_policy_is_declined_with_policy_asked_and_left(void **state)
 {
     (void)state;
-    const struct study earlier = a_study("earlier", 0.25, 1.9);
-    struct study s = a_study("heart", 0.3, 1.1);
+    const struct study earlier = test_ledger_study("earlier", 0.25, 1.9);
+    struct study s = test_ledger_study("heart", 0.3, 1.1);
     struct ledger_policy p = generous;
     const double asks = cost_of(0.3, 1.1, 21, 1e-4);
     const double spent = cost_of(0.25, 1.9, 21, 1e-3);
@@ -453,7 +388,7 @@ static void a_study_beyond_policy_is_declined_with_policy_asked_and_left(void **
     p.max_epsilon_total = 5.0;
     p.min_sites = 2;
     p.max_colluding = 1;
-    struct ledger *l = opened(":memory:", &p);
+    struct ledger *l = test_ledger_open(":memory:", &p);
     assert_true(asks > 5.6 && spent < 5.0);
     join(l, &earlier);
     for (uint64_t r = 1; r <= earlier.rounds; r++) {
@@ -495,7 +430,7 @@ static void a_study_beyond_policy_is_declined_with_policy_asked_and_left(void **
 /* 21 rounds of one step, five sites, of which at least four count and one may collude. */
 static struct study shared_study(void)
 {
-    struct study s = a_study("shared", 0.25, 1.9);
+    struct study s = test_ledger_study("shared", 0.25, 1.9);
     s.local.steps = 1;
     s.rounds = 21;
     s.privacy.noise = STUDY_NOISE_SHARED;
@@ -511,7 +446,7 @@ static void a_policy_has_floors_for_masks_and_allows_shared_noise_or_not(void **
     (void)state;
     struct study s = shared_study();
     struct ledger_policy p = generous;
-    struct ledger *l = opened(":memory:", &p);
+    struct ledger *l = test_ledger_open(":memory:", &p);
     declined(l, &s, PATIENTS, "'shared': shared noise (shared_noise is false); epsilon ");
     s.privacy.noise = STUDY_NOISE_SITE; /* masks alone ask for nothing */
     assert_true(asked(l, &s, PATIENTS).allowed);
@@ -520,7 +455,7 @@ static void a_policy_has_floors_for_masks_and_allows_shared_noise_or_not(void **
     p.masked = true;
     p.shared_noise = true;
     p.threshold = 5;
-    l = opened(":memory:", &p);
+    l = test_ledger_open(":memory:", &p);
     s = shared_study();
     declined(l, &s, PATIENTS, "'shared': threshold 4 (at least 5); epsilon ");
     s.threshold = 5;
@@ -544,13 +479,13 @@ static void shared_noise_costs_more_against_colluding_sites_than_against_a_reade
     struct ledger_policy p = generous;
     struct ledger_study told = {0};
     p.shared_noise = true;
-    struct ledger *l = opened(path, &p);
+    struct ledger *l = test_ledger_open(path, &p);
     join(l, &s);
     for (uint64_t r = 1; r <= 3; r++) {
         spend(l, &s, r, "a share");
     }
     ledger_close(&l);
-    l = opened(path, &p); /* all of it is in the file */
+    l = test_ledger_open(path, &p); /* all of it is in the file */
     const double most = cost_of(0.25, 1.9, 21, 1e-4);
     const double four = 1.9 * sqrt(4.0 / 3.0); /* the noise of four sites where three's is 1.9 */
     const double reader = cost_of(0.25, four, 21, 1e-4);
@@ -570,7 +505,7 @@ static void shared_noise_costs_more_against_colluding_sites_than_against_a_reade
     /* Parameters of the site's own carry the study's sigma, and later sums depend on them. */
     struct study own = shared_study();
     own.model.adapter = 2;
-    l = opened(":memory:", &p);
+    l = test_ledger_open(":memory:", &p);
     same_bits(asked(l, &own, PATIENTS).epsilon_reader, asked(l, &own, PATIENTS).epsilon_study);
     s.max_colluding = 0; /* nobody colludes: one view */
     same_bits(asked(l, &s, PATIENTS).epsilon_reader, asked(l, &s, PATIENTS).epsilon_study);
@@ -580,7 +515,7 @@ static void shared_noise_costs_more_against_colluding_sites_than_against_a_reade
 static void all_objections_are_said_at_once(void **state)
 {
     (void)state;
-    struct study s = a_study("heart", 0.3, 1.1);
+    struct study s = test_ledger_study("heart", 0.3, 1.1);
     struct ledger_policy p = generous;
     p.max_epsilon_per_study = 5.6;
     p.max_epsilon_total = 5.0;
@@ -590,7 +525,7 @@ static void all_objections_are_said_at_once(void **state)
     p.min_patients = 118;
     s.min_sites = 1;
     s.max_colluding = 0;
-    struct ledger *l = opened(":memory:", &p);
+    struct ledger *l = test_ledger_open(":memory:", &p);
     const struct ledger_forecast f = asked(l, &s, 117);
     static const char *const says[] = {
         ": epsilon ", "(at most 5.60), in total ", "(at most 5.00), delta 0.0001 (at most 1e-05), ",
@@ -616,8 +551,8 @@ static void a_small_cohort_is_declined_without_saying_how_small(void **state)
     (void)state;
     struct ledger_policy p = generous;
     p.min_patients = 118;
-    const struct study s = a_study("heart", 0.25, 1.9);
-    struct ledger *l = opened(":memory:", &p);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    struct ledger *l = test_ledger_open(":memory:", &p);
     assert_true(asked(l, &s, 118).allowed);
     declined(l, &s, 117, "a cohort below min_patients; epsilon 1000.00 of 1000.00 is left");
     const struct ledger_forecast f = asked(l, &s, 117);
@@ -630,11 +565,11 @@ static void figures_that_differ_are_never_printed_alike(void **state)
 {
     (void)state;
     struct ledger_policy p = generous;
-    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
     const struct mechanism m = {.q = 0.25, .sigma = 1.9, .steps = 21};
     const double about = cost_of(0.25, 1.9, 21, 1e-4);
     p.max_epsilon_per_study = accountant_epsilon_against(&m, 1, 1e-4, 0.9997 * about) - 1e-7;
-    struct ledger *l = opened(":memory:", &p);
+    struct ledger *l = test_ledger_open(":memory:", &p);
     const struct ledger_forecast f = asked(l, &s, PATIENTS);
     double a = 0.0;
     double b = 0.0;
@@ -651,22 +586,22 @@ static void what_another_study_was_promised_is_not_given_twice(void **state)
 {
     (void)state;
     struct error err = {0};
-    const struct study a = a_study("a", 0.25, 2.0);
-    const struct study b = a_study("b", 0.25, 2.0);
-    const struct study c = a_study("c", 0.2, 1.85);
-    const struct hash hash_a = hash_of_name(&a);
+    const struct study a = test_ledger_study("a", 0.25, 2.0);
+    const struct study b = test_ledger_study("b", 0.25, 2.0);
+    const struct study c = test_ledger_study("c", 0.2, 1.85);
+    const struct hash hash_a = test_ledger_hash(&a);
     struct ledger_policy p = generous;
     const struct mechanism both = {.q = 0.25, .sigma = 2.0, .steps = 42};
     p.max_epsilon_total = room_for(&both, 1, p.max_delta_per_study);
 
     struct ledger_policy less = p;
     less.max_epsilon_total = nextafter(p.max_epsilon_total, 0.0);
-    struct ledger *l = opened(":memory:", &less);
+    struct ledger *l = test_ledger_open(":memory:", &less);
     join(l, &a);
     declined(l, &b, PATIENTS, "in total"); /* one bit too much */
     ledger_close(&l);
 
-    l = opened(path, &p);
+    l = test_ledger_open(path, &p);
     join(l, &a);
     join(l, &b); /* fits to the bit */
     same_bits(total(l, p.max_delta_per_study), 0.0);
@@ -679,9 +614,9 @@ static void what_another_study_was_promised_is_not_given_twice(void **state)
     same_bits(total(l, p.max_delta_per_study), sum_of(&both, 1, p.max_delta_per_study));
     declined(l, &c, PATIENTS, "; epsilon 0.0");
     ledger_close(&l);
-    remove_files();
+    test_ledger_remove(path);
 
-    l = opened(path, &p);
+    l = test_ledger_open(path, &p);
     join(l, &a);
     join(l, &b);
     spend(l, &a, 1, "bytes");
@@ -690,7 +625,7 @@ static void what_another_study_was_promised_is_not_given_twice(void **state)
     assert_int_equal(ledger_end_study(l, &hash_a, 8, &err), RC_OK); /* again: harmless */
     join(l, &c);                                                    /* into what `a` gave back */
     ledger_close(&l);
-    l = opened(path, &p);
+    l = test_ledger_open(path, &p);
     const struct ledger_spend more = a_round(&a, 2, "bytes");
     refused(l, &more, RC_STATE, "has ended");
     assert_int_equal(ledger_join(l, &a, &hash_a, PATIENTS, 9, &err), RC_STATE);
@@ -711,15 +646,15 @@ static void a_first_study_may_have_all_and_then_it_stays_the_only_one(void **sta
 {
     (void)state;
     struct error err = {0};
-    const struct study a = a_study("a", 0.25, 1.9);
-    struct study tiny = a_study("tiny", 0.01, 50.0);
-    const struct hash hash_a = hash_of_name(&a);
+    const struct study a = test_ledger_study("a", 0.25, 1.9);
+    struct study tiny = test_ledger_study("tiny", 0.01, 50.0);
+    const struct hash hash_a = test_ledger_hash(&a);
     const struct mechanism all = {.q = 0.25, .sigma = 1.9, .steps = 21};
     struct ledger_policy p = generous;
     p.max_epsilon_total = cost_of(0.25, 1.9, 21, p.max_delta_per_study);
     assert_true(filter_of(&all, 1, p.max_delta_per_study, p.max_epsilon_total) >
                 1.02 * p.max_epsilon_total);
-    struct ledger *l = opened(":memory:", &p);
+    struct ledger *l = test_ledger_open(":memory:", &p);
     join(l, &a);
     declined(l, &tiny, PATIENTS, "in total");
     spend(l, &a, 1, "bytes");
@@ -729,7 +664,7 @@ static void a_first_study_may_have_all_and_then_it_stays_the_only_one(void **sta
     ledger_close(&l);
 
     p.max_epsilon_total *= 0.999; /* nor is there slack */
-    l = opened(":memory:", &p);
+    l = test_ledger_open(":memory:", &p);
     declined(l, &a, PATIENTS, "in total");
     join(l, &tiny);
     ledger_close(&l);
@@ -739,13 +674,13 @@ static void what_joined_under_the_filter_leaves_room_when_it_ends_early(void **s
 {
     (void)state;
     struct error err = {0};
-    const struct study a = a_study("a", 0.25, 1.9);
-    const struct study b = a_study("b", 0.25, 1.9);
-    const struct hash hash_a = hash_of_name(&a);
+    const struct study a = test_ledger_study("a", 0.25, 1.9);
+    const struct study b = test_ledger_study("b", 0.25, 1.9);
+    const struct hash hash_a = test_ledger_hash(&a);
     const struct mechanism some[] = {{.q = 0.25, .sigma = 1.9, .steps = 24}};
     struct ledger_policy p = generous;
     p.max_epsilon_total = room_for(some, 1, p.max_delta_per_study);
-    struct ledger *l = opened(":memory:", &p);
+    struct ledger *l = test_ledger_open(":memory:", &p);
     join(l, &a);
     declined(l, &b, PATIENTS, "in total");
     spend(l, &a, 1, "bytes");
@@ -757,30 +692,30 @@ static void what_joined_under_the_filter_leaves_room_when_it_ends_early(void **s
 static void without_noise_only_an_infinite_policy_allows_and_says_so(void **state)
 {
     (void)state;
-    struct study s = a_study("open", 0.25, 0.0);
+    struct study s = test_ledger_study("open", 0.25, 0.0);
     s.privacy.noise = STUDY_NOISE_NONE;
     s.privacy.epsilon = HUGE_VAL;
     s.privacy.delta = 0.0;
     struct ledger_policy p = generous;
-    struct ledger *l = opened(":memory:", &p);
+    struct ledger *l = test_ledger_open(":memory:", &p);
     declined(l, &s, PATIENTS, "epsilon inf (at most 100.00)");
     ledger_close(&l);
     p.max_epsilon_per_study = HUGE_VAL;
-    l = opened(":memory:", &p);
+    l = test_ledger_open(":memory:", &p);
     declined(l, &s, PATIENTS, "in total inf at delta 0.001");
     ledger_close(&l);
     p.max_epsilon_per_study = 5.0;
     p.max_epsilon_total = HUGE_VAL;
-    l = opened(":memory:", &p);
+    l = test_ledger_open(":memory:", &p);
     declined(l, &s, PATIENTS, "; no limit in total");
     ledger_close(&l);
 
     p.max_epsilon_per_study = HUGE_VAL;
-    l = opened(path, &p);
+    l = test_ledger_open(path, &p);
     join(l, &s);
     spend(l, &s, 1, "bytes");
     ledger_close(&l);
-    l = opened(path, &p); /* infinity and zero survive the file */
+    l = test_ledger_open(path, &p); /* infinity and zero survive the file */
     assert_true(isinf(of_study(l, &s, 1e-3)));
     assert_true(isinf(total(l, 1e-3)));
     const struct ledger_forecast f = asked(l, &s, PATIENTS);
@@ -788,8 +723,8 @@ static void without_noise_only_an_infinite_policy_allows_and_says_so(void **stat
     assert_true(isinf(f.epsilon_left));
     join(l, &s);
     ledger_close(&l);
-    l = opened(path, &generous); /* and bind a stricter policy */
-    const struct study noised = a_study("noised", 0.25, 1.9);
+    l = test_ledger_open(path, &generous); /* and bind a stricter policy */
+    const struct study noised = test_ledger_study("noised", 0.25, 1.9);
     declined(l, &noised, PATIENTS, "in total inf at delta 0.001");
     ledger_close(&l);
 }
@@ -797,7 +732,7 @@ static void without_noise_only_an_infinite_policy_allows_and_says_so(void **stat
 static void numbers_that_make_no_mechanism_are_refused(void **state)
 {
     (void)state;
-    const struct study good = a_study("heart", 0.25, 1.9);
+    const struct study good = test_ledger_study("heart", 0.25, 1.9);
     struct study bad[12];
     for (size_t i = 0; i < 12; i++) {
         bad[i] = good;
@@ -814,11 +749,11 @@ static void numbers_that_make_no_mechanism_are_refused(void **state)
     bad[9].local.steps = SIZE_MAX;
     bad[10].rounds = 0;
     bad[11].name[0] = '\0';
-    struct ledger *l = opened(":memory:", &generous);
+    struct ledger *l = test_ledger_open(":memory:", &generous);
     for (size_t i = 0; i < 12; i++) {
         struct error err = {0};
         struct ledger_forecast f = {.epsilon_left = -7.0};
-        const struct hash h = hash_of_name(&bad[i]);
+        const struct hash h = test_ledger_hash(&bad[i]);
         assert_int_equal(ledger_what_if(l, &bad[i], &h, PATIENTS, &f, &err), RC_INVALID);
         assert_int_equal(ledger_join(l, &bad[i], &h, PATIENTS, 1, &err), RC_INVALID);
         same_bits(f.epsilon_left, -7.0); /* untouched */
@@ -831,22 +766,22 @@ static void numbers_that_make_no_mechanism_are_refused(void **state)
 static void a_spend_keeps_the_bytes_and_the_site_state_over_a_restart(void **state)
 {
     (void)state;
-    const struct study s = a_study("heart", 0.25, 1.9);
-    struct ledger *l = opened(path, &generous);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    struct ledger *l = test_ledger_open(path, &generous);
     join(l, &s);
     assert_false(has_stored(l, &s, 1, NULL));
     assert_int_equal(state_round(l, &s), 0);
     spend(l, &s, 1, "the first update");
     spend(l, &s, 2, "another, of other length");
     ledger_close(&l);
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     assert_true(has_stored(l, &s, 1, "the first update"));
     assert_true(has_stored(l, &s, 2, "another, of other length"));
     assert_false(has_stored(l, &s, 3, NULL));
     assert_false(has_stored(l, &s, UINT64_MAX, NULL));
     assert_int_equal(state_round(l, &s), 2);
     same_bits(of_study(l, &s, 1e-4), cost_of(0.25, 1.9, 6, 1e-4));
-    const struct study unknown = a_study("unknown", 0.25, 1.9);
+    const struct study unknown = test_ledger_study("unknown", 0.25, 1.9);
     assert_false(has_stored(l, &unknown, 1, NULL));
     assert_int_equal(state_round(l, &unknown), 0);
     ledger_close(&l);
@@ -857,20 +792,20 @@ static void the_number_of_a_masked_round_is_kept_once_and_only_grows(void **stat
     (void)state;
     struct error err = {0};
     uint64_t round = 9;
-    struct study s = a_study("heart", 0.25, 1.9);
+    struct study s = test_ledger_study("heart", 0.25, 1.9);
     s.masked = true;
     s.n_sites = 3;
     s.min_sites = 3;
     s.spare_rounds = 1; /* a lost round takes a number, so there are eight */
-    const struct hash h = hash_of_name(&s);
-    struct ledger *l = opened(path, &generous);
+    const struct hash h = test_ledger_hash(&s);
+    struct ledger *l = test_ledger_open(path, &generous);
     assert_int_equal(ledger_keep_masked_round(l, &h, 1, &err), RC_STATE); /* not joined */
     join(l, &s);
     assert_int_equal(ledger_masked_round(l, &h, &round, &err), RC_OK);
     assert_int_equal(round, 0);
     assert_int_equal(ledger_keep_masked_round(l, &h, 2, &err), RC_OK);
     ledger_close(&l);
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     assert_int_equal(ledger_masked_round(l, &h, &round, &err), RC_OK);
     assert_int_equal(round, 2);
     assert_int_equal(ledger_keep_masked_round(l, &h, 2, &err), RC_STATE);
@@ -888,8 +823,8 @@ static void an_empty_update_and_no_site_state_are_kept_as_such(void **state)
 {
     (void)state;
     struct error err = {0};
-    const struct study s = a_study("heart", 0.25, 1.9);
-    struct ledger *l = opened(":memory:", &generous);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    struct ledger *l = test_ledger_open(":memory:", &generous);
     join(l, &s);
     struct ledger_spend p = a_round(&s, 1, "");
     p.site_state = NULL;
@@ -908,8 +843,8 @@ static void an_empty_update_and_no_site_state_are_kept_as_such(void **state)
 static void a_round_is_spent_once_and_never_backwards(void **state)
 {
     (void)state;
-    const struct study s = a_study("heart", 0.25, 1.9);
-    struct ledger *l = opened(":memory:", &generous);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    struct ledger *l = test_ledger_open(":memory:", &generous);
     join(l, &s);
     spend(l, &s, 2, "two");
     struct ledger_spend p = a_round(&s, 2, "two");
@@ -934,8 +869,8 @@ static void a_round_is_spent_once_and_never_backwards(void **state)
 static void a_round_not_trained_as_planned_is_refused(void **state)
 {
     (void)state;
-    const struct study s = a_study("heart", 0.25, 1.9);
-    struct ledger *l = opened(":memory:", &generous);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    struct ledger *l = test_ledger_open(":memory:", &generous);
     join(l, &s);
     struct ledger_spend bad[6];
     for (size_t i = 0; i < 6; i++) {
@@ -959,8 +894,8 @@ static void a_policy_made_stricter_binds_the_next_spend_and_the_next_join(void *
 {
     (void)state;
     struct error err = {0};
-    const struct study s = a_study("heart", 0.25, 1.9);
-    const struct hash h = hash_of_name(&s);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    const struct hash h = test_ledger_hash(&s);
     struct ledger_policy strict[5] = {generous, generous, generous, generous, generous};
     strict[0].max_epsilon_per_study = 0.9 * cost_of(0.25, 1.9, 21, 1e-4);
     strict[1].max_epsilon_total = 0.9 * cost_of(0.25, 1.9, 21, 1e-3);
@@ -968,12 +903,12 @@ static void a_policy_made_stricter_binds_the_next_spend_and_the_next_join(void *
     strict[3].min_sites = 3;
     strict[4].max_colluding = 2;
 
-    struct ledger *l = opened(path, &generous);
+    struct ledger *l = test_ledger_open(path, &generous);
     join(l, &s);
     spend(l, &s, 1, "one");
     ledger_close(&l);
     for (size_t i = 0; i < 5; i++) {
-        l = opened(path, &strict[i]);
+        l = test_ledger_open(path, &strict[i]);
         const struct ledger_spend p = a_round(&s, 2, "two");
         refused(l, &p, RC_LIMIT, "study 'heart'");
         assert_int_equal(ledger_join(l, &s, &h, PATIENTS, 1, &err), RC_LIMIT);
@@ -982,14 +917,14 @@ static void a_policy_made_stricter_binds_the_next_spend_and_the_next_join(void *
         assert_true(has_stored(l, &s, 1, "one")); /* what was spent may still be sent again */
         ledger_close(&l);
     }
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     for (uint64_t r = 2; r <= 6; r++) {
         spend(l, &s, r, "more");
     }
     ledger_close(&l);
     struct ledger_policy last = generous; /* covers six rounds, not the seventh: it counts itself */
     last.max_epsilon_total = cost_of(0.25, 1.9, 20, 1e-3);
-    l = opened(path, &last);
+    l = test_ledger_open(path, &last);
     const struct ledger_spend seventh = a_round(&s, 7, "seven");
     refused(l, &seventh, RC_LIMIT, "in total");
     ledger_close(&l);
@@ -1010,10 +945,10 @@ static void rows_come_in_the_order_of_commitment(void **state)
 {
     (void)state;
     struct error err = {0};
-    const struct study a = a_study("a", 0.25, 1.9);
-    const struct study b = a_study("b", 0.1, 1.3);
+    const struct study a = test_ledger_study("a", 0.25, 1.9);
+    const struct study b = test_ledger_study("b", 0.1, 1.3);
     struct seen s = {0};
-    struct ledger *l = opened(":memory:", &generous);
+    struct ledger *l = test_ledger_open(":memory:", &generous);
     join(l, &b);
     join(l, &a);
     spend(l, &a, 2, "a2");
@@ -1042,9 +977,9 @@ static void answers_stay_right_when_many_questions_are_asked(void **state)
 {
     (void)state;
     struct error err = {0};
-    const struct study s = a_study("heart", 0.25, 1.9);
-    const struct hash h = hash_of_name(&s);
-    struct ledger *l = opened(":memory:", &generous);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    const struct hash h = test_ledger_hash(&s);
+    struct ledger *l = test_ledger_open(":memory:", &generous);
     join(l, &s);
     for (uint64_t r = 1; r <= 4; r++) {
         spend(l, &s, r, "bytes");
@@ -1105,9 +1040,9 @@ static void a_strangers_database_and_a_newer_ledger_are_refused(void **state)
     assert_int_equal(store_open(path, &stranger, &s, &err), RC_OK);
     store_close(&s);
     cannot_open(RC_FORMAT, "not a privacy ledger");
-    remove_files();
+    test_ledger_remove(path);
 
-    struct ledger *l = opened(path, &generous);
+    struct ledger *l = test_ledger_open(path, &generous);
     ledger_close(&l);
     const char *migration[9];
     struct store_kind newer = ledger_store_kind;
@@ -1141,11 +1076,11 @@ static void edit(const char *sql)
 /* The third has spent nothing yet. */
 static void a_ledger_with_three_studies(void)
 {
-    const struct study a = a_study("a", 0.25, 1.9);
-    const struct study b = a_study("b", 0.1, 1.3);
-    const struct study c = a_study("c", 0.1, 1.3);
-    remove_files();
-    struct ledger *l = opened(path, &generous);
+    const struct study a = test_ledger_study("a", 0.25, 1.9);
+    const struct study b = test_ledger_study("b", 0.1, 1.3);
+    const struct study c = test_ledger_study("c", 0.1, 1.3);
+    test_ledger_remove(path);
+    struct ledger *l = test_ledger_open(path, &generous);
     join(l, &a);
     join(l, &b);
     join(l, &c);
@@ -1160,7 +1095,7 @@ static void and_a_masked_one(void)
     struct ledger_policy p = generous;
     p.shared_noise = true;
     const struct study s = shared_study();
-    struct ledger *l = opened(path, &p);
+    struct ledger *l = test_ledger_open(path, &p);
     join(l, &s);
     ledger_close(&l);
 }
@@ -1212,7 +1147,7 @@ static void an_edited_ledger_is_refused(void **state)
         cannot_open(RC_FORMAT, "damaged or was edited");
     }
     a_ledger_with_three_studies();
-    struct ledger *l = opened(path, &generous); /* unedited it opens */
+    struct ledger *l = test_ledger_open(path, &generous); /* unedited it opens */
     ledger_close(&l);
 }
 
@@ -1269,14 +1204,14 @@ static void a_ledger_whose_end_was_cut_off_is_refused(void **state)
 static void an_old_copy_that_was_put_back_is_refused_until_the_newest_is(void **state)
 {
     (void)state;
-    const struct study s = a_study("heart", 0.25, 1.9);
-    struct ledger *l = opened(path, &generous);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    struct ledger *l = test_ledger_open(path, &generous);
     join(l, &s);
     spend(l, &s, 1, "one");
     ledger_close(&l);
     copy_file(path, beside(".old"));
     copy_file(beside(".mark"), beside(".mark.old"));
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     spend(l, &s, 2, "two");
     ledger_close(&l);
     copy_file(path, beside(".newest"));
@@ -1284,13 +1219,13 @@ static void an_old_copy_that_was_put_back_is_refused_until_the_newest_is(void **
     copy_file(beside(".old"), path);
     cannot_open(RC_STATE, "spend 2 is missing");
     copy_file(beside(".newest"), path);
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     assert_true(has_stored(l, &s, 2, "two"));
     ledger_close(&l);
 
     copy_file(beside(".old"), path); /* both put back: said in the README, not noticed */
     copy_file(beside(".mark.old"), beside(".mark"));
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     spend(l, &s, 2, "another two");
     ledger_close(&l);
     copy_file(beside(".newest"), path); /* and then the other branch is no longer the same ledger */
@@ -1303,19 +1238,19 @@ static void an_old_copy_that_was_put_back_is_refused_until_the_newest_is(void **
 static void a_total_of_nothing_refuses_with_a_sentence(void **state)
 {
     (void)state;
-    const struct study s = a_study("heart", 0.25, 1.9);
-    const struct study more = a_study("more", 0.25, 1.9);
-    const struct hash hash = hash_of_name(&more);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    const struct study more = test_ledger_study("more", 0.25, 1.9);
+    const struct hash hash = test_ledger_hash(&more);
     struct ledger_policy nothing = generous;
     struct ledger_forecast f = {0};
     struct error err = {0};
     double spent = 0.0;
-    struct ledger *l = opened(path, &generous);
+    struct ledger *l = test_ledger_open(path, &generous);
     join(l, &s);
     spend(l, &s, 1, "one");
     ledger_close(&l);
     nothing.max_epsilon_total = 0.0; /* what a hospital writes that wants no more of it */
-    l = opened(path, &nothing);
+    l = test_ledger_open(path, &nothing);
     assert_int_equal(ledger_epsilon(l, NULL, 1e-3, &spent, &err), RC_OK);
     assert_true(spent > 0.0);
     assert_int_equal(ledger_what_if(l, &more, &hash, PATIENTS, &f, &err), RC_OK);
@@ -1328,7 +1263,7 @@ static void a_total_of_nothing_refuses_with_a_sentence(void **state)
 
 static struct hash anchor_of(struct ledger *l, const struct study *s, uint64_t round)
 {
-    const struct hash study = hash_of_name(s);
+    const struct hash study = test_ledger_hash(s);
     struct hash anchor = {{0}};
     struct error err = {0};
     bool found = false;
@@ -1351,18 +1286,18 @@ static bool knows(struct ledger *l, const struct hash *anchor)
 static void an_anchor_is_the_same_for_ever_and_of_one_row_of_one_ledger(void **state)
 {
     (void)state;
-    const struct study s = a_study("heart", 0.25, 1.9);
-    const struct hash study = hash_of_name(&s);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    const struct hash study = test_ledger_hash(&s);
     struct error err = {0};
     bool found = true;
-    struct ledger *l = opened(path, &generous);
+    struct ledger *l = test_ledger_open(path, &generous);
     join(l, &s);
     spend(l, &s, 1, "one");
     const struct hash first = anchor_of(l, &s, 1);
     spend(l, &s, 2, "two");
     const struct hash second = anchor_of(l, &s, 2);
     ledger_close(&l);
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     const struct hash again = anchor_of(l, &s, 1);
     struct hash none = second;
     assert_true(hash_equal(&first, &again));
@@ -1375,8 +1310,8 @@ static void an_anchor_is_the_same_for_ever_and_of_one_row_of_one_ledger(void **s
     assert_false(found);
     ledger_close(&l);
 
-    remove_files(); /* the same rows at the same times: the key is another first */
-    l = opened(path, &generous);
+    test_ledger_remove(path); /* the same rows at the same times: the key is another first */
+    l = test_ledger_open(path, &generous);
     join(l, &s);
     spend(l, &s, 1, "one");
     const struct hash elsewhere = anchor_of(l, &s, 1);
@@ -1388,21 +1323,21 @@ static void an_anchor_is_the_same_for_ever_and_of_one_row_of_one_ledger(void **s
 static void what_was_put_back_with_its_mark_lacks_the_anchor_of_what_it_forgot(void **state)
 {
     (void)state;
-    const struct study s = a_study("heart", 0.25, 1.9);
-    struct ledger *l = opened(path, &generous);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    struct ledger *l = test_ledger_open(path, &generous);
     join(l, &s);
     spend(l, &s, 1, "one");
     const struct hash first = anchor_of(l, &s, 1);
     ledger_close(&l);
     copy_file(path, beside(".old"));
     copy_file(beside(".mark"), beside(".mark.old"));
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     spend(l, &s, 2, "two");
     const struct hash second = anchor_of(l, &s, 2);
     ledger_close(&l);
     copy_file(beside(".old"), path);
     copy_file(beside(".mark.old"), beside(".mark"));
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     assert_true(knows(l, &first));
     assert_false(knows(l, &second));
     spend(l, &s, 2, "another two"); /* nor does going on hide it */
@@ -1420,19 +1355,19 @@ static void a_mark_that_lags_is_brought_up_and_one_that_is_gone_stays_so_until_a
     a_ledger_with_three_studies();
     assert_int_equal(marked_spends(), 3);
     copy_file(beside(".mark"), beside(".lags"));
-    struct ledger *l = opened(path, &generous);
-    const struct study a = a_study("a", 0.25, 1.9);
+    struct ledger *l = test_ledger_open(path, &generous);
+    const struct study a = test_ledger_study("a", 0.25, 1.9);
     spend(l, &a, 3, "a3");
     ledger_close(&l);
     assert_int_equal(marked_spends(), 4);
     copy_file(beside(".lags"), beside(".mark")); /* killed between the commit and the mark */
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     ledger_close(&l);
     assert_int_equal(marked_spends(), 4);
     assert_int_equal(unlink(beside(".mark")), 0); /* taken away: looking does not hide that */
     struct ledger_verified v = {0};
     struct error err = {0};
-    l = opened(path, &generous);
+    l = test_ledger_open(path, &generous);
     assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
     assert_false(v.marked);
     assert_int_equal(access(beside(".mark"), F_OK), -1);
@@ -1462,7 +1397,7 @@ static void a_mark_that_is_none_is_refused(void **state)
         assert_true(fputs(i == 0 ? fits : bad[i - 1], f) >= 0);
         assert_int_equal(fclose(f), 0);
         if (i == 0) { /* an empty ledger's, and it lags */
-            struct ledger *l = opened(path, &generous);
+            struct ledger *l = test_ledger_open(path, &generous);
             ledger_close(&l);
         } else {
             cannot_open(RC_FORMAT, "is no mark of this ledger");
@@ -1474,9 +1409,9 @@ static void without_a_mark_that_can_be_written_nothing_may_leave(void **state)
 {
     (void)state;
     struct error err = {0};
-    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
     const struct ledger_spend p = a_round(&s, 1, "one");
-    struct ledger *l = opened(path, &generous);
+    struct ledger *l = test_ledger_open(path, &generous);
     join(l, &s);
     assert_int_equal(mkdir(beside(".mark.new"), 0700), 0); /* in its way */
     assert_int_equal(ledger_spend(l, &p, &err), RC_IO);
@@ -1484,7 +1419,7 @@ static void without_a_mark_that_can_be_written_nothing_may_leave(void **state)
     ledger_close(&l);
     cannot_open(RC_IO, "make room");
     assert_int_equal(rmdir(beside(".mark.new")), 0);
-    l = opened(path, &generous); /* it was committed: the stored bytes may leave now */
+    l = test_ledger_open(path, &generous); /* it was committed: the stored bytes may leave now */
     assert_true(has_stored(l, &s, 1, "one"));
     ledger_close(&l);
 }
@@ -1506,7 +1441,7 @@ static void verify_looks_at_every_row_and_all_stored_bytes(void **state)
     for (size_t i = 0; i < sizeof edits / sizeof edits[0]; i++) {
         struct ledger_verified v = {0};
         a_ledger_with_three_studies();
-        struct ledger *l = opened(path, &generous);
+        struct ledger *l = test_ledger_open(path, &generous);
         assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
         assert_true(v.studies == 3 && v.spends == 3 && v.updates == 3 && v.site_states == 2);
         edit(edits[i].edit); /* under the eyes of the one who has it open */
@@ -1522,11 +1457,11 @@ static void a_copy_is_a_ledger_and_writes_over_nothing(void **state)
     (void)state;
     struct error err = {0};
     struct ledger_verified v = {0};
-    const struct study a = a_study("a", 0.25, 1.9);
+    const struct study a = test_ledger_study("a", 0.25, 1.9);
     char copy[320];
     (void)snprintf(copy, sizeof copy, "%s.copy", path);
     a_ledger_with_three_studies();
-    struct ledger *l = opened(path, &generous);
+    struct ledger *l = test_ledger_open(path, &generous);
     assert_int_equal(ledger_backup(l, copy, &err), RC_OK);
     spend(l, &a, 3, "later");
     assert_int_equal(ledger_backup(l, copy, &err), RC_STATE);
@@ -1534,7 +1469,7 @@ static void a_copy_is_a_ledger_and_writes_over_nothing(void **state)
     assert_int_equal(ledger_backup(l, "/nowhere/at/all", &err), RC_IO);
     const double spent = total(l, 1e-3);
     ledger_close(&l);
-    l = opened(copy, &generous);
+    l = test_ledger_open(copy, &generous);
     assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
     assert_int_equal(v.spends, 3);
     assert_true(total(l, 1e-3) < spent);
@@ -1552,12 +1487,12 @@ static void a_copy_is_a_ledger_and_writes_over_nothing(void **state)
 static void a_row_is_bound_to_all_before_it(void **state)
 {
     (void)state;
-    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
     struct error err = {0};
     struct hash link[2];
     for (int i = 0; i < 2; i++) { /* they differ in the bytes of round 1 only */
-        remove_files();
-        struct ledger *l = opened(path, &generous);
+        test_ledger_remove(path);
+        struct ledger *l = test_ledger_open(path, &generous);
         join(l, &s);
         spend(l, &s, 1, i == 0 ? "one" : "two");
         spend(l, &s, 2, "same");
@@ -1584,8 +1519,8 @@ static void stored_bytes_that_changed_are_never_handed_out(void **state)
     (void)state;
     static const char *const edits[] = {"UPDATE released SET bytes = x'00' WHERE sequence = 3",
                                         "DELETE FROM released WHERE sequence = 3"};
-    const struct study a = a_study("a", 0.25, 1.9);
-    const struct hash h = hash_of_name(&a);
+    const struct study a = test_ledger_study("a", 0.25, 1.9);
+    const struct hash h = test_ledger_hash(&a);
     struct error err = {0};
     const void *data = NULL;
     size_t n = 77;
@@ -1594,7 +1529,7 @@ static void stored_bytes_that_changed_are_never_handed_out(void **state)
     for (size_t i = 0; i < 2; i++) {
         a_ledger_with_three_studies();
         edit(edits[i]);
-        struct ledger *l = opened(path, &generous);
+        struct ledger *l = test_ledger_open(path, &generous);
         assert_int_equal(ledger_stored(l, &h, 2, &found, &data, &n, &err), RC_FORMAT);
         assert_false(found);
         assert_true(has_stored(l, &a, 1, "a1"));
@@ -1602,7 +1537,7 @@ static void stored_bytes_that_changed_are_never_handed_out(void **state)
     }
     a_ledger_with_three_studies();
     edit("UPDATE site_state SET bytes = x'0102' WHERE study = 1");
-    struct ledger *l = opened(path, &generous);
+    struct ledger *l = test_ledger_open(path, &generous);
     assert_int_equal(ledger_site_state(l, &h, &round, &data, &n, &err), RC_FORMAT);
     assert_int_equal(round, 77);
     ledger_close(&l);
@@ -1613,12 +1548,12 @@ static void stored_bytes_that_changed_are_never_handed_out(void **state)
 static void two_connections_share_one_budget_and_one_truth(void **state)
 {
     (void)state;
-    const struct study a = a_study("a", 0.25, 1.9);
-    const struct study b = a_study("b", 0.25, 1.9);
+    const struct study a = test_ledger_study("a", 0.25, 1.9);
+    const struct study b = test_ledger_study("b", 0.25, 1.9);
     struct ledger_policy p = generous;
     p.max_epsilon_total = cost_of(0.25, 1.9, 21, 1e-3); /* room for one of the two */
-    struct ledger *x = opened(path, &p);
-    struct ledger *y = opened(path, &p);
+    struct ledger *x = test_ledger_open(path, &p);
+    struct ledger *y = test_ledger_open(path, &p);
     assert_true(asked(y, &b, PATIENTS).allowed);
     join(x, &a);
     declined(y, &b, PATIENTS, "in total");
@@ -1632,7 +1567,7 @@ static void two_connections_share_one_budget_and_one_truth(void **state)
     same_bits(total(x, 1e-3), total(y, 1e-3));
     ledger_close(&x);
     ledger_close(&y);
-    x = opened(path, &p); /* the chain holds */
+    x = test_ledger_open(path, &p); /* the chain holds */
     ledger_close(&x);
 }
 
@@ -1659,10 +1594,10 @@ static void of_two_processes_racing_for_a_round_one_spends(void **state)
 {
     (void)state;
     static const char *const update[2] = {"of the first child", "of the second"};
-    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
     for (int run = 0; run < 5; run++) {
-        remove_files();
-        struct ledger *l = opened(path, &generous);
+        test_ledger_remove(path);
+        struct ledger *l = test_ledger_open(path, &generous);
         join(l, &s);
         ledger_close(&l);
 
@@ -1687,7 +1622,7 @@ static void of_two_processes_racing_for_a_round_one_spends(void **state)
             rc[i] = WEXITSTATUS(status);
         }
         assert_true((rc[0] == RC_OK && rc[1] == RC_STATE) || (rc[1] == RC_OK && rc[0] == RC_STATE));
-        l = opened(path, &generous);
+        l = test_ledger_open(path, &generous);
         assert_true(has_stored(l, &s, 1, update[rc[0] == RC_OK ? 0 : 1]));
         same_bits(total(l, 1e-3), cost_of(0.25, 1.9, 3, 1e-3));
         ledger_close(&l);
@@ -1697,12 +1632,12 @@ static void of_two_processes_racing_for_a_round_one_spends(void **state)
 static void killed_at_any_point_a_spend_is_whole_or_absent(void **state)
 {
     (void)state;
-    const struct study s = a_study("heart", 0.25, 1.9);
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
     size_t n_absent = 0;
     size_t n_whole = 0;
     for (int point = 0;; point++) {
-        remove_files();
-        struct ledger *l = opened(path, &generous);
+        test_ledger_remove(path);
+        struct ledger *l = test_ledger_open(path, &generous);
         join(l, &s);
         ledger_close(&l);
 
@@ -1716,7 +1651,7 @@ static void killed_at_any_point_a_spend_is_whole_or_absent(void **state)
         const bool survived = WIFEXITED(status);
         assert_true(survived ? WEXITSTATUS(status) == RC_OK : WTERMSIG(status) == SIGKILL);
 
-        l = opened(path, &generous);
+        l = test_ledger_open(path, &generous);
         struct seen rows = {0};
         struct error err = {0};
         assert_int_equal(ledger_rows(l, see, &rows, &err), RC_OK);
@@ -1749,7 +1684,7 @@ static struct study year(int i)
 {
     char name[16];
     (void)snprintf(name, sizeof name, "s%d", i);
-    return a_study(name, 0.25, 2.0);
+    return test_ledger_study(name, 0.25, 2.0);
 }
 
 struct years {
@@ -1769,7 +1704,7 @@ static void one_life(const struct ledger_policy *p, struct years at, int point, 
     }
     for (;;) {
         const struct study s = year(at.study);
-        const struct hash h = hash_of_name(&s);
+        const struct hash h = test_ledger_hash(&s);
         const enum rc joined = ledger_join(l, &s, &h, PATIENTS, 1000, &err);
         if (joined == RC_LIMIT) {
             _exit(0); /* the budget is used up */
@@ -1819,7 +1754,7 @@ static void five_hundred_kills_lose_no_spend_and_overspend_nothing(void **state)
         char byte = 0;
         size_t answered = 0;
         int status = 0;
-        struct ledger *l = opened(path, &p);
+        struct ledger *l = test_ledger_open(path, &p);
         assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
         assert_int_equal(ledger_rows(l, newest_of, &at, &err), RC_OK);
         assert_true(v.spends >= spent); /* no answer was in vain */
@@ -1847,12 +1782,12 @@ static void five_hundred_kills_lose_no_spend_and_overspend_nothing(void **state)
         kills += WIFSIGNALED(status);
         if (WIFEXITED(status)) { /* nothing is left to spend: a new ledger */
             assert_int_equal(WEXITSTATUS(status), 0);
-            l = opened(path, &p);
+            l = test_ledger_open(path, &p);
             assert_int_equal(ledger_verify(l, &v, &err), RC_OK);
             assert_int_equal(v.spends, spent);
             assert_true(total(l, p.max_delta_per_study) <= p.max_epsilon_total);
             ledger_close(&l);
-            remove_files();
+            test_ledger_remove(path);
             spent = 0;
             used_up++;
         }

@@ -17,6 +17,7 @@
 #include "common/accountant/rdp.h"
 #include "common/store/store.h"
 #include "tests/support/folder.h"
+#include "tests/support/ledger.h"
 #include "tests/support/mortal_store.h"
 
 /* ---- a site's disk --------------------------------------------------------------------------- */
@@ -32,20 +33,10 @@ static int make_folder(void **state)
     return rc;
 }
 
-static void remove_files(void)
-{
-    static const char *const end[] = {"", "-wal", "-shm", ".mark", ".mark.new", ".old"};
-    for (size_t i = 0; i < sizeof end / sizeof end[0]; i++) {
-        char file[FOLDER_PATH_MAX + 32];
-        (void)snprintf(file, sizeof file, "%s%s", path, end[i]);
-        (void)unlink(file);
-    }
-}
-
 static int remove_folder(void **state)
 {
     (void)state;
-    remove_files();
+    test_ledger_remove(path);
     return rmdir(folder);
 }
 
@@ -58,23 +49,9 @@ static const struct ledger_policy generous = {.max_epsilon_per_study = 100.0,
                                               .min_sites = 1,
                                               .max_evaluation_epsilon = 3.0};
 
-/* Seven rounds of three steps. */
 static struct study a_study(const char *name, double sigma)
 {
-    struct study s = {
-        .local = {.steps = 3},
-        .privacy = {.noise = STUDY_NOISE_SITE,
-                    .epsilon = 4.0,
-                    .delta = 1e-4,
-                    .clip = 1.5,
-                    .sample_rate = 0.25,
-                    .noise_multiplier = sigma},
-        .rounds = 7,
-        .min_sites = 2,
-        .max_colluding = 1,
-    };
-    (void)snprintf(s.name, sizeof s.name, "%s", name);
-    return s;
+    return test_ledger_study(name, 0.25, sigma);
 }
 
 static struct hash named(const char *name)
@@ -91,35 +68,18 @@ static void must(enum rc rc, const struct error *err)
 
 static struct ledger *opened(const struct ledger_policy *policy)
 {
-    struct error err = {0};
-    struct ledger *l = NULL;
-    must(ledger_open(path, policy, &l, &err), &err);
-    return l;
+    return test_ledger_open(path, policy);
 }
 
 static void join(struct ledger *l, const struct study *s)
 {
-    struct error err = {0};
-    const struct hash h = named(s->name);
-    must(ledger_join(l, s, &h, 117, 1000, &err), &err);
+    test_ledger_join(l, s, 1000);
 }
 
 static void spend(struct ledger *l, const struct study *s, uint64_t round)
 {
-    struct error err = {0};
-    const struct ledger_spend p = {
-        .study = named(s->name),
-        .round = round,
-        .mechanism = {.q = s->privacy.sample_rate,
-                      .sigma = s->privacy.noise_multiplier,
-                      .steps = s->local.steps},
-        .clip = s->privacy.clip,
-        .update = "update",
-        .update_bytes = 6,
-        .site_state = "",
-        .now_ms = 2000,
-    };
-    must(ledger_spend(l, &p, &err), &err);
+    const struct ledger_spend p = test_ledger_round(s, round, "update");
+    test_ledger_spend(l, &p);
 }
 
 static struct ledger_evaluation asked_for(const char *study, const char *request, double epsilon)
@@ -374,7 +334,7 @@ static void cannot_open(enum rc want, const char *says)
 static void a_ledger_with_two_evaluations(void)
 {
     const struct study s = a_study("heart", 1.9);
-    remove_files();
+    test_ledger_remove(path);
     struct ledger *l = opened(&generous);
     join(l, &s);
     evaluate(l, "heart", "first", 1.0);
@@ -477,7 +437,7 @@ static void killed_at_any_point_an_evaluation_is_whole_or_absent(void **state)
     size_t n_absent = 0;
     size_t n_whole = 0;
     for (int point = 0;; point++) {
-        remove_files();
+        test_ledger_remove(path);
         struct ledger *l = opened(&generous);
         join(l, &s);
         ledger_close(&l);

@@ -16,31 +16,24 @@
 #include "agent/ledger/ledger.h"
 #include "common/accountant/accountant.h"
 #include "common/store/store.h"
+#include "tests/support/folder.h"
+#include "tests/support/ledger.h"
 
-static char folder[256];
-static char path[300];
+static char folder[FOLDER_PATH_MAX];
+static char path[FOLDER_PATH_MAX + 16];
 
 static int make_folder(void **state)
 {
     (void)state;
-    const char *tmp = getenv("TMPDIR");
-    (void)snprintf(folder, sizeof folder, "%s/wr_view_XXXXXX", tmp != NULL ? tmp : "/tmp");
-    if (mkdtemp(folder) == NULL) {
-        return -1;
-    }
+    const int rc = folder_make("ledger_view", folder);
     (void)snprintf(path, sizeof path, "%s/ledger.db", folder);
-    return 0;
+    return rc;
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const end[] = {"", "-wal", "-shm", ".mark", ".mark.new"};
-    for (size_t i = 0; i < sizeof end / sizeof end[0]; i++) {
-        char file[320];
-        (void)snprintf(file, sizeof file, "%s%s", path, end[i]);
-        (void)unlink(file);
-    }
+    test_ledger_remove(path);
     return rmdir(folder);
 }
 
@@ -50,23 +43,9 @@ static const struct ledger_policy policy = {.max_epsilon_per_study = 50.0,
                                             .min_patients = 20,
                                             .min_sites = 1};
 
-/* Seven rounds of three steps. */
 static struct study a_study(const char *name, double sigma)
 {
-    struct study s = {
-        .local = {.steps = 3},
-        .privacy = {.noise = STUDY_NOISE_SITE,
-                    .epsilon = 4.0,
-                    .delta = 1e-4,
-                    .clip = 1.5,
-                    .sample_rate = 0.25,
-                    .noise_multiplier = sigma},
-        .rounds = 7,
-        .min_sites = 2,
-        .max_colluding = 1,
-    };
-    (void)snprintf(s.name, sizeof s.name, "%s", name);
-    return s;
+    return test_ledger_study(name, 0.25, sigma);
 }
 
 static void must(enum rc rc, const struct error *err)
@@ -78,10 +57,7 @@ static void must(enum rc rc, const struct error *err)
 
 static struct ledger *opened(void)
 {
-    struct error err = {0};
-    struct ledger *l = NULL;
-    must(ledger_open(path, &policy, &l, &err), &err);
-    return l;
+    return test_ledger_open(path, &policy);
 }
 
 static struct ledger *viewed(void)
@@ -92,32 +68,12 @@ static struct ledger *viewed(void)
     return l;
 }
 
-static void join(struct ledger *l, const struct study *s, int64_t now_ms)
-{
-    struct error err = {0};
-    const struct hash h = hash_of(s->name, strlen(s->name));
-    must(ledger_join(l, s, &h, 117, now_ms, &err), &err);
-}
-
 static void spend(struct ledger *l, const struct study *s, uint64_t round, const char *update)
 {
-    struct error err = {0};
-    const struct ledger_spend p = {
-        .study = hash_of(s->name, strlen(s->name)),
-        .round = round,
-        .mechanism = {.q = s->privacy.sample_rate,
-                      .sigma = s->privacy.noise_multiplier,
-                      .steps = s->local.steps},
-        .clip = s->privacy.clip,
-        .cohort = hash_of("cohort", 6),
-        .model = hash_of("model", 5),
-        .update = update,
-        .update_bytes = strlen(update),
-        .site_state = "kept",
-        .site_state_bytes = 4,
-        .now_ms = 2000 + (int64_t)round,
-    };
-    must(ledger_spend(l, &p, &err), &err);
+    struct ledger_spend p = test_ledger_round(s, round, update);
+    p.site_state = "kept";
+    p.site_state_bytes = 4;
+    test_ledger_spend(l, &p);
 }
 
 /* Study a: rounds 1 and 3, ended. Study b: round 2 of 7. Study c: joined only. */
@@ -128,12 +84,12 @@ static void a_ledger(void)
     const struct study c = a_study("c", 3.0);
     struct error err = {0};
     struct ledger *l = opened();
-    join(l, &a, 1000);
-    join(l, &b, 1001);
+    test_ledger_join(l, &a, 1000);
+    test_ledger_join(l, &b, 1001);
     spend(l, &a, 1, "one");
     spend(l, &b, 2, "three");
     spend(l, &a, 3, "");
-    join(l, &c, 1002);
+    test_ledger_join(l, &c, 1002);
     const struct hash h = hash_of("a", 1);
     must(ledger_end_study(l, &h, 5000, &err), &err);
     ledger_close(&l);
@@ -293,7 +249,7 @@ static void a_view_stands_still_while_a_trainer_spends(void **state)
     struct ledger *l = viewed();
     must(ledger_totals(l, &before, &err), &err);
     spend(trainer, &b, 3, "late"); /* would wait for a minute if the view held it up */
-    join(trainer, &d, 3000);
+    test_ledger_join(trainer, &d, 3000);
     const struct seen all = looked(l);
     assert_true(all.n_studies == 3 && all.n_rows == 3);
     must(ledger_verify(l, &v, &err), &err); /* the mark has gone on, too: no false alarm */
