@@ -267,18 +267,27 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
 
 /* ---- what it hears --------------------------------------------------------------------------- */
 
+/* Keeps a signature that came. @return false: it is none */
+static bool keep_stray(struct world *w, const struct letter *l, struct mask_vote *v)
+{
+    struct mask_set set;
+    struct error bad;
+    if (mask_unpack_vote(l->raw, l->n, sites_of(w), &set, v, &bad) != RC_OK) {
+        return false;
+    }
+    if (w->n_stray < SITES) {
+        w->stray[w->n_stray++] = *v;
+    }
+    return true;
+}
+
 /* A signature that no set of its own needs: as many as there are go to those who may be waiting. */
 static void tell_votes(struct world *w, const struct letter *l, struct error *err)
 {
     static unsigned char raw[MASK_RAW_MAX];
-    struct mask_set set;
     struct mask_vote v;
-    struct error bad;
-    if (mask_unpack_vote(l->raw, l->n, sites_of(w), &set, &v, &bad) != RC_OK) {
+    if (!keep_stray(w, l, &v)) {
         return;
-    }
-    if (w->n_stray < SITES) {
-        w->stray[w->n_stray++] = v;
     }
     for (size_t i = 0; i < sites_of(w); i++) {
         size_t n = mask_pack_votes(&v, 1, raw);
@@ -292,14 +301,9 @@ static void tell_votes(struct world *w, const struct letter *l, struct error *er
 static void tell_strays(struct world *w, const struct letter *l, struct error *err)
 {
     static unsigned char raw[SITES * MASK_VOTE_BYTES];
-    struct mask_set set;
     struct mask_vote v;
-    struct error bad;
-    if (mask_unpack_vote(l->raw, l->n, sites_of(w), &set, &v, &bad) != RC_OK) {
+    if (!keep_stray(w, l, &v)) {
         return;
-    }
-    if (w->n_stray < SITES) {
-        w->stray[w->n_stray++] = v;
     }
     const size_t n = mask_pack_votes(w->stray, w->n_stray, raw);
     for (size_t i = 0; i < sites_of(w); i++) {
