@@ -296,11 +296,12 @@ enum rc masking_check_votes(const struct masking *m, const struct mask_vote *v, 
             mask_set_add(&signers, v[i].site);
         }
     }
-    if (mask_set_count(&signers) < m->r.threshold) {
+    const size_t want = mask_signatures(&m->terms, &m->r.survivors);
+    if (mask_set_count(&signers) < want) {
         return error_set(err, RC_AUTH,
                          "%zu survivors signed this survivor set, %zu are needed before a share is "
                          "shown",
-                         mask_set_count(&signers), m->r.threshold);
+                         mask_set_count(&signers), want);
     }
     return RC_OK;
 }

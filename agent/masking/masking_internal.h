@@ -73,7 +73,7 @@ RC masking_check_parcels(const struct masking *m, const struct mask_parcel *p, s
                          struct error *err);
 RC masking_check_survivors(const struct masking *m, const struct mask_set *survivors,
                            struct error *err);
-/** At least t of distinct survivors. */
+/** Of distinct survivors, as many as mask_signatures. */
 RC masking_check_votes(const struct masking *m, const struct mask_vote *v, size_t n,
                        struct error *err);
 

@@ -36,7 +36,7 @@ static size_t needed(const struct unmasking *m)
         return mask_shares(&m->setup.terms);
     }
     if (m->state == UNMASKING_VOTING) {
-        return m->threshold;
+        return mask_signatures(&m->setup.terms, unmasking_survivors(m));
     }
     const size_t promised = m->setup.terms.min_sites;
     const size_t least = m->setup.quorum > promised ? m->setup.quorum : promised;

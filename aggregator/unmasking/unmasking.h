@@ -19,7 +19,7 @@ enum unmasking_state {
     UNMASKING_ANNOUNCING, /**< collects round keys: U1 */
     UNMASKING_DEALING,    /**< collects shares: U2 */
     UNMASKING_UPDATING,   /**< collects masked updates: U3, the survivors */
-    UNMASKING_VOTING,     /**< collects t signatures over U3 */
+    UNMASKING_VOTING,     /**< collects t signatures over U3, with neighbours all */
     UNMASKING_REVEALING,  /**< collects t sites' shares */
     UNMASKING_DONE,       /**< unmasking_streams opens the sum of U3 */
     UNMASKING_FAILED,
@@ -129,7 +129,7 @@ const struct mask_portion *unmasking_deal(const struct unmasking *m, size_t site
                                           struct mask_deal *out);
 /** PARCELS for one receiver. @param[out] out [n_sites] */
 size_t unmasking_parcels(const struct unmasking *m, size_t receiver, struct mask_parcel *out);
-/** VOTES: t or more. @param[out] out [n_sites] */
+/** VOTES: as many as mask_signatures. @param[out] out [n_sites] */
 size_t unmasking_votes(const struct unmasking *m, struct mask_vote *out);
 /** DONE: what to apply to the sum of the survivors' masked updates: one stream of each survivor, and one
  *  for each pair of a survivor and a partner of it that dropped out; in guarded memory until unmasking_close. */

@@ -95,6 +95,12 @@ RC mask_terms_check(const struct mask_terms *terms, size_t strangers, struct err
 size_t mask_threshold(const struct mask_terms *terms);
 /** Shares that open a secret: `shares`, or the threshold. */
 size_t mask_shares(const struct mask_terms *terms);
+/**
+ * Signatures over (clique, survivors) before a share is shown: the threshold. With neighbours all
+ * survivors': a site masks with some of the dealers only, so that t of the others say nothing of the list
+ * of dealers that it was told. Told of another one, it could have masks with none but those who dropped out.
+ */
+size_t mask_signatures(const struct mask_terms *terms, const struct mask_set *survivors);
 /** Receivers of one dealer's shares: `neighbours`, or the whole roster. A receiver's slot is its place
  *  among them, in roster order. */
 size_t mask_slots(const struct mask_terms *terms);

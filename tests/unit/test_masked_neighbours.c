@@ -35,15 +35,15 @@ static unsigned feed(size_t site, struct unmasking_input in)
 }
 
 /* Everybody has announced; the coordinator is open. */
-static void sit_down(uint64_t seed)
+static void sit_down_with(struct mask_terms given, uint64_t seed)
 {
     struct error err;
-    masked_init(&t.s, terms, seed);
+    masked_init(&t.s, given, seed);
     struct unmasking_setup setup = {.study = t.s.study,
                                     .roster = t.s.roster,
                                     .model = t.s.model,
                                     .round = ROUND,
-                                    .terms = terms,
+                                    .terms = given,
                                     .sign = t.s.sign,
                                     .phase_ms = 1000,
                                     .update_ms = 1000};
@@ -61,6 +61,11 @@ static void sit_down(uint64_t seed)
     assert_int_equal(unmasking_state(t.c), UNMASKING_DEALING);
 }
 
+static void sit_down(uint64_t seed)
+{
+    sit_down_with(terms, seed);
+}
+
 static void get_up(void)
 {
     unmasking_close(&t.c);
@@ -76,15 +81,17 @@ static unsigned members(size_t site, struct error *err)
 
 static unsigned deal_of(size_t site, const struct mask_deal *d, const struct mask_portion *portion)
 {
-    return feed(site, (struct unmasking_input){
-                          .event = UNMASKING_GOT_DEAL, .deal = d, .portion = portion, .n = K});
+    return feed(site, (struct unmasking_input){.event = UNMASKING_GOT_DEAL,
+                                               .deal = d,
+                                               .portion = portion,
+                                               .n = mask_slots(&t.s.terms)});
 }
 
 static void all_deal(void)
 {
     struct error err;
     for (size_t i = 0; i < N; i++) {
-        struct mask_portion portion[K];
+        struct mask_portion portion[N];
         assert_int_equal(members(i, &err), MASKING_SAY_DEAL);
         const struct mask_deal d = masked_deal(&t.s, i, portion);
         assert_false(deal_of(i, &d, portion) & UNMASKING_PROTOCOL_ERROR);
@@ -331,6 +338,7 @@ static void a_site_shows_shares_of_those_who_drew_it_only(void **state)
         v[i] = masked_vote(&t.s, i, &set);
     }
     for (size_t i = 0; i < N; i++) {
+        assert_int_equal(masked_votes(&t.s, i, ROUND, v, N - 1, &err), MASKING_PROTOCOL_ERROR);
         assert_int_equal(masked_votes(&t.s, i, ROUND, v, N, &err), MASKING_SAY_REVEAL);
         const size_t n = masking_reveal(t.s.site[i].m, r);
         size_t want = 0;
@@ -343,6 +351,182 @@ static void a_site_shows_shares_of_those_who_drew_it_only(void **state)
             assert_int_equal(r[k].which, MASK_SELF);
         }
     }
+    get_up();
+}
+
+static void the_coordinator_waits_for_the_signature_of_every_survivor(void **state)
+{
+    (void)state;
+    struct error err;
+    struct mask_vote v[N];
+    sit_down(8);
+    all_deal();
+    all_mask();
+    for (size_t i = 0; i < N; i++) {
+        (void)feed(i, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE});
+    }
+    const struct mask_set all = *unmasking_survivors(t.c);
+    for (size_t i = 0; i < N; i++) {
+        struct mask_set set;
+        assert_int_equal(masked_survivors(&t.s, i, ROUND, &all, &err), MASKING_SAY_VOTE);
+        v[i] = masked_vote(&t.s, i, &set);
+        const unsigned actions = feed(i, (struct unmasking_input){.event = UNMASKING_GOT_VOTE,
+                                                                  .survivors = &all,
+                                                                  .vote = &v[i]});
+        assert_int_equal(actions, i + 1 < N ? UNMASKING_NOTHING : UNMASKING_CAST_VOTES);
+    }
+    get_up();
+}
+
+static void a_survivor_that_vanishes_before_it_has_signed_costs_the_round(void **state)
+{
+    (void)state;
+    sit_down(9);
+    all_deal();
+    all_mask();
+    for (size_t i = 0; i < N; i++) {
+        (void)feed(i, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE});
+    }
+    assert_int_equal(unmasking_state(t.c), UNMASKING_VOTING);
+    assert_int_equal(feed(3, (struct unmasking_input){.event = UNMASKING_GOT_CANNOT}),
+                     UNMASKING_FAIL);
+    get_up();
+}
+
+/* ---- two lists of dealers -------------------------------------------------------------------- */
+
+/* The coordinator's friend, and the victim's neighbours on the list that it alone is told: of those the
+ * others hear as dropped. */
+enum { FRIEND = N - 1 };
+static const struct mask_terms sparse = {N, 7, 1, 0, 9, 2}; /* neighbours_risk: zero */
+
+/* A victim and a site that no mask ties to it: both are survivors on either list. */
+static bool find_strangers(size_t *victim, size_t *other)
+{
+    for (size_t a = 0; a < FRIEND; a++) {
+        for (size_t b = 0; b < FRIEND; b++) {
+            if (a != b && !mask_set_has(&t.holders[a], b) && !mask_set_has(&t.holders[b], a)) {
+                *victim = a;
+                *other = b;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool is_neighbour(size_t a, size_t b)
+{
+    return mask_set_has(&t.holders[a], b) || mask_set_has(&t.holders[b], a);
+}
+
+/* What was shown of one dealer, combined. */
+static struct mask_scalar opened(size_t dealer, enum mask_secret which,
+                                 struct mask_reveal shown[N][N], const size_t n[N])
+{
+    struct error err;
+    struct mask_lagrange l;
+    struct mask_scalar share[2], secret = {{0}};
+    size_t site[2], have = 0;
+    for (size_t i = 0; i < N; i++) {
+        for (size_t k = 0; k < n[i] && have < 2; k++) {
+            if (shown[i][k].dealer == dealer && shown[i][k].which == which) {
+                site[have] = i;
+                share[have++] = shown[i][k].opening.share;
+                break;
+            }
+        }
+    }
+    if (have == 2) {
+        assert_int_equal(mask_lagrange_at(site, 2, &l, &err), RC_OK);
+        assert_int_equal(mask_combine(&l, 2, site, share, 2, &secret, &err), RC_OK);
+    }
+    return secret;
+}
+
+/* One site is told of few dealers, the others of all, and that just those few have dropped out. */
+static void an_update_that_was_masked_on_another_list_of_dealers_stays_hidden(void **state)
+{
+    (void)state;
+    struct error err;
+    size_t victim = 0, other = 0;
+    uint64_t seed = 20;
+    for (sit_down_with(sparse, seed); !find_strangers(&victim, &other);) {
+        get_up();
+        sit_down_with(sparse, ++seed);
+    }
+    all_deal();
+    struct mask_set few = {{0}}, survivors = {{0}};
+    size_t rest = 0;
+    for (size_t i = 0; i < N; i++) {
+        const bool both = i == victim || i == other || i == FRIEND;
+        if (both || rest++ < 4) {
+            mask_set_add(&few, i);
+        }
+        if (both || !mask_set_has(&few, i)) {
+            mask_set_add(&survivors, i);
+        }
+    }
+    const struct mask_scalar friends = t.s.site[FRIEND].m->r.secrets.key;
+    uint32_t y[MASKED_WORDS] = {0};
+    for (size_t i = 0; i < N; i++) {
+        struct mask_parcel p[N];
+        uint32_t ignored[MASKED_WORDS] = {0};
+        size_t told = 0;
+        const size_t n = unmasking_parcels(t.c, i, p);
+        for (size_t k = 0; k < n; k++) {
+            if (i != victim || mask_set_has(&few, p[k].deal.site)) {
+                p[told++] = p[k];
+            }
+        }
+        assert_int_equal(masked_parcels(&t.s, i, ROUND, p, told, &err), MASKING_CAN_MASK);
+        memcpy(y, i == victim ? t.s.site[i].x : y, sizeof y);
+        assert_int_equal(masking_mask(t.s.site[i].m, ROUND, i == victim ? y : ignored, MASKED_WORDS,
+                                      &err),
+                         RC_OK);
+    }
+    struct mask_vote v[N];
+    size_t votes = 0;
+    for (size_t i = 0; i < N; i++) {
+        if (i != victim && mask_set_has(&survivors, i)) {
+            struct mask_set set;
+            assert_int_equal(masked_survivors(&t.s, i, ROUND, &survivors, &err), MASKING_SAY_VOTE);
+            v[votes++] = masked_vote(&t.s, i, &set);
+        }
+    }
+    assert_int_equal(votes, mask_threshold(&sparse));
+    static struct mask_reveal shown[N][N];
+    size_t n[N] = {0};
+    for (size_t i = 0; i < N; i++) {
+        if (i != victim && mask_set_has(&survivors, i) &&
+            (masked_votes(&t.s, i, ROUND, v, votes, &err) & MASKING_SAY_REVEAL)) {
+            n[i] = masking_reveal(t.s.site[i].m, shown[i]);
+        }
+    }
+    /* Off with the self mask, and with what the victim put on for those who "dropped out". */
+    const struct hash *clique = masking_clique(t.s.site[victim].m);
+    const struct mask_scalar self = opened(victim, MASK_SELF, shown, n);
+    struct mask_stream stream[N];
+    size_t count = 1;
+    mask_stream_self(&self, clique, victim, &stream[0]);
+    stream[0].subtract = true;
+    for (size_t i = 0; i < N; i++) {
+        if (i == victim || !mask_set_has(&few, i) || !is_neighbour(victim, i)) {
+            continue;
+        }
+        const struct mask_scalar x = i == FRIEND ? friends : opened(i, MASK_KEY, shown, n);
+        const struct mask_point ours = t.s.site[victim].m->r.own_keys.key;
+        const struct mask_point theirs = t.s.site[i].m->r.own_keys.key;
+        const bool low = victim < i;
+        struct mask_pair pair = {
+            low ? victim : i, low ? i : victim, low ? ours : theirs, low ? theirs : ours, {{0}}};
+        error_ignore(mask_agree(&x, &ours, &pair.secret, &err));
+        mask_stream_pair(&pair, clique, victim, &stream[count]);
+        stream[count].subtract = !stream[count].subtract;
+        count++;
+    }
+    mask_apply(y, MASKED_WORDS, 0, stream, count);
+    assert_memory_not_equal(y, t.s.site[victim].x, sizeof y);
     get_up();
 }
 
@@ -359,6 +543,9 @@ int main(void)
         cmocka_unit_test(nobody_goes_on_with_dealers_who_do_not_hold_enough_of_every_secret),
         cmocka_unit_test(strangers_among_whom_we_draw_are_counted_as_colluding),
         cmocka_unit_test(a_site_shows_shares_of_those_who_drew_it_only),
+        cmocka_unit_test(the_coordinator_waits_for_the_signature_of_every_survivor),
+        cmocka_unit_test(a_survivor_that_vanishes_before_it_has_signed_costs_the_round),
+        cmocka_unit_test(an_update_that_was_masked_on_another_list_of_dealers_stays_hidden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
