@@ -111,13 +111,13 @@ static const struct config_key file_keys[] = {
 };
 static const struct config_key patient_keys[] = {
     WORD("from",   patient_map, from,   line_words, "line", "line: the id is <site>-<line number>"),
-    TEXT("column", patient_map, column, "",                 "the column that words_hold the id"),
+    TEXT("column", patient_map, column, "",                 "the column that holds the id"),
     WORD("rows",   patient_map, rows,   rows_words, "one",  "many: several rows a patient are right; first: later ones are left out"),
     TEXT("record", patient_map, record, "",                 "the column that names the row, where other files call it otherwise"),
 };
 static const struct config_key site_keys[] = {
     WORD("from",   site_map, from,   file_words, "file", "file: each file names its site"),
-    TEXT("column", site_map, column, "",                 "the column that words_hold the site"),
+    TEXT("column", site_map, column, "",                 "the column that holds the site"),
 };
 static const struct config_key label_keys[] = {
     TEXT("name",     label_map, name,     "",   "what both ends call it (default: the column)"),
