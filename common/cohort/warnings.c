@@ -52,8 +52,8 @@ static enum rc warn_of_classes(struct import *im, struct error *err)
     return rc;
 }
 
-/* What is allowed and yet most likely a mistake in the files or the schema. */
-enum rc import_look_for_warnings(struct import *im, struct error *err)
+/* Labels that teach nothing. */
+static enum rc warn_of_labels(struct import *im, struct error *err)
 {
     struct statement *sites = im->query[READ_SITES];
     struct cohort_summary *sum = &im->sum;
@@ -64,18 +64,29 @@ enum rc import_look_for_warnings(struct import *im, struct error *err)
     }
     if (sum->n_positive == 0 || sum->n_positive == sum->n_patients) {
         warn_one_class(sum, "the whole cohort", sum->n_positive > 0);
-    } else if (sum->n_sites > 1) {
-        enum rc rc = statement_step(sites, &row, err);
-        for (; rc == RC_OK && row; rc = statement_step(sites, &row, err)) {
-            if (statement_i64(sites, 1) == statement_i64(sites, 2)) {
-                char where[SCHEMA_NAME_MAX + 16];
-                (void)snprintf(where, sizeof where, "site '%s'", statement_text(sites, 0));
-                warn_one_class(sum, where, statement_i64(sites, 1) == 1);
-            }
+        return RC_OK;
+    }
+    if (sum->n_sites <= 1) {
+        return RC_OK;
+    }
+    enum rc rc = statement_step(sites, &row, err);
+    for (; rc == RC_OK && row; rc = statement_step(sites, &row, err)) {
+        if (statement_i64(sites, 1) == statement_i64(sites, 2)) {
+            char where[SCHEMA_NAME_MAX + 16];
+            (void)snprintf(where, sizeof where, "site '%s'", statement_text(sites, 0));
+            warn_one_class(sum, where, statement_i64(sites, 1) == 1);
         }
-        if (rc != RC_OK) {
-            return rc;
-        }
+    }
+    return rc;
+}
+
+/* What is allowed and yet most likely a mistake in the files or the schema. */
+enum rc import_look_for_warnings(struct import *im, struct error *err)
+{
+    struct cohort_summary *sum = &im->sum;
+    const enum rc rc = warn_of_labels(im, err);
+    if (rc != RC_OK) {
+        return rc;
     }
     if (im->n_later > 0) {
         summary_warn(

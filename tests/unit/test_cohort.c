@@ -477,6 +477,12 @@ static void a_label_may_be_one_of_several_classes(void **state)
                  NULL);
     assert_false(hash_equal(&version, &d->version));
     dataset_close(&d);
+    d = imported(classes, "q,a,10,?,1,6,severe\np,a,50,?,1,6,mild\n", NULL);
+    assert_int_equal(sum.n_missing_cells, 2);
+    assert_int_equal(sum.n_warnings, 2);
+    assert_non_null(strstr(sum.warning[0], "'age': 1 of 2 values are outside of 20 to 80"));
+    assert_non_null(strstr(sum.warning[1], "'chol' is missing in every row"));
+    dataset_close(&d);
     REFUSED(classes, "p,a,50,200,1,6,1\nq,a,50,200,1,6,\n", NULL,
             "a.csv:1:7: error: 'dead' is none of its 3 classes",
             "a.csv:2:7: error: 'dead': the label is missing");
