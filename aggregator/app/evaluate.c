@@ -1,6 +1,6 @@
 /* evaluate: how good a finished model is on the patients that its sites have held out. With --epsilon a wish
- * in the registry, which `run` carries out, or this command itself where nobody runs; then the figures, computed
- * anew from the histograms that were kept. */
+ * in the registry, which `run` carries out, or this command itself where nobody runs, also one that was left;
+ * then the figures, computed anew from the histograms that were kept. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -142,14 +142,32 @@ static RC newest(struct registry *r, const struct registry_study *study,
                : rc;
 }
 
-/* Until it is closed by `run`. */
-static RC wait_for_run(struct registry *r, const struct registry_study *study, struct error *err)
+static RC carry_out(const struct words *w, const struct registry_study *study,
+                    struct config_issues *issues, struct error *err)
+{
+    const struct run_wish wish = {.folder = w->folder, .kept = &study->hash, .errand = true};
+    enum verdict ignored = VERDICT_YES;
+    return run_carry_out(&wish, &ignored, issues, err);
+}
+
+/* Whoever may answer is asked, by what runs in this folder, or by us as soon as nothing does. */
+static RC wait_for_answers(const struct words *w, const struct folder *f, struct registry *r,
+                           const struct registry_study *study, struct config_issues *issues,
+                           struct error *err)
 {
     for (;;) {
         struct registry_evaluation e = {.asked_ms = 0};
-        const enum rc rc = newest(r, study, &e, err);
+        bool running = false;
+        int64_t pid = 0;
+        enum rc rc = folder_running(f, &running, &pid, err); /* first: it closes, then it ends */
+        if (rc == RC_OK) {
+            rc = newest(r, study, &e, err);
+        }
         if (rc != RC_OK || e.closed_ms != 0) {
             return rc;
+        }
+        if (!running) {
+            return carry_out(w, study, issues, err);
         }
         if (clock_wall_ms() > e.deadline_ms + GRACE_MS) {
             return error_set(err, RC_STATE,
@@ -160,20 +178,18 @@ static RC wait_for_run(struct registry *r, const struct registry_study *study, s
     }
 }
 
-/* Whoever may answer is asked, by `run` if it runs, else by us. */
-static RC carry_out(const struct words *w, const struct folder *f, struct registry *r,
-                    const struct registry_study *study, struct config_issues *issues,
-                    struct error *err)
+/* What was asked and then left, by a killed command or a `run` that has ended: nobody else would close it. */
+static RC go_on(const struct words *w, const struct folder *f, struct registry *r,
+                const struct registry_study *study, struct config_issues *issues, struct error *err)
 {
-    const struct run_wish wish = {.folder = w->folder, .kept = &study->hash, .errand = true};
-    enum verdict ignored = VERDICT_YES;
+    struct registry_evaluation e = {.asked_ms = 0};
     bool running = false;
     int64_t pid = 0;
-    const enum rc rc = folder_running(f, &running, &pid, err);
-    if (rc != RC_OK) {
-        return rc;
+    enum rc rc = folder_running(f, &running, &pid, err);
+    if (rc == RC_OK) {
+        rc = newest(r, study, &e, err);
     }
-    return running ? wait_for_run(r, study, err) : run_carry_out(&wish, &ignored, issues, err);
+    return rc != RC_OK || running || e.closed_ms != 0 ? rc : carry_out(w, study, issues, err);
 }
 
 /* ---- figures --------------------------------------------------------------------------------- */
@@ -199,16 +215,27 @@ static RC add_answer(void *ctx, size_t site, const void *answer, size_t n, const
     return rc;
 }
 
+static RC still_open(const struct registry_study *study, const struct registry_evaluation *e,
+                     struct error *err)
+{
+    const int64_t left_ms = e->deadline_ms - clock_wall_ms();
+    return left_ms > 0 ? error_set(err, RC_STATE,
+                                   "study '%s' is being evaluated: sites have %" PRId64
+                                   " s left; say it again then",
+                                   study->name, (left_ms + 999) / 1000)
+                       : error_set(err, RC_STATE,
+                                   "study '%s' is being evaluated and its time is over; say it "
+                                   "again when the running aggregator has ended",
+                                   study->name);
+}
+
 static RC compute(const struct folder *f, struct registry *r, const struct registry_study *study,
                   struct result *x, struct error *err)
 {
     struct seal_card card;
     enum rc rc = newest(r, study, &x->kept, err);
     if (rc == RC_OK && x->kept.closed_ms == 0) {
-        rc = error_set(err, RC_STATE,
-                       "study '%s' is being evaluated: sites have %" PRId64 " s left; say it "
-                       "again then",
-                       study->name, (x->kept.deadline_ms - clock_wall_ms()) / 1000);
+        rc = still_open(study, &x->kept, err);
     }
     if (rc == RC_OK) {
         rc = folder_card(f, &card, err);
@@ -360,8 +387,10 @@ enum rc command_evaluate(const struct words *w, enum verdict *verdict, struct co
     if (rc == RC_OK && w->epsilon > 0.0) {
         rc = ask(w, &f, r, &study, err);
         if (rc == RC_OK) {
-            rc = carry_out(w, &f, r, &study, issues, err);
+            rc = wait_for_answers(w, &f, r, &study, issues, err);
         }
+    } else if (rc == RC_OK) {
+        rc = go_on(w, &f, r, &study, issues, err);
     }
     if (rc == RC_OK) {
         rc = compute(&f, r, &study, &x, err);
