@@ -85,13 +85,15 @@ static enum rc keep_part(struct coordinator *c, const struct said *said, bool *d
     return RC_OK;
 }
 
-/* Appended: "; the update was not finite at a, b: lower local.rate" and then "; c: what it said". */
+/* Appended: "; the update was not finite at a, b and 9 more: lower local.rate" and then "; c: what it said". */
 static enum rc say_why_sat_out(struct coordinator *c, char text[REASON_MAX], struct error *err)
 {
+    enum { NAMES_ROOM = REASON_MAX - 48 };
     const struct round_machine *m = &c->machine;
     char others[REASON_MAX] = "";
     char reason[REASON_MAX] = "";
     size_t n = 0;
+    size_t unnamed = 0;
     for (size_t i = 0; i < m->n_sites; i++) {
         if (m->part[i] != ROUND_SAT_OUT) {
             continue;
@@ -104,7 +106,9 @@ static enum rc say_why_sat_out(struct coordinator *c, char text[REASON_MAX], str
         const bool diverged = strcmp(reason, WIRE_DIVERGED) == 0;
         char *to = diverged ? text : others;
         const size_t used = strlen(to);
-        if (diverged) {
+        if (diverged && n > 0 && used + 2 + strlen(site_name(c, i)) > NAMES_ROOM) {
+            unnamed++;
+        } else if (diverged) {
             (void)snprintf(to + used, REASON_MAX - used, "%s%s",
                            n == 0 ? "; the update was not finite at " : ", ", site_name(c, i));
             n++;
@@ -112,9 +116,13 @@ static enum rc say_why_sat_out(struct coordinator *c, char text[REASON_MAX], str
             (void)snprintf(to + used, REASON_MAX - used, "; %s: %s", site_name(c, i), reason);
         }
     }
+    char more[40] = "";
+    if (unnamed > 0) {
+        (void)snprintf(more, sizeof more, " and %zu more", unnamed);
+    }
     const size_t used = strlen(text);
-    (void)snprintf(text + used, REASON_MAX - used, "%s%s", n > 0 ? ": lower local.rate" : "",
-                   others);
+    (void)snprintf(text + used, REASON_MAX - used, "%s%s%s", more,
+                   n > 0 ? ": lower local.rate" : "", others);
     return RC_OK;
 }
 

@@ -150,23 +150,34 @@ static void contributed_of(const struct round_machine *m, bool *contributed)
     }
 }
 
-/* With what to do where sites had no finite update. */
+/* With what to do where sites had no finite update: the first of them by name, so that there is room for it. */
 static void why_below_quorum(const struct fleet *f, const struct round_machine *m, char *out,
                              size_t room)
 {
-    char names[120] = "";
+    enum { NAMES_ROOM = 48 };
+    char names[STUDY_NAME_MAX + NAMES_ROOM] = "";
+    char more[40] = "";
     size_t n = 0;
-    size_t at = 0;
+    size_t unnamed = 0;
     for (size_t i = 0; i < m->n_sites; i++) {
-        if (m->part[i] != ROUND_CONTRIBUTED && strcmp(f->site[i].reason, WIRE_DIVERGED) == 0) {
-            const int put = snprintf(names + at, sizeof names - at, "%s%s", n == 0 ? "" : ", ",
-                                     f->p->study->site[i].name);
-            at = at + (size_t)put < sizeof names ? at + (size_t)put : sizeof names - 1;
-            n++;
+        if (m->part[i] == ROUND_CONTRIBUTED || strcmp(f->site[i].reason, WIRE_DIVERGED) != 0) {
+            continue;
         }
+        const char *name = f->p->study->site[i].name;
+        const size_t at = strlen(names);
+        if (n > 0 && at + 2 + strlen(name) > NAMES_ROOM) {
+            unnamed++;
+        } else {
+            (void)snprintf(names + at, sizeof names - at, "%s%s", n == 0 ? "" : ", ", name);
+        }
+        n++;
     }
-    (void)snprintf(out, room, "%zu of %zu contributed, quorum is %zu%s%s%s", round_contributors(m),
-                   m->n_sites, m->quorum, n > 0 ? "; the update was not finite at " : "", names,
+    if (unnamed > 0) {
+        (void)snprintf(more, sizeof more, " and %zu more", unnamed);
+    }
+    (void)snprintf(out, room, "%zu of %zu contributed, quorum is %zu%s%s%s%s",
+                   round_contributors(m), m->n_sites, m->quorum,
+                   n > 0 ? "; the update was not finite at " : "", names, more,
                    n > 0 ? ": lower local.rate" : "");
 }
 

@@ -522,6 +522,24 @@ static void a_study_that_diverges_says_where_and_what_to_lower(void **state)
     world_release(&w);
 }
 
+static void of_many_that_diverge_the_first_are_named(void **state)
+{
+    (void)state;
+    struct world w;
+    struct fleet_result r = {0};
+    world_init(&w, STUDY_NOISE_NONE);
+    w.study.local.rate = 1e30;
+    for (size_t i = 0; i < SITES; i++) {
+        memset(w.site[i].name, 'a' + (int)i, STUDY_NAME_MAX - 1);
+    }
+    run(&w, NULL, 0, &r);
+    assert_false(r.done);
+    assert_non_null(strstr(r.reason, w.study.site[0].name));
+    assert_non_null(strstr(r.reason, "a and 3 more: lower local.rate"));
+    fleet_result_release(&r);
+    world_release(&w);
+}
+
 /* Whether sites ask their ledgers one after another or together, with room for all or for one. */
 static void sites_at_their_desks_change_no_byte(void **state)
 {
@@ -998,6 +1016,7 @@ int main(void)
         cmocka_unit_test(who_watches_can_end_the_world),
         cmocka_unit_test(below_quorum_the_study_fails_and_says_so),
         cmocka_unit_test(a_study_that_diverges_says_where_and_what_to_lower),
+        cmocka_unit_test(of_many_that_diverge_the_first_are_named),
         cmocka_unit_test(sites_at_their_desks_change_no_byte),
         cmocka_unit_test(a_site_that_declines_at_its_desk_says_so),
         cmocka_unit_test(a_site_that_is_not_drawn_neither_trains_nor_spends),
