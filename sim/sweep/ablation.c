@@ -1,5 +1,5 @@
 /*
- * `ablations:` of a grid. An item is the study's map with another `model`, the cohort without some
+ * `ablations:` of a grid, and `sites:`, which is so many of them. An item is the study's map with another `model`, the cohort without some
  * modalities, the roster without some sites:
  *
  *     - {name: gmu, model: {fusion: gmu}}        keys of `model` replace the study's; with a `name`
@@ -15,9 +15,7 @@
 
 #include "common/checkpoint/checkpoint.h"
 #include "common/model/model.h"
-#include "sim/sweep/sweep_internal.h"
-
-static const char TABLE[] = "table"; /* what the features are called where the others have names */
+#include "sim/sweep/ablation_internal.h"
 
 struct ablation_draft {
     char name[REPORT_ABLATION_MAX];
@@ -159,126 +157,6 @@ static enum rc change_model(const struct config_node *study, const struct config
     return rc == RC_INVALID && issues->n > 0 ? RC_OK : rc; /* told with the others */
 }
 
-/* ---- modalities and sites left out ------------------------------------------------------------ */
-
-/* The next word of a list without twins, or NULL with an issue. */
-static const char *word_at(const struct config_node *list, size_t i, const char *what,
-                           struct config_issues *issues)
-{
-    const char *word = NULL;
-    if (!config_as_text(&list->at[i], &word, issues)) {
-        return NULL;
-    }
-    for (size_t k = 0; k < i; k++) {
-        if (list->at[k].kind == CONFIG_SCALAR && strcmp(list->at[k].text, word) == 0) {
-            config_issue(issues, &list->at[i], "%s: '%s' stands here twice", what, word);
-            return NULL;
-        }
-    }
-    return word;
-}
-
-static bool is_list(const struct config_node *list, const char *what, struct config_issues *issues)
-{
-    if (list->kind != CONFIG_LIST || list->n == 0) {
-        config_issue(issues, list, "%s: must be a list of names", what);
-        return false;
-    }
-    return true;
-}
-
-static bool drop_modality(const char *word, struct sweep_ablation *a)
-{
-    struct schema *schema = &a->schema;
-    struct dataset *d = &a->data;
-    if (strcmp(word, TABLE) == 0 && schema->n_features > 0) {
-        schema->n_features = 0;
-        d->n_values = d->n_codes = 0;
-        return true;
-    }
-    for (size_t i = 0; i < schema->n_modalities; i++) {
-        if (strcmp(schema->modality[i].name, word) == 0) {
-            const size_t after = schema->n_modalities - i - 1;
-            memmove(&schema->modality[i], &schema->modality[i + 1],
-                    after * sizeof *schema->modality);
-            memmove(&d->part[i], &d->part[i + 1], after * sizeof *d->part);
-            schema->n_modalities--;
-            d->n_parts--;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* "table, course or notes" */
-static void modalities_of(const struct schema *s, char *out, size_t room)
-{
-    size_t used = 0;
-    const size_t n = s->n_modalities + (s->n_features > 0 ? 1 : 0);
-    for (size_t i = 0; i < n && used < room; i++) {
-        const bool table = s->n_features > 0 && i == 0;
-        const char *name = table ? TABLE : s->modality[i - (s->n_features > 0 ? 1 : 0)].name;
-        used += (size_t)snprintf(out + used, room - used, "%s%s",
-                                 i == 0      ? ""
-                                 : i + 1 < n ? ", "
-                                             : " or ",
-                                 name);
-    }
-}
-
-static void leave_modalities(const struct config_node *list, const struct sweep *s,
-                             struct sweep_ablation *a, struct config_issues *issues)
-{
-    char all[160] = "";
-    modalities_of(&s->schema, all, sizeof all);
-    for (size_t i = 0; is_list(list, "without", issues) && i < list->n; i++) {
-        const char *word = word_at(list, i, "without", issues);
-        if (word != NULL && !drop_modality(word, a)) {
-            config_issue(issues, &list->at[i], "without: no modality is named '%.40s'; name %s",
-                         word, all);
-        }
-    }
-    if (a->schema.n_features == 0 && a->schema.n_modalities == 0) {
-        config_issue(issues, list, "without: nothing is left to learn from");
-    }
-}
-
-static void drop_site(struct sweep_ablation *a, size_t i)
-{
-    struct study *study = &a->study;
-    a->left_out[sweep_data_site(&a->data, study, i)] = true;
-    memmove(&study->site[i], &study->site[i + 1], (study->n_sites - i - 1) * sizeof *study->site);
-    study->n_sites--;
-}
-
-/* Promises about numbers of sites become what the smaller roster can keep. */
-static void leave_sites(const struct config_node *list, struct sweep_ablation *a,
-                        struct config_issues *issues)
-{
-    struct study *study = &a->study;
-    for (size_t i = 0; is_list(list, "without_sites", issues) && i < list->n; i++) {
-        const char *word = word_at(list, i, "without_sites", issues);
-        const size_t site = word == NULL ? 0 : study_find_site(study, word);
-        if (word == NULL) {
-            continue;
-        }
-        if (site == study->n_sites) {
-            config_issue(issues, &list->at[i],
-                         "without_sites: no site of the study is named '%.40s'", word);
-        } else if (study->n_sites == 1) {
-            config_issue(issues, &list->at[i], "without_sites: no site is left to train");
-        } else {
-            drop_site(a, site);
-        }
-    }
-    study->quorum = study->quorum < study->n_sites ? study->quorum : study->n_sites;
-    study->min_sites = study->min_sites < study->n_sites ? study->min_sites : study->n_sites;
-    if (study->max_colluding >= study->min_sites) {
-        study->max_colluding = study->min_sites - 1;
-    }
-    study->threshold = study->threshold < study->n_sites ? study->threshold : study->n_sites;
-}
-
 /* ---- the list -------------------------------------------------------------------------------- */
 
 /* A checkpoint to begin with is there and fits, before anything is trained. */
@@ -335,26 +213,68 @@ static enum rc read_item(const struct config_node *item, const struct config_nod
         rc = change_model(study, d.model, a, issues, err);
     }
     if (rc == RC_OK && d.without != NULL) {
-        leave_modalities(d.without, s, a, issues);
+        sweep_leave_modalities(d.without, a, issues);
     }
     if (rc == RC_OK && d.sites != NULL) {
-        leave_sites(d.sites, a, issues);
+        sweep_leave_sites(d.sites, a, issues);
     }
     return rc == RC_OK && issues->n == before ? try_model(item, a, issues, err) : rc;
 }
 
-enum rc sweep_ablations_read(const struct config_node *list, const struct config_node *study,
+/* "4 sites": the first four of the roster train. All of them are the base. */
+static enum rc read_count(const struct config_node *item, struct sweep *s,
+                          struct config_issues *issues, struct error *err)
+{
+    size_t n = 0;
+    char name[REPORT_ABLATION_MAX];
+    if (!config_as_count(item, &n, issues)) {
+        return RC_OK;
+    }
+    if (n == 0 || n > s->study.n_sites) {
+        config_issue(issues, item, "sites: a number from 1 to the study's %zu", s->study.n_sites);
+        return RC_OK;
+    }
+    if (n == s->study.n_sites) {
+        return RC_OK;
+    }
+    (void)snprintf(name, sizeof name, "%zu site%s", n, n > 1 ? "s" : "");
+    for (size_t i = 0; i < s->n_ablations; i++) {
+        if (strcmp(s->ablation[i].name, name) == 0) {
+            config_issue(issues, item, "sites: '%s' is there already", name);
+            return RC_OK;
+        }
+    }
+    struct sweep_ablation *a = &s->ablation[s->n_ablations++];
+    const enum rc rc = begin(s, name, a, err);
+    if (rc == RC_OK) {
+        sweep_keep_sites(n, a);
+    }
+    return rc;
+}
+
+/* The items of a list; 0 where there is none, or no list. */
+static size_t items_of(const struct config_node *list, const char *what,
+                       struct config_issues *issues)
+{
+    if (list == NULL) {
+        return 0;
+    }
+    if (list->kind != CONFIG_LIST || list->n >= SWEEP_LIST_MAX) {
+        config_issue(issues, list, "'%s' is a list of at most %d", what, SWEEP_LIST_MAX - 1);
+        return 0;
+    }
+    return list->n;
+}
+
+enum rc sweep_ablations_read(const struct sweep_changes *changes, const struct config_node *study,
                              bool base_alone, struct sweep *s, struct config_issues *issues,
                              struct error *err)
 {
-    const bool is_list = list != NULL && list->kind == CONFIG_LIST && list->n < SWEEP_LIST_MAX;
-    if (list != NULL && !is_list) {
-        config_issue(issues, list, "'ablations' is a list of at most %d", SWEEP_LIST_MAX - 1);
-    }
-    const size_t n = is_list ? list->n : 0;
-    s->ablation = calloc(1 + n, sizeof *s->ablation);
+    const size_t n = items_of(changes->ablations, "ablations", issues);
+    const size_t n_counts = items_of(changes->sites, "sites", issues);
+    s->ablation = calloc(1 + n + n_counts, sizeof *s->ablation);
     if (s->ablation == NULL) {
-        return error_set(err, RC_NOMEM, "no memory for %zu ablations", n);
+        return error_set(err, RC_NOMEM, "no memory for %zu ablations", n + n_counts);
     }
     s->n_ablations = 1;
     enum rc rc = begin(s, REPORT_BASE, &s->ablation[0], err);
@@ -363,7 +283,10 @@ enum rc sweep_ablations_read(const struct config_node *list, const struct config
         rc = try_model(model, &s->ablation[0], issues, err);
     }
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
-        rc = read_item(&list->at[i], study, s, issues, err);
+        rc = read_item(&changes->ablations->at[i], study, s, issues, err);
+    }
+    for (size_t i = 0; rc == RC_OK && i < n_counts; i++) {
+        rc = read_count(&changes->sites->at[i], s, issues, err);
     }
     if (rc == RC_OK && issues->n > 0) {
         rc = config_verdict(issues, err);

@@ -415,7 +415,7 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
                         struct config_issues *issues, struct error *err)
 {
     struct draft d = {0};
-    const struct config_node *ablations = NULL;
+    struct sweep_changes changes = {0};
     if (config_get(root, "rounds") != NULL && config_get(root, "sites") != NULL) {
         return error_set(err, RC_INVALID,
                          "'%s' is a study document; a simulation names it as study: beside its "
@@ -456,7 +456,7 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
             return error_set(err, RC_INVALID,
                              "'%s' has no tradeoff: map; see configs/sim/demo.yaml", path);
         }
-        ablations = sweep_config_grid(d.tradeoff, s, issues);
+        changes = sweep_config_grid(d.tradeoff, s, issues);
         if (issues->n > 0) {
             return config_verdict(issues, err);
         }
@@ -477,7 +477,7 @@ static enum rc read_all(const char *path, bool grid, const struct config_node *r
         rc = check_roster(s, err);
     }
     issues->path = path; /* not the cohort's: ablations stand in this file */
-    return rc == RC_OK ? sweep_ablations_read(ablations, d.study, !grid, s, issues, err) : rc;
+    return rc == RC_OK ? sweep_ablations_read(&changes, d.study, !grid, s, issues, err) : rc;
 }
 
 enum rc sweep_open(const char *path, bool grid, const struct sweep_overrides *overrides,

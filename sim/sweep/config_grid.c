@@ -5,7 +5,7 @@
 #include "sim/sweep/config_internal.h"
 
 struct grid_draft {
-    const struct config_node *modes, *epsilons, *seeds, *ablations, *noises;
+    const struct config_node *modes, *epsilons, *seeds, *ablations, *sites, *noises;
     int noise;
     double delta;
     size_t curves;
@@ -28,6 +28,8 @@ static const struct config_key grid_keys[] = {
      .help = "points of learning curves: so often, evenly spaced, those tested are scored while a model is trained; 0: never"},
     {.name = "ablations", .type = CONFIG_NODE, .offset = AT(ablations), .fallback = "",
      .help = "list of maps {name, model, without, without_sites}: the study with something changed or left out"},
+    {.name = "sites", .type = CONFIG_NODE, .offset = AT(sites), .fallback = "",
+     .help = "list of numbers: the study with so many sites, the first of its list; the others' patients are tested by their model"},
 };
 /* Instead of the row of the same name, where the value is a list. */
 static const struct config_key noise_list_key =
@@ -109,8 +111,8 @@ static void read_noises(const struct config_node *list, struct sweep *s,
     }
 }
 
-const struct config_node *sweep_config_grid(const struct config_node *map, struct sweep *s,
-                                            struct config_issues *issues)
+struct sweep_changes sweep_config_grid(const struct config_node *map, struct sweep *s,
+                                       struct config_issues *issues)
 {
     struct grid_draft g = {0};
     struct config_key table[COUNT(grid_keys)];
@@ -140,7 +142,7 @@ const struct config_node *sweep_config_grid(const struct config_node *map, struc
     }
     s->delta = g.delta;
     s->curves = g.curves;
-    return g.ablations;
+    return (struct sweep_changes){.ablations = g.ablations, .sites = g.sites};
 }
 
 void sweep_config_cell(struct sweep *s, uint64_t seed)

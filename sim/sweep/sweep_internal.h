@@ -92,13 +92,18 @@ size_t sweep_data_site(const struct dataset *data, const struct study *study, si
 /** RC_STATE with the sentence of a study that failed. */
 RC sweep_failed(const struct study *study, const struct fleet_result *r, struct error *err);
 
+/** Lists of `tradeoff:` that vary the study itself; NULL: not there. */
+struct sweep_changes {
+    const struct config_node *ablations, *sites;
+};
+
 /**
- * Fills s->ablation: the base, then the items of `list` (NULL: none), whose problems are issues at their
+ * Fills s->ablation: the base, then the items of `ablations` and `sites`, whose problems are issues at their
  * place. Study and cohort of `s` have been read, and stay where they are.
  * @param study the map that s->study was read from; NULL if it was another file
  * @param base_alone the list is checked and not kept
  */
-RC sweep_ablations_read(const struct config_node *list, const struct config_node *study,
+RC sweep_ablations_read(const struct sweep_changes *changes, const struct config_node *study,
                         bool base_alone, struct sweep *s, struct config_issues *issues,
                         struct error *err);
 void sweep_ablations_release(struct sweep *s);

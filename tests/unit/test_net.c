@@ -334,7 +334,8 @@ static void what_is_said_to_be_connected_can_be_sent_to_at_once(void **state)
     allow(0);
     for (int i = 0; i < 20; i++) {
         bool changed = false;
-        bool taken = false; /* once: between the connection and its news many would fill the queue */
+        bool taken =
+            false; /* once: between the connection and its news many would fill the queue */
         const int64_t end = clock_monotonic_ms() + PATIENCE_MS;
         join(0, &coordinator, port);
         while (net_client_state(hall.client[0], 0, &changed) != NET_CONNECTED) {

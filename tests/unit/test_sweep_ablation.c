@@ -257,6 +257,53 @@ static void a_site_left_out_does_not_train_and_is_tested_by_the_others(void **st
     drop(&s[1], &r[1]);
 }
 
+static void the_first_sites_of_the_roster_train_where_the_grid_says_how_many(void **state)
+{
+    (void)state;
+    struct sweep s[2];
+    struct sweep_results r[2];
+    run(as_it_is, "federated, local_only", "  sites: [3, 1, 2]\n", 1, &s[0], &r[0]);
+    run(as_it_is, "federated, local_only",
+        "  ablations: [{name: other, without_sites: [b, c]}, {name: less, without_sites: [c]}]\n",
+        1, &s[1], &r[1]);
+    assert_int_equal(s[0].n_ablations, 3); /* all three are the study itself */
+    assert_string_equal(s[0].ablation[1].name, "1 site");
+    assert_string_equal(s[0].ablation[2].name, "2 sites");
+    static const char *const same[][2] = {{"1 site", "other"}, {"2 sites", "less"}};
+    for (size_t i = 0; i < 2; i++) {
+        const struct report_row *x = find(&r[0], same[i][0], "federated");
+        const struct report_row *y = find(&r[1], same[i][1], "federated");
+        assert_true(x->site[0].auroc.value == y->site[0].auroc.value);
+        assert_int_equal(x->site[2].n_patients, PATIENTS / 3); /* tested by the others' model */
+    }
+    assert_true(find(&r[0], "1 site", "federated")->site[1].epsilon_spent == 0.0);
+    assert_true(isinf(find(&r[0], "2 sites", "federated")->site[1].epsilon_spent));
+    assert_true(find(&r[0], "2 sites", "federated")->site[2].epsilon_spent == 0.0);
+    drop(&s[0], &r[0]);
+    drop(&s[1], &r[1]);
+}
+
+static void a_number_of_sites_that_cannot_be_is_refused_at_its_place(void **state)
+{
+    (void)state;
+    static const char *const wrong[][2] = {
+        {"  sites: [2, 4]\n", "20:14: error: sites: a number from 1 to the study's 3"},
+        {"  sites: [0]\n", "20:11: error: sites: a number from 1"},
+        {"  sites: [2, 2]\n", "20:14: error: sites: '2 sites' is there already"},
+        {"  sites: [two]\n", "20:11: error: "},
+        {"  sites: 2\n", "20:10: error: sites: '2' must be a list"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct sweep s = {0};
+        struct error err = {0};
+        assert_int_equal(try_open(as_it_is, "federated", wrong[i][0], 1, true, &s, &err),
+                         RC_INVALID);
+        if (strstr(err.text, wrong[i][1]) == NULL) {
+            fail_msg("%s   gives   %s\n   and not %s", wrong[i][0], err.text, wrong[i][1]);
+        }
+    }
+}
+
 static void the_number_of_threads_changes_no_byte_of_an_ablation(void **state)
 {
     (void)state;
@@ -390,6 +437,8 @@ int main(void)
         IN_FOLDER(every_ablation_crosses_the_grid_and_the_base_comes_first),
         IN_FOLDER(a_modality_left_out_is_neither_learned_from_nor_looked_at),
         IN_FOLDER(a_site_left_out_does_not_train_and_is_tested_by_the_others),
+        IN_FOLDER(the_first_sites_of_the_roster_train_where_the_grid_says_how_many),
+        IN_FOLDER(a_number_of_sites_that_cannot_be_is_refused_at_its_place),
         IN_FOLDER(the_number_of_threads_changes_no_byte_of_an_ablation),
         IN_FOLDER(a_pattern_counts_whom_the_files_name_and_ranks_them_alone),
         cmocka_unit_test(a_table_alone_has_no_patterns),
