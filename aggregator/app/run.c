@@ -169,7 +169,9 @@ static enum rc run_study(struct coordinator *c, int signals, int *stopped, struc
     enum rc rc = RC_OK;
     for (;;) {
         int64_t due_ms = 0;
+        seal_keys_unlock(c->keys); /* a turn signs many messages */
         rc = turn(c, &due_ms, err);
+        seal_keys_lock(c->keys);
         const bool ended = c->ended_ms >= 0;
         const size_t waiting = ended ? unaware(c) : 0;
         const bool over = ended && !evaluations_open(c) &&

@@ -49,15 +49,34 @@ static void *guarded(size_t n)
 
 const struct seal_secret *seal_keys_borrow(const struct seal_keys *k)
 {
-    const int refused = sodium_mprotect_readonly(k->secret);
-    assert(refused == 0); /* pages of our own, whose protection changed before */
+    if (!k->access->readable) {
+        const int refused = sodium_mprotect_readonly(k->secret);
+        assert(refused == 0); /* pages of our own, whose protection changed before */
+        k->access->readable = true;
+    }
     return k->secret;
 }
 
 void seal_keys_return(const struct seal_keys *k)
 {
-    const int refused = sodium_mprotect_noaccess(k->secret);
-    assert(refused == 0);
+    if (k->access->readable && !k->access->unlocked) {
+        const int refused = sodium_mprotect_noaccess(k->secret);
+        assert(refused == 0);
+        k->access->readable = false;
+    }
+}
+
+void seal_keys_unlock(struct seal_keys *k)
+{
+    assert(!k->access->unlocked);
+    k->access->unlocked = true;
+}
+
+void seal_keys_lock(struct seal_keys *k)
+{
+    assert(k->access->unlocked);
+    k->access->unlocked = false;
+    seal_keys_return(k);
 }
 
 static RC keys_from(const unsigned char seed[crypto_sign_SEEDBYTES],
@@ -65,14 +84,17 @@ static RC keys_from(const unsigned char seed[crypto_sign_SEEDBYTES],
                     struct seal_keys **out, struct error *err)
 {
     struct seal_keys *k = calloc(1, sizeof *k);
-    if (k == NULL) {
-        return error_set(err, RC_NOMEM, "no memory for keys");
-    }
-    k->secret = guarded(sizeof *k->secret);
-    if (k->secret == NULL) {
+    struct seal_access *access = calloc(1, sizeof *access);
+    struct seal_secret *secret = guarded(sizeof *secret);
+    if (k == NULL || access == NULL || secret == NULL) {
         free(k);
+        free(access);
+        sodium_free(secret);
         return error_set(err, RC_NOMEM, "no guarded memory for keys");
     }
+    k->secret = secret;
+    k->access = access;
+    k->access->readable = true; /* as it comes */
     (void)crypto_sign_seed_keypair(k->sign.b, k->secret->sign, seed);
     memcpy(k->secret->curve, curve, sizeof k->secret->curve);
     (void)crypto_scalarmult_base(k->curve.b, k->secret->curve);
@@ -87,6 +109,7 @@ void seal_keys_close(struct seal_keys **k)
         return;
     }
     sodium_free((*k)->secret); /* wipes */
+    free((*k)->access);
     free(*k);
     *k = NULL;
 }

@@ -5,6 +5,8 @@
 #ifndef COMMON_SEAL_KEYS_INTERNAL_H
 #define COMMON_SEAL_KEYS_INTERNAL_H
 
+#include <stdbool.h>
+
 #include "common/seal/seal.h"
 
 /** In guarded memory. A multiple of 16 bytes, so that the block ends at its guard page. */
@@ -13,8 +15,15 @@ struct seal_secret {
     unsigned char curve[32];
 };
 
+/** Of the guarded page, in ordinary memory. */
+struct seal_access {
+    bool unlocked; /* between seal_keys_unlock and _lock */
+    bool readable; /* it is, and stays so until then */
+};
+
 struct seal_keys {
-    struct seal_secret *secret; /* no access between uses */
+    struct seal_secret *secret; /* no access between uses, or between turns */
+    struct seal_access *access; /* beside a const: who signs changes no key */
     struct seal_public sign;
     struct seal_curve curve;
 };

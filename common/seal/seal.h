@@ -56,6 +56,13 @@ void seal_keys_close(struct seal_keys **k);
 
 void seal_keys_public(const struct seal_keys *k, struct seal_public *sign,
                       struct seal_curve *curve);
+/**
+ * What signs many messages in one turn of a loop opens the guarded page once: between these two the first
+ * use makes it readable and it stays so; _lock takes it away again, and must be called before anything is
+ * waited for. Not nested. Without them each use opens and closes it (two system calls, which stop the other threads).
+ */
+void seal_keys_unlock(struct seal_keys *k);
+void seal_keys_lock(struct seal_keys *k);
 /** For the transport alone; the caller wipes it. */
 void seal_keys_curve_secret(const struct seal_keys *k, struct seal_curve_secret *out);
 void seal_wipe(void *p, size_t n);

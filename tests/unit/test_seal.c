@@ -280,6 +280,27 @@ static void secret_keys_cannot_be_read_between_uses(void **state)
     seal_keys_close(&k);
 }
 
+static void
+keys_that_are_unlocked_for_a_turn_are_readable_from_their_first_use_to_its_end(void **state)
+{
+    (void)state;
+    struct seal_keys *k = fresh_keys();
+    struct seal_signature signature;
+    for (int turn = 0; turn < 2; turn++) {
+        seal_keys_unlock(k);
+        assert_true(WIFSIGNALED(status_of_reading(k)));
+        seal_sign(k, "d", "x", 1, &signature);
+        seal_sign(k, "d", "x", 1, &signature);
+        assert_int_equal(status_of_reading(k), 0);
+        seal_keys_lock(k);
+        assert_true(WIFSIGNALED(status_of_reading(k)));
+    }
+    seal_keys_unlock(k);
+    seal_keys_lock(k); /* a turn in which nothing was signed */
+    assert_true(WIFSIGNALED(status_of_reading(k)));
+    seal_keys_close(&k);
+}
+
 /* ---- signatures ------------------------------------------------------------------------------ */
 
 static enum rc verify(const struct seal_public *key, const char *domain, const void *data, size_t n,
@@ -746,6 +767,8 @@ int main(void)
         cmocka_unit_test(a_link_a_folder_or_a_fifo_is_no_key_file),
         cmocka_unit_test(a_damaged_key_file_is_refused_byte_by_byte),
         cmocka_unit_test(secret_keys_cannot_be_read_between_uses),
+        cmocka_unit_test(
+            keys_that_are_unlocked_for_a_turn_are_readable_from_their_first_use_to_its_end),
         cmocka_unit_test(a_signature_holds_for_its_bytes_its_domain_and_its_key_alone),
         cmocka_unit_test(the_border_between_domain_and_data_is_signed),
         cmocka_unit_test(a_key_of_small_order_signs_nothing),
