@@ -34,36 +34,22 @@ static enum rc keep_member(struct coordinator *c, const struct said *said, struc
     return rc;
 }
 
-static enum rc keep_answer(struct coordinator *c, const struct said *said, uint64_t round,
-                           const char *reason, struct error *err)
-{
-    static const struct hash none = {{0}};
-    if (said->update == NULL) {
-        return registry_keep_part(c->registry, coordinator_study(c), round, said->site, NULL, 0,
-                                  reason, c->wall_ms, err);
-    }
-    const bool anchored = !hash_equal(&said->anchor, &none);
-    const struct registry_anchor a = {.sign = site_key(c, said->site), .anchor = said->anchor};
-    return registry_keep_update(c->registry, coordinator_study(c), round, said->site, said->update,
-                                said->n, &said->hash, anchored ? &a : NULL, c->wall_ms, err);
-}
-
-/* *dropped: other bytes than those kept are the sender's fault, and get no reply. */
+/* That it sits the round out, or joined too late for it. An update has been kept before (settling.c). */
 static enum rc keep_part(struct coordinator *c, const struct said *said, bool *dropped,
                          struct error *err)
 {
-    const bool update = said->event == ROUND_GOT_UPDATE;
     const bool late = said->event == ROUND_GOT_ACCEPT;
-    if (update && said->update == NULL) {
-        return RC_OK; /* the same bytes are kept: their hash was compared */
+    if (said->event == ROUND_GOT_UPDATE) {
+        return RC_OK;
     }
     /* The step that decided may have moved on already: the part is of the round it named. */
     const uint64_t round = late ? c->machine.round : said->round;
     const char *reason =
         late ? "joined after the round had opened" : (said->reason != NULL ? said->reason : "");
     struct error fault = {0};
-    enum rc rc = keep_answer(c, said, round, reason, &fault);
-    if (rc == RC_STATE) {
+    const enum rc rc = registry_keep_part(c->registry, coordinator_study(c), round, said->site,
+                                          NULL, 0, reason, c->wall_ms, &fault);
+    if (rc == RC_STATE) { /* other than what is kept: the sender's fault, and it gets no reply */
         *dropped = true;
         refuse(c, REFUSED_OTHER, site_name(c, said->site), fault.text);
         return RC_OK;
@@ -71,17 +57,8 @@ static enum rc keep_part(struct coordinator *c, const struct said *said, bool *d
     if (rc != RC_OK) {
         return error_set(err, rc, "%s", fault.text);
     }
-    if (update) { /* the hash that stands in the site's ledger: whoever audits compares them */
-        char hex[HASH_HEX];
-        c->site[said->site].has_kept = true;
-        c->site[said->site].kept = said->hash;
-        hash_hex(&c->site[said->site].kept, hex);
-        log_event(LOG_LEVEL_INFO, "update_kept", "site=%s round=%llu bytes=%zu update=%s",
-                  site_name(c, said->site), (unsigned long long)round, said->n, hex);
-    } else {
-        log_event(LOG_LEVEL_INFO, "site_sits_out", "site=%s round=%llu reason=\"%s\"",
-                  site_name(c, said->site), (unsigned long long)round, reason);
-    }
+    log_event(LOG_LEVEL_INFO, "site_sits_out", "site=%s round=%llu reason=\"%s\"",
+              site_name(c, said->site), (unsigned long long)round, reason);
     return RC_OK;
 }
 
@@ -187,9 +164,7 @@ static enum rc keep(struct coordinator *c, unsigned actions, const struct said *
                   (unsigned long long)lost, c->why);
         rc = registry_lose_round(c->registry, coordinator_study(c), lost, c->why, c->wall_ms, err);
         c->why[0] = '\0';
-        for (size_t i = 0; i < c->n_sites; i++) {
-            c->site[i].has_kept = false;
-        }
+        settling_forget(c);
         uploads_drop_all(c, false);
     }
     if (rc == RC_OK && (actions & ROUND_KEEP_FAILURE)) {

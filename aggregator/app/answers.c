@@ -138,6 +138,20 @@ static enum rc set_newest_anchor(struct coordinator *c, size_t site, struct wire
     return registry_newest_anchor(c->registry, &key, &found, &m->anchor, err);
 }
 
+/* Of the update of the present round, if one is kept. */
+static enum rc set_kept_anchor(struct coordinator *c, size_t site, struct wire_message *m,
+                               struct error *err)
+{
+    const struct site *s = &c->site[site];
+    bool found = false;
+    if (s->knows_anchor) {
+        m->anchor = s->anchor;
+        return RC_OK;
+    }
+    return registry_anchor_of(c->registry, coordinator_study(c), m->round, site, &found, &m->anchor,
+                              err);
+}
+
 enum rc answer_reply(struct coordinator *c, size_t site, enum wire_kind kind, struct error *err)
 {
     const struct round_machine *m = &c->machine;
@@ -153,10 +167,8 @@ enum rc answer_reply(struct coordinator *c, size_t site, enum wire_kind kind, st
         out.left_ms = round_left_ms(m, c->now_ms);
     }
     if (kind == WIRE_ACK) {
-        bool found = false;
         out.round = m->round;
-        const enum rc rc = registry_anchor_of(c->registry, coordinator_study(c), m->round, site,
-                                              &found, &out.anchor, err);
+        const enum rc rc = set_kept_anchor(c, site, &out, err);
         if (rc != RC_OK) {
             return rc;
         }

@@ -240,6 +240,9 @@ void coordinator_close(struct coordinator *c)
         uploads_drop_all(c, true);
     }
     masked_close(c);
+    if (c->site != NULL) {
+        settling_forget(c);
+    }
     net_server_close(&c->server);
     registry_close(&c->registry);
     model_release(&c->model);

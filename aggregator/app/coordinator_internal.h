@@ -10,6 +10,7 @@
  *   timers.c     deadlines, revoked sites, a request to abort
  *   answers.c    actions -> messages       absences.c   why a site is not among those who answered
  *   uploads.c    updates on their way in     downloads.c  the model on its way out
+ *   settling.c   updates that have arrived: kept together, then told one by one
  *   masked.c     masked rounds: keys, shares, survivors, votes and what opens their sum
  *   merging.c    updates -> the next model, one transaction
  *   evaluations.c  an evaluation of the finished model: asking, keeping, closing
@@ -83,6 +84,7 @@ struct refusals {
 };
 
 struct coordinator;
+struct merge; /* aggregator/merge */
 
 /** Counts, and logs unless this kind was logged moments ago. */
 void refuse(struct coordinator *c, enum refusal kind, const char *from, const char *why);
@@ -117,7 +119,12 @@ bool peers_admit(struct coordinator *c, size_t peer, const struct net_frames *fr
 
 /* ---- transfers ------------------------------------------------------------------------------- */
 
-enum upload_state { UPLOAD_NONE, UPLOAD_QUEUED, UPLOAD_RUNNING };
+enum upload_state {
+    UPLOAD_NONE,
+    UPLOAD_QUEUED,
+    UPLOAD_RUNNING,
+    UPLOAD_ARRIVED /**< whole and verified: kept at the end of this turn, with the others of it */
+};
 
 /** A site's update on its way in; at most one a site, of the present round. */
 struct upload {
@@ -144,6 +151,9 @@ struct site {
     struct download download;
     bool has_kept; /**< its update of the present round is in the registry, with this hash */
     struct hash kept;
+    bool knows_anchor; /**< and it was kept in this life, with this anchor (zero: none) */
+    struct hash anchor;
+    bool summed; /**< and is in `sum` */
     bool heard, goodbye, stalled;
     bool scored;    /**< its answer to the open evaluation is kept, or why there is none */
     int64_t ask_ms; /**< not asked (again) before */
@@ -191,6 +201,9 @@ struct coordinator {
     char failure[REASON_MAX];
     char why[REASON_MAX]; /**< the reason that the next KEEP_FAILURE writes; "": its counts */
     bool merge_due;
+    struct merge
+        *sum; /**< of the updates of the present round that were kept in this life; NULL: of none */
+    bool tidy_due; /**< of the registry, when everybody has been answered */
     bool abort_wanted;
     char abort_reason[REASON_MAX];
 
@@ -249,10 +262,7 @@ struct said {
     size_t site;
     uint64_t round;
     const char *reason; /**< DECLINE, CANNOT; NULL: none */
-    const void *update; /**< UPDATE: verified bytes; NULL: those that are kept are the same */
-    size_t n;
-    struct hash hash;   /**< of those bytes */
-    struct hash anchor; /**< of the update; zero: none */
+    /* UPDATE: its bytes are kept already (uploads_settle), or the same as those that are */
 };
 
 /* ---- coordinator.c --------------------------------------------------------------------------- */
@@ -356,13 +366,25 @@ RC uploads_open(struct coordinator *c, struct error *err);
 /** UPDATE: begins, or asks again, or steps the machine where no bytes are needed. */
 RC uploads_offer(struct coordinator *c, size_t site, const struct wire_message *m,
                  struct error *err);
-RC uploads_chunk(struct coordinator *c, size_t site, const struct wire_message *m, const void *raw,
-                 size_t raw_n, struct error *err);
+void uploads_chunk(struct coordinator *c, size_t site, const struct wire_message *m,
+                   const void *raw, size_t raw_n);
+/** Does the answer to an UPDATE need its bytes? Only the first of a site that is waited for. */
+bool uploads_wanted(const struct coordinator *c, size_t site, uint64_t round);
 /** Credits that are due; next in the queue. *due_ms: look again then, at the latest. */
 RC uploads_pump(struct coordinator *c, int64_t *due_ms, struct error *err);
 /** The site's upload is no longer wanted. @param keep leave its spool file (the program ends) */
 void uploads_drop(struct coordinator *c, size_t site, bool keep);
 void uploads_drop_all(struct coordinator *c, bool keep);
+
+/* ---- settling.c ------------------------------------------------------------------------------ */
+
+/** What has arrived is kept, all at once; then the machine hears of each, and its site is answered. */
+RC uploads_settle(struct coordinator *c, struct error *err);
+/** The sum of exactly those who contribute to the present round, the caller's to close; NULL: they are to be
+ *  read back. */
+struct merge *settling_take_sum(struct coordinator *c);
+/** The round is over: nothing that was kept concerns the next one. */
+void settling_forget(struct coordinator *c);
 
 /* ---- downloads.c ----------------------------------------------------------------------------- */
 

@@ -72,7 +72,8 @@ static enum rc take(struct coordinator *c, size_t site, const struct wire_messag
         return uploads_offer(c, site, m, err);
     }
     if (m->kind == WIRE_CHUNK) {
-        return uploads_chunk(c, site, m, f->raw, f->raw_n, err);
+        uploads_chunk(c, site, m, f->raw, f->raw_n);
+        return RC_OK;
     }
     if (m->kind == WIRE_CREDIT) {
         downloads_credit(c, site, m);
@@ -96,6 +97,11 @@ static enum rc take(struct coordinator *c, size_t site, const struct wire_messag
     return answered(c, site, m, err);
 }
 
+static bool is_answer(enum wire_kind kind)
+{
+    return kind != WIRE_CHUNK && kind != WIRE_CREDIT && kind != WIRE_PULSE;
+}
+
 enum rc inbox_take(struct coordinator *c, size_t peer, const struct net_frames *frames,
                    struct error *err)
 {
@@ -107,5 +113,9 @@ enum rc inbox_take(struct coordinator *c, size_t peer, const struct net_frames *
         return answer_probe(c, peer, err);
     }
     heard(c, peer, &m);
-    return take(c, peer, &m, frames, err);
+    enum rc rc = RC_OK;
+    if (c->site[peer].upload.state == UPLOAD_ARRIVED && is_answer(m.kind)) {
+        rc = uploads_settle(c, err); /* what it said first stands */
+    }
+    return rc == RC_OK ? take(c, peer, &m, frames, err) : rc;
 }

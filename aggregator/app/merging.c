@@ -69,18 +69,25 @@ static enum rc load_state(struct coordinator *c, struct state *state, struct err
     return registry_state(c->registry, coordinator_study(c), state->bytes, n, err);
 }
 
+/* After a restart, and for means that see the sites side by side. */
+static enum rc read_back(struct coordinator *c, struct sum *sum, struct error *err)
+{
+    enum rc rc = merge_open(study_of(c), c->model.span, c->model.table.S, &sum->merge, err);
+    bool again = rc == RC_OK;
+    while (again) {
+        rc = registry_each_update(c->registry, coordinator_study(c), c->machine.round, add_update,
+                                  sum, err);
+        again = rc == RC_OK && merge_again(sum->merge);
+    }
+    return rc;
+}
+
 /* params, the newest model, becomes that of the present round, and state what goes with it. The state
  * comes late: with the sum is one update at a time, with the state none. */
 static enum rc next_model(struct coordinator *c, struct state *state, struct error *err)
 {
-    struct sum sum = {.c = c};
-    enum rc rc = merge_open(study_of(c), c->model.span, c->model.table.S, &sum.merge, err);
-    bool again = rc == RC_OK;
-    while (again) {
-        rc = registry_each_update(c->registry, coordinator_study(c), c->machine.round, add_update,
-                                  &sum, err);
-        again = rc == RC_OK && merge_again(sum.merge);
-    }
+    struct sum sum = {.c = c, .merge = settling_take_sum(c)};
+    enum rc rc = sum.merge != NULL ? RC_OK : read_back(c, &sum, err);
     if (rc == RC_OK && masked_is(c)) {
         size_t count = 0;
         const struct mask_stream *stream = unmasking_streams(c->unmasking, &count);
@@ -127,9 +134,8 @@ static enum rc merged(struct coordinator *c, enum rc rc, const struct error *fau
     }
     const uint64_t round = c->machine.round;
     c->tensor.hash = hash_of(c->params, model_bytes(c));
-    for (size_t i = 0; i < c->n_sites; i++) {
-        c->site[i].has_kept = false;
-    }
+    settling_forget(c);
+    c->tidy_due = true;
     said.event = ROUND_COMMITTED;
     rc = answer_recall_round(c, round, err);
     if (rc == RC_OK) {

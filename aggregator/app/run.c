@@ -140,6 +140,9 @@ static enum rc turn(struct coordinator *c, int64_t *due_ms, struct error *err)
     *due_ms = c->now_ms + TURN_MAX_MS;
     enum rc rc = listen_to_sites(c, err);
     if (rc == RC_OK) {
+        rc = uploads_settle(c, err);
+    }
+    if (rc == RC_OK) {
         rc = coordinator_timers(c, err);
     }
     while (rc == RC_OK && c->merge_due) {

@@ -3,7 +3,7 @@
  *
  *   spool/<study>-<round>-<site>-<first 16 digits of the hash>
  *
- * and only when it is whole and its hash is right does the machine hear of it. So half an update
+ * and only when it is whole and its hash is right does the machine hear of it (settling.c). So half an update
  * never enters a sum, and a restart goes on where it was. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* dirfd, unlinkat */
@@ -95,41 +95,7 @@ void uploads_drop_all(struct coordinator *c, bool keep)
     }
 }
 
-/* Whole and verified: now the machine hears of it. The file goes only when the registry has it. */
-static enum rc arrived(struct coordinator *c, size_t site, struct error *err)
-{
-    struct upload *u = &c->site[site].upload;
-    struct said said = {
-        .event = ROUND_GOT_UPDATE, .site = site, .round = u->round, .anchor = u->anchor};
-    struct wire_message last = {.kind = WIRE_CREDIT, .tensor = u->tensor};
-    struct transfer_in in = u->in; /* out of the step's way: it drops what is not needed any more */
-    const void *bytes = NULL;
-    struct error fault = {0};
-    size_t n = 0;
-
-    *u = (struct upload){.state = UPLOAD_NONE};
-    if (transfer_in_map(&in, &bytes, &n, &fault) != RC_OK) {
-        log_event(LOG_LEVEL_ERROR, "update_not_mapped", "site=%s reason=\"%s\"", site_name(c, site),
-                  fault.text);
-        transfer_in_close(&in, true); /* the site offers it again */
-        return RC_OK;
-    }
-    said.update = bytes;
-    said.n = n;
-    said.hash = in.hash; /* verified when the last chunk came */
-    enum rc rc = RC_OK;
-    if (transfer_in_credit(&in, c->now_ms, &last.first, &last.until, &last.resume)) {
-        rc = answer_send(c, site, &last, NULL, 0, NULL, err); /* "I hold all"; ACK: it is kept */
-    }
-    if (rc == RC_OK) {
-        rc = coordinator_step(c, &said, err);
-    }
-    transfer_unmap(bytes, n);
-    transfer_in_close(&in, rc != RC_OK);
-    return rc;
-}
-
-static enum rc begin(struct coordinator *c, size_t site, struct error *err)
+static void begin(struct coordinator *c, size_t site)
 {
     struct upload *u = &c->site[site].upload;
     char path[FOLDER_PATH_MAX];
@@ -144,18 +110,19 @@ static enum rc begin(struct coordinator *c, size_t site, struct error *err)
         log_event(LOG_LEVEL_ERROR, "upload_not_begun", "site=%s round=%" PRIu64 " reason=\"%s\"",
                   site_name(c, site), u->round, fault.text);
         *u = (struct upload){.state = UPLOAD_NONE};
-        return RC_OK;
+        return;
     }
     u->state = UPLOAD_RUNNING;
     u->seen_held = u->in.held;
     u->moved_ms = c->now_ms;
-    return u->in.complete ? arrived(c, site, err) : RC_OK;
+    if (u->in.complete) {
+        u->state = UPLOAD_ARRIVED;
+    }
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-/* Does the answer to this UPDATE need its bytes? Only the first of a site that is waited for. */
-static bool wants_bytes(const struct coordinator *c, size_t site, uint64_t round)
+bool uploads_wanted(const struct coordinator *c, size_t site, uint64_t round)
 {
     const struct round_machine *m = &c->machine;
     return m->state == ROUND_OPEN && round == m->round && m->member[site] == ROUND_ACCEPTED &&
@@ -195,7 +162,7 @@ enum rc uploads_offer(struct coordinator *c, size_t site, const struct wire_mess
                       struct error *err)
 {
     struct upload *u = &c->site[site].upload;
-    if (!wants_bytes(c, site, m->round)) {
+    if (!uploads_wanted(c, site, m->round)) {
         return offered_again(c, site, m, err);
     }
     if (!right_size(c, site, m)) {
@@ -216,31 +183,33 @@ enum rc uploads_offer(struct coordinator *c, size_t site, const struct wire_mess
     return RC_OK;
 }
 
-enum rc uploads_chunk(struct coordinator *c, size_t site, const struct wire_message *m,
-                      const void *raw, size_t raw_n, struct error *err)
+void uploads_chunk(struct coordinator *c, size_t site, const struct wire_message *m,
+                   const void *raw, size_t raw_n)
 {
     struct upload *u = &c->site[site].upload;
     struct error fault = {0};
     if (u->state != UPLOAD_RUNNING || !hash_equal(&u->tensor.hash, &m->tensor.hash)) {
         c->refusals.late_chunks++; /* of a transfer that is over */
-        return RC_OK;
+        return;
     }
     const enum rc rc = transfer_in_chunk(&u->in, m->first, raw, raw_n, c->now_ms, &fault);
     if (rc == RC_STATE) {
         c->refusals.late_chunks++;
-        return RC_OK;
+        return;
     }
     if (rc == RC_FORMAT) {
         refuse(c, REFUSED_CHUNK, site_name(c, site), fault.text);
-        return RC_OK;
+        return;
     }
     if (rc != RC_OK) { /* asked for again after the stall: people may make room meanwhile */
         log_event(LOG_LEVEL_ERROR, "chunk_not_written", "site=%s reason=\"%s\"", site_name(c, site),
                   fault.text);
-        return RC_OK;
+        return;
     }
     c->live_due = true;
-    return u->in.complete ? arrived(c, site, err) : RC_OK;
+    if (u->in.complete) {
+        u->state = UPLOAD_ARRIVED;
+    }
 }
 
 /* ---- pump ------------------------------------------------------------------------------------ */
@@ -289,27 +258,29 @@ static void park_frozen(struct coordinator *c)
     }
 }
 
-static enum rc fill_places(struct coordinator *c, struct error *err)
+static void fill_places(struct coordinator *c)
 {
-    enum rc rc = RC_OK;
     size_t next = next_in_queue(c);
     if (next < c->n_sites && running(c) >= UPLOADS_AT_ONCE) {
         park_frozen(c);
     }
     /* Each pass takes one out of the queue: it runs, has arrived, or is given up. */
-    while (rc == RC_OK && next < c->n_sites && running(c) < UPLOADS_AT_ONCE) {
-        rc = begin(c, next, err);
+    while (next < c->n_sites && running(c) < UPLOADS_AT_ONCE) {
+        begin(c, next);
         next = next_in_queue(c);
     }
-    return rc;
 }
 
 enum rc uploads_pump(struct coordinator *c, int64_t *due_ms, struct error *err)
 {
-    enum rc rc = fill_places(c, err);
+    enum rc rc = RC_OK;
+    fill_places(c);
     for (size_t i = 0; rc == RC_OK && i < c->n_sites; i++) {
         struct upload *u = &c->site[i].upload;
         struct wire_message m = {.kind = WIRE_CREDIT, .tensor = u->tensor};
+        if (u->state == UPLOAD_ARRIVED) { /* from a former life's file */
+            *due_ms = c->now_ms;
+        }
         if (u->state != UPLOAD_RUNNING) {
             continue;
         }

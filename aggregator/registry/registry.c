@@ -427,38 +427,50 @@ static RC add_part(struct registry *r, const struct registry_standing *s, uint64
     return registry_hold(r, s, round, site, update, n, err);
 }
 
+/* Is there room for this answer? *fresh: it is not held yet, and may be added. */
+static RC check_answer(struct registry *r, const struct registry_standing *s, uint64_t round,
+                       size_t site, const struct hash *update, bool *fresh, struct error *err)
+{
+    struct hash held = {{0}};
+    bool answered = false;
+    bool contributed = false;
+    char old[REGISTRY_REASON];
+
+    *fresh = false;
+    enum rc rc = check_site(s, site, err);
+    if (rc == RC_OK && round <= INT64_MAX) {
+        rc = registry_part(r, s, round, site, &answered, &contributed, &held, old, err);
+    }
+    if (rc == RC_OK && answered) { /* also in a round that is over: what was said then was said */
+        const bool same =
+            contributed == (update != NULL) && (!contributed || hash_equal(&held, update));
+        return same ? RC_OK
+                    : error_set(err, RC_STATE,
+                                "study '%s': site %zu has answered round %llu otherwise", s->name,
+                                site, (unsigned long long)round);
+    }
+    if (rc == RC_OK) {
+        rc = registry_check_present(s, round, err);
+    }
+    *fresh = rc == RC_OK;
+    return rc;
+}
+
 static RC keep_part(struct registry *r, const struct hash *study, uint64_t round, size_t site,
                     const void *update, size_t n, const struct hash *now,
                     const struct registry_anchor *anchor, const char *reason, int64_t now_ms,
                     struct error *err)
 {
     struct registry_standing s = {0};
-    struct hash held = {{0}};
-    bool answered = false;
-    bool contributed = false;
-    char old[REGISTRY_REASON];
+    bool fresh = false;
     char why[REGISTRY_REASON];
 
     assert(update != NULL || n == 0);
     enum rc rc = registry_begin(r, study, &s, err);
     if (rc == RC_OK) {
-        rc = check_site(&s, site, err);
+        rc = check_answer(r, &s, round, site, update != NULL ? now : NULL, &fresh, err);
     }
-    if (rc == RC_OK && round <= INT64_MAX) {
-        rc = registry_part(r, &s, round, site, &answered, &contributed, &held, old, err);
-    }
-    if (rc != RC_OK) {
-        goto out;
-    }
-    if (answered) { /* also in a round that is over: what was said then was said */
-        if (contributed != (update != NULL) || (contributed && !hash_equal(&held, now))) {
-            rc = error_set(err, RC_STATE, "study '%s': site %zu has answered round %llu otherwise",
-                           s.name, site, (unsigned long long)round);
-        }
-        goto out;
-    }
-    rc = registry_check_present(&s, round, err);
-    if (rc != RC_OK) {
+    if (rc != RC_OK || !fresh) {
         goto out;
     }
     registry_reason(why, reason);
@@ -489,6 +501,50 @@ enum rc registry_keep_update(struct registry *r, const struct hash *study, uint6
 {
     assert(update != NULL);
     return keep_part(r, study, round, site, update, n, hash, anchor, "", now_ms, err);
+}
+
+enum rc registry_keep_updates(struct registry *r, const struct hash *study, uint64_t round,
+                              struct registry_update *update, size_t count,
+                              enum rc (*bytes)(void *ctx, size_t index, const void **data,
+                                               size_t *n, struct error *err),
+                              void *ctx, int64_t now_ms, struct error *err)
+{
+    struct registry_standing s = {0};
+    size_t added = 0;
+
+    enum rc rc = registry_begin(r, study, &s, err);
+    for (size_t i = 0; rc == RC_OK && i < count; i++) {
+        struct registry_update *u = &update[i];
+        struct error fault = {0};
+        const void *data = NULL;
+        bool fresh = false;
+        size_t n = 0;
+        rc = check_answer(r, &s, round, u->site, u->hash, &fresh, &fault);
+        u->kept = rc == RC_OK && !fresh;
+        u->refused = rc == RC_STATE;
+        if (u->refused) { /* its sender's fault; nothing was written */
+            (void)snprintf(u->why, sizeof u->why, "%s", fault.text);
+            rc = RC_OK;
+        } else if (rc != RC_OK) {
+            rc = error_set(err, rc, "%s", fault.text);
+        }
+        if (rc == RC_OK && fresh) {
+            rc = bytes(ctx, i, &data, &n, err);
+        }
+        if (rc == RC_OK && data != NULL) {
+            rc = add_part(r, &s, round, u->site, data, n, u->hash, u->anchor, "", now_ms, err);
+            u->kept = rc == RC_OK;
+            added += u->kept;
+        }
+    }
+    if (rc == RC_OK && added > 0) {
+        rc = registry_held_sync(r, err);
+    }
+    if (rc == RC_OK && added > 0) {
+        rc = store_commit(r->store, err);
+    }
+    store_rollback(r->store);
+    return rc;
 }
 
 /* Of a statement that is bound. */

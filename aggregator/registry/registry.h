@@ -94,6 +94,28 @@ struct registry_anchor {
 RC registry_keep_update(struct registry *r, const struct hash *study, uint64_t round, size_t site,
                         const void *update, size_t n, const struct hash *hash,
                         const struct registry_anchor *anchor, int64_t now_ms, struct error *err);
+/** One of the updates that registry_keep_updates keeps together. */
+struct registry_update {
+    size_t site;
+    const struct hash *hash;              /**< verified by the caller, as above */
+    const struct registry_anchor *anchor; /**< NULL: none */
+    bool kept;                            /**< out: it is, now or since before */
+    bool
+        refused; /**< out: this one would be RC_STATE, for `why`; the others are not held up by it */
+    char why[160];
+};
+/**
+ * registry_keep_update of several in one transaction: the bytes of all are brought to the disk at once, and their
+ * rows committed at once.
+ * @param bytes called for each that is to be written, in order, for bytes that live until the next call;
+ *              *data = NULL leaves it out (neither kept nor refused). Must not call the registry
+ * @retval RC_IO none of them is kept
+ */
+RC registry_keep_updates(struct registry *r, const struct hash *study, uint64_t round,
+                         struct registry_update *update, size_t count,
+                         enum rc (*bytes)(void *ctx, size_t index, const void **data, size_t *n,
+                                          struct error *err),
+                         void *ctx, int64_t now_ms, struct error *err);
 /** The anchor that was kept with a site's update of a round. *found = false: none */
 RC registry_anchor_of(struct registry *r, const struct hash *study, uint64_t round, size_t site,
                       bool *found, struct hash *out, struct error *err);

@@ -275,6 +275,27 @@ void transfer_in_again(struct transfer_in *t, int64_t now_ms)
     }
 }
 
+enum rc transfer_in_read(const struct transfer_in *t, unsigned char *out, struct error *err)
+{
+    if (!t->open || !t->complete) {
+        return error_set(err, RC_STATE, "not all of the tensor has arrived and been verified");
+    }
+    for (uint64_t at = 0; at < t->bytes;) {
+        const ssize_t n = pread(t->fd, out + at, (size_t)(t->bytes - at), (off_t)at);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return system_refused(t, "read", err);
+        }
+        if (n == 0) {
+            return error_set(err, RC_IO, "'%s' was cut by somebody else", name_of(t));
+        }
+        at += (uint64_t)n;
+    }
+    return RC_OK;
+}
+
 enum rc transfer_in_map(struct transfer_in *t, const void **data, size_t *n, struct error *err)
 {
     if (!t->open || !t->complete) {

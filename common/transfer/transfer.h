@@ -85,6 +85,8 @@ bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, 
 /** The connection was lost and made again, or the sender announced the tensor again: ask at once
  *  from the first missing chunk. */
 void transfer_in_again(struct transfer_in *t, int64_t now_ms);
+/** The whole into out [bytes], when complete. @retval RC_STATE not complete; @retval RC_IO */
+RC transfer_in_read(const struct transfer_in *t, unsigned char *out, struct error *err);
 /** The whole, mapped read only, when complete; lives until transfer_unmap, also beyond close.
  *  @retval RC_STATE not complete; @retval RC_IO */
 RC transfer_in_map(struct transfer_in *t, const void **data, size_t *n, struct error *err);

@@ -1537,6 +1537,69 @@ static void a_registry_of_the_first_program_opens_with_all_its_models(void **sta
     registry_close(&r);
 }
 
+/* registry_keep_updates of such bytes, hashed here; NULL: they cannot be had. */
+struct offered {
+    const char *const *bytes;
+    struct hash hash[SITES];
+};
+
+static enum rc offered_bytes(void *ctx, size_t index, const void **data, size_t *n,
+                             struct error *err)
+{
+    const struct offered *o = ctx;
+    (void)err;
+    *data = o->bytes[index];
+    *n = o->bytes[index] != NULL ? strlen(o->bytes[index]) : 0;
+    return RC_OK;
+}
+
+static enum rc together(struct registry *r, uint64_t round, struct registry_update *u,
+                        const char *const *bytes, size_t count, struct error *err)
+{
+    struct offered o = {.bytes = bytes};
+    for (size_t i = 0; i < count; i++) {
+        o.hash[i] = bytes[i] != NULL ? hash_of(bytes[i], strlen(bytes[i])) : (struct hash){{0}};
+        u[i].hash = &o.hash[i];
+    }
+    return registry_keep_updates(r, &heart, round, u, count, offered_bytes, &o, 30, err);
+}
+
+static void updates_that_arrive_together_are_kept_but_for_those_that_may_not_be(void **state)
+{
+    (void)state;
+    static const char *const bytes[SITES] = {"update of 0", "other bytes", "after all", NULL};
+    static const char *const later[1] = {"update of 3"};
+    struct registry_update u[SITES] = {{.site = 0}, {.site = 1}, {.site = 2}, {.site = 3}};
+    struct registry_update rest = {.site = 3};
+    struct error err = {0};
+    bool found = false;
+    struct hash said = {{0}};
+    struct registry *r = started(path);
+    everybody_accepts(r);
+    update(r, 1, 1, "update of 1");
+    sits_out(r, 1, 2, "no quota");
+    const struct registry_anchor a = {.sign = hash_of("key", 3), .anchor = hash_of("row", 3)};
+    u[0].anchor = &a;
+    for (int twice = 0; twice < 2; twice++) { /* the second time all is there already */
+        ok(together(r, 1, u, bytes, SITES, &err), &err);
+        assert_true(u[0].kept);
+        assert_true(u[1].refused && !u[1].kept);
+        assert_non_null(strstr(u[1].why, "site 1 has answered round 1 otherwise"));
+        assert_true(u[2].refused && !u[2].kept);
+        assert_false(u[3].refused || u[3].kept);
+    }
+    ok(registry_anchor_of(r, &heart, 1, 0, &found, &said, &err), &err);
+    assert_true(found && hash_equal(&said, &a.anchor));
+    assert_int_equal(held(r, 1).n, 2);
+    ok(together(r, 1, &rest, later, 1, &err), &err);
+    assert_true(rest.kept);
+    const struct seen s = held(r, 1);
+    assert_int_equal(s.n, 3);
+    assert_string_equal(s.bytes[0], "update of 0");
+    assert_string_equal(s.bytes[1], "update of 1");
+    registry_close(&r);
+}
+
 /* Killed behind the write, or before the cut: bytes that no row names are written over, and cut off. */
 static void what_a_kill_left_behind_the_updates_counts_for_nothing(void **state)
 {
@@ -1587,10 +1650,17 @@ static void updates_that_an_older_program_held_in_the_database_are_handed_out(vo
 
 /* ---- killed ---------------------------------------------------------------------------------- */
 
-enum deed { START, ACCEPT, PART, ROUND, FAILURE, ENROL, REVOKE, AGREE, ABORT, DEEDS };
+enum deed { START, ACCEPT, PART, TOGETHER, ROUND, FAILURE, ENROL, REVOKE, AGREE, ABORT, DEEDS };
 
 static struct seal_card enrolled_card,
     new_card; /* made by prepare: parent and child have the same */
+
+static enum rc keep_two(struct registry *r, struct error *err)
+{
+    static const char *const bytes[] = {"update of 1", "update of 3"};
+    struct registry_update u[] = {{.site = 1}, {.site = 3}};
+    return together(r, 2, u, bytes, 2, err);
+}
 
 static enum rc do_it(struct registry *r, enum deed deed, struct error *err)
 {
@@ -1605,6 +1675,8 @@ static enum rc do_it(struct registry *r, enum deed deed, struct error *err)
         return registry_keep_member(r, &heart, 3, ROUND_ACCEPTED, "", 1, err);
     case PART:
         return registry_keep_part(r, &heart, 2, 1, "update of 1", 11, "", 1, err);
+    case TOGETHER:
+        return keep_two(r, err);
     case ROUND:
         return commit(r, 2, "model 2", two, err);
     case FAILURE:
@@ -1728,6 +1800,8 @@ static int written_of(struct registry *r, enum deed deed)
     case PART:
         return (m.part[1] == ROUND_CONTRIBUTED) +
                (held(r, 2).n == 3); /* fails where the part is there without its bytes */
+    case TOGETHER:
+        return (int)held(r, 2).n - 2;
     case ROUND:
         ok(registry_model(r, &heart, &round, &p, &size, &err), &err);
         ok(registry_each_model(r, &heart, see_version, &v, &err), &err);
@@ -1754,7 +1828,7 @@ static int written_of(struct registry *r, enum deed deed)
 static size_t written(struct registry *r, enum deed deed)
 {
     static const char *const what[DEEDS] = {
-        "start 'liver'", "accept site 3",     "?", "round round 2", "failure round 2",
+        "start 'liver'", "accept site 3",     "?", "?",         "round round 2", "failure round 2",
         "enrol 'clev",   "revoke 'va', fing", "?", "abort stop"};
     struct error err = {0};
     struct entries c = {.like = what[deed]};
@@ -1767,7 +1841,7 @@ static void killed_at_any_point_a_transaction_is_whole_or_absent(void **state)
     (void)state;
     prepare();
     remember();
-    static const size_t all[DEEDS] = {2, 2, 2, 7, 3, 2, 2, 1, 2};
+    static const size_t all[DEEDS] = {2, 2, 2, 2, 7, 3, 2, 2, 1, 2};
     for (enum deed deed = START; deed < DEEDS; deed++) {
         size_t n_whole = 0;
         for (int point = 0;; point++) {
@@ -1841,6 +1915,7 @@ int main(void)
         ON_DISK(of_old_models_the_hash_stays_and_of_the_newest_the_bytes),
         cmocka_unit_test(a_round_without_server_state_drops_the_one_before),
         ON_DISK(the_file_does_not_grow_with_the_rounds),
+        ON_DISK(updates_that_arrive_together_are_kept_but_for_those_that_may_not_be),
         ON_DISK(what_a_kill_left_behind_the_updates_counts_for_nothing),
         ON_DISK(updates_that_an_older_program_held_in_the_database_are_handed_out),
         cmocka_unit_test(one_model_larger_than_all_room_is_still_kept),
