@@ -220,6 +220,17 @@ static RC use_wal(struct store *s, struct error *err)
     return rc;
 }
 
+void store_alone(void)
+{
+    /* Both are refused once SQLite has begun; then it counts and locks as ever. */
+    (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+    sqlite3_vfs *own = sqlite3_vfs_find("unix-excl"); /* begins it */
+    if (own != NULL) {
+        (void)sqlite3_vfs_register(own, 1);
+    }
+}
+
 enum rc store_open(const char *path, const struct store_kind *kind, struct store **out,
                    struct error *err)
 {

@@ -31,6 +31,13 @@ struct store_kind {
 };
 
 /**
+ * For a simulation, before it opens any: this process has one thread, and nobody else opens its files. Locks and
+ * the index of the write-ahead log then stay in its memory instead of in files beside; what is durable, and
+ * when, is as ever.
+ */
+void store_alone(void);
+
+/**
  * Opens or creates. ":memory:" gives a private database in memory, for simulations.
  * @retval RC_INVALID no path
  * @retval RC_IO      cannot open; @retval RC_FORMAT another application's file or not a database

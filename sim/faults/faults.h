@@ -49,7 +49,8 @@ struct faults_result {
 
 /**
  * Runs one schedule to its end. The same parameters give the same history; only the identities' keys
- * are fresh.
+ * are fresh in each process, which from then on is one with a single thread and files of its own
+ * (store_alone).
  * @retval RC_IO the folder cannot be used  @retval RC_NOMEM
  * @retval RC_INVALID n_sites
  */

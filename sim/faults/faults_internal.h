@@ -138,7 +138,7 @@ void schedule_print(const struct schedule *s, FILE *to);
 
 struct hospital {
     size_t index;
-    struct seal_keys *keys;
+    struct seal_keys *keys; /* the process's */
     bool up;
     uint64_t life, points;
     struct session session;
@@ -220,11 +220,22 @@ bool next_letter(struct world *w, struct letter *out);
 int64_t next_letter_ms(const struct world *w);
 void network_release(struct world *w);
 
+/** Whether the party is in one of these now. */
+bool within_cuts(const struct world *w, const struct cut *c, size_t n, size_t party);
+/** A point at which the party may be killed: RC_IO if it is. */
+RC point(struct world *w, size_t party, struct error *err);
+
+/** From now on this process answers what it has verified, or agreed on, before as it did then. */
+void memo_use(void);
+
+/* ---- disks ----------------------------------------------------------------------------------- */
+
+extern const struct ledger_policy disk_policy;
+/** A disk for every party: made by the program that owns it, once in a process, and copied since. */
+RC disks_lay(struct world *w, struct error *err);
 /** Before and after something durable: RC_IO from here on means that the party dies. */
 void disk_before(struct world *w, size_t party);
 void disk_after(void);
-/** A point at which the party may be killed: RC_IO if it is. */
-RC point(struct world *w, size_t party, struct error *err);
 
 /* ---- drivers: RC_IO is the end of the party's process, anything else of the run --------------- */
 

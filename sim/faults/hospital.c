@@ -14,10 +14,6 @@ static RC act(struct world *w, struct hospital *h, unsigned actions, struct erro
 
 enum rc hospital_start(struct world *w, struct hospital *h, struct error *err)
 {
-    static const struct ledger_policy policy = {.max_epsilon_per_study = (double)INFINITY,
-                                                .max_epsilon_total = (double)INFINITY,
-                                                .max_delta_per_study = 0.5,
-                                                .min_sites = 1};
     char path[600];
     struct masking_peer peer[SITES];
     (void)snprintf(path, sizeof path, "%s/%zu.ledger.db", w->p->folder, h->index);
@@ -33,7 +29,7 @@ enum rc hospital_start(struct world *w, struct hospital *h, struct error *err)
                                   .peer = peer};
     h->session = (struct session){0};
     disk_before(w, h->index);
-    enum rc rc = ledger_open(path, &policy, &h->ledger, err);
+    enum rc rc = ledger_open(path, &disk_policy, &h->ledger, err);
     disk_after();
     if (rc != RC_OK) {
         return error_set(err, RC_IO, "its ledger does not open");

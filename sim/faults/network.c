@@ -3,10 +3,8 @@
  * signature no longer holds, which is tried with a real one; the programs drop it unread.
  */
 #include <assert.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "sim/faults/faults_internal.h"
 
@@ -108,7 +106,7 @@ void network_release(struct world *w)
     w->n_queue = w->queue_room = 0;
 }
 
-static bool within(const struct world *w, const struct cut *c, size_t n, size_t party)
+bool within_cuts(const struct world *w, const struct cut *c, size_t n, size_t party)
 {
     bool in = false;
     for (size_t i = 0; i < n; i++) {
@@ -141,8 +139,9 @@ enum rc send_letter(struct world *w, struct letter l, const void *raw, size_t n,
     const bool quiet = w->now_ms >= s->quiet_ms;
     const size_t site = l.to == CENTER ? l.from : l.to;
     w->result->messages++;
-    if (!quiet && (within(w, s->cut, s->n_cuts, site) || within(w, s->cut, s->n_cuts, CENTER) ||
-                   rng_uniform(&w->rng) < s->lose + (l.kind == UPDATE ? s->lose_update : 0.0))) {
+    if (!quiet &&
+        (within_cuts(w, s->cut, s->n_cuts, site) || within_cuts(w, s->cut, s->n_cuts, CENTER) ||
+         rng_uniform(&w->rng) < s->lose + (l.kind == UPDATE ? s->lose_update : 0.0))) {
         w->result->lost_messages++;
         note(w, "  lost: %s", kind_name(l.kind));
         return RC_OK;
@@ -170,32 +169,7 @@ enum rc do_later(struct world *w, struct letter l, int64_t delay_ms, struct erro
     return enqueue(w, l, NULL, 0, delay_ms, err);
 }
 
-/* ---- disks and deaths ------------------------------------------------------------------------ */
-
-static void limit_files(bool full)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_FSIZE, &limit) == 0) {
-        limit.rlim_cur = full ? 0 : limit.rlim_max;
-        (void)setrlimit(RLIMIT_FSIZE, &limit);
-    }
-}
-
-/* A full disk is a real one to SQLite: the kernel refuses whatever would make a file grow. */
-void disk_before(struct world *w, size_t party)
-{
-    if (w->now_ms < w->s.quiet_ms && within(w, w->s.full, w->s.n_full, party)) {
-        w->result->full_disks++;
-        note(w, "  its disk is full");
-        (void)signal(SIGXFSZ, SIG_IGN);
-        limit_files(true);
-    }
-}
-
-void disk_after(void)
-{
-    limit_files(false);
-}
+/* ---- deaths ------------------------------------------------------------------------------------ */
 
 enum rc point(struct world *w, size_t party, struct error *err)
 {

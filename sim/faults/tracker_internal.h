@@ -44,9 +44,8 @@ struct masked {
 
 struct tracker {
     struct draft draft[DRAFTS_MAX];
-    size_t n_drafts;
     struct masked masked[DRAFTS_MAX];
-    size_t n_masked;
+    size_t n_drafts, n_masked; /* from here on small */
     struct {
         bool there;
         struct mask_set set;
