@@ -11,7 +11,9 @@
  *
  *   additive   z = w [x; x_c^2; l_1; …] + b + sum_k e_k[code_k]
  *                                                         continuous features x_c and the levels l_m of each
- *                                                         series on a grid, too (encoder/additive.c)
+ *                                                         series on a grid, too; with `points` a series' shape,
+ *                                                         an image's contrasts, a note's words
+ *                                                         (encoder/additive.c)
  *   multimodal h_m = adapter_m(encoder_m(x_m)) of every modality, of each position where the fusion
  *              looks at positions; z = fusion(those that are there);
  *              logit = w2 relu(W1 z + b1) + b2, or the fusion's own

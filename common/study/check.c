@@ -57,6 +57,7 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
     static const char *const of_multimodal[] = {
         "fusion", "missing", "table",   "series",           "image", "notes", "width",
         "heads",  "layers",  "dropout", "modality_dropout", "shift"};
+    static const char *const of_additive[] = {"points"};
     static const char *const of_asymmetric[] = {"primary"};
     static const char *const of_branches[] = {"branch_weights"};
     if (!says(d->model, "name", "multimodal")) {
@@ -69,6 +70,9 @@ static void check_model(const struct study_draft *d, struct config_issues *issue
                          "heads: must divide width, and %zu does not divide %zu",
                          d->study.model.heads, d->study.model.width);
         }
+    }
+    if (!says(d->model, "name", "additive")) {
+        refuse_unused(d->model, of_additive, 1, "name: additive", issues);
     }
     if (!says(d->model, "fusion", "asymmetric")) {
         refuse_unused(d->model, of_asymmetric, 1, "fusion: asymmetric", issues);

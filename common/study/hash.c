@@ -120,7 +120,7 @@ static bool is_version_2(const struct study *s)
     return has_course(&s->local) || s->sites_per_round > 0 || s->server.combine != STUDY_MEAN ||
            s->server.trim > 0 || s->server.momentum > 0.0 || s->model.site_norm ||
            s->model.n_lacked > 0 || s->model.n_frozen > 0 || s->start.there || s->model.shift > 0 ||
-           is_masked(s) || averages_late(&s->server) || s->held_out > 0.0;
+           is_masked(s) || averages_late(&s->server) || s->held_out > 0.0 || s->model.points != 0;
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -142,6 +142,10 @@ static void add_version_2(struct hasher *h, const struct study *s)
         hasher_text(h, s->start.fresh[i]);
     }
     hasher_u64(h, s->model.shift);
+    if (s->model.points != 0) { /* likewise, what follows */
+        hasher_text(h, "points");
+        hasher_u64(h, s->model.points);
+    }
     if (is_masked(s)) { /* others were out before there were any: they keep their hash */
         hasher_text(h, "masked");
         hasher_u64(h, s->masked);

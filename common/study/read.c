@@ -22,6 +22,7 @@ static const char *const tables[] = {"mlp", "transformer", NULL};
 static const char *const series[] = {"gru", "lstm", "cnn", "transformer", "summary", NULL};
 static const char *const images[] = {"cnn", "vit", NULL};
 static const char *const notes[] = {"bag", "transformer", NULL};
+static const char *const points[] = {"shape", "contrasts", "words", NULL};
 static const char *const optimisers[] = {
     [STUDY_SGD] = "sgd", [STUDY_ADAM] = "adam", [STUDY_ADAMW] = "adamw", NULL};
 static const char *const schedules[] = {
@@ -48,7 +49,7 @@ static_assert(sizeof(enum study_server) == sizeof(int), "a choice is written as 
 struct model_words {
     struct study_model m;
     int name, activation, fusion, missing, table, series, image, notes, branch_weights;
-    const struct config_node *hidden, *frozen;
+    const struct config_node *hidden, *frozen, *points;
 };
 
 /* clang-format off */
@@ -141,6 +142,8 @@ static const struct config_key model_keys[] = {
      .help = "fusion asymmetric: the modality that looks at all others, and they at it alone; `table` is the features, the default the cohort's first modality"},
     {.name = "branch_weights", .type = CONFIG_CHOICE, .offset = AT(branch_weights), .choices = branch_weights,
      .fallback = "equal", .help = "fusion tri_branch: shares of the branches in the average; learned ones are trained like all parameters"},
+    {.name = "points", .type = CONFIG_NODE, .offset = AT(points), .fallback = "",
+     .help = "additive: list of what else has points: `shape` of series on a grid (rise, and swing about it), `contrasts` of images at four sizes of detail, `words` of notes"},
     {.name = "frozen", .type = CONFIG_NODE, .offset = AT(frozen), .fallback = "",
      .help = "list of blocks, by the names of their parameters, that stay as they begin: no training, no noise, zeros in updates"},
 };
@@ -271,6 +274,26 @@ static void read_hidden(const struct config_node *list, struct study_model *m,
     }
 }
 
+/* The names as a set of bits, in the order of the enum. */
+static size_t read_points(const struct config_node *list, struct config_issues *issues)
+{
+    char name[STUDY_BLOCKS_MAX][STUDY_NAME_MAX];
+    const size_t n = study_read_names(list, "points", name, issues);
+    size_t set = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t k = 0;
+        while (points[k] != NULL && strcmp(points[k], name[i]) != 0) {
+            k++;
+        }
+        if (points[k] == NULL) {
+            config_issue(issues, list, "points: '%s' is none of shape, contrasts, words", name[i]);
+        } else {
+            set |= (size_t)1 << k;
+        }
+    }
+    return set;
+}
+
 static void read_model(struct study_draft *d, struct config_issues *issues)
 {
     struct model_words w;
@@ -283,6 +306,9 @@ static void read_model(struct study_draft *d, struct config_issues *issues)
     }
     if (w.frozen != NULL) {
         w.m.n_frozen = study_read_names(w.frozen, "frozen", w.m.frozen, issues);
+    }
+    if (w.points != NULL) {
+        w.m.points = read_points(w.points, issues);
     }
     if (strcmp(w.m.name, "multimodal") == 0) {
         (void)snprintf(w.m.fusion, sizeof w.m.fusion, "%s", fusions[w.fusion]);

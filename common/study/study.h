@@ -33,6 +33,12 @@ enum study_noise { STUDY_NOISE_NONE, STUDY_NOISE_SITE, STUDY_NOISE_SHARED };
 enum study_optimiser { STUDY_SGD, STUDY_ADAM, STUDY_ADAMW };
 enum study_schedule { STUDY_CONSTANT, STUDY_COSINE };
 enum study_server { STUDY_FEDAVG, STUDY_FEDADAM, STUDY_FEDAVGM, STUDY_FEDYOGI };
+/** What `additive` gives points for beside the table and the levels of courses: bits of a set. */
+enum study_points {
+    STUDY_POINTS_SHAPE = 1,     /**< of series on a grid: rise and swing */
+    STUDY_POINTS_CONTRASTS = 2, /**< of images, at four sizes of detail */
+    STUDY_POINTS_WORDS = 4      /**< of notes: each word, or what `ngrams` makes of them */
+};
 enum study_combine { STUDY_MEAN, STUDY_MEDIAN, STUDY_TRIMMED_MEAN };
 
 /** The model, as its registry in common/model reads it. */
@@ -55,6 +61,7 @@ struct study_model {
     char primary
         [STUDY_NAME_MAX];   /**< asymmetric: a modality, "table": the features; "": the first */
     char branch_weights[8]; /**< tri_branch: "equal" or "learned" */
+    size_t points;          /**< additive: set of enum study_points */
     /** Parameters of which the name is one of these, or begins with it and a point, are not trained. */
     size_t n_frozen;
     char frozen[STUDY_BLOCKS_MAX][STUDY_NAME_MAX];

@@ -213,6 +213,30 @@ static void what_a_site_lacks_is_read_and_hashed(void **state)
     study_release(&s);
 }
 
+static void points_are_a_set_and_hashed_where_there_are_any(void **state)
+{
+    (void)state;
+    static const char *const model[5] = {
+        "model: {name: additive}", "model: {name: additive, points: [shape]}",
+        "model: {name: additive, points: [contrasts, words]}",
+        "model: {name: additive, points: [words, contrasts]}",
+        "model: {name: additive, points: [shape, contrasts, words]}"};
+    static const size_t want[5] = {0, 1, 6, 6, 7};
+    const struct hash schema = hash_of("schema", 6);
+    struct hash h[5];
+    for (size_t i = 0; i < 5; i++) {
+        struct study s = study_text_read(study_text_with(6, model[i]));
+        assert_int_equal(s.model.points, want[i]);
+        h[i] = study_hash(&s, &schema);
+        study_release(&s);
+    }
+    for (size_t i = 0; i < 5; i++) {
+        for (size_t k = 0; k < i; k++) {
+            assert_int_equal(hash_equal(&h[i], &h[k]), want[i] == want[k]);
+        }
+    }
+}
+
 static void frozen_blocks_are_read_and_hashed(void **state)
 {
     (void)state;
@@ -589,6 +613,7 @@ int main(void)
         cmocka_unit_test(what_changes_in_the_course_of_training_is_read),
         cmocka_unit_test(the_servers_words_are_read),
         cmocka_unit_test(what_a_site_lacks_is_read_and_hashed),
+        cmocka_unit_test(points_are_a_set_and_hashed_where_there_are_any),
         cmocka_unit_test(frozen_blocks_are_read_and_hashed),
         cmocka_unit_test(
             the_round_that_an_average_begins_with_is_read_and_hashed_where_it_is_not_the_first),

@@ -107,7 +107,7 @@ static void the_hash_changes_with_every_field(void **state)
 {
     (void)state;
     _Static_assert(sizeof(struct study_model) == 64 + 8 + 32 + 8 + 16 + 8 + 8 + 24 + 8 + 4 * 16 +
-                                                     3 * 8 + 2 * 8 + 8 + 64 + 8 +
+                                                     3 * 8 + 2 * 8 + 8 + 64 + 8 + 8 +
                                                      2 * (8 + STUDY_BLOCKS_MAX * STUDY_NAME_MAX),
                    "hash the new field");
     _Static_assert(sizeof(struct study_local) == 2 * 4 + 8 * 8 + 3 * 8, "hash the new field");
@@ -143,6 +143,7 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, model.layer_norm),
         offsetof(struct study, model.site_norm),
         offsetof(struct study, model.adapter),
+        offsetof(struct study, model.points),
         offsetof(struct study, model.n_lacked),
         offsetof(struct study, model.n_frozen),
         offsetof(struct study, local.optimiser),

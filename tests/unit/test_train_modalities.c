@@ -108,7 +108,7 @@ static struct dataset *without(const struct imported *i, size_t gone)
 
 /* ---- a round --------------------------------------------------------------------------------- */
 
-/* Between them: every encoder and every fusion. */
+/* Between them: every encoder and every fusion; without a fusion the sum of points, of all that it reads. */
 static const struct {
     const char *table, *series, *image, *notes, *fusion, *missing;
 } models[] = {
@@ -122,6 +122,7 @@ static const struct {
     {"mlp", "gru", "cnn", "transformer", "medfuse", "skip"},
     {"mlp", "cnn", "vit", "bag", "hierarchical", "token"},
     {"mlp", "lstm", "cnn", "bag", "tri_branch", "zero"},
+    {"additive", "shape", "contrasts", "words", "", ""},
 };
 enum { MODELS = sizeof models / sizeof models[0] };
 
@@ -175,6 +176,11 @@ static void world_init(struct world *w, const struct schema *s, size_t kind)
     word(m->notes, sizeof m->notes, models[kind].notes);
     word(m->fusion, sizeof m->fusion, models[kind].fusion);
     word(m->missing, sizeof m->missing, models[kind].missing);
+    if (models[kind].fusion[0] == '\0') {
+        *m = (struct study_model){.name = "additive",
+                                  .points = STUDY_POINTS_SHAPE | STUDY_POINTS_CONTRASTS |
+                                            STUDY_POINTS_WORDS};
+    }
     if (model_open(m, s, &w->model, &err) != RC_OK) {
         fail_msg("%s", err.text);
     }

@@ -142,6 +142,12 @@ enum { SERIES_LEVELS = 4 };
  *  was not. No parameters: a linear model's input. @return [B, SERIES_LEVELS V] */
 struct node *series_levels_record(struct tape *t, const struct encoder_series *x);
 
+enum { SERIES_SHAPE = 2 };
+
+/** Of each variable: its rise and its swing (shape.c); 0 where fewer than three steps saw it. No
+ *  parameters. @return [B, SERIES_SHAPE V] */
+struct node *series_shape_record(struct tape *t, const struct encoder_series *x);
+
 struct lstm_encoder {
     size_t variables, width, layers;
     struct encoder_linear layer[ENCODER_LAYERS_MAX];
@@ -233,6 +239,11 @@ struct encoder_positions feature_transformer_positions(const struct feature_tran
 size_t ngram_codes(const char *text, size_t bytes, size_t n_max, size_t V, int32_t *code,
                    size_t room);
 
+/** Of each code in [0, V) how often a text has it, over the root of how many codes the text has: a vector of
+ *  length 1 where none is there twice, and never above the root of `T`. No parameters; V floats a sample.
+ *  @return [B, V] */
+struct node *word_counts_record(struct tape *t, const struct encoder_codes *x, size_t V);
+
 struct ngram_bag {
     size_t vocabulary, embedding, width;
     struct param_id table;
@@ -261,6 +272,18 @@ struct encoder_positions text_transformer_positions(const struct text_transforme
                                                     const struct tape_dropout *drop);
 
 /* ---- images ---------------------------------------------------------------------------------- */
+
+enum { IMAGE_SIZES = 4, IMAGE_CONTRASTS = 3 * IMAGE_SIZES };
+
+/**
+ * Of each plane of an image how much detail it has at four sizes, and the brightest and darkest of it
+ * (contrasts.c). No parameters.
+ * @param planes [B, channels, height, width]; NULL while measuring
+ * @param there [B]: 0 = no image, all zeros; NULL: all have one
+ * @return [B, IMAGE_CONTRASTS channels]
+ */
+struct node *image_contrasts_record(struct tape *t, const float *planes, const uint8_t *there,
+                                    size_t channels, size_t height, size_t width);
 
 struct vit {
     size_t height, width, channels, patch;
