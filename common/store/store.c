@@ -12,6 +12,8 @@
 
 #include <sqlite3.h>
 
+#include "common/store/store_internal.h"
+
 enum { STORE_PATH_MAX = 1024 };
 
 struct store {
@@ -22,7 +24,9 @@ struct store {
 
 struct statement {
     struct store *store;
-    sqlite3_stmt *stmt;
+    const char *sql;    /* not compiled yet: then stmt is NULL */
+    sqlite3_stmt *stmt; /* NULL with a fault: it could not be compiled, `refusal` says why */
+    struct error refusal;
     int n_bound;
     bool running;  /* stepped and not yet reset */
     enum rc fault; /* of a bind; reported by the next step */
@@ -104,14 +108,9 @@ static RC ask_i64(struct store *s, const char *sql, int64_t *out, struct error *
     return rc;
 }
 
-/* SQLite keeps both numbers as signed 32 bits. */
-static int64_t as_stored(uint32_t id)
-{
-    return (int64_t)(int32_t)id;
-}
-
 /* A new file has no id, no version and no tables; any other id is a stranger's. */
-static RC check_owner(struct store *s, const struct store_kind *kind, struct error *err)
+static RC check_owner(struct store *s, const struct store_kind *kind, int64_t *found,
+                      struct error *err)
 {
     int64_t id = 0;
     int64_t version = 0;
@@ -121,14 +120,14 @@ static RC check_owner(struct store *s, const struct store_kind *kind, struct err
     if (rc == RC_OK) {
         rc = ask_i64(s, "PRAGMA user_version", &version, err);
     }
-    if (rc == RC_OK) {
+    if (rc == RC_OK && id == 0) {
         rc = ask_i64(s, "SELECT count(*) FROM sqlite_schema", &n_tables, err);
     }
     if (rc != RC_OK) {
         return rc;
     }
     const bool is_new = id == 0 && version == 0 && n_tables == 0;
-    if (!is_new && id != as_stored(kind->application_id)) {
+    if (!is_new && id != store_as_stored(kind->application_id)) {
         return error_set(err, RC_FORMAT, "not a %s: the file belongs to another program",
                          kind->what);
     }
@@ -137,6 +136,7 @@ static RC check_owner(struct store *s, const struct store_kind *kind, struct err
                          "%s: written by a newer program (version %lld, this one knows %zu)",
                          kind->what, (long long)version, kind->n_migrations);
     }
+    *found = version;
     return RC_OK;
 }
 
@@ -163,7 +163,7 @@ static RC migrate(struct store *s, const struct store_kind *kind, struct error *
             } while (rc == RC_OK && is_new && (uint64_t)version < kind->n_migrations);
             (void)snprintf(stamp, sizeof stamp,
                            "PRAGMA application_id = %lld; PRAGMA user_version = %lld",
-                           (long long)as_stored(kind->application_id), (long long)version);
+                           (long long)store_as_stored(kind->application_id), (long long)version);
             if (rc == RC_OK) {
                 rc = run_sql(s, stamp, "migrating", err);
             }
@@ -173,7 +173,7 @@ static RC migrate(struct store *s, const struct store_kind *kind, struct error *
         }
         store_rollback(s);
     }
-    return rc == RC_OK ? check_owner(s, kind, err) : rc;
+    return rc == RC_OK ? check_owner(s, kind, &version, err) : rc;
 }
 
 /*
@@ -239,6 +239,7 @@ enum rc store_open(const char *path, const struct store_kind *kind, struct store
 
     struct store *s = NULL;
     enum rc rc = RC_OK;
+    int64_t version = 0;
     int answer;
 
     if (path[0] == '\0') {
@@ -249,7 +250,7 @@ enum rc store_open(const char *path, const struct store_kind *kind, struct store
         return error_set(err, RC_NOMEM, "%s: no memory", kind->what);
     }
     s->what = kind->what;
-    if (strcmp(path, ":memory:") != 0) {
+    if (strcmp(path, ":memory:") != 0 && !store_place_new(path, kind)) {
         rc = touch(path, err);
         if (rc != RC_OK) {
             goto out;
@@ -263,7 +264,7 @@ enum rc store_open(const char *path, const struct store_kind *kind, struct store
         goto out;
     }
     (void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
-    rc = check_owner(s, kind, err); /* before anything is written to a stranger's file */
+    rc = check_owner(s, kind, &version, err); /* before anything is written to a stranger's file */
     if (rc == RC_OK) {
         rc = use_wal(s, err);
     }
@@ -275,7 +276,7 @@ enum rc store_open(const char *path, const struct store_kind *kind, struct store
                      "PRAGMA temp_store = MEMORY",           /* never a patient's row in /tmp */
                      "setting up", err);
     }
-    if (rc == RC_OK) {
+    if (rc == RC_OK && (uint64_t)version < kind->n_migrations) {
         rc = migrate(s, kind, err);
     }
     if (rc != RC_OK) {
@@ -320,18 +321,16 @@ static bool is_still(const char *path)
     return access(name, W_OK) != 0;
 }
 
-static RC check_version(struct store *s, const struct store_kind *kind, struct error *err)
+static RC check_version(const struct store_kind *kind, int64_t version, struct error *err)
 {
-    int64_t version = 0;
-    const enum rc rc = ask_i64(s, "PRAGMA user_version", &version, err);
-    if (rc == RC_OK && (uint64_t)version != kind->n_migrations) {
+    if ((uint64_t)version != kind->n_migrations) {
         return error_set(
             err, RC_STATE,
             "%s: written by an older program (version %lld, this one wants %zu) and not "
             "brought up to date yet; where it may be written, open it with this one first",
             kind->what, (long long)version, kind->n_migrations);
     }
-    return rc;
+    return RC_OK;
 }
 
 enum rc store_open_reading(const char *path, const struct store_kind *kind, struct store **out,
@@ -340,6 +339,7 @@ enum rc store_open_reading(const char *path, const struct store_kind *kind, stru
     struct store *s = NULL;
     char uri[3 * STORE_PATH_MAX];
     enum rc rc = RC_OK;
+    int64_t version = 0;
     int answer;
 
     if (path[0] == '\0' || strcmp(path, ":memory:") == 0) {
@@ -366,9 +366,9 @@ enum rc store_open_reading(const char *path, const struct store_kind *kind, stru
         goto out;
     }
     (void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
-    rc = check_owner(s, kind, err);
+    rc = check_owner(s, kind, &version, err);
     if (rc == RC_OK) {
-        rc = check_version(s, kind, err);
+        rc = check_version(kind, version, err);
     }
     if (rc == RC_OK) {
         rc = run_sql(s, "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY", "setting up",
@@ -407,24 +407,57 @@ void store_close(struct store **s)
     *s = NULL;
 }
 
-enum rc store_prepare(struct store *s, const char *sql, struct statement **out, struct error *err)
+/* NULL: no memory for it. */
+static struct statement *new_statement(struct store *s, const char *sql, struct error *err)
 {
     struct statement *st = calloc(1, sizeof *st);
     if (st == NULL) {
-        return error_set(err, RC_NOMEM, "%s: no memory for a statement", s->what);
+        error_ignore(error_set(err, RC_NOMEM, "%s: no memory for a statement", s->what));
+        return NULL;
     }
+    st->store = s;
+    st->sql = sql;
+    st->next = s->first;
+    s->first = st;
+    return st;
+}
+
+enum rc store_prepare_later(struct store *s, const char *sql, struct statement **out,
+                            struct error *err)
+{
+    struct statement *st = new_statement(s, sql, err);
+    if (st == NULL) {
+        return err->rc;
+    }
+    *out = st;
+    return RC_OK;
+}
+
+/* Of a statement that is not compiled yet. */
+static RC compile(struct statement *st, struct error *err)
+{
     const char *rest = NULL;
     const int answer =
-        sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &st->stmt, &rest);
+        sqlite3_prepare_v3(st->store->db, st->sql, -1, SQLITE_PREPARE_PERSISTENT, &st->stmt, &rest);
     if (answer != SQLITE_OK) {
-        free(st);
-        return refused(s, answer, "preparing a statement", err);
+        return refused(st->store, answer, "preparing a statement", err);
     }
     assert(st->stmt != NULL); /* not a comment only */
     assert(rest[0] == '\0');  /* one statement: a second would never run */
-    st->store = s;
-    st->next = s->first;
-    s->first = st;
+    return RC_OK;
+}
+
+enum rc store_prepare(struct store *s, const char *sql, struct statement **out, struct error *err)
+{
+    struct statement *st = new_statement(s, sql, err);
+    if (st == NULL) {
+        return err->rc;
+    }
+    const enum rc rc = compile(st, err);
+    if (rc != RC_OK) {
+        statement_close(&st);
+        return rc;
+    }
     *out = st;
     return RC_OK;
 }
@@ -446,17 +479,32 @@ void statement_close(struct statement **st)
 
 void statement_reset(struct statement *st)
 {
-    (void)sqlite3_reset(st->stmt); /* repeats the answer of the last step */
-    (void)sqlite3_clear_bindings(st->stmt);
+    if (st->stmt != NULL) {
+        (void)sqlite3_reset(st->stmt); /* repeats the answer of the last step */
+        (void)sqlite3_clear_bindings(st->stmt);
+    }
     st->n_bound = 0;
     st->running = false;
     st->fault = RC_OK;
 }
 
-/* The place of the next parameter. Binding a running statement, or more than it has, is our bug. */
+/* Compiled, at the latest now? If it cannot be, the step tells. */
+static bool is_ready(struct statement *st)
+{
+    if (st->stmt == NULL && st->fault == RC_OK) {
+        st->fault = compile(st, &st->refusal);
+    }
+    return st->stmt != NULL;
+}
+
+/* The place of the next parameter, 0: it cannot be bound. Binding a running statement, or more than it
+ * has, is our bug. */
 static int next_place(struct statement *st)
 {
     assert(!st->running);
+    if (!is_ready(st)) {
+        return 0;
+    }
     st->n_bound++;
     assert(st->n_bound <= sqlite3_bind_parameter_count(st->stmt));
     return st->n_bound;
@@ -464,7 +512,7 @@ static int next_place(struct statement *st)
 
 static void note_bind(struct statement *st, int answer)
 {
-    assert(answer != SQLITE_MISUSE);
+    assert(st->stmt == NULL || answer != SQLITE_MISUSE);
     assert(answer != SQLITE_RANGE);
     if (answer != SQLITE_OK && st->fault == RC_OK) {
         st->fault = kind_of(answer);
@@ -473,12 +521,14 @@ static void note_bind(struct statement *st, int answer)
 
 void statement_bind_i64(struct statement *st, int64_t x)
 {
-    note_bind(st, sqlite3_bind_int64(st->stmt, next_place(st), x));
+    const int place = next_place(st); /* compiles it: before st->stmt is read */
+    note_bind(st, sqlite3_bind_int64(st->stmt, place, x));
 }
 
 void statement_bind_real(struct statement *st, double x)
 {
-    note_bind(st, sqlite3_bind_double(st->stmt, next_place(st), x));
+    const int place = next_place(st);
+    note_bind(st, sqlite3_bind_double(st->stmt, place, x));
     if (isnan(x) && st->fault == RC_OK) {
         st->fault = RC_NUMERIC; /* SQLite would store NULL */
     }
@@ -487,8 +537,9 @@ void statement_bind_real(struct statement *st, double x)
 void statement_bind_text(struct statement *st, const char *text)
 {
     assert(text != NULL);
-    note_bind(st, sqlite3_bind_text64(st->stmt, next_place(st), text, strlen(text), SQLITE_STATIC,
-                                      SQLITE_UTF8));
+    const int place = next_place(st);
+    note_bind(st,
+              sqlite3_bind_text64(st->stmt, place, text, strlen(text), SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void statement_bind_blob(struct statement *st, const void *data, size_t n)
@@ -504,13 +555,18 @@ void statement_bind_blob(struct statement *st, const void *data, size_t n)
 
 void statement_bind_null(struct statement *st)
 {
-    note_bind(st, sqlite3_bind_null(st->stmt, next_place(st)));
+    const int place = next_place(st);
+    note_bind(st, sqlite3_bind_null(st->stmt, place));
 }
 
 enum rc statement_step(struct statement *st, bool *row, struct error *err)
 {
+    if (!is_ready(st)) {
+        *err = st->refusal;
+        statement_reset(st); /* tried again by the next one who asks */
+        return err->rc;
+    }
     assert(st->n_bound == sqlite3_bind_parameter_count(st->stmt));
-
     if (st->fault != RC_OK) {
         const enum rc fault = st->fault;
         statement_reset(st);

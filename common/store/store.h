@@ -59,6 +59,9 @@ void store_close(struct store **s);
 
 /** One statement of ours, kept until store_close. @retval RC_IO refused; @retval RC_NOMEM */
 RC store_prepare(struct store *s, const char *sql, struct statement **out, struct error *err);
+/** The same, compiled by its first bind or step: for many of which few are used. `sql` lives as long as the
+ *  store; what is wrong with it is told by the step. @retval RC_NOMEM */
+RC store_prepare_later(struct store *s, const char *sql, struct statement **out, struct error *err);
 
 /** Before store_close does it: for statements of one task. NULL is fine. */
 void statement_close(struct statement **st);

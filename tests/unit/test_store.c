@@ -187,6 +187,69 @@ static void an_older_file_is_migrated_and_keeps_its_rows(void **state)
     store_close(&s);
 }
 
+/* Some of them meet while the file is being made: one makes it, and nobody's row is lost. */
+static void processes_that_make_a_file_at_once_make_one(void **state)
+{
+    (void)state;
+    enum { MAKERS = 4, TIMES = 5 };
+    for (int time = 0; time < TIMES; time++) {
+        pid_t child[MAKERS];
+        for (int i = 0; i < MAKERS; i++) {
+            child[i] = fork();
+            assert_true(child[i] >= 0);
+            if (child[i] == 0) {
+                struct error err = {0};
+                struct store *s = NULL;
+                struct statement *st = NULL;
+                char name[8];
+                (void)snprintf(name, sizeof name, "of %d", i);
+                const bool good = store_open(path, &kind, &s, &err) == RC_OK &&
+                                  store_prepare(s, "INSERT INTO entry (name, x) VALUES (?, ?)", &st,
+                                                &err) == RC_OK &&
+                                  insert(st, name, 1, &err) == RC_OK;
+                store_close(&s);
+                _exit(good ? 0 : 1);
+            }
+        }
+        for (int i = 0; i < MAKERS; i++) {
+            int status = 0;
+            assert_int_equal(waitpid(child[i], &status, 0), child[i]);
+            assert_true(WIFEXITED(status));
+            assert_int_equal(WEXITSTATUS(status), 0);
+        }
+        struct store *s = opened(path, &kind);
+        assert_int_equal(asked(s, "SELECT count(*) FROM entry"), MAKERS + 1);
+        store_close(&s);
+        assert_int_equal(unlink(path), 0); /* and remove_folder finds nothing else */
+    }
+}
+
+static void
+a_statement_for_later_is_compiled_when_it_is_used_and_then_says_what_is_wrong(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(path, &kind);
+    struct statement *good = NULL;
+    struct statement *bad = NULL;
+    bool row = true;
+    assert_int_equal(
+        store_prepare_later(s, "INSERT INTO entry (name, x) VALUES (?, ?)", &good, &err), RC_OK);
+    assert_int_equal(store_prepare_later(s, "SELECT id FROM later WHERE id = ?", &bad, &err),
+                     RC_OK);
+    assert_int_equal(insert(good, "one", 1, &err), RC_OK);
+    assert_int_equal(insert(good, "two", 2, &err), RC_OK);
+    statement_bind_i64(bad, 7);
+    assert_int_equal(statement_step(bad, &row, &err), RC_IO);
+    assert_non_null(strstr(err.text, "no such table: later"));
+    assert_int_equal(statement_run(prepared(s, "CREATE TABLE later (id INTEGER) STRICT"), &err),
+                     RC_OK);
+    statement_bind_i64(bad, 7); /* now there is one */
+    assert_int_equal(statement_step(bad, &row, &err), RC_OK);
+    assert_false(row);
+    store_close(&s);
+}
+
 static void a_failing_migration_leaves_the_file_at_its_old_version(void **state)
 {
     (void)state;
@@ -577,6 +640,8 @@ int main(void)
         IN_FOLDER(what_is_written_is_read_after_reopening),
         IN_FOLDER(a_file_is_opened_with_log_full_sync_and_foreign_keys),
         IN_FOLDER(an_older_file_is_migrated_and_keeps_its_rows),
+        IN_FOLDER(processes_that_make_a_file_at_once_make_one),
+        IN_FOLDER(a_statement_for_later_is_compiled_when_it_is_used_and_then_says_what_is_wrong),
         IN_FOLDER(a_failing_migration_leaves_the_file_at_its_old_version),
         IN_FOLDER(a_newer_file_is_refused),
         IN_FOLDER(a_strangers_file_is_refused_and_not_touched),
