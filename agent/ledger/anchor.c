@@ -20,8 +20,7 @@ static RC new_key(struct ledger *l, struct error *err)
     entropy_release(&e);
     struct statement *st = l->st[LEDGER_ADD_KEY];
     statement_bind_blob(st, l->key, sizeof l->key);
-    rc = statement_run(st, err);
-    return rc == RC_OK ? store_commit(l->store, err) : rc;
+    return statement_run(st, err);
 }
 
 static RC read_key(struct ledger *l, bool *found, struct error *err)
@@ -38,20 +37,32 @@ static RC read_key(struct ledger *l, bool *found, struct error *err)
     return rc;
 }
 
-enum rc ledger_key(struct ledger *l, struct error *err)
+enum rc ledger_make_key(struct ledger *l, struct error *err)
 {
     bool found = false;
-    if (l->view) { /* its transaction is open, and it makes none */
-        return read_key(l, &found, err);
+    enum rc rc = read_key(l, &found, err);
+    return rc == RC_OK && !found ? new_key(l, err) : rc;
+}
+
+/* Once a life. One that was made before there were keys gets its own now. */
+static RC need_key(struct ledger *l, struct error *err)
+{
+    bool found = false;
+    if (l->has_key) {
+        return RC_OK;
     }
-    enum rc rc = store_begin(l->store, err); /* two programs that open it at once make one key */
-    if (rc == RC_OK) {
-        rc = read_key(l, &found, err);
+    enum rc rc = read_key(l, &found, err);
+    if (rc == RC_OK && !found && !l->view) {
+        rc = store_begin(l->store, err); /* two programs that open it at once make one key */
+        if (rc == RC_OK) {
+            rc = ledger_make_key(l, err);
+        }
+        if (rc == RC_OK) {
+            rc = store_commit(l->store, err);
+        }
+        store_rollback(l->store);
     }
-    if (rc == RC_OK && !found) {
-        rc = new_key(l, err);
-    }
-    store_rollback(l->store);
+    l->has_key = rc == RC_OK;
     return rc;
 }
 
@@ -85,9 +96,13 @@ enum rc ledger_anchor(struct ledger *l, const struct hash *study, uint64_t round
         *found = false;
         return RC_OK;
     }
+    enum rc rc = need_key(l, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
     statement_bind_blob(st, study->b, sizeof study->b);
     statement_bind_i64(st, (int64_t)round);
-    enum rc rc = statement_step(st, &row, err);
+    rc = statement_step(st, &row, err);
     if (rc == RC_OK && row) {
         rc = anchor_at(l, st, out, err);
         statement_reset(st);
@@ -103,10 +118,14 @@ enum rc ledger_has_anchor(struct ledger *l, const struct hash *anchor, bool *fou
 {
     struct statement *st = l->st[LEDGER_LINKS];
     bool has = false;
+    enum rc rc = need_key(l, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
     for (;;) {
         struct hash here = {{0}};
         bool row = false;
-        enum rc rc = statement_step(st, &row, err);
+        rc = statement_step(st, &row, err);
         if (rc == RC_OK && row) {
             rc = anchor_at(l, st, &here, err);
             has = rc == RC_OK && hash_equal(&here, anchor);

@@ -89,13 +89,10 @@ static RC open_as(const char *path, const struct ledger_policy *policy, bool vie
     rc = view ? store_open_reading(path, &ledger_store_kind, &l->store, err)
               : store_open(path, &ledger_store_kind, &l->store, err);
     for (size_t i = 0; rc == RC_OK && i < LEDGER_SQL_COUNT; i++) {
-        rc = store_prepare(l->store, ledger_sql[i], &l->st[i], err);
+        rc = store_prepare_later(l->store, ledger_sql[i], &l->st[i], err);
     }
     if (rc == RC_OK) {
         rc = view ? begin_view(l, err) : look_through(l, err);
-    }
-    if (rc == RC_OK) {
-        rc = ledger_key(l, err);
     }
     if (rc != RC_OK) {
         goto out;
@@ -339,6 +336,9 @@ enum rc ledger_join(struct ledger *l, const struct study *study, const struct ha
     }
     if (plan.id == 0) {
         rc = add_study(l, &plan, now_ms, err);
+        if (rc == RC_OK) { /* of the anchors of what it will spend */
+            rc = ledger_make_key(l, err);
+        }
         if (rc == RC_OK) {
             rc = store_commit(l->store, err);
         }

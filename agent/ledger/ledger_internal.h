@@ -88,6 +88,8 @@ struct ledger_end {
 /** What the file beside a ledger says of it. */
 struct ledger_mark {
     bool there;
+    int version;  /**< of its file */
+    size_t place; /**< in which of the two it stands */
     struct ledger_end study, spend, evaluation;
 };
 
@@ -95,6 +97,7 @@ struct ledger {
     struct store *store;
     struct statement *st[LEDGER_SQL_COUNT];
     unsigned char key[HASH_BYTES]; /**< of anchors */
+    bool has_key;                  /**< it was read */
     char mark[FILE_PATH_MAX];      /**< path of the high-water mark; "": in memory, none */
     bool view; /**< opened by ledger_open_view: a transaction is open until the end */
     struct ledger_mark
@@ -202,8 +205,8 @@ void ledger_mark_keep(struct ledger *l);
 
 /* ---- anchor.c -------------------------------------------------------------------------------- */
 
-/** Reads the ledger's key, or makes it. */
-RC ledger_key(struct ledger *l, struct error *err);
+/** Within a transaction that writes: the ledger has a key from now on. */
+RC ledger_make_key(struct ledger *l, struct error *err);
 
 /* ---- chain.c --------------------------------------------------------------------------------- */
 

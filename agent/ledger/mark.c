@@ -1,26 +1,37 @@
 /*
- * The high-water mark: how far the ledger had come, in a file beside it (LEDGER.mark), written anew after
- * each commit to one of the two chains:
+ * The high-water mark: how far the ledger had come, in a file beside it (LEDGER.mark), written after
+ * each commit to one of the chains. Two places of 512 bytes, of which the newer one counts and the other one is
+ * written next, so that one is always whole:
  *
- *   wardround ledger mark 1
+ *   wardround ledger mark 2
  *   study  NUMBER LINK
  *   spend  NUMBER LINK
+ *   evaluation  NUMBER LINK      only of a ledger that has any
+ *   check  HASH                  of the lines above; then spaces
  *
  * A ledger that was put back from an older copy, or whose last rows were cut off, is whole in itself; it
  * lacks the row that the mark names. A mark that lags (killed between commit and mark) is no fault: its
- * rows are there. Both put back together are not noticed here; anchor.c is for that.
+ * rows are there. Therefore nobody waits for the disk here: the row is on it, and what a power cut may cost is
+ * that the mark lags by what the system had not written yet. Both put back together are not noticed here; anchor.c
+ * is for that.
+ *
+ * Version 1 was one text without places, check and spaces, written anew each time; it is read, and replaced by
+ * the next commit.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent/ledger/ledger_internal.h"
 #include "common/base/file.h"
 
-enum { MARK_BYTES = 512 };
+enum { PLACE_BYTES = 512, PLACES = 2 };
 
-static const char head[] = "wardround ledger mark 1\n";
+static const char head[] = "wardround ledger mark 2\n";
+static const char old_head[] = "wardround ledger mark 1\n";
 
 static RC of_ledger(struct ledger *l, struct ledger_mark *out, struct error *err)
 {
@@ -34,23 +45,63 @@ static RC of_ledger(struct ledger *l, struct ledger_mark *out, struct error *err
     return rc;
 }
 
-static RC write_mark(const struct ledger *l, const struct ledger_mark *m, struct error *err)
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void print(const struct ledger_mark *m, char text[PLACE_BYTES])
 {
-    char study[HASH_HEX];
-    char spend[HASH_HEX];
-    char evaluation[HASH_HEX];
-    char text[MARK_BYTES];
-    hash_hex(&m->study.link, study);
-    hash_hex(&m->spend.link, spend);
-    hash_hex(&m->evaluation.link, evaluation);
-    int n = snprintf(text, sizeof text, "%sstudy %" PRId64 " %s\nspend %" PRId64 " %s\n", head,
-                     m->study.number, study, m->spend.number, spend);
-    if (m->evaluation.number > 0) {
-        n += snprintf(text + n, sizeof text - (size_t)n, "evaluation %" PRId64 " %s\n",
-                      m->evaluation.number, evaluation);
+    char hex[HASH_HEX];
+    int n = 0;
+    const struct {
+        const char *key;
+        const struct ledger_end *end;
+    } line[] = {{"study", &m->study}, {"spend", &m->spend}, {"evaluation", &m->evaluation}};
+    memset(text, ' ', PLACE_BYTES);
+    n = snprintf(text, PLACE_BYTES, "%s", head);
+    for (size_t i = 0; i < sizeof line / sizeof line[0]; i++) {
+        if (i < 2 || line[i].end->number > 0) {
+            hash_hex(&line[i].end->link, hex);
+            n += snprintf(text + n, (size_t)(PLACE_BYTES - n), "%s %" PRId64 " %s\n", line[i].key,
+                          line[i].end->number, hex);
+        }
     }
-    return file_replace(l->mark, text, (size_t)n, err);
+    const struct hash check = hash_of(text, (size_t)n);
+    hash_hex(&check, hex);
+    n += snprintf(text + n, (size_t)(PLACE_BYTES - n), "check %s\n", hex);
+    text[n] = ' '; /* over the NUL */
+    text[PLACE_BYTES - 1] = '\n';
 }
+
+static RC cannot_write(const struct ledger *l, struct error *err)
+{
+    return error_set(err, RC_IO, "cannot write '%s': %s; make room, or see who may write there",
+                     l->mark, strerror(errno));
+}
+
+/* Over the older of the two places; where there is no such file, a new one. */
+static RC write_mark(const struct ledger *l, const struct ledger_mark *old,
+                     const struct ledger_mark *m, struct error *err)
+{
+    char text[PLACES * PLACE_BYTES];
+    print(m, text);
+    if (!old->there || old->version == 1) {
+        memset(text + PLACE_BYTES, ' ', PLACE_BYTES);
+        text[PLACES * PLACE_BYTES - 1] = '\n';
+        return file_replace(l->mark, text, sizeof text, err);
+    }
+    const int fd = open(l->mark, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        return cannot_write(l, err);
+    }
+    enum rc rc = RC_OK;
+    errno = EIO;
+    if (pwrite(fd, text, PLACE_BYTES, (off_t)((1 - old->place) * PLACE_BYTES)) != PLACE_BYTES) {
+        rc = cannot_write(l, err);
+    }
+    (void)close(fd);
+    return rc;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* "KEY NUMBER LINK\n" @return what follows; NULL: it is not that */
 static const char *parse_end(const char *at, const char *key, struct ledger_end *out)
@@ -72,32 +123,89 @@ static const char *parse_end(const char *at, const char *key, struct ledger_end 
     return at + used + 1;
 }
 
-static RC read_mark(const struct ledger *l, struct ledger_mark *out, struct error *err)
+/* The lines between head and check, or the end of an old one. @return what follows, or NULL */
+static const char *parse_lines(const char *at, struct ledger_mark *out)
 {
-    char text[MARK_BYTES];
-    FILE *f = fopen(l->mark, "rbe");
-    out->there = f != NULL;
-    if (f == NULL) {
-        return errno == ENOENT
-                   ? RC_OK
-                   : error_set(err, RC_IO, "cannot read '%s': %s", l->mark, strerror(errno));
-    }
-    const size_t n = fread(text, 1, sizeof text - 1, f);
-    (void)fclose(f);
-    text[n] = '\0';
-    const char *at = strncmp(text, head, strlen(head)) == 0 ? text + strlen(head) : NULL;
-    at = at != NULL ? parse_end(at, "study", &out->study) : NULL;
+    at = parse_end(at, "study", &out->study);
     at = at != NULL ? parse_end(at, "spend", &out->spend) : NULL;
-    if (at != NULL && *at != '\0') { /* only of a ledger that has any */
+    if (at != NULL && strncmp(at, "evaluation ", 11) == 0) { /* only of a ledger that has any */
         at = parse_end(at, "evaluation", &out->evaluation);
     }
-    if (at == NULL || *at != '\0') {
+    return at;
+}
+
+/* One place, with a NUL behind it. @return false: not whole, or nothing was ever written there */
+static bool parse_place(const char *text, struct ledger_mark *out)
+{
+    char hex[HASH_HEX];
+    const char *at =
+        strncmp(text, head, strlen(head)) == 0 ? parse_lines(text + strlen(head), out) : NULL;
+    if (at == NULL) {
+        return false;
+    }
+    const struct hash check = hash_of(text, (size_t)(at - text));
+    hash_hex(&check, hex);
+    return strncmp(at, "check ", 6) == 0 && strncmp(at + 6, hex, HASH_HEX - 1) == 0 &&
+           at[6 + HASH_HEX - 1] == '\n';
+}
+
+/* Numbers only grow, and with each mark one of them does. */
+static int64_t reach(const struct ledger_mark *m)
+{
+    return m->study.number + m->spend.number + m->evaluation.number;
+}
+
+static bool parse(char *text, size_t n, struct ledger_mark *out)
+{
+    bool found = false;
+    text[n] = '\0';
+    if (strncmp(text, old_head, strlen(old_head)) == 0) {
+        const char *end = parse_lines(text + strlen(old_head), out);
+        out->version = 1;
+        return end != NULL && *end == '\0';
+    }
+    if (n != (size_t)PLACES * PLACE_BYTES) {
+        return false;
+    }
+    for (size_t i = 0; i < PLACES; i++) {
+        struct ledger_mark m = {.there = true, .version = 2, .place = i};
+        char place[PLACE_BYTES + 1];
+        memcpy(place, text + i * PLACE_BYTES, PLACE_BYTES);
+        place[PLACE_BYTES] = '\0';
+        if (parse_place(place, &m) && (!found || reach(&m) > reach(out))) {
+            *out = m;
+            found = true;
+        }
+    }
+    return found;
+}
+
+static RC read_mark(const struct ledger *l, struct ledger_mark *out, struct error *err)
+{
+    char text[PLACES * PLACE_BYTES + 2]; /* a byte more than a mark has, and a NUL */
+    const int fd = open(l->mark, O_RDONLY | O_CLOEXEC);
+    *out = (struct ledger_mark){.there = fd >= 0};
+    if (fd < 0 && errno == ENOENT) {
+        return RC_OK;
+    }
+    const ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    const int why = errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (n < 0) {
+        return error_set(err, RC_IO, "cannot read '%s': %s; see who may read there", l->mark,
+                         strerror(why));
+    }
+    if (!parse(text, (size_t)n, out)) {
         return error_set(err, RC_FORMAT,
                          "'%s' is no mark of this ledger: put back the newest copies of both",
                          l->mark);
     }
     return RC_OK;
 }
+
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 static RC has_row(struct ledger *l, enum ledger_sql sql, const struct ledger_end *end,
                   const char *what, struct error *err)
@@ -160,7 +268,7 @@ static RC within(struct ledger *l, bool committed, struct error *err)
     const bool lags = !marked.there || now.study.number > marked.study.number ||
                       now.spend.number > marked.spend.number ||
                       now.evaluation.number > marked.evaluation.number;
-    return rc == RC_OK && lags ? write_mark(l, &now, err) : rc;
+    return rc == RC_OK && lags ? write_mark(l, &marked, &now, err) : rc;
 }
 
 enum rc ledger_mark_within(struct ledger *l, struct error *err)
