@@ -339,6 +339,9 @@ static enum rc end_study(struct fleet *f, struct fleet_site *s, struct error *er
 {
     struct error why = {0};
     struct ledger *ledger = NULL;
+    if (s->has_read) {
+        return RC_OK; /* it was read when it had ended, and closed */
+    }
     enum rc rc = site_ledger(f, s, &ledger, err);
     if (rc != RC_OK) {
         return rc;
@@ -347,9 +350,17 @@ static enum rc end_study(struct fleet *f, struct fleet_site *s, struct error *er
     if (rc != RC_OK && rc != RC_STATE) { /* STATE: declined, so it was never joined */
         return error_set(err, rc, "%s", why.text);
     }
-    /* Nothing is spent any more; with few ledgers open it would have to be opened once again for this. */
-    return f->p->ledgers_open > 0 && s->session.state == SESSION_DONE ? site_read(f, s, err)
-                                                                      : RC_OK;
+    if (f->p->folder == NULL || f->p->ledgers_open == 0 || s->session.state != SESSION_DONE) {
+        return RC_OK;
+    }
+    /* Nothing is spent any more: read and closed now, while others do the same beside it. */
+    rc = site_read(f, s, err);
+    (void)pthread_mutex_lock(&f->lock);
+    ledger = s->ledger;
+    s->ledger = NULL;
+    (void)pthread_mutex_unlock(&f->lock);
+    ledger_close(&ledger);
+    return rc;
 }
 
 /* ---- actions and events ---------------------------------------------------------------------- */

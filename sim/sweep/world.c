@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "sim/fleet/fleet.h"
 #include "sim/sweep/curve_internal.h"
@@ -245,8 +246,25 @@ static enum rc score_sites(const struct sweep_world *w, const struct sweep_scene
     return rc;
 }
 
-/* Of a world: as many as are asked for in turn by a small study, and few for a thousand sites. */
-enum { LEDGERS_OPEN = 64 };
+/* Of a world: all of them, as far as the process may have so many files open (file, log and its index) and
+ * memory goes, of which an open one takes a quarter of a megabyte. Opening one again costs as much as all that
+ * a site does with it. */
+enum { LEDGERS_MOST = 1024, LEDGERS_LEAST = 16, FILES_OF_A_LEDGER = 3, OTHER_FILES = 200 };
+
+static size_t ledgers_open(size_t worlds)
+{
+    const rlim_t wanted = (rlim_t)worlds * LEDGERS_MOST * FILES_OF_A_LEDGER + OTHER_FILES;
+    struct rlimit files = {.rlim_cur = 0};
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < wanted) {
+        files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+        (void)getrlimit(RLIMIT_NOFILE, &files);
+    }
+    const rlim_t has = files.rlim_cur > OTHER_FILES ? files.rlim_cur - OTHER_FILES : 0;
+    const rlim_t n = has / ((rlim_t)worlds * FILES_OF_A_LEDGER);
+    return n > LEDGERS_MOST ? LEDGERS_MOST : n < LEDGERS_LEAST ? LEDGERS_LEAST : (size_t)n;
+}
+
 /* They wait for the disk, not for a processor. */
 enum { LEDGER_DESKS = 16 };
 
@@ -288,7 +306,7 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
                                    .data = (const struct dataset *const *)data,
                                    .policy = policy,
                                    .folder = kept ? folder : NULL,
-                                   .ledgers_open = LEDGERS_OPEN,
+                                   .ledgers_open = ledgers_open(sweep_worlds(w->s)),
                                    .desks = kept ? LEDGER_DESKS : 0,
                                    .seed = fleet_seed(w, only),
                                    .train_threads = sweep_train_threads(w->s, sweep_worlds(w->s)),
