@@ -42,8 +42,15 @@ static void read_epsilons(const struct config_node *list, struct attack_params *
         return;
     }
     for (size_t i = 0; i < list->n; i++) {
-        if (config_as_real(&list->at[i], &p->epsilon[i], issues) && !(p->epsilon[i] > 0.0)) {
+        const bool number = config_as_real(&list->at[i], &p->epsilon[i], issues);
+        bool before = false; /* 1 and 1.0 are the same attack */
+        for (size_t k = 0; number && k < i; k++) {
+            before = before || !(p->epsilon[k] < p->epsilon[i] || p->epsilon[k] > p->epsilon[i]);
+        }
+        if (number && !(p->epsilon[i] > 0.0)) {
             config_issue(issues, &list->at[i], "an epsilon is above 0, or inf");
+        } else if (before) {
+            config_issue(issues, &list->at[i], "'%s' is in the list twice", list->at[i].text);
         }
         p->n_epsilons = i + 1;
     }

@@ -66,11 +66,13 @@ static bool list_fits(const struct config_node *list, const char *what,
 }
 
 /* A row that is there twice would be counted as two observations. */
+#define TWICE "'%s' is in the list twice"
+
 static bool said_before(const struct config_node *list, size_t i, struct config_issues *issues)
 {
     for (size_t k = 0; list->at[i].kind == CONFIG_SCALAR && k < i; k++) {
         if (list->at[k].kind == CONFIG_SCALAR && strcmp(list->at[k].text, list->at[i].text) == 0) {
-            config_issue(issues, &list->at[i], "'%s' is in the list twice", list->at[i].text);
+            config_issue(issues, &list->at[i], TWICE, list->at[i].text);
             return true;
         }
     }
@@ -111,6 +113,25 @@ static void read_noises(const struct config_node *list, struct sweep *s,
     }
 }
 
+/* By its value: 2 and 2.0 are one row. */
+static void read_epsilons(const struct config_node *list, struct sweep *s,
+                          struct config_issues *issues)
+{
+    for (size_t i = 0; list_fits(list, "epsilons", issues) && i < list->n; i++) {
+        const bool number = config_as_real(&list->at[i], &s->epsilon[i], issues);
+        bool before = false;
+        for (size_t k = 0; number && k < i; k++) {
+            before = before || !(s->epsilon[k] < s->epsilon[i] || s->epsilon[k] > s->epsilon[i]);
+        }
+        if (number && !(s->epsilon[i] > 0.0)) {
+            config_issue(issues, &list->at[i], "an epsilon is above 0, or inf");
+        } else if (before) {
+            config_issue(issues, &list->at[i], TWICE, list->at[i].text);
+        }
+        s->n_epsilons = i + 1;
+    }
+}
+
 struct sweep_changes sweep_config_grid(const struct config_node *map, struct sweep *s,
                                        struct config_issues *issues)
 {
@@ -122,13 +143,7 @@ struct sweep_changes sweep_config_grid(const struct config_node *map, struct swe
                          noise != NULL && noise->kind == CONFIG_LIST);
     config_bind(map, table, COUNT(table), &g, issues);
     read_modes(g.modes, s, issues);
-    for (size_t i = 0; list_fits(g.epsilons, "epsilons", issues) && i < g.epsilons->n; i++) {
-        if (config_as_real(&g.epsilons->at[i], &s->epsilon[i], issues) && !(s->epsilon[i] > 0.0)) {
-            config_issue(issues, &g.epsilons->at[i], "an epsilon is above 0, or inf");
-        }
-        (void)said_before(g.epsilons, i, issues);
-        s->n_epsilons = i + 1;
-    }
+    read_epsilons(g.epsilons, s, issues);
     for (size_t i = 0; list_fits(g.seeds, "seeds", issues) && i < g.seeds->n; i++) {
         size_t seed = 0;
         (void)config_as_count(&g.seeds->at[i], &seed, issues);
