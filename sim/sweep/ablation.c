@@ -187,6 +187,20 @@ static enum rc try_model(const struct config_node *item, const struct sweep_abla
     return rc == RC_OK ? RC_OK : error_set(err, rc, "%s", why.text);
 }
 
+/* What masks ask of a study holds for its federations of fewer sites, too: not found out after hours. */
+static void try_masking(const struct config_node *item, const struct sweep *s,
+                        const struct sweep_ablation *a, struct config_issues *issues)
+{
+    bool federated = false;
+    for (size_t i = 0; i < s->n_modes; i++) {
+        federated = federated || s->mode[i] == SWEEP_FEDERATED;
+    }
+    struct error why = {0};
+    if (federated && study_check_masking(&a->study, &why) != RC_OK) {
+        config_issue(issues, item, "'%s': %s", a->name, why.text);
+    }
+}
+
 static enum rc read_item(const struct config_node *item, const struct config_node *study,
                          struct sweep *s, struct config_issues *issues, struct error *err)
 {
@@ -282,11 +296,14 @@ enum rc sweep_ablations_read(const struct sweep_changes *changes, const struct c
     if (rc == RC_OK && model != NULL) { /* now, and not when the first world begins */
         rc = try_model(model, &s->ablation[0], issues, err);
     }
-    for (size_t i = 0; rc == RC_OK && i < n; i++) {
-        rc = read_item(&changes->ablations->at[i], study, s, issues, err);
-    }
-    for (size_t i = 0; rc == RC_OK && i < n_counts; i++) {
-        rc = read_count(&changes->sites->at[i], s, issues, err);
+    for (size_t i = 0; rc == RC_OK && i < n + n_counts; i++) {
+        const struct config_node *item =
+            i < n ? &changes->ablations->at[i] : &changes->sites->at[i - n];
+        const size_t told = issues->n, there = s->n_ablations;
+        rc = i < n ? read_item(item, study, s, issues, err) : read_count(item, s, issues, err);
+        if (rc == RC_OK && !base_alone && issues->n == told && s->n_ablations > there) {
+            try_masking(item, s, &s->ablation[there], issues);
+        }
     }
     if (rc == RC_OK && issues->n > 0) {
         rc = config_verdict(issues, err);

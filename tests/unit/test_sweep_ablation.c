@@ -30,7 +30,7 @@ static const char cohort[] =
 
 static const char sim[] =
     "name: t\ncohort: cohort.yaml\n"
-    "study:\n  study: t\n  rounds: 3\n  quorum: 3\n  min_sites: 3\n"
+    "study:\n  study: t\n  rounds: 3\n  quorum: 3\n  min_sites: 3\n%s"
     "  model: {name: multimodal, fusion: late, width: 4, heads: 1, modality_dropout: 0.2}\n"
     "  local: {rate: 0.05, optimiser: adam, steps: 8}\n"
     "  privacy: {noise: none, epsilon: inf, clip: 10.0}\n"
@@ -44,6 +44,7 @@ static const char *const names[] = {"w.csv", "course.csv", "notes.csv", "cohort.
 /* What the files say. */
 struct world {
     bool odd_notes, odd_c; /* other words; numbers the other way round at site c */
+    bool masked;
 };
 
 static char folder[64];
@@ -124,7 +125,8 @@ static enum rc try_open(struct world w, const char *modes, const char *ablations
     char text[TEXT];
     write_cohort(w);
     FILE *yaml = file("sim.yaml");
-    assert_true(snprintf(text, sizeof text, sim, modes, ablations) < TEXT);
+    assert_true(snprintf(text, sizeof text, sim, w.masked ? "  masked: true\n" : "", modes,
+                         ablations) < TEXT);
     (void)fputs(text, yaml);
     assert_int_equal(fclose(yaml), 0);
     (void)snprintf(path, sizeof path, "%s/sim.yaml", folder);
@@ -304,6 +306,32 @@ static void a_number_of_sites_that_cannot_be_is_refused_at_its_place(void **stat
     }
 }
 
+/* Found out where the first of its worlds begins, the sweep's hours would be lost with it. */
+static void a_federation_too_small_for_masks_is_refused_before_anything_is_trained(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *modes, *more, *says; /* says NULL: it is fine */
+    } of[] = {
+        {"pooled, federated", "  sites: [3, 2]\n", "21:14: error: '2 sites': masked: true, with"},
+        {"federated", "  ablations: [{name: less, without_sites: [a]}]\n",
+         "21:15: error: 'less': masked: true, with fewer than 3"},
+        {"federated", "  sites: [3]\n", NULL},
+        {"pooled, local_only", "  sites: [2]\n", NULL}, /* nobody masks there */
+    };
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+        struct sweep s = {0};
+        struct error err = {0};
+        const struct world w = {.masked = true};
+        const enum rc rc = try_open(w, of[i].modes, of[i].more, 1, true, &s, &err);
+        assert_int_equal(rc, of[i].says == NULL ? RC_OK : RC_INVALID);
+        if (of[i].says != NULL && strstr(err.text, of[i].says) == NULL) {
+            fail_msg("%s   gives   %s\n   and not %s", of[i].more, err.text, of[i].says);
+        }
+        sweep_release(&s);
+    }
+}
+
 static void the_number_of_threads_changes_no_byte_of_an_ablation(void **state)
 {
     (void)state;
@@ -439,6 +467,7 @@ int main(void)
         IN_FOLDER(a_site_left_out_does_not_train_and_is_tested_by_the_others),
         IN_FOLDER(the_first_sites_of_the_roster_train_where_the_grid_says_how_many),
         IN_FOLDER(a_number_of_sites_that_cannot_be_is_refused_at_its_place),
+        IN_FOLDER(a_federation_too_small_for_masks_is_refused_before_anything_is_trained),
         IN_FOLDER(the_number_of_threads_changes_no_byte_of_an_ablation),
         IN_FOLDER(a_pattern_counts_whom_the_files_name_and_ranks_them_alone),
         cmocka_unit_test(a_table_alone_has_no_patterns),
