@@ -36,6 +36,7 @@ static const char style[] =
     "@media print{body{font-size:10pt;margin:0;max-width:none;padding:0}h2{break-after:avoid}"
     "table{font-size:8pt}caption{font-size:9pt}thead{display:table-header-group}"
     "tr,figure{break-inside:avoid}.wide{overflow:visible}th,td{padding-right:.45rem}"
+    "td.n{white-space:normal}" /* an interval goes on two or three lines before a column is cut off */
     "figure img{max-width:150mm}.pair figure img{max-width:100%}a{color:inherit}}";
 
 static void put_head(FILE *f, const struct report_page *p)

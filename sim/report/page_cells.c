@@ -15,7 +15,7 @@ static struct evaluation_counts pooled_counts(const struct report_row *row)
     return sum;
 }
 
-/* a += share b. A group without patients in one seed has no figure. */
+/* a += share b */
 static void add_interval(struct interval *a, const struct interval *b, double share)
 {
     a->value += share * b->value;
@@ -23,15 +23,29 @@ static void add_interval(struct interval *a, const struct interval *b, double sh
     a->high += share * b->high;
 }
 
-static void add_groups(struct evaluation_group *a, const struct evaluation_group *b, size_t n,
-                       double share)
+/* Each seed counts by its patients in the group, one that has none there not at all. */
+static void add_groups(struct evaluation_group *a, const struct evaluation_group *b, size_t n)
 {
     for (size_t k = 0; k < n; k++) {
         a[k].from = b[k].from;
         a[k].to = b[k].to;
-        a[k].n += share * b[k].n;
-        a[k].predicted += share * b[k].predicted;
-        add_interval(&a[k].observed, &b[k].observed, share);
+        if (isfinite(b[k].observed.value)) {
+            a[k].n += b[k].n;
+            a[k].predicted += b[k].n * b[k].predicted;
+            add_interval(&a[k].observed, &b[k].observed, b[k].n);
+        }
+    }
+}
+
+/* Sums over seeds become means: of the patients in a seed, of the shares in a patient. */
+static void finish_groups(struct evaluation_group *a, size_t n, size_t seeds)
+{
+    for (size_t k = 0; k < n; k++) {
+        const double all = a[k].n; /* 0: no seed has anybody there, and no figure */
+        const struct interval sum = a[k].observed;
+        a[k].observed = (struct interval){sum.value / all, sum.low / all, sum.high / all};
+        a[k].predicted /= all;
+        a[k].n = all / (double)seeds;
     }
 }
 
@@ -50,8 +64,6 @@ static void add_evaluation(struct evaluation *a, const struct evaluation *b, dou
     add_interval(&a->sensitivity, &b->sensitivity, share);
     add_interval(&a->ppv, &b->ppv, share);
     add_interval(&a->nna, &b->nna, share);
-    add_groups(a->decile, b->decile, EVALUATION_DECILES, share);
-    add_groups(a->stratum, b->stratum, EVALUATION_STRATA, share);
 }
 
 static enum rc measure(const struct report_page *page, struct page_cell *cell, struct error *err)
@@ -73,6 +85,8 @@ static enum rc measure(const struct report_page *page, struct page_cell *cell, s
             evaluation_measure(&bins, &counts, HUGE_VAL, page->row[i].n_sites, &e, &why);
         if (rc == RC_OK) {
             add_evaluation(&sum, &e, 1.0);
+            add_groups(cell->e.decile, e.decile, EVALUATION_DECILES);
+            add_groups(cell->e.stratum, e.stratum, EVALUATION_STRATA);
             seeds++;
         } else if (rc != RC_STATE) {
             return error_set(err, rc, "%s", why.text);
@@ -81,6 +95,8 @@ static enum rc measure(const struct report_page *page, struct page_cell *cell, s
     cell->measured = seeds > 0;
     if (seeds > 0) {
         add_evaluation(&cell->e, &sum, 1.0 / (double)seeds);
+        finish_groups(cell->e.decile, EVALUATION_DECILES, seeds);
+        finish_groups(cell->e.stratum, EVALUATION_STRATA, seeds);
     }
     return RC_OK;
 }

@@ -105,6 +105,16 @@ void page_attacks(FILE *f, const struct page_view *v)
         (void)fputs("</tr>\n", f);
     }
     html_table_close(f);
+    (void)fputs(
+        "<p class=note>Trials are coins: each put one subject into one run, or kept it out. The "
+        "views: <em>update</em>, a coordinator who sees each hospital's update; <em>sum</em>, one "
+        "who sees masked sums alone; <em>model</em>, a reader of the finished model. Intervals are "
+        "95 % (Clopper and Pearson). The bound is the most that any attacker can find at a "
+        "false-positive rate of 1 %; that rate is measured, too, so that an interval may lie above "
+        "its bound by chance: wardround-sim attack fails where it does even at the upper end of "
+        "the rate's own interval. ε at least: what the attack proves, at a risk of 5 %. An attack "
+        "that finds little proves nothing.</p>\n",
+        f);
 }
 
 /* ---- hospitals ------------------------------------------------------------------------------------ */
@@ -320,7 +330,10 @@ void page_operating(FILE *f, const struct page_view *v)
 
 void page_strata(FILE *f, const struct page_view *v)
 {
-    html_table_open(f, v, "Risk strata: observed share of positives, and patients in brackets.");
+    html_table_open(
+        f, v,
+        "Risk strata, by predicted risk: observed share of positives over all seeds, and "
+        "patients of one seed, a mean, in brackets.");
     (void)fputs("<th>cell", f);
     const struct evaluation *any = NULL;
     for (size_t i = 0; i < v->n; i++) {
@@ -340,7 +353,10 @@ void page_strata(FILE *f, const struct page_view *v)
             const struct evaluation_group *g = &v->cell[i].e.stratum[k];
             (void)fputs("<td class=n>", f);
             html_number(f, 100.0 * g->observed.value, 1);
-            (void)fprintf(f, "%s (%.0f)</td>", isfinite(g->observed.value) ? " %" : "", g->n);
+            const bool part =
+                g->n < 10.0 && g->n > floor(g->n); /* one patient in one seed of two */
+            (void)fprintf(f, "%s (%.*f)</td>", isfinite(g->observed.value) ? " %" : "",
+                          part ? 1 : 0, g->n);
         }
         (void)fputs("</tr>\n", f);
     }
