@@ -34,7 +34,7 @@ static const char doc[] =
 static const struct argp_option options[] = {
     {"out", OPT_OUT, "DIR", 0, "write the hospitals into folders of DIR", 0},
     {"ceiling", OPT_CEILING, NULL, 0, "print the best possible AUROC of each set of modalities", 0},
-    {"patients", OPT_PATIENTS, "N", 0, "of the Monte Carlo (default 20000)", 0},
+    {"patients", OPT_PATIENTS, "N", 0, "of the Monte Carlo of --ceiling (default 20000)", 0},
     {"seed", OPT_SEED, "S", 0, "instead of the file's", 0},
     {"knobs", OPT_KNOBS, NULL, 0, "print every key of `generate: {kind: icu}` as Markdown", 0},
     {"json", OPT_JSON, NULL, 0, "the ceiling as one JSON object", 0},
@@ -52,7 +52,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         w->ceiling = true;
         return 0;
     case OPT_PATIENTS:
-        w->patients = (size_t)words_whole(state, "patients", arg, HOSPITAL_PATIENTS_MAX);
+        w->patients = words_count(state, "patients", arg, HOSPITAL_PATIENTS_MAX);
         return 0;
     case OPT_SEED:
         w->has_seed = true;
@@ -68,8 +68,15 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         words_config(state, arg, &w->config);
         return 0;
     case ARGP_KEY_END:
-        if (!w->knobs && (w->config == NULL || (w->out == NULL && !w->ceiling))) {
+        if (w->knobs && (w->config != NULL || w->out != NULL || w->ceiling)) {
+            argp_error(state, "--knobs prints a table and does nothing else: say it alone");
+        } else if (!w->knobs && (w->config == NULL || (w->out == NULL && !w->ceiling))) {
             argp_error(state, "say what to do: CONFIG --out DIR, or CONFIG --ceiling");
+        } else if (!w->ceiling && (w->json || w->patients > 0)) {
+            argp_error(state,
+                       "%s is of --ceiling; how many patients hospitals have stands in "
+                       "CONFIG, under generate:",
+                       w->json ? "--json" : "--patients");
         }
         return 0;
     default:

@@ -149,11 +149,25 @@ static void part(struct argp_state *state, const char *text, struct words *w)
     w->parts = (size_t)of;
 }
 
+/* Commands with options of their own are the first word of all. */
+static bool has_options(const char *command)
+{
+    static const char *const names[] = {"attack", "cohort", "evaluation",
+                                        "faults", "keys",   "privacy"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        found = found || strcmp(command, names[i]) == 0;
+    }
+    return found;
+}
+
 static error_t take_argument(struct words *w, struct argp_state *state, const char *arg)
 {
     if (w->command == NULL) {
         w->command = arg;
-        if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0) {
+        if (has_options(arg)) {
+            argp_error(state, "write the command first, and its options behind it: %s", arg);
+        } else if (strcmp(arg, "run") != 0 && strcmp(arg, "tradeoff") != 0) {
             argp_error(state,
                        "no command is named '%.20s'; there are: run, tradeoff, attack, cohort, "
                        "evaluation, faults, keys, privacy",
@@ -163,6 +177,27 @@ static error_t take_argument(struct words *w, struct argp_state *state, const ch
         words_config(state, arg, &w->config);
     }
     return 0;
+}
+
+/* What the words say together; the file may still say otherwise. */
+static void check(const struct words *w, struct argp_state *state)
+{
+    const struct sweep_overrides *o = &w->overrides;
+    const bool quiet = o->has_noise && o->noise == STUDY_NOISE_NONE;
+    if (w->command == NULL) {
+        argp_error(state, "say what to do: run CONFIG, or tradeoff CONFIG --out DIR");
+    } else if (w->config == NULL) {
+        argp_error(state, "%s wants a CONFIG, such as configs/sim/demo.yaml", w->command);
+    } else if (strcmp(w->command, "tradeoff") == 0 && w->out == NULL && !w->dry) {
+        argp_error(state, "tradeoff wants --out DIR for its table and figure");
+    } else if (strcmp(w->command, "tradeoff") != 0 && w->parts > 0) {
+        argp_error(state, "only a tradeoff has parts");
+    } else if (o->has_epsilon && isfinite(o->epsilon) && quiet) {
+        argp_error(state, "a finite --epsilon needs noise: leave --noise none away");
+    } else if (o->has_epsilon && isinf(o->epsilon) && o->has_noise && !quiet) {
+        argp_error(state, "--epsilon inf is without noise: leave --noise %s away",
+                   study_noise_name(o->noise));
+    }
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -211,13 +246,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG:
         return take_argument(w, state, arg);
     case ARGP_KEY_END:
-        if (w->command == NULL || w->config == NULL) {
-            argp_error(state, "say what to do: run CONFIG, or tradeoff CONFIG --out DIR");
-        } else if (strcmp(w->command, "tradeoff") == 0 && w->out == NULL && !w->dry) {
-            argp_error(state, "tradeoff wants --out DIR for its table and figure");
-        } else if (strcmp(w->command, "tradeoff") != 0 && w->parts > 0) {
-            argp_error(state, "only a tradeoff has parts");
-        }
+        check(w, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -140,6 +140,12 @@ static json_t *choice_json(const struct planning_choice *c)
                      "noise_multiplier", c->sigma, "signal", c->signal);
 }
 
+static uint64_t steps_least(const struct words *w)
+{
+    return (w->given & TAKES(OPT_LEAST)) != 0 ? (uint64_t)value_of(w, OPT_LEAST)
+                                              : STEPS_LEAST_DEFAULT;
+}
+
 static RC say_plan(const struct words *w, json_t **json, struct error *err)
 {
     struct planning_choice c[PLANNING_CHOICES];
@@ -148,9 +154,7 @@ static RC say_plan(const struct words *w, json_t **json, struct error *err)
     const struct planning_wish wish = {.epsilon = value_of(w, OPT_EPSILON),
                                        .delta = value_of(w, OPT_DELTA),
                                        .passes = value_of(w, OPT_PASSES),
-                                       .steps_least = (w->given & TAKES(OPT_LEAST)) != 0
-                                                          ? (uint64_t)value_of(w, OPT_LEAST)
-                                                          : STEPS_LEAST_DEFAULT,
+                                       .steps_least = steps_least(w),
                                        .steps_most = (uint64_t)value_of(w, OPT_MOST)};
     const enum rc rc = planning_choose(&wish, c, &n, &best, err);
     if (rc != RC_OK) {
@@ -305,6 +309,11 @@ static void check_words(const struct words *w, struct argp_state *state)
         if (((w->question->needs | w->question->takes) & bit) == 0 && (w->given & bit) != 0) {
             argp_error(state, "privacy %s has no --%s", w->question->name, name_of(option));
         }
+    }
+    if ((w->given & TAKES(OPT_MOST)) != 0 && value_of(w, OPT_MOST) < (double)steps_least(w)) {
+        argp_error(state, "--steps-most is below --steps-least, which is %llu%s",
+                   (unsigned long long)steps_least(w),
+                   (w->given & TAKES(OPT_LEAST)) != 0 ? "" : " where nothing is said");
     }
 }
 

@@ -89,10 +89,10 @@ enum rc words_folder(const char *path, struct error *err)
     }
     struct stat s = {0};
     if (stat(path, &s) != 0 || !S_ISDIR(s.st_mode)) {
-        return error_set(err, RC_IO, "'%s' is no folder; name another --out", path);
+        return error_set(err, RC_IO, "'%s' is no folder; name another", path);
     }
     if (access(path, W_OK | X_OK) != 0) {
-        return error_set(err, RC_IO, "cannot write into '%s': %s; name another --out", path,
+        return error_set(err, RC_IO, "cannot write into '%s': %s; name another folder", path,
                          strerror(errno));
     }
     return RC_OK;
