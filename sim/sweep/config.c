@@ -361,6 +361,13 @@ static enum rc read_split(const char *file, const struct draft *d, struct sweep 
     struct split_draft split = {.folds = 5};
     if (d->split != NULL) {
         config_bind(d->split, split_keys, COUNT(split_keys), &split, issues);
+        const struct config_node *folds = config_get(d->split, "folds");
+        if (folds != NULL && !split.tune && (split.hold_out > 0.0 || split.cohort[0] != '\0')) {
+            config_issue(issues, folds,
+                         "folds: whom %s names is tested once, without folds; leave them away, or "
+                         "say tune: true, for folds of the others alone",
+                         split.hold_out > 0.0 ? "hold_out" : "cohort");
+        }
     }
     if (issues->n > 0) {
         return config_verdict(issues, err);

@@ -674,6 +674,9 @@ static void what_cannot_be_run_is_refused_with_a_reason(void **state)
          "hold_out: is 0.95, must be from 0 to 0.9"},
         {"split: {folds: 3}", "split: {hold_out: 0.5, cohort: c.yaml}",
          "by cohort, or by hold_out"},
+        {"split: {folds: 3}", "split: {hold_out: 0.5, folds: 3}",
+         "folds: whom hold_out names is tested once"},
+        {"epsilons: [inf, 2]", "epsilons: [inf, 2, 2.0]", "'2.0' is in the list twice"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const struct sweep_overrides none = {0};
