@@ -205,12 +205,14 @@ enum rc page_draw_learning(const struct page_view *v, const char *path, struct e
 
 /* ---- attacks ------------------------------------------------------------------------------------ */
 
-/* A colour for each view, a marker for each noise; without noise the same colour, hollow and by itself. */
+/* A colour for each view, a marker for each noise. Without noise the same colour, hollow, and of a shape for each
+ * view: there several find everything, and lie upon one another. */
 static void dress_attack(struct chart_series *s, const struct report_attack *a)
 {
     static const char *const views[] = {"update", "sum", "model"};
     static const char *const of[] = {"by who sees each update", "by who sees masked sums",
                                      "by who reads the model"};
+    static const int hollow[] = {8, 6, 4}; /* triangle, circle, square */
     size_t k = 0;
     while (k < 2 && strcmp(views[k], a->view) != 0) {
         k++;
@@ -219,7 +221,7 @@ static void dress_attack(struct chart_series *s, const struct report_attack *a)
     const bool site = strcmp(a->noise, "site") == 0;
     (void)snprintf(s->label, sizeof s->label, "%s, %s noise", of[k], none ? "no" : a->noise);
     s->colour = colours[k == 0 ? 2 : k == 1 ? 1 : 0];
-    s->marker = none ? 6 : site ? 7 : 5;
+    s->marker = none ? hollow[k] : site ? 7 : 5;
     s->dash = none ? 0 : 1;
     s->bars = true;
     s->unnamed = none;

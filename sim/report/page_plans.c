@@ -76,7 +76,9 @@ struct promise {
 static const struct promise promises[] = {
     {NULL, "none", "No noise",
      "Nothing is promised. Whoever sees the model, or an update, may learn that a patient took "
-     "part, also where updates are masked."},
+     "part, also where updates are masked. Each patient's gradient is clipped as in the rows with "
+     "noise (<code>clip</code> in the configuration), so that they differ by the noise alone; a "
+     "tight bound costs the rarer class most, and predicted risks are then too low."},
     {"federated", "site", "Federated, site noise",
      "Each hospital adds noise for itself. Holds against everybody who sees what leaves it, the "
      "coordinator and the other hospitals included."},

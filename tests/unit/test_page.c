@@ -184,6 +184,8 @@ static void what_was_not_measured_does_not_appear(void **state)
 static const struct report_attack attacks[] = {
     {"canary", "update", "site", 2.0, 1e-3, "ratio", 1000, {0.05, 0.04, 0.06}, 0.12, 0.3},
     {"canary", "model", "site", 2.0, 1e-3, "ratio", 1000, {0.031, 0.02, 0.05}, 0.12, 0.1},
+    {"canary", "update", "none", HUGE_VAL, 0.0, "match", 1000, {1.0, 0.99, 1.0}, 1.0, 4.0},
+    {"canary", "sum", "none", HUGE_VAL, 0.0, "match", 1000, {1.0, 0.99, 1.0}, 1.0, 4.0},
     {"canary", "model", "none", HUGE_VAL, 0.0, "ratio", 1000, {0.93, 0.9, 0.95}, 1.0, 4.0},
 };
 
@@ -222,6 +224,13 @@ static void what_was_measured_stands_in_its_table(void **state)
     says("<td class=n>.031 [.020, .050]</td><td class=n>.120</td></tr>");
     says("<td class=n>.930 [.900, .950]</td><td class=n>1.000</td></tr>");
     assert_int_equal(access(in_folder("attack.png"), R_OK), 0);
+    /* two views that find everything are two marks, not one upon the other */
+    static char script[1 << 14];
+    (void)folder_read(in_folder("attack.gp"), script, sizeof script);
+    assert_non_null(strstr(script, "with points pt 8"));
+    assert_non_null(strstr(script, "with points pt 6"));
+    assert_non_null(strstr(script, "with points pt 4"));
+    says("gradient is clipped as in the rows with noise");
     says("an interval may lie above its bound by chance"); /* what a reader would ask of it */
     says("no model of the patients as recorded has an AUROC above .912");
     /* left out: 0.846 against 0.866 in the north; 0.836 against 0.856 in the south, shaded */
