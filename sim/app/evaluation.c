@@ -115,42 +115,66 @@ static struct interval figure_of(const struct evaluation *e, enum figure which)
     return all[which];
 }
 
-/* Of one figure over all noises. */
+/* Of one figure over all noises that leave one. */
 struct tally {
     double exact, mean, squares, width;
     size_t near, covered;
 };
 
+/* What is there of one noise is added up. */
+static void tally_add(struct tally *t, const struct interval *i)
+{
+    const double wrong = i->value - t->exact;
+    t->mean += i->value;
+    t->squares += wrong * wrong;
+    t->width += i->high - i->low;
+    t->near += fabs(wrong) <= NEAR ? 1 : 0;
+    t->covered += i->low <= t->exact && t->exact <= i->high ? 1 : 0;
+}
+
+/* A noise so large that nobody of a class is left has no figures: it is counted, as a coordinator would find it. */
 static enum rc tally_epsilon(const struct report_row *row, const double exact[FIGURES],
-                             double epsilon, size_t seeds, struct tally out[FIGURES],
+                             double epsilon, size_t seeds, struct tally out[FIGURES], size_t *none,
                              struct error *err)
 {
+    *none = 0;
     for (size_t k = 0; k < FIGURES; k++) {
         out[k] = (struct tally){.exact = exact[k]};
     }
     for (size_t seed = 1; seed <= seeds; seed++) {
         struct evaluation e;
-        const enum rc rc = sweep_noisy(row, epsilon, seed, &e, err);
+        struct error why = {0};
+        const enum rc rc = sweep_noisy(row, epsilon, seed, &e, &why);
+        if (rc == RC_STATE) {
+            ++*none;
+            continue;
+        }
         if (rc != RC_OK) {
-            return rc;
+            return error_set(err, rc, "%s", why.text);
         }
         for (size_t k = 0; k < FIGURES; k++) {
             const struct interval i = figure_of(&e, (enum figure)k);
-            const double wrong = i.value - exact[k];
-            out[k].mean += i.value / (double)seeds;
-            out[k].squares += wrong * wrong / (double)seeds;
-            out[k].width += (i.high - i.low) / (double)seeds;
-            out[k].near += fabs(wrong) <= NEAR ? 1 : 0;
-            out[k].covered += i.low <= exact[k] && exact[k] <= i.high ? 1 : 0;
+            tally_add(&out[k], &i);
         }
+    }
+    const double n = (double)(seeds - *none);
+    for (size_t k = 0; k < FIGURES && n > 0.0; k++) {
+        out[k].mean /= n;
+        out[k].squares /= n;
+        out[k].width /= n;
     }
     return RC_OK;
 }
 
-static void print_tally(double epsilon, size_t seeds, const struct tally t[FIGURES])
+static void print_tally(double epsilon, size_t seeds, size_t none, const struct tally t[FIGURES])
 {
-    (void)printf("epsilon %g, %zu noises:\n", epsilon, seeds);
-    for (size_t k = 0; k < FIGURES; k++) {
+    (void)printf("epsilon %g, %zu noises, 95 %% intervals:\n", epsilon, seeds);
+    if (none > 0) {
+        (void)printf("  %zu of them leave nobody of one class, and no figures: there are too few "
+                     "patients, or epsilon is too small\n",
+                     none);
+    }
+    for (size_t k = 0; none < seeds && k < FIGURES; k++) {
         (void)printf("  %-32s mean %.4f  error %.4f  within %.2f: %zu  interval %.4f wide, "
                      "covers: %zu\n",
                      figure_name[k], t[k].mean, sqrt(t[k].squares), NEAR, t[k].near, t[k].width,
@@ -158,18 +182,18 @@ static void print_tally(double epsilon, size_t seeds, const struct tally t[FIGUR
     }
 }
 
-static json_t *tally_json(double epsilon, size_t seeds, const struct tally t[FIGURES])
+static json_t *tally_json(double epsilon, size_t seeds, size_t none, const struct tally t[FIGURES])
 {
     json_t *figures = json_object();
-    for (size_t k = 0; k < FIGURES; k++) {
+    for (size_t k = 0; none < seeds && k < FIGURES; k++) {
         (void)json_object_set_new(figures, figure_key[k],
                                   json_pack("{s:f, s:f, s:f, s:f, s:I, s:I}", "exact", t[k].exact,
                                             "mean", t[k].mean, "error", sqrt(t[k].squares), "width",
                                             t[k].width, "near", (json_int_t)t[k].near, "covered",
                                             (json_int_t)t[k].covered));
     }
-    return json_pack("{s:f, s:I, s:f, s:o}", "epsilon", epsilon, "seeds", (json_int_t)seeds,
-                     "near_means", NEAR, "figures", figures);
+    return json_pack("{s:f, s:I, s:I, s:f, s:o}", "epsilon", epsilon, "seeds", (json_int_t)seeds,
+                     "without_figures", (json_int_t)none, "near_means", NEAR, "figures", figures);
 }
 
 static enum rc show(const struct words *w, const struct sweep *s, const struct report_row *row,
@@ -194,11 +218,12 @@ static enum rc show(const struct words *w, const struct sweep *s, const struct r
     }
     for (size_t i = 0; rc == RC_OK && i < w->n_epsilons; i++) {
         struct tally t[FIGURES];
-        rc = tally_epsilon(row, exact, w->epsilon[i], w->seeds, t, err);
+        size_t none = 0;
+        rc = tally_epsilon(row, exact, w->epsilon[i], w->seeds, t, &none, err);
         if (rc == RC_OK && w->json) {
-            (void)json_array_append_new(list, tally_json(w->epsilon[i], w->seeds, t));
+            (void)json_array_append_new(list, tally_json(w->epsilon[i], w->seeds, none, t));
         } else if (rc == RC_OK) {
-            print_tally(w->epsilon[i], w->seeds, t);
+            print_tally(w->epsilon[i], w->seeds, none, t);
         }
     }
     if (rc == RC_OK && w->json) {
