@@ -135,7 +135,7 @@ enum rc model_open(const struct study_model *spec, const struct schema *schema, 
         static_assert(KINDS == 4, "every name is in the sentence above");
         goto out;
     }
-    if (m.layout.n_values + m.layout.n_codes == 0 && m.kind != &kinds[2]) {
+    if (m.layout.n_values + m.layout.n_codes == 0 && m.kind != &kinds[2] && m.kind != &kinds[3]) {
         rc = error_set(err, RC_INVALID, "the cohort has no feature for model '%s'", spec->name);
         goto out;
     }

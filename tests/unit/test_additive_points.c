@@ -29,6 +29,9 @@ static const char features[] =
 static const char table_alone[] =
     "label: {name: dead}\nfeatures:\n- {name: sex, type: binary, required: true}\n";
 
+static const char film_alone[] = "label: {name: dead}\nmodalities:\n"
+                                 "- {name: film, type: image, size: [5, 7]}\n";
+
 static const float sex[B] = {1, 0, 1, 0};
 static const float label[B] = {0, 1, 1, 0};
 static const uint8_t present[B * (1 + PARTS)] = {1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1};
@@ -295,6 +298,19 @@ static void points_for_what_the_cohort_does_not_have_are_refused(void **state)
     }
 }
 
+static void a_cohort_without_features_is_read_where_something_else_has_points(void **state)
+{
+    (void)state;
+    struct net n;
+    struct error err = {0};
+    assert_int_equal(try_net(&n, film_alone, STUDY_POINTS_CONTRASTS, &err), RC_OK);
+    assert_int_equal(n.model.table.P, CONTRASTS + 1);
+    close_net(&n);
+    assert_int_equal(try_net(&n, film_alone, 0, &err), RC_INVALID);
+    assert_non_null(strstr(err.text, "the cohort has nothing for model 'additive'"));
+    close_net(&n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +318,7 @@ int main(void)
         cmocka_unit_test(they_hold_what_a_tape_promises),
         cmocka_unit_test(each_is_there_where_it_was_asked_for),
         cmocka_unit_test(what_is_read_of_a_patient_is_bounded),
+        cmocka_unit_test(a_cohort_without_features_is_read_where_something_else_has_points),
         cmocka_unit_test(points_for_what_the_cohort_does_not_have_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

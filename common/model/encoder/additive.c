@@ -91,6 +91,11 @@ enum rc additive_declare(struct model *m, const struct schema *schema, struct er
     for (size_t i = 0; i < m->layout.n_parts; i++) {
         width += width_of(m, &m->layout.part[i]);
     }
+    if (rc == RC_OK && width + m->layout.n_codes == 0) {
+        rc = error_set(err, RC_INVALID,
+                       "the cohort has nothing for model 'additive': no feature, no series on a "
+                       "grid, and nothing that `points` asks for");
+    }
     if (rc == RC_OK && width > 0) {
         rc = param_add(&m->table, "head.weight", PARAM_SHARED, PARAM_ZERO, 2,
                        (size_t[]){m->layout.n_outputs, width}, &m->head.w, err);
