@@ -92,6 +92,10 @@ static enum rc start(struct gateway *g, struct sandbox_state *state, struct erro
         rc = pair_open(g->p->pair_fd, "gateway", "trainer", &g->pair, err);
     }
     if (rc == RC_OK) {
+        pair_leave_chunks(g->pair); /* the coordinator verifies updates */
+        tensor_begin(g);
+    }
+    if (rc == RC_OK) {
         const char *address = g->site.address[0] != '\0' ? g->site.address : g->coordinator.address;
         rc = net_client_open(address, &g->coordinator.curve, g->keys, &g->client, err);
     }
@@ -245,6 +249,7 @@ static enum rc one_turn(struct gateway *g, bool *stop_asked, struct error *err)
 {
     bool pair_ready = false;
     enum rc rc = wait_for_news(g, stop_asked, &pair_ready, err);
+    seal_keys_unlock(g->keys); /* a turn signs several messages */
     if (rc == RC_OK) {
         rc = look_at_connection(g);
     }
@@ -263,6 +268,7 @@ static enum rc one_turn(struct gateway *g, bool *stop_asked, struct error *err)
     if (rc == RC_OK) {
         rc = tensor_pump(g, err);
     }
+    seal_keys_lock(g->keys);
     if (rc == RC_OK && g->trainer_up && !g->ready_said) {
         g->ready_said = true;
         (void)!write(g->p->ready_fd, "1", 1); /* for the service manager alone */

@@ -36,7 +36,7 @@ struct gateway_update {
     uint64_t round; /**< 0: none */
     struct wire_tensor tensor;
     struct hash anchor;      /**< of its row in the ledger */
-    struct transfer_in in;   /**< from the trainer, into gateway/update */
+    struct transfer_in in;   /**< from the trainer, in memory */
     struct transfer_out out; /**< to the coordinator */
     struct transfer_hashes chunks;
     const void *map;
@@ -148,13 +148,15 @@ RC evaluation_from_trainer(struct gateway *g, const struct wire_message *m, cons
 
 /* ---- gateway_tensor.c ------------------------------------------------------------------------ */
 
+/** Leftovers of an earlier version: updates are in memory now, they stand in the ledger. */
+void tensor_begin(struct gateway *g);
 /** ROUND or DONE named a model. Nothing is fetched before the trainer asks. */
 void tensor_want_model(struct gateway *g, const struct wire_tensor *tensor);
 /** The study is over and the trainer has what it wanted. */
 void tensor_forget_model(struct gateway *g);
 /** The trainer holds this update (STORED, COMMITTED); fetched when the session asks to send it. */
 void tensor_new_update(struct gateway *g, const struct wire_message *m);
-/** SEND_UPDATE: from the trainer to the spool, then announced until the coordinator asks. */
+/** SEND_UPDATE: fetched from the trainer, then announced until the coordinator asks. */
 RC tensor_send_update(struct gateway *g, struct error *err);
 /** The coordinator needs nothing more of it. */
 void tensor_settle_update(struct gateway *g);

@@ -1,5 +1,6 @@
 /* Tensors on their way through the gateway. Both directions are the same two machines back to back:
- * what comes in is spooled to a file of the gateway's own, checked as a whole, then served. */
+ * what comes in is spooled, a model to a file of the gateway's own and an update in memory, then served. Who gets
+ * the whole verifies it, trainer or coordinator; only when they ask for all of it again is it hashed here. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,6 +61,11 @@ static enum rc spool_path(const struct gateway *g, const char *what, const struc
     return site_path(g->p->folder, name, path, err);
 }
 
+void tensor_begin(struct gateway *g)
+{
+    sweep_spool(g, "update", "");
+}
+
 /* ---- model: coordinator -> trainer ----------------------------------------------------------- */
 
 static void close_model(struct gateway *g)
@@ -67,6 +73,23 @@ static void close_model(struct gateway *g)
     drop_map(&g->model.map, &g->model.map_n);
     transfer_in_close(&g->model.in, false);
     g->model.out = (struct transfer_out){0};
+}
+
+/* All of it was handed on, and is asked for from the beginning: perhaps it was not what it should be. */
+static void doubt(struct gateway *g, struct transfer_in *in, const struct transfer_out *out,
+                  const struct wire_message *credit, const void **map, size_t *map_n)
+{
+    struct error fault = {0};
+    if (!credit->resume || credit->first > 0 || out->next < out->chunks || !in->complete) {
+        return;
+    }
+    const enum rc rc = transfer_in_doubt(in, clock_monotonic_ms(), &fault);
+    if (rc != RC_OK) {
+        refusals_note(&g->refusals, REFUSED_CHUNK, fault.text);
+    }
+    if (!in->complete) { /* another file, as soon as it is there */
+        drop_map(map, map_n);
+    }
 }
 
 void tensor_want_model(struct gateway *g, const struct wire_tensor *tensor)
@@ -100,9 +123,11 @@ enum rc tensor_credit_from_trainer(struct gateway *g, const struct wire_message 
         if (rc != RC_OK) {
             return rc;
         }
+        transfer_in_hand_on(&model->in);
         transfer_out_init(&model->out, &model->wanted.hash, model->wanted.bytes);
         transfer_hashes_of(&model->chunks, &model->wanted.hash, model->wanted.bytes);
     }
+    doubt(g, &model->in, &model->out, m, &model->map, &model->map_n);
     return transfer_out_credit(&model->out, m->first, m->until, m->resume, err);
 }
 
@@ -211,7 +236,6 @@ void tensor_new_update(struct gateway *g, const struct wire_message *m)
 enum rc tensor_send_update(struct gateway *g, struct error *err)
 {
     struct gateway_update *u = &g->update;
-    char path[SITE_PATH_MAX];
     if (u->round != g->session.round) {
         return error_set(err, RC_STATE, "the trainer named no update for round %llu",
                          (unsigned long long)g->session.round);
@@ -222,12 +246,11 @@ enum rc tensor_send_update(struct gateway *g, struct error *err)
     if (u->in.open) {
         return RC_OK;
     }
-    enum rc rc = spool_path(g, "update", &u->tensor.hash, path, err);
+    const enum rc rc =
+        transfer_in_open(&u->in, NULL, &u->tensor.hash, u->tensor.bytes, clock_monotonic_ms(), err);
     if (rc == RC_OK) {
-        rc = transfer_in_open(&u->in, path, &u->tensor.hash, u->tensor.bytes, clock_monotonic_ms(),
-                              err);
-    }
-    if (rc == RC_OK) {
+        transfer_in_hand_on(&u->in);
+        transfer_in_near(&u->in);
         transfer_out_init(&u->out, &u->tensor.hash, u->tensor.bytes);
         transfer_hashes_of(&u->chunks, &u->tensor.hash, u->tensor.bytes);
     }
@@ -252,6 +275,7 @@ enum rc tensor_credit_from_coordinator(struct gateway *g, const struct wire_mess
         return RC_OK; /* it was settled meanwhile */
     }
     (void)err;
+    doubt(g, &g->update.in, &g->update.out, m, &g->update.map, &g->update.map_n);
     if (transfer_out_credit(&g->update.out, m->first, m->until, m->resume, &fault) != RC_OK) {
         refusals_note(&g->refusals, REFUSED_CREDIT, fault.text);
     }

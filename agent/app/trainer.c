@@ -77,6 +77,9 @@ static enum rc start(struct trainer *t, const struct process_params *p, struct s
         rc = pair_open(p->pair_fd, "trainer", "gateway", &t->pair, err);
     }
     if (rc == RC_OK) {
+        pair_leave_chunks(t->pair); /* models are verified as a whole */
+    }
+    if (rc == RC_OK) {
         rc = entropy_init(&t->entropy, err);
     }
     if (rc == RC_OK) {

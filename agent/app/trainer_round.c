@@ -1,5 +1,5 @@
 /* The round in hand: its model comes in, it is trained on, committed, and its update goes out. The
- * update that goes out is always a copy of what the ledger holds. */
+ * update that goes out is always what the ledger holds: a copy, or compared with it byte by byte. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +133,34 @@ static enum rc trained(struct trainer *t, uint64_t round, struct error *err)
 
 /* ---- the update, as the ledger holds it ------------------------------------------------------ */
 
+/* With its anchor. `t->update.bytes` are those of the ledger. */
+static enum rc offer(struct trainer *t, enum wire_kind kind, uint64_t round, const struct hash *h,
+                     size_t n, struct error *err)
+{
+    bool found = false;
+    transfer_out_init(&t->update.out, h, n);
+    struct wire_message m = {
+        .kind = kind, .study = *study_of(t), .round = round, .tensor = {.hash = *h, .bytes = n}};
+    const enum rc rc = ledger_anchor(t->ledger, study_of(t), round, &found, &m.anchor, err);
+    return rc == RC_OK ? trainer_say(t, &m, NULL, 0, err) : rc;
+}
+
+/* What was just spent: the trained bytes themselves, once the ledger was seen to hold these. */
+static enum rc offer_spent(struct trainer *t, uint64_t round, struct error *err)
+{
+    struct train_result *r = &t->round.result;
+    const size_t n = r->update_bytes;
+    struct hash h = {{0}};
+    enum rc rc = ledger_stored_as(t->ledger, study_of(t), round, r->update, n, &h, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    forget_update(t);
+    t->update.bytes = r->update;
+    r->update = NULL;
+    return offer(t, WIRE_COMMITTED, round, &h, n, err);
+}
+
 /* Copies it out, so that serving chunks does not read it anew for each. *found as in the ledger. */
 static enum rc offer_stored(struct trainer *t, enum wire_kind kind, uint64_t round, bool *found,
                             struct error *err)
@@ -150,11 +178,7 @@ static enum rc offer_stored(struct trainer *t, enum wire_kind kind, uint64_t rou
         return error_set(err, RC_NOMEM, "no memory for an update of %zu bytes", n);
     }
     memcpy(t->update.bytes, bytes, n);
-    transfer_out_init(&t->update.out, &h, n);
-    struct wire_message m = {
-        .kind = kind, .study = *study_of(t), .round = round, .tensor = {.hash = h, .bytes = n}};
-    rc = ledger_anchor(t->ledger, study_of(t), round, found, &m.anchor, err);
-    return rc == RC_OK ? trainer_say(t, &m, NULL, 0, err) : rc;
+    return offer(t, kind, round, &h, n, err);
 }
 
 enum rc round_credit(struct trainer *t, const struct wire_message *m, struct error *err)
@@ -212,6 +236,9 @@ enum rc round_train(struct trainer *t, const struct wire_message *m, struct erro
     t->round.model = m->tensor;
     rc = transfer_in_open(&t->round.model_in, NULL, &m->tensor.hash, m->tensor.bytes,
                           clock_monotonic_ms(), err);
+    if (rc == RC_OK) {
+        transfer_in_near(&t->round.model_in);
+    }
     return rc == RC_OK && masking_wanted(t) ? masking_opened(t, m->round, &m->tensor.hash, err)
                                             : rc;
 }
@@ -270,7 +297,8 @@ static enum rc train_on(struct trainer *t, const real *global, struct error *err
     t->round.cancelled = false;
     t->round.given_up[0] = '\0';
     t->round.fault = (struct error){0};
-    t->pulse_due_ms = 0;
+    /* Who is done sooner needs none; in a masked round one still waits for others then. */
+    t->pulse_due_ms = masking_wanted(t) ? 0 : clock_monotonic_ms() + PULSE_MS;
     rc = train_round(&job, &t->entropy, &t->round.result, &failure);
     t->round.running = 0;
     if (t->round.fault.rc != RC_OK) {
@@ -334,8 +362,8 @@ enum rc round_commit(struct trainer *t, const struct wire_message *m, struct err
     };
     struct error failure = {0};
     enum rc rc = ledger_spend(t->ledger, &spend, &failure);
-    forget_result(t);
     if (rc == RC_LIMIT || rc == RC_STATE) {
+        forget_result(t);
         log_event(LOG_LEVEL_WARN, "round_not_spent", "study=%s round=%llu reason=\"%s\"",
                   study->name, (unsigned long long)m->round, failure.text);
         return say(t, WIRE_NOT_COMMITTED, m->round, failure.text, err);
@@ -346,8 +374,9 @@ enum rc round_commit(struct trainer *t, const struct wire_message *m, struct err
     log_event(LOG_LEVEL_INFO, "round_spent", "study=%s round=%llu steps=%zu sigma=%g q=%g",
               study->name, (unsigned long long)m->round, study->local.steps,
               study->privacy.noise_multiplier, study->privacy.sample_rate);
-    bool found = false;
-    return offer_stored(t, WIRE_COMMITTED, m->round, &found, err);
+    rc = offer_spent(t, m->round, err);
+    forget_result(t);
+    return rc;
 }
 
 /* ---- receipts -------------------------------------------------------------------------------- */
@@ -400,8 +429,14 @@ enum rc round_chunk(struct trainer *t, const struct wire_message *m, const void 
     if (in == NULL) {
         return RC_OK;
     }
-    const enum rc rc = transfer_in_chunk(in, m->first, raw, raw_n, clock_monotonic_ms(), err);
-    return rc == RC_STATE ? RC_OK : rc;
+    struct error why = {0};
+    const uint64_t wrong = in->wrong;
+    const enum rc rc = transfer_in_chunk(in, m->first, raw, raw_n, clock_monotonic_ms(), &why);
+    if (rc == RC_FORMAT && in->wrong > wrong) { /* what came is not what was announced: once more */
+        refusals_note(&t->refusals, REFUSED_CHUNK, why.text);
+        return RC_OK;
+    }
+    return rc == RC_OK || rc == RC_STATE ? RC_OK : error_set(err, rc, "%s", why.text);
 }
 
 static enum rc ask(struct trainer *t, struct transfer_in *in, struct error *err)

@@ -161,6 +161,14 @@ RC ledger_stored(struct ledger *l, const struct hash *study, uint64_t round, boo
 RC ledger_stored_hashed(struct ledger *l, const struct hash *study, uint64_t round, bool *found,
                         const void **update, size_t *n, struct hash *hash, struct error *err);
 
+/**
+ * Does the ledger hold these very bytes for the round? Then their hash as it was committed: what was just spent
+ * need not be copied out and hashed again to be sent.
+ * @retval RC_FORMAT it holds others, or none: these must not leave
+ */
+RC ledger_stored_as(struct ledger *l, const struct hash *study, uint64_t round, const void *update,
+                    size_t n, struct hash *hash, struct error *err);
+
 /** The site state after the newest spent round of a study (round 0 and n = 0: none yet). Bytes live
  *  until the next call. @retval RC_FORMAT damaged */
 RC ledger_site_state(struct ledger *l, const struct hash *study, uint64_t *round,

@@ -1,4 +1,5 @@
 /* What the ledger holds, for sending again, for the next round, and for people. */
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,6 +63,34 @@ enum rc ledger_stored(struct ledger *l, const struct hash *study, uint64_t round
 {
     struct hash hash;
     return ledger_stored_hashed(l, study, round, found, update, n, &hash, err);
+}
+
+enum rc ledger_stored_as(struct ledger *l, const struct hash *study, uint64_t round,
+                         const void *update, size_t n, struct hash *hash, struct error *err)
+{
+    struct statement *st = l->st[LEDGER_RELEASE];
+    struct hash stored = {{0}};
+    bool row = false;
+    bool same = false;
+
+    assert(round <= INT64_MAX);
+    statement_bind_blob(st, study->b, sizeof study->b);
+    statement_bind_i64(st, (int64_t)round);
+    enum rc rc = statement_step(st, &row, err);
+    if (rc == RC_OK && row) {
+        size_t size = 0;
+        const void *bytes = statement_blob(st, 1, &size);
+        same = !statement_is_null(st, 1) && size == n && (n == 0 || memcmp(bytes, update, n) == 0);
+        rc = ledger_hash_at(st, 0, &stored, err);
+        statement_reset(st);
+    }
+    if (rc == RC_OK && !same) {
+        rc = error_set(err, RC_FORMAT, "the ledger holds other bytes than were spent");
+    }
+    if (rc == RC_OK) {
+        *hash = stored;
+    }
+    return rc;
 }
 
 enum rc ledger_site_state(struct ledger *l, const struct hash *study, uint64_t *round,

@@ -33,6 +33,9 @@ RC pair_sockets(int fds[2], struct error *err);
 RC pair_open(int fd, const char *self, const char *peer, struct pair **out, struct error *err);
 void pair_close(struct pair **p);
 int pair_fd(const struct pair *p);
+/** From now on chunks that arrive are not hashed here: somebody who gets all of them verifies the whole. Their
+ *  length is compared, and all else is checked as ever. */
+void pair_leave_chunks(struct pair *p);
 /** Something is queued: wait for writable too. */
 bool pair_wants_write(const struct pair *p);
 /** Bytes queued and not yet taken by the kernel: throttle chunks by it. */

@@ -51,8 +51,11 @@ struct transfer_in {
     int64_t stall_ms;    /**< how long the next silence may be */
     uint64_t refused;    /**< chunks that were not the next one */
     uint64_t wrong;      /**< times that the whole had another hash */
+    uint64_t until;      /**< of the last credit */
     char path[512];      /**< "" for an anonymous file in memory */
-    bool open, complete; /**< complete: whole hash verified */
+    bool open, complete; /**< complete: whole hash verified, or, where it is handed on, all there */
+    bool handed_on;      /**< transfer_in_hand_on */
+    bool near;           /**< transfer_in_near */
 };
 
 /**
@@ -64,6 +67,15 @@ struct transfer_in {
  */
 RC transfer_in_open(struct transfer_in *t, const char *path, const struct hash *hash,
                     uint64_t bytes, int64_t now_ms, struct error *err);
+/** What arrives goes on to somebody who verifies the whole: it is not hashed here, too. transfer_in_doubt, when
+ *  they ask for all of it again. */
+void transfer_in_hand_on(struct transfer_in *t);
+/** The sender is a process of this machine: there is no link to be careful with, and as much as may be on its way
+ *  is asked for at once. Before the first credit. */
+void transfer_in_near(struct transfer_in *t);
+/** Verifies what is complete and was handed on. @retval RC_FORMAT the whole has another hash: it starts again, as
+ *  in transfer_in_chunk @retval RC_IO */
+RC transfer_in_doubt(struct transfer_in *t, int64_t now_ms, struct error *err);
 /** Closes; `keep` = false also removes the file. Idempotent. */
 void transfer_in_close(struct transfer_in *t, bool keep);
 

@@ -1242,6 +1242,25 @@ static void an_old_copy_that_was_put_back_is_refused_until_the_newest_is(void **
     (void)unlink(beside(".mark.old"));
 }
 
+static void what_was_spent_may_leave_as_it_is_only_if_the_ledger_holds_just_that(void **state)
+{
+    (void)state;
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    const struct hash h = test_ledger_hash(&s);
+    const struct hash want = hash_of("one", 3);
+    struct ledger *l = test_ledger_open(path, &generous);
+    struct error err = {0};
+    struct hash got = {{0}};
+    join(l, &s);
+    spend(l, &s, 1, "one");
+    assert_int_equal(ledger_stored_as(l, &h, 1, "one", 3, &got, &err), RC_OK);
+    assert_true(hash_equal(&got, &want));
+    assert_int_equal(ledger_stored_as(l, &h, 1, "oNe", 3, &got, &err), RC_FORMAT);
+    assert_int_equal(ledger_stored_as(l, &h, 1, "one", 2, &got, &err), RC_FORMAT);
+    assert_int_equal(ledger_stored_as(l, &h, 2, "one", 3, &got, &err), RC_FORMAT);
+    ledger_close(&l);
+}
+
 static void a_total_of_nothing_refuses_with_a_sentence(void **state)
 {
     (void)state;
@@ -1871,6 +1890,7 @@ int main(void)
         ON_DISK(what_was_put_back_with_its_mark_lacks_the_anchor_of_what_it_forgot),
         ON_DISK(a_mark_that_lags_is_brought_up_and_one_that_is_gone_stays_so_until_a_spend),
         ON_DISK(a_mark_that_is_none_is_refused),
+        ON_DISK(what_was_spent_may_leave_as_it_is_only_if_the_ledger_holds_just_that),
         ON_DISK(of_two_marks_the_whole_one_counts_and_none_is_no_mark),
         ON_DISK(without_a_mark_that_can_be_written_nothing_may_leave),
         ON_DISK(verify_looks_at_every_row_and_all_stored_bytes),

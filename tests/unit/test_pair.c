@@ -482,6 +482,28 @@ static void a_changed_raw_frame_is_refused(void **state)
     pair_close(&p);
 }
 
+/* Who verifies the whole need not be told of each part; how long it is has to be true all the same. */
+static void chunks_are_left_to_who_verifies_the_whole(void **state)
+{
+    (void)state;
+    static struct frame f;
+    int bare = -1;
+    struct pair *p = gateway_and_bare(&bare);
+    pair_leave_chunks(p);
+    frame_of(&f, chunk_message(1), 9, 1, 10);
+    f.b[f.n - 1] ^= 1;
+    write_all(bare, f.b, f.n);
+    struct received r = received(p);
+    assert_true(r.got);
+    assert_memory_equal(r.raw, f.b + f.n - 10, 10);
+    frame_of(&f, chunk_message(2), 9, 2, 10);
+    put_u32(f.b + 4, 9);
+    write_all(bare, f.b, f.n - 1);
+    assert_broken(p, RC_FORMAT, "raw frame of 9 bytes");
+    (void)close(bare);
+    pair_close(&p);
+}
+
 /* A hash that is known is sent as it is, and looked at by who receives it. */
 static void a_frame_sent_under_a_known_hash_is_hashed_by_its_receiver(void **state)
 {
@@ -605,6 +627,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(garbage_lengths_are_refused_at_once),
         cmocka_unit_test(after_a_fault_nothing_more_is_read),
         cmocka_unit_test(a_changed_raw_frame_is_refused),
+        cmocka_unit_test(chunks_are_left_to_who_verifies_the_whole),
         cmocka_unit_test(a_frame_sent_under_a_known_hash_is_hashed_by_its_receiver),
         cmocka_unit_test(numbers_that_do_not_grow_by_one_are_refused),
         cmocka_unit_test(a_message_of_somebody_else_is_refused),

@@ -490,6 +490,59 @@ static void a_whole_with_another_hash_starts_anew(void **state)
     transfer_in_close(&in, false);
 }
 
+/* Who gets the whole from here verifies it, and asks for all of it again if it is not what it should be. */
+static void what_is_handed_on_is_hashed_when_it_is_doubted(void **state)
+{
+    (void)state;
+    struct transfer_in in;
+    struct error err = {0};
+    uint64_t first = 9;
+    uint64_t until = 9;
+    bool resume = false;
+    unsigned char bad[5] = {0};
+
+    memcpy(bad, tensor + CHUNK, 5);
+    bad[4] ^= 1;
+    opened(&in, path, CHUNK + 5);
+    transfer_in_hand_on(&in);
+    assert_int_equal(give(&in, 0), RC_OK);
+    assert_int_equal(transfer_in_chunk(&in, 1, bad, 5, 0, &err), RC_OK);
+    assert_true(in.complete);
+    assert_int_equal(transfer_in_doubt(&in, 0, &err), RC_FORMAT);
+    assert_false(in.complete);
+    spool_holds(0);
+    assert_true(transfer_in_credit(&in, 0, &first, &until, &resume));
+    assert_int_equal(first, 0);
+    assert_true(resume);
+    assert_int_equal(give(&in, 0), RC_OK);
+    assert_int_equal(give(&in, 1), RC_OK);
+    assert_int_equal(transfer_in_doubt(&in, 0, &err), RC_OK); /* without a reason */
+    whole_is(&in, CHUNK + 5);
+    transfer_in_close(&in, false);
+}
+
+static void on_one_machine_all_that_may_be_on_its_way_is_asked_for_at_once(void **state)
+{
+    (void)state;
+    struct transfer_in in;
+    uint64_t first = 9;
+    uint64_t until = 9;
+    bool resume = false;
+
+    opened(&in, NULL, 10 * CHUNK);
+    transfer_in_near(&in);
+    for (uint64_t i = 0; i < 10; i++) {
+        const bool more = i <= 2; /* of ten chunks eight, nine, ten; then all are on their way */
+        assert_int_equal(transfer_in_credit(&in, 0, &first, &until, &resume), more);
+        assert_int_equal(until, more ? TRANSFER_WINDOW + i : 10);
+        assert_int_equal(give(&in, i), RC_OK);
+    }
+    assert_true(transfer_in_credit(&in, 0, &first, &until, &resume)); /* it is done */
+    assert_int_equal(first, 10);
+    whole_is(&in, 10 * CHUNK);
+    transfer_in_close(&in, false);
+}
+
 static void a_killed_receiver_resumes_at_the_first_missing_chunk(void **state)
 {
     (void)state;
@@ -762,6 +815,8 @@ int main(void)
         cmocka_unit_test_setup(a_full_disk_loses_nothing_and_is_waited_out, no_spool),
         cmocka_unit_test_setup(a_torn_write_is_cut_off_at_the_next_start, no_spool),
         cmocka_unit_test_setup(a_file_cut_under_us_is_an_error_and_not_a_crash, no_spool),
+        cmocka_unit_test_setup(what_is_handed_on_is_hashed_when_it_is_doubted, no_spool),
+        cmocka_unit_test(on_one_machine_all_that_may_be_on_its_way_is_asked_for_at_once),
         cmocka_unit_test(credit_beyond_the_end_or_the_window_is_refused),
         cmocka_unit_test(an_overtaken_credit_changes_nothing),
         cmocka_unit_test(a_chunk_s_hash_is_known_once_it_was_kept_and_until_another_tensor),
