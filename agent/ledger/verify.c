@@ -16,8 +16,7 @@ static RC check_bytes(struct statement *st, const char *what, size_t *rows, stru
         rc = ledger_hash_at(st, 0, &want, err);
         if (rc == RC_OK) {
             const void *bytes = statement_blob(st, 1, &size);
-            const struct hash found = hash_of(bytes, size);
-            if (statement_is_null(st, 1) || !hash_equal(&found, &want)) {
+            if (statement_is_null(st, 1) || !hash_is(&want, bytes, size)) {
                 rc = error_set(err, RC_FORMAT,
                                "the ledger is damaged or was edited: the stored bytes of %s %lld "
                                "have another hash",

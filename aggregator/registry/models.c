@@ -50,11 +50,10 @@ enum rc registry_checked_blob(struct statement *st, int hash, const char *what, 
         return rc;
     }
     *data = statement_blob(st, hash + 1, n);
-    const struct hash found = hash_of(*data, *n);
+    const bool same = hash_is(&want, *data, *n);
     *data = *n > 0 ? *data : ""; /* SQLite's pointer to nothing is NULL */
-    return hash_equal(&found, &want)
-               ? RC_OK
-               : error_set(err, RC_FORMAT, "the registry is damaged: %s has another hash", what);
+    return same ? RC_OK
+                : error_set(err, RC_FORMAT, "the registry is damaged: %s has another hash", what);
 }
 
 enum rc registry_model(struct registry *r, const struct hash *study, uint64_t *round,

@@ -610,8 +610,7 @@ static RC hand_update(struct registry *r, struct statement *st,
     if (rc != RC_OK) {
         return rc;
     }
-    const struct hash found = hash_of(bytes, n);
-    if ((!placed && statement_is_null(st, 2)) || !hash_equal(&found, &want)) {
+    if ((!placed && statement_is_null(st, 2)) || !hash_is(&want, bytes, n)) {
         return error_set(err, RC_FORMAT,
                          "the registry is damaged: the update of site %zu has another hash", site);
     }

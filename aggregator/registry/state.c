@@ -102,8 +102,7 @@ enum rc registry_state(struct registry *r, const struct hash *study, unsigned ch
         rc = join_pieces(r, &s, out, n, err);
     }
     if (rc == RC_OK) {
-        const struct hash found = hash_of(out, n);
-        rc = hash_equal(&found, &want) ? RC_OK : is_damaged(&s, err);
+        rc = hash_is(&want, out, n) ? RC_OK : is_damaged(&s, err);
     }
 out:
     store_rollback(r->store);

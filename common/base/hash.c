@@ -5,6 +5,8 @@
 
 #include <sodium.h>
 
+#include "common/base/hash_lanes_internal.h"
+
 static crypto_generichash_state *state_of(struct hasher *h)
 {
     static_assert(sizeof h->state >= sizeof(crypto_generichash_state), "room for the state");
@@ -58,12 +60,94 @@ struct hash hasher_final(struct hasher *h)
     return out;
 }
 
-struct hash hash_of(const void *data, size_t n)
+static void init_as(crypto_generichash_blake2b_state *s, const char *whose)
+{
+    (void)crypto_generichash_blake2b_init_salt_personal(s, NULL, 0, HASH_BYTES, NULL,
+                                                        (const unsigned char *)whose);
+}
+
+static struct hash leaf_of(const unsigned char *data, size_t n)
+{
+    crypto_generichash_blake2b_state s;
+    struct hash out;
+    init_as(&s, HASH_LEAF);
+    (void)crypto_generichash_blake2b_update(&s, data, n);
+    (void)crypto_generichash_blake2b_final(&s, out.b, sizeof out.b);
+    return out;
+}
+
+/* Leaves of the next pieces of data; @return of how many bytes. */
+static size_t next_leaves(const unsigned char *data, size_t n, struct hash leaf[HASH_LANES_MAX],
+                          size_t *count)
+{
+    if (n >= (size_t)HASH_LANES_MAX * HASH_PIECE) {
+        *count = hash_lanes(0, data, leaf);
+        return *count * HASH_PIECE;
+    }
+    const size_t size = n < HASH_PIECE ? n : HASH_PIECE;
+    leaf[0] = leaf_of(data, size);
+    *count = 1;
+    return size;
+}
+
+void hash_begin(struct hash_run *run, uint64_t n)
+{
+    *run = (struct hash_run){.n = n};
+    if (n <= HASH_TREE_FROM) {
+        hasher_init(&run->h);
+        return;
+    }
+    init_as((crypto_generichash_blake2b_state *)(void *)run->h.state, HASH_ROOT);
+    hasher_u64(&run->h, n);
+}
+
+void hash_bytes(struct hash_run *run, const void *data, size_t n)
+{
+    struct hash leaf[HASH_LANES_MAX];
+    const unsigned char *bytes = data;
+    size_t count = 0;
+    assert(n <= run->n - run->at);
+    assert(run->at % HASH_PIECE == 0);
+    run->at += n;
+    if (run->n <= HASH_TREE_FROM) {
+        hasher_bytes(&run->h, data, n);
+        return;
+    }
+    for (size_t at = 0; at < n;) {
+        at += next_leaves(bytes + at, n - at, leaf, &count);
+        hasher_bytes(&run->h, leaf[0].b, count * sizeof leaf[0]);
+    }
+}
+
+struct hash hash_end(struct hash_run *run)
+{
+    assert(run->at == run->n);
+    return hasher_final(&run->h);
+}
+
+struct hash hash_before_trees(const void *data, size_t n)
 {
     struct hasher h;
     hasher_init(&h);
     hasher_bytes(&h, data, n);
     return hasher_final(&h);
+}
+
+struct hash hash_of(const void *data, size_t n)
+{
+    struct hash_run run;
+    hash_begin(&run, n);
+    hash_bytes(&run, data, n);
+    return hash_end(&run);
+}
+
+int hash_is(const struct hash *h, const void *data, size_t n)
+{
+    struct hash found = hash_of(data, n);
+    if (!hash_equal(&found, h) && n > HASH_TREE_FROM) {
+        found = hash_before_trees(data, n);
+    }
+    return hash_equal(&found, h);
 }
 
 int hash_equal(const struct hash *a, const struct hash *b)

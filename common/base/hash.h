@@ -32,7 +32,26 @@ void hasher_f64(struct hasher *h, double x);
 void hasher_text(struct hasher *h, const char *text);
 struct hash hasher_final(struct hasher *h);
 
+/** Above so many bytes hash_of is a tree over pieces, which a processor hashes several of at a time. */
+enum { HASH_PIECE = 4096, HASH_TREE_FROM = 8 * HASH_PIECE };
+/**
+ * n <= HASH_TREE_FROM: BLAKE2b-256. Else BLAKE2b-256 with the personalisation "wardround root 1" over
+ * n (u64 LE) | leaf of each HASH_PIECE bytes, the last perhaps shorter, where a leaf is BLAKE2b-256 with
+ * "wardround leaf 1". (Not what hasher_bytes of the same bytes gives.)
+ */
 struct hash hash_of(const void *data, size_t n);
+/** hash_of of n bytes that come one part after the other; every part but the last is of whole pieces. */
+struct hash_run {
+    struct hasher h;
+    uint64_t n, at;
+};
+void hash_begin(struct hash_run *run, uint64_t n);
+void hash_bytes(struct hash_run *run, const void *data, size_t n);
+struct hash hash_end(struct hash_run *run);
+/** BLAKE2b-256, whatever n: what programs of the protocol's version 1 called the hash of many bytes. */
+struct hash hash_before_trees(const void *data, size_t n);
+/** Is `h` the hash of these bytes, by hash_of or by hash_before_trees? For what a disk has kept. */
+int hash_is(const struct hash *h, const void *data, size_t n);
 int hash_equal(const struct hash *a, const struct hash *b);
 /** Lower-case hexadecimal with its NUL. */
 void hash_hex(const struct hash *h, char out[HASH_HEX]);

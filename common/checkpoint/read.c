@@ -221,14 +221,25 @@ static RC read_params(FILE *f, size_t n_bytes, struct checkpoint *c, struct erro
 
 /* ---- is it the file that we would write? ------------------------------------------------------ */
 
+/* As programs before trees of hashes named it. */
+static bool is_old_id(const struct checkpoint *c, const json_t *id)
+{
+    char hex[HASH_HEX];
+    const struct hash before = hash_before_trees(c->params, c->model.table.S * sizeof *c->params);
+    hash_hex(&before, hex);
+    return json_is_string(id) && strcmp(json_string_value(id), hex) == 0;
+}
+
 /* Other tools may add metadata of their own; ours must be there and right. */
-static RC compare_metadata(json_t *want, const json_t *found, struct error *err)
+static RC compare_metadata(const struct checkpoint *c, json_t *want, const json_t *found,
+                           struct error *err)
 {
     const char *key;
     json_t *value;
     json_object_foreach(want, key, value)
     {
-        if (json_equal(value, json_object_get(found, key)) == 0) {
+        json_t *there = json_object_get(found, key);
+        if (json_equal(value, there) == 0 && !(strcmp(key, "id") == 0 && is_old_id(c, there))) {
             return strcmp(key, "id") == 0
                        ? error_set(err, RC_INVALID,
                                    "its parameters are not those that were saved: copy it again")
@@ -260,7 +271,7 @@ static RC compare(const struct checkpoint *c, const json_t *header, struct error
         }
         json_t *found = json_object_get(header, key);
         if (strcmp(key, "__metadata__") == 0) {
-            rc = compare_metadata(value, found, err);
+            rc = compare_metadata(c, value, found, err);
         } else if (json_equal(value, found) == 0) {
             rc = error_set(err, RC_INVALID,
                            "tensor '%s' is missing, or its type, shape or place is not the model's",

@@ -58,9 +58,9 @@ static void let_go(struct transfer_in *t, int64_t now_ms)
 static RC hash_file(const struct transfer_in *t, struct hash *out, struct error *err)
 {
     unsigned char piece[1 << 16];
-    struct hasher h;
+    struct hash_run h;
 
-    hasher_init(&h);
+    hash_begin(&h, t->bytes);
     for (uint64_t at = 0; at < t->bytes;) {
         const uint64_t left = t->bytes - at;
         const size_t want = left < sizeof piece ? (size_t)left : sizeof piece;
@@ -74,10 +74,10 @@ static RC hash_file(const struct transfer_in *t, struct hash *out, struct error 
         if (n == 0) {
             return error_set(err, RC_IO, "'%s' was cut by somebody else", name_of(t));
         }
-        hasher_bytes(&h, piece, (size_t)n);
+        hash_bytes(&h, piece, (size_t)n);
         at += (uint64_t)n;
     }
-    *out = hasher_final(&h);
+    *out = hash_end(&h);
     return RC_OK;
 }
 

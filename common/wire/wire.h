@@ -25,7 +25,7 @@
 #include "common/seal/seal.h"
 
 enum {
-    WIRE_VERSION = 1,
+    WIRE_VERSION = 2, /* 1: hashes of many bytes were not trees */
     WIRE_HEADER_MAX = 64 << 10,
     WIRE_PACKED_MAX = 4096, /**< no message of ours is larger without its signature */
     WIRE_RAW_MAX = 1 << 20,

@@ -18,6 +18,7 @@
 #include "common/base/entropy.h"
 #include "common/base/error.h"
 #include "common/base/hash.h"
+#include "common/base/hash_lanes_internal.h"
 #include "common/base/log.h"
 #include "common/base/log_internal.h"
 #include "common/base/replay.h"
@@ -537,6 +538,71 @@ static void blake2b_gives_the_published_values(void **state)
     assert_hex(&h, "d63a32d3e44738d7907f964316c241adaba0abfeabc32349677578a15a203f7f");
 }
 
+static unsigned char many[400000];
+
+static void fill_many(void)
+{
+    for (size_t i = 0; i < sizeof many; i++) {
+        many[i] = (unsigned char)((uint64_t)i * 2654435761u >> 11);
+    }
+}
+
+/* Expected: hashlib.blake2b(…, digest_size=32, person=…) of Python. */
+static void many_bytes_are_hashed_as_a_tree_of_pieces(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n;
+        const char *want;
+    } row[] = {{32768, "f7915dc65e03f224847284adfc8ee31399041458353a3893e6fa948494237f8d"},
+               {32769, "ce7f0df00511d654a1596507f2b36dd75d5d000d850456bcdb342dd7c742470f"},
+               {69633, "2f1aff4e5e8d1fc771687f8f854ac9e7d12517fc6c4794b5a0ca1c4e1e540e73"},
+               {131072, "68d1d426b8d3346ac832e43426a78cb275637b43443addcb61f0c2c45f20992e"},
+               {400000, "0240a812ab4f8803e031fbb393024472a8d742f2c7b14d2ef2c939cb4e12e6c8"}};
+    fill_many();
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        const struct hash whole = hash_of(many, row[i].n);
+        struct hash_run run;
+        assert_hex(&whole, row[i].want);
+        hash_begin(&run, row[i].n); /* the same in parts */
+        for (size_t at = 0; at < row[i].n; at += 3 * HASH_PIECE) {
+            const size_t left = row[i].n - at;
+            hash_bytes(&run, many + at, left < 3 * HASH_PIECE ? left : 3 * HASH_PIECE);
+        }
+        const struct hash parts = hash_end(&run);
+        assert_true(hash_equal(&parts, &whole));
+    }
+}
+
+static void pieces_hash_the_same_however_many_a_processor_takes_at_a_time(void **state)
+{
+    (void)state;
+    struct hash narrow[HASH_LANES_MAX], wide[HASH_LANES_MAX];
+    fill_many();
+    for (size_t i = 0; i < HASH_LANES_MAX; i += 2) {
+        assert_int_equal(hash_lanes(2, many + i * HASH_PIECE, narrow + i), 2);
+    }
+    for (size_t variant = 0; variant < 2; variant++) {
+        const size_t n = hash_lanes(variant, many, wide);
+        assert_in_range(n, 2, HASH_LANES_MAX);
+        assert_memory_equal(wide, narrow, n * sizeof wide[0]);
+    }
+}
+
+static void what_older_programs_hashed_is_known_again(void **state)
+{
+    (void)state;
+    fill_many();
+    for (size_t n = HASH_TREE_FROM; n < HASH_TREE_FROM + 2; n++) {
+        const struct hash now = hash_of(many, n), before = hash_before_trees(many, n);
+        assert_true(hash_equal(&now, &before) == (n == HASH_TREE_FROM));
+        assert_true(hash_is(&now, many, n));
+        assert_true(hash_is(&before, many, n));
+        assert_false(hash_is(&now, many + 1, n));
+        assert_false(hash_is(&before, many + 1, n));
+    }
+}
+
 static void numbers_and_texts_enter_the_hash_little_endian_and_framed(void **state)
 {
     (void)state;
@@ -788,6 +854,9 @@ int main(void)
         cmocka_unit_test(replay_gives_the_same_bytes_whatever_the_pieces),
         cmocka_unit_test(replay_differs_by_seed_and_by_stream),
         cmocka_unit_test(blake2b_gives_the_published_values),
+        cmocka_unit_test(many_bytes_are_hashed_as_a_tree_of_pieces),
+        cmocka_unit_test(pieces_hash_the_same_however_many_a_processor_takes_at_a_time),
+        cmocka_unit_test(what_older_programs_hashed_is_known_again),
         cmocka_unit_test(numbers_and_texts_enter_the_hash_little_endian_and_framed),
         cmocka_unit_test(a_moved_boundary_between_two_texts_changes_the_hash),
         cmocka_unit_test(both_zeros_are_one_number),

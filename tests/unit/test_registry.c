@@ -1630,6 +1630,33 @@ static void what_a_kill_left_behind_the_updates_counts_for_nothing(void **state)
     registry_close(&r);
 }
 
+static enum rc count_bytes(void *ctx, size_t site, const void *update, size_t n, struct error *err)
+{
+    (void)site;
+    (void)update;
+    (void)err;
+    *(size_t *)ctx += n;
+    return RC_OK;
+}
+
+static void a_large_update_that_an_older_program_hashed_in_one_piece_is_handed_out(void **state)
+{
+    (void)state;
+    static unsigned char large[HASH_TREE_FROM + 1];
+    struct error err = {0};
+    struct registry *r = started(path);
+    const struct hash before = hash_before_trees(large, sizeof large);
+    const struct hash now = hash_of(large, sizeof large);
+    assert_false(hash_equal(&before, &now));
+    everybody_accepts(r);
+    ok(registry_keep_update(r, &heart, 1, 0, large, sizeof large, &before, NULL, 30, &err), &err);
+    ok(registry_keep_update(r, &heart, 1, 1, large, sizeof large, &now, NULL, 30, &err), &err);
+    size_t n = 0;
+    ok(registry_each_update(r, &heart, 1, count_bytes, &n, &err), &err);
+    assert_int_equal(n, 2 * sizeof large);
+    registry_close(&r);
+}
+
 static void updates_that_an_older_program_held_in_the_database_are_handed_out(void **state)
 {
     (void)state;
@@ -1916,6 +1943,7 @@ int main(void)
         cmocka_unit_test(a_round_without_server_state_drops_the_one_before),
         ON_DISK(the_file_does_not_grow_with_the_rounds),
         ON_DISK(updates_that_arrive_together_are_kept_but_for_those_that_may_not_be),
+        ON_DISK(a_large_update_that_an_older_program_hashed_in_one_piece_is_handed_out),
         ON_DISK(what_a_kill_left_behind_the_updates_counts_for_nothing),
         ON_DISK(updates_that_an_older_program_held_in_the_database_are_handed_out),
         cmocka_unit_test(one_model_larger_than_all_room_is_still_kept),
