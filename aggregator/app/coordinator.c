@@ -187,6 +187,7 @@ enum rc coordinator_open(struct coordinator *c, const char *study_path, const st
         rc = folder_registry(&c->folder, &c->registry, err);
     }
     if (rc == RC_OK) {
+        registry_tidy_apart(c->registry);
         rc = open_study(c, study_path, kept, issues, err);
     }
     if (rc == RC_OK) {

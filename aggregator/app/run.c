@@ -155,6 +155,10 @@ static enum rc turn(struct coordinator *c, int64_t *due_ms, struct error *err)
     if (rc == RC_OK) {
         rc = downloads_pump(c, due_ms, err);
     }
+    if (rc == RC_OK && c->tidy_due) { /* the sites are at work now */
+        c->tidy_due = false;
+        registry_tidy(c->registry);
+    }
     *due_ms = sooner(sooner(*due_ms, c->machine.deadline_ms), masked_due_ms(c));
     if (c->ended_ms >= 0 && !evaluations_open(c)) {
         *due_ms = sooner(*due_ms, linger_until(c));

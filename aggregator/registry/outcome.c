@@ -85,6 +85,27 @@ static RC add_outcome(struct registry *r, const struct registry_standing *s, uin
     return rc == RC_OK ? registry_drop_round(r, s, round, err) : rc;
 }
 
+/* What an end of a round leaves: the updates' bytes, and a log. */
+static void tidy(struct registry *r, size_t log_bytes)
+{
+    registry_held_cut(r);
+    if (store_log_bytes(r->store) > log_bytes) {
+        store_checkpoint(r->store);
+    }
+}
+
+void registry_tidy_apart(struct registry *r)
+{
+    enum { PAGES_AT_MOST = 16384 }; /* 64 MiB: then a commit does it after all */
+    r->tidied_apart = true;
+    store_log_pages(r->store, PAGES_AT_MOST);
+}
+
+void registry_tidy(struct registry *r)
+{
+    tidy(r, REGISTRY_LOG_BYTES);
+}
+
 enum rc registry_commit_round(struct registry *r, const struct hash *study, uint64_t round,
                               const void *model, size_t n, const void *server_state,
                               size_t server_state_bytes, const bool *contributed, size_t n_sites,
@@ -137,9 +158,8 @@ enum rc registry_commit_round(struct registry *r, const struct hash *study, uint
     }
 out:
     store_rollback(r->store);
-    if (rc == RC_OK) { /* model and state have passed through the log */
-        registry_held_cut(r);
-        store_checkpoint(r->store);
+    if (rc == RC_OK && !r->tidied_apart) { /* model and state have passed through the log */
+        tidy(r, 0);
     }
     return rc;
 }

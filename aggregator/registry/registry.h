@@ -144,6 +144,15 @@ RC registry_commit_round(struct registry *r, const struct hash *study, uint64_t 
                          size_t server_state_bytes, const bool *contributed, size_t n_sites,
                          int64_t now_ms, struct error *err);
 
+/**
+ * The end of a round also cuts off the updates' bytes and carries the log into the file, for which it waits for the
+ * disk some times more. After _apart it leaves that to registry_tidy, to be called when everybody has been
+ * answered; which lets the log grow to REGISTRY_LOG_BYTES. What is durable, and when, is the same.
+ */
+enum { REGISTRY_LOG_BYTES = 8 << 20 };
+void registry_tidy_apart(struct registry *r);
+void registry_tidy(struct registry *r);
+
 /** The study failed in `round` (0: while joining), for good.
  *  @retval RC_STATE it had already failed, or the round has an outcome */
 RC registry_commit_failure(struct registry *r, const struct hash *study, uint64_t round,

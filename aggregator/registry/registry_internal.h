@@ -101,6 +101,7 @@ struct registry {
     size_t piece_bytes;           /**< REGISTRY_PIECE_BYTES */
     char detail[REGISTRY_DETAIL]; /**< of the audit entry being written */
     struct registry_held held;
+    bool tidied_apart; /* registry_tidy_apart */
 };
 
 /** Where a study stands. */

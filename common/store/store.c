@@ -686,6 +686,21 @@ void store_checkpoint(struct store *s)
     (void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
 }
 
+size_t store_log_bytes(struct store *s)
+{
+    struct stat log = {0};
+    char name[STORE_PATH_MAX];
+    const char *path = sqlite3_db_filename(s->db, "main");
+    const bool named = path != NULL && path[0] != '\0' &&
+                       snprintf(name, sizeof name, "%s-wal", path) < (int)sizeof name;
+    return named && stat(name, &log) == 0 && log.st_size > 0 ? (size_t)log.st_size : 0;
+}
+
+void store_log_pages(struct store *s, int pages)
+{
+    (void)sqlite3_wal_autocheckpoint(s->db, pages);
+}
+
 /* The name is taken first, by an empty file of ours: SQLite itself would write into any that is there. */
 static RC take_name(const char *path, struct error *err)
 {

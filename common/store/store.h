@@ -121,5 +121,10 @@ RC store_backup(struct store *s, const char *path, struct error *err);
  *  reading. A failure is none of the caller's: what is committed stays so, and SQLite tries again with
  *  the next commits. */
 void store_checkpoint(struct store *s);
+/** How large the log is now; 0: in memory, or not there. */
+size_t store_log_bytes(struct store *s);
+/** From now on a commit carries the log into the file by itself only when it has so many pages (SQLite: 1000). For
+ *  whoever calls store_checkpoint when nobody waits. */
+void store_log_pages(struct store *s, int pages);
 
 #endif

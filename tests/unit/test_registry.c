@@ -1630,6 +1630,29 @@ static void what_a_kill_left_behind_the_updates_counts_for_nothing(void **state)
     registry_close(&r);
 }
 
+static void tidying_apart_changes_when_and_not_what(void **state)
+{
+    (void)state;
+    struct registry *r = started(path);
+    everybody_accepts(r);
+    registry_tidy_apart(r);
+    update(r, 1, 0, "update of 0");
+    update(r, 1, 2, "update of 2");
+    const bool two[SITES] = {true, false, true, false};
+    struct error err = {0};
+    ok(commit(r, 1, "model 1", two, &err), &err);
+    assert_int_equal(size_of("-held"), 22);
+    assert_true(size_of("-wal") > 0);
+    struct registry *other = opened(path); /* as if it had been killed here */
+    model_is(other, 1, "model 1");
+    registry_close(&other);
+    registry_tidy(r);
+    assert_int_equal(size_of("-held"), 0);
+    assert_true(size_of("-wal") > 0); /* not worth a wait yet */
+    model_is(r, 1, "model 1");
+    registry_close(&r);
+}
+
 static enum rc count_bytes(void *ctx, size_t site, const void *update, size_t n, struct error *err)
 {
     (void)site;
@@ -1943,6 +1966,7 @@ int main(void)
         cmocka_unit_test(a_round_without_server_state_drops_the_one_before),
         ON_DISK(the_file_does_not_grow_with_the_rounds),
         ON_DISK(updates_that_arrive_together_are_kept_but_for_those_that_may_not_be),
+        ON_DISK(tidying_apart_changes_when_and_not_what),
         ON_DISK(a_large_update_that_an_older_program_hashed_in_one_piece_is_handed_out),
         ON_DISK(what_a_kill_left_behind_the_updates_counts_for_nothing),
         ON_DISK(updates_that_an_older_program_held_in_the_database_are_handed_out),
