@@ -20,7 +20,7 @@ bool masking_is_from_coordinator(enum wire_kind kind)
 bool masking_is_from_trainer(enum wire_kind kind)
 {
     return kind == WIRE_MASK_KEY || kind == WIRE_MASK_SHARES || kind == WIRE_MASK_VOTE ||
-           kind == WIRE_MASK_REVEAL;
+           kind == WIRE_MASK_REVEAL || kind == WIRE_MASK_LIST;
 }
 
 enum rc masking_from_coordinator(struct gateway *g, const struct wire_message *m, const void *raw,
@@ -83,6 +83,19 @@ static enum rc sign_vote(struct gateway *g, const struct hash *name, const unsig
     return rc;
 }
 
+static enum rc sign_list(struct gateway *g, const struct hash *name, const unsigned char *frame,
+                         size_t n, struct error *err)
+{
+    struct mask_vote v;
+    size_t one = 0;
+    const enum rc rc = mask_unpack_votes(frame, n, MASK_SITES_MAX, &v, &one, err);
+    if (rc == RC_OK) {
+        mask_list_sign(g->keys, name, &v);
+        g->said.n = mask_pack_votes(&v, 1, g->said.raw);
+    }
+    return rc;
+}
+
 /* What our own trainer sends is whole, or the pair is broken. */
 static enum rc sign(struct gateway *g, enum wire_kind kind, const unsigned char *raw, size_t raw_n,
                     struct error *err)
@@ -90,9 +103,11 @@ static enum rc sign(struct gateway *g, enum wire_kind kind, const unsigned char 
     struct hash name;
     const size_t least = kind == WIRE_MASK_KEY      ? MASK_ANNOUNCEMENT_BYTES
                          : kind == WIRE_MASK_SHARES ? MASK_DEAL_BYTES + MASK_PORTION_BYTES
+                         : kind == WIRE_MASK_LIST   ? MASK_VOTE_BYTES
                                                     : MASK_SET_BYTES + MASK_VOTE_BYTES;
     const size_t most = kind == WIRE_MASK_KEY      ? MASK_ANNOUNCEMENT_BYTES + MASK_DRAW_BYTES
                         : kind == WIRE_MASK_SHARES ? MASK_SHARES_MAX
+                        : kind == WIRE_MASK_LIST   ? MASK_VOTE_BYTES
                                                    : MASK_SET_BYTES_MAX + MASK_VOTE_BYTES;
     if (kind == WIRE_MASK_REVEAL) {
         if (raw_n > sizeof g->said.raw) {
@@ -113,6 +128,7 @@ static enum rc sign(struct gateway *g, enum wire_kind kind, const unsigned char 
         return sign_key(g, &name, raw, raw_n, err);
     }
     return kind == WIRE_MASK_SHARES ? sign_shares(g, &name, raw, raw_n, err)
+           : kind == WIRE_MASK_LIST ? sign_list(g, &name, raw, raw_n, err)
                                     : sign_vote(g, &name, raw, raw_n, err);
 }
 

@@ -199,6 +199,12 @@ static enum rc step(struct trainer *t, const struct masking_input *in, struct er
     if (rc == RC_OK && (actions & MASKING_SAY_DEAL)) {
         rc = say_deal(t, err);
     }
+    if (rc == RC_OK && (actions & MASKING_SAY_LIST)) {
+        unsigned char frame[MASK_VOTE_BYTES];
+        const struct mask_vote v = masking_list(t->masking);
+        rc = say(t, WIRE_MASK_LIST, masking_clique(t->masking), frame,
+                 mask_pack_votes(&v, 1, frame), err);
+    }
     if (rc == RC_OK && (actions & MASKING_CAN_MASK)) {
         rc = round_can_mask(t, err);
     }
@@ -261,8 +267,8 @@ static union {
     struct mask_announcement announced[MASK_SITES_MAX];
     struct mask_parcel parcel[MASK_SITES_MAX];
     struct mask_vote vote[MASK_SITES_MAX];
-    struct mask_set survivors;
 } heard;
+static struct mask_set survivors; /* beside the lists of those in it */
 
 static enum rc unpack(const struct trainer *t, const struct wire_message *m, const void *raw,
                       size_t raw_n, struct masking_input *in, struct error *err)
@@ -280,8 +286,9 @@ static enum rc unpack(const struct trainer *t, const struct wire_message *m, con
         return mask_unpack_parcels(raw, raw_n, &terms, heard.parcel, &in->n, err);
     case WIRE_MASK_SURVIVORS:
         in->event = MASKING_GOT_SURVIVORS;
-        in->survivors = &heard.survivors;
-        return mask_unpack_survivors(raw, raw_n, n_sites, &heard.survivors, err);
+        in->survivors = &survivors;
+        in->vote = heard.vote;
+        return mask_unpack_survivors(raw, raw_n, n_sites, &survivors, heard.vote, &in->n, err);
     default:
         in->event = MASKING_GOT_VOTES;
         in->vote = heard.vote;

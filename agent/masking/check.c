@@ -269,8 +269,38 @@ enum rc masking_check_parcels(const struct masking *m, const struct mask_parcel 
 
 /* ---- U3 -------------------------------------------------------------------------------------- */
 
+/*
+ * Who holds shares of a survivor sees that it masked on the list of dealers that the holder knows, before it
+ * signs or shows anything. So what was masked on another list has no honest holder's share of its self mask.
+ */
+static RC same_list(const struct masking *m, const struct mask_set *survivors,
+                    const struct mask_vote *list, size_t n, struct error *err)
+{
+    struct mask_set signers = {{0}};
+    size_t lacking = 0;
+    for (size_t i = 0; i < n; i++) {
+        const size_t site = list[i].site;
+        if (site < m->terms.n_sites && mask_set_has(&m->r.holds, site)) {
+            const enum rc rc = mask_list_verify(&m->peer[site].sign, &m->r.clique, &list[i], err);
+            if (rc != RC_OK) {
+                return rc;
+            }
+            mask_set_add(&signers, site);
+        }
+    }
+    for (size_t i = 0; i < m->terms.n_sites; i++) {
+        lacking += mask_set_has(survivors, i) && mask_set_has(&m->r.holds, i) &&
+                   !mask_set_has(&signers, i);
+    }
+    return lacking == 0 ? RC_OK
+                        : error_set(err, RC_AUTH,
+                                    "%zu survivors whose shares we hold have not signed our list "
+                                    "of dealers",
+                                    lacking);
+}
+
 enum rc masking_check_survivors(const struct masking *m, const struct mask_set *survivors,
-                                struct error *err)
+                                const struct mask_vote *list, size_t n, struct error *err)
 {
     if (!mask_set_within(survivors, &m->r.dealers)) {
         return error_set(err, RC_AUTH, "a survivor that dealt no shares");
@@ -278,7 +308,13 @@ enum rc masking_check_survivors(const struct masking *m, const struct mask_set *
     if (!mask_set_has(survivors, m->site)) {
         return error_set(err, RC_LIMIT, "the round was closed before our update arrived");
     }
-    const enum rc rc = enough(m, survivors, "survivors", err);
+    enum rc rc = RC_OK;
+    if (m->terms.neighbours > 0) {
+        rc = same_list(m, survivors, list, n, err);
+    }
+    if (rc == RC_OK) {
+        rc = enough(m, survivors, "survivors", err);
+    }
     return rc == RC_OK ? enough_holders(m, &m->r.dealers, m->at.draw, survivors, err) : rc;
 }
 
@@ -296,7 +332,7 @@ enum rc masking_check_votes(const struct masking *m, const struct mask_vote *v, 
             mask_set_add(&signers, v[i].site);
         }
     }
-    const size_t want = mask_signatures(&m->terms, &m->r.survivors);
+    const size_t want = mask_threshold(&m->terms);
     if (mask_set_count(&signers) < want) {
         return error_set(err, RC_AUTH,
                          "%zu survivors signed this survivor set, %zu are needed before a share is "

@@ -227,6 +227,12 @@ static RC find_partners(struct masking *m, const struct masking_input *in, struc
     return rc;
 }
 
+/* The one list that this round will be masked on: there is no way from here to another. */
+static unsigned say_list(const struct masking *m)
+{
+    return m->terms.neighbours > 0 ? MASKING_SAY_LIST : MASKING_NOTHING;
+}
+
 static unsigned take_parcels(struct masking *m, const struct masking_input *in, struct error *err)
 {
     struct mask_deal d[MASK_SITES_MAX];
@@ -251,7 +257,7 @@ static unsigned take_parcels(struct masking *m, const struct masking_input *in, 
         return MASKING_GIVE_UP;
     }
     enter(m, MASKING_READY);
-    return MASKING_CAN_MASK;
+    return MASKING_CAN_MASK | say_list(m);
 }
 
 static unsigned parcels_again(struct masking *m, const struct masking_input *in, struct error *err)
@@ -270,12 +276,12 @@ static unsigned parcels_again(struct masking *m, const struct masking_input *in,
         error_ignore(error_set(err, RC_AUTH, "two lists of dealers in one round"));
         return MASKING_PROTOCOL_ERROR;
     }
-    return MASKING_NOTHING;
+    return m->state == MASKING_READY || m->state == MASKING_MASKED ? say_list(m) : MASKING_NOTHING;
 }
 
 static unsigned vote(struct masking *m, const struct masking_input *in, struct error *err)
 {
-    const enum rc rc = masking_check_survivors(m, in->survivors, err);
+    const enum rc rc = masking_check_survivors(m, in->survivors, in->vote, in->n, err);
     if (rc != RC_OK) {
         return refused(m, rc);
     }
@@ -492,6 +498,12 @@ struct mask_deal masking_deal(const struct masking *m, struct mask_portion *port
     assert(m->state >= MASKING_DEALT && m->state <= MASKING_REVEALED);
     memcpy(portion, m->at.portion, mask_slots(&m->terms) * sizeof *portion);
     return m->r.deal;
+}
+
+struct mask_vote masking_list(const struct masking *m)
+{
+    assert(m->state >= MASKING_READY && m->state != MASKING_OUT);
+    return (struct mask_vote){.site = m->site};
 }
 
 struct mask_vote masking_vote(const struct masking *m, struct mask_set *survivors)

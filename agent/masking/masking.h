@@ -32,12 +32,12 @@ enum masking_state {
 /** What the coordinator sent, whole and signed by it, or our own end of the round. Each names its
  *  round. */
 enum masking_event {
-    MASKING_OPENED,        /**< ROUND; model, and a fresh seed */
-    MASKING_GOT_MEMBERS,   /**< U1: announcements in roster order */
-    MASKING_GOT_PARCELS,   /**< U2: one parcel from each dealer, in roster order */
-    MASKING_GOT_SURVIVORS, /**< U3: a set */
-    MASKING_GOT_VOTES,     /**< signatures over that set, in any order */
-    MASKING_CLOSED,        /**< outcome, deadline, withdrawal: nothing more of this round */
+    MASKING_OPENED,      /**< ROUND; model, and a fresh seed */
+    MASKING_GOT_MEMBERS, /**< U1: announcements in roster order */
+    MASKING_GOT_PARCELS, /**< U2: one parcel from each dealer, in roster order */
+    MASKING_GOT_SURVIVORS, /**< U3: a set; with neighbours and the lists of those whose shares we hold */
+    MASKING_GOT_VOTES, /**< signatures over that set, in any order */
+    MASKING_CLOSED,    /**< outcome, deadline, withdrawal: nothing more of this round */
     MASKING_EVENTS
 };
 
@@ -49,16 +49,17 @@ enum masking_action {
     MASKING_KEEP_ROUND = 1 << 0,
     MASKING_SAY_ANNOUNCEMENT = 1 << 1, /**< masking_announcement(), signed */
     MASKING_SAY_DEAL = 1 << 2,         /**< masking_deal(), signed, and its portions */
+    MASKING_SAY_LIST = 1 << 3,         /**< with neighbours: masking_list(), signed */
     /** From now on masking_mask works. The masked update is committed with its spend before it is
      *  sent, as any update. */
-    MASKING_CAN_MASK = 1 << 3,
-    MASKING_SAY_VOTE = 1 << 4,   /**< masking_vote(), signed */
-    MASKING_SAY_REVEAL = 1 << 5, /**< masking_reveal() */
+    MASKING_CAN_MASK = 1 << 4,
+    MASKING_SAY_VOTE = 1 << 5,   /**< masking_vote(), signed */
+    MASKING_SAY_REVEAL = 1 << 6, /**< masking_reveal() */
     /** Say CANNOT with the reason in `err`; the round goes on without us. After masking_mask: no more
      *  than log it, the update that left stands. */
-    MASKING_GIVE_UP = 1 << 6,
+    MASKING_GIVE_UP = 1 << 7,
     /** Refused: state untouched; log the reason in `err` and count. */
-    MASKING_PROTOCOL_ERROR = 1 << 7
+    MASKING_PROTOCOL_ERROR = 1 << 8
 };
 
 struct masking_peer {
@@ -82,7 +83,7 @@ struct masking_input {
     const struct mask_announcement *announced; /**< MEMBERS [n] */
     const struct mask_parcel *parcel;          /**< PARCELS [n] */
     const struct mask_set *survivors;          /**< SURVIVORS */
-    const struct mask_vote *vote;              /**< VOTES [n] */
+    const struct mask_vote *vote;              /**< VOTES [n]; SURVIVORS [n]: lists */
     size_t n;
 };
 
@@ -129,6 +130,8 @@ const struct hash *masking_clique(const struct masking *m);
 struct mask_announcement masking_announcement(const struct masking *m);
 /** @param[out] portion [n_sites] */
 struct mask_deal masking_deal(const struct masking *m, struct mask_portion *portion);
+/** Whose list of dealers it is; that is all it says beside its name, masking_clique. */
+struct mask_vote masking_list(const struct masking *m);
 struct mask_vote masking_vote(const struct masking *m, struct mask_set *survivors);
 /** One share for each dealer of the clique. @param[out] out [n_sites] @return how many */
 size_t masking_reveal(const struct masking *m, struct mask_reveal *out);

@@ -71,9 +71,11 @@ RC masking_check_members(const struct masking *m, const struct mask_announcement
 RC masking_check_parcels(const struct masking *m, const struct mask_parcel *p, size_t n,
                          struct mask_set *set, struct mask_set *holds, struct mask_openings *held,
                          struct error *err);
+/** Floors; with neighbours also that every survivor whose shares we hold has masked on our list of dealers.
+ *  @param list [n] */
 RC masking_check_survivors(const struct masking *m, const struct mask_set *survivors,
-                           struct error *err);
-/** Of distinct survivors, as many as mask_signatures. */
+                           const struct mask_vote *list, size_t n, struct error *err);
+/** Of distinct survivors, as many as mask_threshold. */
 RC masking_check_votes(const struct masking *m, const struct mask_vote *v, size_t n,
                        struct error *err);
 

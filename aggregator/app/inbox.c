@@ -84,7 +84,7 @@ static enum rc take(struct coordinator *c, size_t site, const struct wire_messag
         return RC_OK;
     }
     if (m->kind == WIRE_MASK_KEY || m->kind == WIRE_MASK_SHARES || m->kind == WIRE_MASK_VOTE ||
-        m->kind == WIRE_MASK_REVEAL) {
+        m->kind == WIRE_MASK_REVEAL || m->kind == WIRE_MASK_LIST) {
         return masked_heard(c, site, m, f->raw, f->raw_n, err);
     }
     if (m->kind == WIRE_SCORES || m->kind == WIRE_UNSCORED) {

@@ -164,7 +164,9 @@ static enum rc keep(struct coordinator *c, struct error *err)
     if (unmasking_state(u) == UNMASKING_UPDATING) {
         return keep_shares(c, err);
     }
-    const size_t n = mask_pack_survivors(unmasking_survivors(u), bytes);
+    static struct mask_vote list[MASK_SITES_MAX];
+    const size_t n = mask_pack_survivors(unmasking_survivors(u), list,
+                                         unmasking_lists(u, SIZE_MAX, list), bytes);
     const enum rc rc = keep_absences(c, err);
     return rc == RC_OK ? keep_phase(c, PHASE_SURVIVORS, bytes, n, err) : rc;
 }
@@ -186,7 +188,8 @@ static enum rc say(struct coordinator *c, size_t site, enum wire_kind kind, stru
     } else if (kind == WIRE_MASK_PARCELS) {
         n = mask_pack_parcels(u.parcel, unmasking_parcels(c->unmasking, site, u.parcel), raw);
     } else if (kind == WIRE_MASK_SURVIVORS) {
-        n = mask_pack_survivors(unmasking_survivors(c->unmasking), raw);
+        n = mask_pack_survivors(unmasking_survivors(c->unmasking), u.vote,
+                                unmasking_lists(c->unmasking, site, u.vote), raw);
     } else {
         n = mask_pack_votes(u.vote, unmasking_votes(c->unmasking, u.vote), raw);
     }
@@ -286,14 +289,8 @@ enum rc masked_open_round(struct coordinator *c, struct error *err)
 
 bool masked_wants_update(const struct coordinator *c, size_t site)
 {
-    const struct mask_set waited = is_open(c) && unmasking_state(c->unmasking) == UNMASKING_UPDATING
-                                       ? unmasking_waited_for(c->unmasking)
-                                       : (struct mask_set){{0}};
     /* one that said CANNOT and found its update again is welcome, too */
-    return is_open(c) && unmasking_state(c->unmasking) == UNMASKING_UPDATING &&
-           (mask_set_has(&waited, site) ||
-            (mask_set_has(unmasking_dealers(c->unmasking), site) &&
-             !mask_set_has(unmasking_survivors(c->unmasking), site)));
+    return is_open(c) && unmasking_wants_update(c->unmasking, site);
 }
 
 enum rc masked_said(struct coordinator *c, const struct said *said, struct error *err)
@@ -358,6 +355,11 @@ enum rc masked_heard(struct coordinator *c, size_t site, const struct wire_messa
         in.deal = &deal;
         in.n = mask_slots(&terms);
         rc = mask_unpack_shares(raw, raw_n, &terms, &deal, portions, &why);
+    } else if (m->kind == WIRE_MASK_LIST) {
+        in.event = UNMASKING_GOT_LIST;
+        in.list = &vote;
+        rc = mask_unpack_votes(raw, raw_n > MASK_VOTE_BYTES ? 0 : raw_n, c->n_sites, &vote, &in.n,
+                               &why);
     } else if (m->kind == WIRE_MASK_VOTE) {
         in.event = UNMASKING_GOT_VOTE;
         in.survivors = &survivors;
@@ -451,8 +453,16 @@ static enum rc feed_shares(struct coordinator *c, const unsigned char *raw, size
 
 static enum rc feed_survivors(struct coordinator *c, const void *raw, size_t n, struct error *err)
 {
+    static struct mask_vote list[MASK_SITES_MAX];
     struct mask_set set;
-    enum rc rc = mask_unpack_survivors(raw, n, c->n_sites, &set, err);
+    size_t lists = 0;
+    enum rc rc = mask_unpack_survivors(raw, n, c->n_sites, &set, list, &lists, err);
+    for (size_t i = 0; rc == RC_OK && i < lists; i++) {
+        rc = feed(c,
+                  (struct unmasking_input){
+                      .event = UNMASKING_GOT_LIST, .site = list[i].site, .list = &list[i]},
+                  err);
+    }
     for (size_t i = 0; rc == RC_OK && i < c->n_sites; i++) {
         if (mask_set_has(&set, i)) {
             rc = feed(c, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE, .site = i}, err);
@@ -513,7 +523,8 @@ enum rc masked_settle(struct coordinator *c, struct error *err)
     const uint64_t round = m->round;
     for (size_t i = 0; rc == RC_OK && is_open(c) && m->round == round && i < c->n_sites; i++) {
         struct unmasking_input in = {.site = i, .round = round};
-        if (m->part[i] == ROUND_CONTRIBUTED && masked_wants_update(c, i)) {
+        if (m->part[i] == ROUND_CONTRIBUTED &&
+            unmasking_state(c->unmasking) == UNMASKING_UPDATING) { /* its list comes again */
             in.event = UNMASKING_GOT_UPDATE;
             rc = step(c, in, err);
         } else if (m->part[i] == ROUND_SAT_OUT || m->member[i] != ROUND_ACCEPTED) {

@@ -110,6 +110,7 @@ static bool from_a_site(enum wire_kind kind)
     case WIRE_MASK_SHARES:
     case WIRE_MASK_VOTE:
     case WIRE_MASK_REVEAL:
+    case WIRE_MASK_LIST:
     case WIRE_SCORES:
     case WIRE_UNSCORED:
         return true;

@@ -36,7 +36,7 @@ static size_t needed(const struct unmasking *m)
         return mask_shares(&m->setup.terms);
     }
     if (m->state == UNMASKING_VOTING) {
-        return mask_signatures(&m->setup.terms, unmasking_survivors(m));
+        return mask_threshold(&m->setup.terms);
     }
     const size_t promised = m->setup.terms.min_sites;
     const size_t least = m->setup.quorum > promised ? m->setup.quorum : promised;
@@ -178,6 +178,14 @@ static unsigned verdict(struct unmasking *m, int64_t now_ms, bool timed_out, str
     const size_t have = mask_set_count(&m->answered[m->state]);
     const struct mask_set rest = unmasking_waited_for(m);
     const size_t coming = timed_out ? 0 : mask_set_count(&rest);
+    if (m->state == UNMASKING_UPDATING && coming == 0 &&
+        mask_set_count(&m->arrived) > have) { /* only after a restart of ours */
+        error_ignore(error_set(err, RC_LIMIT,
+                               "%zu updates are here whose sites have not said again on which list "
+                               "of dealers they are masked",
+                               mask_set_count(&m->arrived) - have));
+        return fail(m);
+    }
     if (have + coming < needed(m)) {
         error_ignore(error_set(err, RC_LIMIT, "%zu of %zu sites %s in time, %zu are needed", have,
                                mask_set_count(asked(m)), what[m->state], needed(m)));
@@ -240,6 +248,20 @@ static RC take_deal(struct unmasking *m, const struct unmasking_input *in, struc
     return RC_OK;
 }
 
+static RC take_list(struct unmasking *m, const struct unmasking_input *in, struct error *err)
+{
+    if (in->list->site != in->site || m->setup.terms.neighbours == 0) {
+        return error_set(err, RC_AUTH, "site %zu signed a list for another, or where there is none",
+                         in->site);
+    }
+    const enum rc rc = mask_list_verify(&m->sign[in->site], &m->clique, in->list, err);
+    if (rc == RC_OK) {
+        m->list[in->site] = *in->list;
+        mask_set_add(&m->listed, in->site);
+    }
+    return rc;
+}
+
 static RC take(struct unmasking *m, const struct unmasking_input *in, struct error *err)
 {
     enum rc rc = RC_OK;
@@ -260,7 +282,11 @@ static RC take(struct unmasking *m, const struct unmasking_input *in, struct err
         return rc;
     case UNMASKING_GOT_REVEAL:
         return unmasking_take_reveal(m, in, err);
+    case UNMASKING_GOT_LIST:
+        return take_list(m, in, err);
     case UNMASKING_GOT_UPDATE:
+        mask_set_add(&m->arrived, in->site);
+        return RC_OK;
     case UNMASKING_GOT_CANNOT:
     case UNMASKING_GOT_POLL:
     case UNMASKING_TIMED_OUT:
@@ -289,11 +315,19 @@ static enum unmasking_state phase_of(enum unmasking_event event)
     static const enum unmasking_state phase[UNMASKING_EVENTS] = {
         [UNMASKING_GOT_ANNOUNCEMENT] = UNMASKING_ANNOUNCING,
         [UNMASKING_GOT_DEAL] = UNMASKING_DEALING,
+        [UNMASKING_GOT_LIST] = UNMASKING_UPDATING,
         [UNMASKING_GOT_UPDATE] = UNMASKING_UPDATING,
         [UNMASKING_GOT_VOTE] = UNMASKING_VOTING,
         [UNMASKING_GOT_REVEAL] = UNMASKING_REVEALING,
     };
     return phase[event];
+}
+
+/* Of an update that is here: on which list it is masked, too. */
+static bool is_whole(const struct unmasking *m, size_t site)
+{
+    return mask_set_has(&m->arrived, site) &&
+           (m->setup.terms.neighbours == 0 || mask_set_has(&m->listed, site));
 }
 
 static unsigned answer(struct unmasking *m, const struct unmasking_input *in, struct error *err)
@@ -321,6 +355,9 @@ static unsigned answer(struct unmasking *m, const struct unmasking_input *in, st
             return actions | UNMASKING_LIAR | UNMASKING_PROTOCOL_ERROR;
         }
         return UNMASKING_PROTOCOL_ERROR;
+    }
+    if (phase == UNMASKING_UPDATING && !is_whole(m, in->site)) {
+        return UNMASKING_NOTHING;
     }
     mask_set_add(has, in->site);
     return verdict(m, in->now_ms, false, err);
@@ -408,6 +445,25 @@ const struct mask_portion *unmasking_deal(const struct unmasking *m, size_t site
     assert(mask_set_has(unmasking_dealers(m), site));
     *out = m->deal[site];
     return &m->portion[site * m->slots];
+}
+
+size_t unmasking_lists(const struct unmasking *m, size_t receiver, struct mask_vote *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; m->setup.terms.neighbours > 0 && i < m->setup.terms.n_sites; i++) {
+        if (mask_set_has(unmasking_survivors(m), i) &&
+            (receiver == SIZE_MAX || mask_set_has(&m->holders[i], receiver))) {
+            out[n++] = m->list[i];
+        }
+    }
+    return n;
+}
+
+bool unmasking_wants_update(const struct unmasking *m, size_t site)
+{
+    return m->state == UNMASKING_UPDATING && mask_set_has(unmasking_dealers(m), site) &&
+           !mask_set_has(&m->arrived, site) &&
+           (m->setup.terms.neighbours == 0 || mask_set_has(&m->listed, site));
 }
 
 size_t unmasking_votes(const struct unmasking *m, struct mask_vote *out)

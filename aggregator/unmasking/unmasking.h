@@ -18,8 +18,8 @@
 enum unmasking_state {
     UNMASKING_ANNOUNCING, /**< collects round keys: U1 */
     UNMASKING_DEALING,    /**< collects shares: U2 */
-    UNMASKING_UPDATING,   /**< collects masked updates: U3, the survivors */
-    UNMASKING_VOTING,     /**< collects t signatures over U3, with neighbours all */
+    UNMASKING_UPDATING,   /**< collects masked updates: U3, the survivors; with neighbours lists */
+    UNMASKING_VOTING,     /**< collects t signatures over U3 */
     UNMASKING_REVEALING,  /**< collects t sites' shares */
     UNMASKING_DONE,       /**< unmasking_streams opens the sum of U3 */
     UNMASKING_FAILED,
@@ -29,9 +29,10 @@ enum unmasking_state {
 enum unmasking_event {
     UNMASKING_GOT_ANNOUNCEMENT,
     UNMASKING_GOT_DEAL,   /**< with its portions */
-    UNMASKING_GOT_UPDATE, /**< whole, verified and durable */
+    UNMASKING_GOT_UPDATE, /**< whole, verified and durable; asked for if unmasking_wants_update */
     UNMASKING_GOT_VOTE,
     UNMASKING_GOT_REVEAL,
+    UNMASKING_GOT_LIST, /**< with neighbours, beside UPDATE: on which list of dealers the site masks */
     UNMASKING_GOT_CANNOT, /**< the site sits the rest of the round out */
     UNMASKING_GOT_POLL,   /**< the site is back and asks where things stand (its ACCEPT) */
     UNMASKING_TIMED_OUT,  /**< `now_ms` reached unmasking_deadline */
@@ -44,7 +45,8 @@ enum unmasking_action {
     /**
      * Commit the answers of the phase that has just ended (of unmasking_announced, _dealers or
      * _survivors) before anything of this step is sent. A restarted coordinator could else tell the
-     * sites another set, and they would refuse. Votes and shares need not be kept: they come again.
+     * sites another set, and they would refuse. Votes and shares need not be kept: they come again. Nor
+     * need lists before U3 is settled, with which they are kept: PARCELS that are cast again bring them.
      */
     UNMASKING_KEEP = 1 << 0,
     UNMASKING_REPLY_MEMBERS =
@@ -86,6 +88,7 @@ struct unmasking_input {
     const struct mask_deal *deal;
     const struct mask_portion *portion; /**< DEAL [n], n = mask_slots */
     const struct mask_set *survivors;   /**< VOTE: over which set */
+    const struct mask_vote *list;       /**< LIST */
     const struct mask_vote *vote;
     const struct mask_reveal *reveal; /**< REVEAL [n] */
     size_t n;
@@ -120,6 +123,11 @@ const struct mask_set *unmasking_dealers(const struct unmasking *m);
 const struct mask_set *unmasking_survivors(const struct unmasking *m);
 /** Whom the present phase still waits for. */
 struct mask_set unmasking_waited_for(const struct unmasking *m);
+/**
+ * Is the site's update of use, and may it be fetched? With neighbours only once its LIST is here: a site that
+ * restarted before it has said that cannot say it any more, and its update could not be opened with others.
+ */
+bool unmasking_wants_update(const struct unmasking *m, size_t site);
 size_t unmasking_liar(const struct unmasking *m);
 
 /** MEMBERS. @param[out] out [n_sites] @return how many */
@@ -129,7 +137,10 @@ const struct mask_portion *unmasking_deal(const struct unmasking *m, size_t site
                                           struct mask_deal *out);
 /** PARCELS for one receiver. @param[out] out [n_sites] */
 size_t unmasking_parcels(const struct unmasking *m, size_t receiver, struct mask_parcel *out);
-/** VOTES: as many as mask_signatures. @param[out] out [n_sites] */
+/** SURVIVORS, beside the set: lists of the survivors that drew this receiver, or of all (SIZE_MAX), to be
+ *  kept. None without neighbours. @param[out] out [n_sites] */
+size_t unmasking_lists(const struct unmasking *m, size_t receiver, struct mask_vote *out);
+/** VOTES: as many as mask_threshold. @param[out] out [n_sites] */
 size_t unmasking_votes(const struct unmasking *m, struct mask_vote *out);
 /** DONE: what to apply to the sum of the survivors' masked updates: one stream of each survivor, and one
  *  for each pair of a survivor and a partner of it that dropped out; in guarded memory until unmasking_close. */

@@ -16,11 +16,13 @@ struct unmasking {
 
     struct mask_set gone;                     /* said CANNOT */
     struct mask_set answered[UNMASKING_DONE]; /* by phase: U1, U2, U3, who voted, who revealed */
+    struct mask_set arrived, listed;          /* UPDATING: of both is U3 */
     struct hash attempt, members, clique;     /* as each set is settled */
     size_t threshold;
 
     struct mask_announcement announcement[MASK_SITES_MAX];
     struct mask_deal deal[MASK_SITES_MAX];
+    struct mask_vote list[MASK_SITES_MAX];
     struct mask_vote vote[MASK_SITES_MAX];
     size_t slots;                 /* receivers of each dealer */
     struct mask_set *holders;     /* [dealer] who they are */

@@ -86,7 +86,7 @@ struct mask_terms {
  */
 RC mask_terms_check(const struct mask_terms *terms, size_t strangers, struct error *err);
 /**
- * Signatures that open a sum, and without neighbours the shares that open a secret: the least t with 2t > n_sites + c. Two
+ * Signatures over (clique, survivors) before a share is shown, and without neighbours the shares that open a secret: the least t with 2t > n_sites + c. Two
  * sets of t of the roster then share more than c sites, hence an honest one, which takes part once
  * under a number and signs one survivor set; and t shares of each of a site's two secrets would need an
  * honest site that gave both. Of the roster and not of who takes part: a coordinator could else divide
@@ -95,12 +95,6 @@ RC mask_terms_check(const struct mask_terms *terms, size_t strangers, struct err
 size_t mask_threshold(const struct mask_terms *terms);
 /** Shares that open a secret: `shares`, or the threshold. */
 size_t mask_shares(const struct mask_terms *terms);
-/**
- * Signatures over (clique, survivors) before a share is shown: the threshold. With neighbours all
- * survivors': a site masks with some of the dealers only, so that t of the others say nothing of the list
- * of dealers that it was told. Told of another one, it could have masks with none but those who dropped out.
- */
-size_t mask_signatures(const struct mask_terms *terms, const struct mask_set *survivors);
 /** Receivers of one dealer's shares: `neighbours`, or the whole roster. A receiver's slot is its place
  *  among them, in roster order. */
 size_t mask_slots(const struct mask_terms *terms);
@@ -202,6 +196,16 @@ struct mask_vote {
     size_t site;
     struct seal_signature signature;
 };
+/**
+ * With neighbours: a signature over (clique, signer): that whatever this site masks in this round is masked on
+ * this list of dealers. A site masks with some of the dealers only, so that t who sign the survivors say
+ * nothing of the list that it was told. Told of another one, it could have masks with none but those who are
+ * called dropped: who holds its shares wants to see this before it signs.
+ */
+void mask_list_sign(const struct seal_keys *k, const struct hash *clique, struct mask_vote *v);
+/** @retval RC_AUTH */
+RC mask_list_verify(const struct seal_public *signer, const struct hash *clique,
+                    const struct mask_vote *v, struct error *err);
 void mask_vote_sign(const struct seal_keys *k, const struct hash *clique,
                     const struct mask_set *survivors, struct mask_vote *v);
 /** @retval RC_AUTH */
@@ -353,7 +357,9 @@ void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream 
  *   MASK_SHARES               site u16, root 32, self 32, signature 64; then for each slot
  *                             (commitment of key 32, of self 32, box 144)
  *   MASK_PARCELS              (site u16, root 32, self 32, signature 64, box 144, path 7 x 32) each
- *   MASK_SURVIVORS            set 16, or 128: mask_set_bytes
+ *   MASK_LIST                 site u16, signature 64
+ *   MASK_SURVIVORS            set 16, or 128: mask_set_bytes; with neighbours then MASK_LIST of each survivor
+ *                             whose shares the receiver holds
  *   MASK_VOTE                 set as above; site u16, signature 64
  *   MASK_VOTES                (site u16, signature 64) each
  *   MASK_REVEAL               (dealer u16, which u8, share 32, blinding 32) each
@@ -386,7 +392,9 @@ size_t mask_pack_announcements(const struct mask_announcement *a, size_t n, unsi
 size_t mask_pack_shares(const struct mask_deal *d, const struct mask_portion *portion,
                         size_t n_slots, unsigned char *out);
 size_t mask_pack_parcels(const struct mask_parcel *p, size_t n, unsigned char *out);
-size_t mask_pack_survivors(const struct mask_set *s, unsigned char *out);
+/** @param list [n] mask_list_sign of some of them */
+size_t mask_pack_survivors(const struct mask_set *s, const struct mask_vote *list, size_t n,
+                           unsigned char *out);
 size_t mask_pack_vote(const struct mask_set *s, const struct mask_vote *v, unsigned char *out);
 size_t mask_pack_votes(const struct mask_vote *v, size_t n, unsigned char *out);
 size_t mask_pack_reveals(const struct mask_reveal *r, size_t n, unsigned char *out);
@@ -402,8 +410,9 @@ RC mask_unpack_shares(const void *raw, size_t bytes, const struct mask_terms *te
                       struct mask_deal *d, struct mask_portion *portion, struct error *err);
 RC mask_unpack_parcels(const void *raw, size_t bytes, const struct mask_terms *terms,
                        struct mask_parcel *out, size_t *n, struct error *err);
+/** @param[out] list [n_sites], @p n how many: 0..n_sites */
 RC mask_unpack_survivors(const void *raw, size_t bytes, size_t n_sites, struct mask_set *out,
-                         struct error *err);
+                         struct mask_vote *list, size_t *n, struct error *err);
 RC mask_unpack_vote(const void *raw, size_t bytes, size_t n_sites, struct mask_set *s,
                     struct mask_vote *v, struct error *err);
 RC mask_unpack_votes(const void *raw, size_t bytes, size_t n_sites, struct mask_vote *out,

@@ -238,14 +238,14 @@ static RC check_set(const struct mask_set *s, size_t n_sites, struct error *err)
     return RC_OK;
 }
 
-size_t mask_pack_survivors(const struct mask_set *s, unsigned char *out)
+static size_t put_set(const struct mask_set *s, unsigned char *out)
 {
     memcpy(out, s->b, mask_set_bytes(s));
     return mask_set_bytes(s);
 }
 
-enum rc mask_unpack_survivors(const void *raw, size_t bytes, size_t n_sites, struct mask_set *out,
-                              struct error *err)
+static RC take_set(const void *raw, size_t bytes, size_t n_sites, struct mask_set *out,
+                   struct error *err)
 {
     struct mask_set s = {{0}};
     if (bytes == MASK_SET_BYTES || bytes == MASK_SET_BYTES_MAX) {
@@ -282,9 +282,31 @@ enum rc mask_unpack_votes(const void *raw, size_t bytes, size_t n_sites, struct 
     return rc;
 }
 
+size_t mask_pack_survivors(const struct mask_set *s, const struct mask_vote *list, size_t n,
+                           unsigned char *out)
+{
+    const size_t set = put_set(s, out);
+    return set + mask_pack_votes(list, n, out + set);
+}
+
+/* Which of its two sizes the set has, what is behind it says. */
+static_assert(MASK_SET_BYTES % MASK_VOTE_BYTES != MASK_SET_BYTES_MAX % MASK_VOTE_BYTES, "one way");
+
+enum rc mask_unpack_survivors(const void *raw, size_t bytes, size_t n_sites, struct mask_set *out,
+                              struct mask_vote *list, size_t *n, struct error *err)
+{
+    const bool many = bytes % MASK_VOTE_BYTES == MASK_SET_BYTES_MAX % MASK_VOTE_BYTES;
+    const size_t set = many ? MASK_SET_BYTES_MAX : MASK_SET_BYTES;
+    const enum rc rc = take_set(raw, bytes < set ? bytes : set, n_sites, out, err);
+    *n = 0;
+    return rc != RC_OK || bytes == set ? rc
+                                       : mask_unpack_votes((const unsigned char *)raw + set,
+                                                           bytes - set, n_sites, list, n, err);
+}
+
 size_t mask_pack_vote(const struct mask_set *s, const struct mask_vote *v, unsigned char *out)
 {
-    const size_t n = mask_pack_survivors(s, out);
+    const size_t n = put_set(s, out);
     return n + mask_pack_votes(v, 1, out + n);
 }
 
@@ -297,7 +319,7 @@ enum rc mask_unpack_vote(const void *raw, size_t bytes, size_t n_sites, struct m
                          (int)MASK_VOTE_BYTES);
     }
     const size_t set = bytes - MASK_VOTE_BYTES;
-    const enum rc rc = mask_unpack_survivors(raw, set, n_sites, s, err);
+    const enum rc rc = take_set(raw, set, n_sites, s, err);
     return rc != RC_OK ? rc
                        : mask_unpack_votes((const unsigned char *)raw + set, MASK_VOTE_BYTES,
                                            n_sites, v, &one, err);

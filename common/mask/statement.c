@@ -71,6 +71,7 @@ static void append(struct statement *s, const void *data, size_t n)
 #define ANNOUNCE "wardround mask announcement v1"
 #define DEAL     "wardround mask deal v1"
 #define VOTE     "wardround mask survivors v1"
+#define LIST     "wardround mask list v1"
 
 static struct statement announced(const struct hash *attempt, const struct mask_announcement *a)
 {
@@ -190,4 +191,18 @@ struct hash mask_clique(const struct hash *members, const struct mask_deal *d, s
         hasher_bytes(&h, d[i].self.b, sizeof d[i].self.b);
     }
     return hasher_final(&h);
+}
+
+void mask_list_sign(const struct seal_keys *k, const struct hash *clique, struct mask_vote *v)
+{
+    const struct statement s = begin(clique, v->site);
+    seal_sign(k, LIST, s.b, s.n, &v->signature);
+}
+
+enum rc mask_list_verify(const struct seal_public *signer, const struct hash *clique,
+                         const struct mask_vote *v, struct error *err)
+{
+    const struct statement s = begin(clique, v->site);
+    enum rc rc = seal_verify(signer, LIST, s.b, s.n, &v->signature, err);
+    return rc == RC_OK ? rc : error_context(err, "list of dealers of site %zu", v->site);
 }

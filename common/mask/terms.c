@@ -126,11 +126,6 @@ size_t mask_shares(const struct mask_terms *terms)
     return terms->neighbours > 0 ? terms->shares : mask_threshold(terms);
 }
 
-size_t mask_signatures(const struct mask_terms *terms, const struct mask_set *survivors)
-{
-    return terms->neighbours > 0 ? mask_set_count(survivors) : mask_threshold(terms);
-}
-
 size_t mask_slots(const struct mask_terms *terms)
 {
     return terms->neighbours > 0 ? terms->neighbours : terms->n_sites;

@@ -8,8 +8,8 @@
  *
  * Who is corrupt is settled before anybody draws. Who drops out is not: a lying coordinator sees the
  * whole graph first, and calls dropped whom it likes. Hence three rules of the protocol that the bound
- * counts on: holders are drawn from the roster, never from who is present; all honest survivors have masked
- * on one list of dealers and open one survivor set, which each of them has signed; and none opens it
+ * counts on: holders are drawn from the roster, never from who is present; who is opened has masked on
+ * the one list of dealers, as its holders have seen, and of one survivor set; and none opens it
  * unless every dealer has `open` holders among the survivors.
  */
 #ifndef COMMON_NEIGHBOURS_NEIGHBOURS_H

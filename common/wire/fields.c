@@ -88,6 +88,7 @@ static const struct row rows[] = {
     {WIRE_MASK_REVEAL,   "MASK_REVEAL",   STUDY | ROUND | RAW,           0},
     {WIRE_SCORES,        "SCORES",        STUDY | REQUEST | RAW,         0},
     {WIRE_UNSCORED,      "UNSCORED",      STUDY | REQUEST | TEXT,        0},
+    {WIRE_MASK_LIST,     "MASK_LIST",     STUDY | ROUND | RAW,           0},
     {WIRE_STUDY,         "STUDY",         STUDY | RAW,                   ANCHOR},
     {WIRE_ROUND,         "ROUND",         STUDY | ROUND | TENSOR | LEFT, 0},
     {WIRE_ACK,           "ACK",           STUDY | ROUND,                 ANCHOR},

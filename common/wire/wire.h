@@ -56,8 +56,9 @@ enum wire_kind {
     WIRE_MASK_REVEAL = 11, /**< study, round; raw: one share of each dealer, open */
     /* evaluations; the raw frames are laid out in common/evaluation/request.h. Both also trainer ->
      * gateway */
-    WIRE_SCORES = 12,   /**< study, evaluation; raw: noised histograms, as the ledger holds them */
-    WIRE_UNSCORED = 13, /**< study, evaluation; text: why there are none */
+    WIRE_SCORES = 12,    /**< study, evaluation; raw: noised histograms, as the ledger holds them */
+    WIRE_UNSCORED = 13,  /**< study, evaluation; text: why there are none */
+    WIRE_MASK_LIST = 14, /**< study, round; raw: a signature over the list of dealers */
     /* coordinator -> site */
     WIRE_STUDY =
         16, /**< study; raw: the signed agreement; anchor: of the newest update ever kept of

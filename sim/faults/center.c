@@ -83,11 +83,9 @@ static RC got_update(struct world *w, const struct letter *l, struct error *err)
         if (f == NULL) {
             return RC_OK;
         }
-        const struct mask_set wanted = unmasking_waited_for(f->u);
-        const bool first =
-            unmasking_state(f->u) == UNMASKING_UPDATING && mask_set_has(&wanted, l->from);
-        if (!first && !mask_set_has(unmasking_survivors(f->u), l->from)) {
-            note(w, "  too late to count");
+        if (!unmasking_wants_update(f->u, l->from) &&
+            !mask_set_has(unmasking_survivors(f->u), l->from)) {
+            note(w, "  too early or too late to count");
             return RC_OK;
         }
         if (f == &w->center.face[1]) {
@@ -123,6 +121,7 @@ enum rc center_handle(struct world *w, const struct letter *l, struct error *err
                    : rc;
     case KEY:
     case SHARES:
+    case LIST:
     case VOTE:
     case REVEAL:
         return center_got_masks(w, l, err);

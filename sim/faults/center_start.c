@@ -17,6 +17,7 @@ static RC refeed(struct world *w, struct face *f, size_t phase, bool *over, stru
     const void *bytes = NULL;
     struct error none;
     struct mask_set s;
+    struct mask_vote list[SITES];
     struct mask_deal d;
     size_t n = 0, count = 0;
     enum rc rc = registry_phase(c->registry, &w->study_hash, c->machine->round, phase, over, &bytes,
@@ -34,7 +35,13 @@ static RC refeed(struct world *w, struct face *f, size_t phase, bool *over, stru
         in.event = UNMASKING_GOT_DEAL;
         in.n = mask_slots(&w->s.terms);
     } else {
-        rc = mask_unpack_survivors(raw, n, sites_of(w), &s, err);
+        rc = mask_unpack_survivors(raw, n, sites_of(w), &s, list, &count, err);
+        for (size_t i = 0; rc == RC_OK && i < count; i++) {
+            in.event = UNMASKING_GOT_LIST;
+            in.site = list[i].site;
+            in.list = &list[i];
+            (void)unmasking_step(f->u, &in, &none);
+        }
         count = sites_of(w);
         in.event = UNMASKING_GOT_UPDATE;
     }

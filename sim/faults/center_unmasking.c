@@ -65,6 +65,7 @@ static size_t pack_phase(const struct world *w, const struct unmasking *u, size_
                          unsigned char *raw)
 {
     struct mask_announcement a[SITES];
+    struct mask_vote v[SITES];
     size_t at = 0;
     if (phase == 0) {
         return mask_pack_announcements(a, unmasking_members(u, a), raw);
@@ -78,7 +79,7 @@ static size_t pack_phase(const struct world *w, const struct unmasking *u, size_
         }
         return at;
     }
-    return mask_pack_survivors(unmasking_survivors(u), raw);
+    return mask_pack_survivors(unmasking_survivors(u), v, unmasking_lists(u, SIZE_MAX, v), raw);
 }
 
 static RC keep_phase(struct world *w, const struct face *f, struct error *err)
@@ -105,7 +106,7 @@ static RC say_phase(struct world *w, const struct face *f, enum kind kind, size_
     } else if (kind == PARCELS) {
         n = mask_pack_parcels(p, unmasking_parcels(f->u, to, p), raw);
     } else if (kind == SURVIVORS) {
-        n = mask_pack_survivors(unmasking_survivors(f->u), raw);
+        n = mask_pack_survivors(unmasking_survivors(f->u), v, unmasking_lists(f->u, to, v), raw);
     } else {
         n = mask_pack_votes(v, unmasking_votes(f->u, v), raw);
     }
@@ -221,6 +222,11 @@ enum rc center_got_masks(struct world *w, const struct letter *l, struct error *
             memcpy(c->shares[l->from], l->raw, l->n);
             c->shares_bytes = l->n;
         }
+    } else if (l->kind == LIST) {
+        in.event = UNMASKING_GOT_LIST;
+        in.list = &v;
+        rc =
+            mask_unpack_votes(l->raw, l->n > MASK_VOTE_BYTES ? 0 : l->n, sites_of(w), &v, &n, &bad);
     } else if (l->kind == VOTE) {
         in.event = UNMASKING_GOT_VOTE;
         in.survivors = &s;

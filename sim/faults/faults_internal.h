@@ -44,6 +44,7 @@ enum kind {
     CANNOT,
     KEY,
     SHARES,
+    LIST,
     VOTE,
     REVEAL,
     CHECK_DUE, /* what a party does by itself */

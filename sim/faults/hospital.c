@@ -148,6 +148,11 @@ static RC say_masks(struct world *w, struct hospital *h, unsigned actions, struc
         rc = say(w, h, SHARES, round, raw,
                  mask_pack_shares(&d, portion, mask_slots(&w->s.terms), raw), err);
     }
+    if (rc == RC_OK && (actions & MASKING_SAY_LIST)) {
+        struct mask_vote v = masking_list(m);
+        mask_list_sign(h->keys, masking_clique(m), &v);
+        rc = say(w, h, LIST, round, raw, mask_pack_votes(&v, 1, raw), err);
+    }
     if (rc == RC_OK && (actions & MASKING_SAY_VOTE)) {
         struct mask_set survivors;
         struct mask_vote v = masking_vote(m, &survivors);
@@ -226,7 +231,8 @@ static RC got_masks(struct world *w, struct hospital *h, const struct letter *l,
     } else if (l->kind == SURVIVORS) {
         in.event = MASKING_GOT_SURVIVORS;
         in.survivors = &s;
-        rc = mask_unpack_survivors(l->raw, l->n, sites_of(w), &s, &bad);
+        in.vote = v;
+        rc = mask_unpack_survivors(l->raw, l->n, sites_of(w), &s, v, &in.n, &bad);
     } else if (l->kind == VOTES) {
         in.event = MASKING_GOT_VOTES;
         in.vote = v;
@@ -499,6 +505,7 @@ enum rc hospital_handle(struct world *w, struct hospital *h, const struct letter
     case CANNOT:
     case KEY:
     case SHARES:
+    case LIST:
     case VOTE:
     case REVEAL:
     case MERGE_DUE:

@@ -195,6 +195,8 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
 {
     struct error err;
     struct mask_set set;
+    struct mask_vote list[SITES];
+    size_t lists = 0;
     *swallow = false;
     switch (w->s.lie) {
     case LIE_OLD_KEYS:
@@ -219,9 +221,9 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
         break;
     case LIE_TWO_SETS:
         if (l->kind == SURVIVORS && l->to % 2 == w->victim % 2 && l->to != w->victim &&
-            mask_unpack_survivors(raw, *n, sites_of(w), &set, &err) == RC_OK) {
+            mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
             remove_site(&set, w->victim);
-            (void)mask_pack_survivors(&set, raw);
+            *n = mask_pack_survivors(&set, list, lists, raw);
         }
         if (l->kind == VOTES) {
             all_votes(w, l->to, raw, n);
@@ -229,9 +231,9 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
         break;
     case LIE_FEW_VOTES:
         if (l->kind == SURVIVORS && coin(w, 0.5) &&
-            mask_unpack_survivors(raw, *n, sites_of(w), &set, &err) == RC_OK) {
+            mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
             remove_site(&set, (l->to + 1) % sites_of(w));
-            (void)mask_pack_survivors(&set, raw);
+            *n = mask_pack_survivors(&set, list, lists, raw);
         }
         if (l->kind == VOTES) {
             all_votes(w, l->to, raw, n);
@@ -239,9 +241,9 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
         break;
     case LIE_CUTS_OFF:
         if (l->kind == SURVIVORS && w->center.face[0].u != NULL &&
-            mask_unpack_survivors(raw, *n, sites_of(w), &set, &err) == RC_OK) {
+            mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
             cut_off(w, &set);
-            (void)mask_pack_survivors(&set, raw);
+            *n = mask_pack_survivors(&set, list, lists, raw);
         }
         break;
     case LIE_OUTCOME:

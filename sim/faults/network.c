@@ -10,31 +10,13 @@
 
 const char *kind_name(enum kind kind)
 {
-    static const char *const name[KINDS] = {"STUDY",
-                                            "ROUND",
-                                            "ACK",
-                                            "OUTCOME",
-                                            "DONE",
-                                            "MEMBERS",
-                                            "PARCELS",
-                                            "SURVIVORS",
-                                            "VOTES",
-                                            "HELLO",
-                                            "ACCEPT",
-                                            "DECLINE",
-                                            "UPDATE",
-                                            "CANNOT",
-                                            "KEY",
-                                            "SHARES",
-                                            "VOTE",
-                                            "REVEAL",
-                                            "(looks at its policy)",
-                                            "(has trained)",
-                                            "(commits)",
-                                            "(answer)",
-                                            "(merges)",
-                                            "(merged)",
-                                            "(is back)"};
+    static const char *const name[KINDS] = {
+        "STUDY",         "ROUND",     "ACK",       "OUTCOME",  "DONE",
+        "MEMBERS",       "PARCELS",   "SURVIVORS", "VOTES",    "HELLO",
+        "ACCEPT",        "DECLINE",   "UPDATE",    "CANNOT",   "KEY",
+        "SHARES",        "LIST",      "VOTE",      "REVEAL",   "(looks at its policy)",
+        "(has trained)", "(commits)", "(answer)",  "(merges)", "(merged)",
+        "(is back)"};
     return name[kind];
 }
 

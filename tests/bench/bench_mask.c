@@ -188,6 +188,15 @@ static void updates(void)
         for (size_t w = 0; w < b.numbers; w++) {
             b.sum[w] += b.update[w];
         }
+        if (b.terms.neighbours > 0) {
+            struct mask_vote list = masking_list(b.site[i]);
+            since = now_ms();
+            mask_list_sign(b.keys[i], masking_clique(b.site[i]), &list);
+            b.site_ms += i == 0 ? now_ms() - since : 0;
+            b.sent += i == 0 ? mask_pack_votes(&list, 1, raw) : 0;
+            (void)coordinator_step(i, (struct unmasking_input){.event = UNMASKING_GOT_LIST,
+                                                               .list = &list});
+        }
         (void)coordinator_step(i, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE});
     }
 }
@@ -198,14 +207,17 @@ static void votes(void)
     const size_t survivors = b.sites - b.dropped;
     for (size_t i = 0; i < survivors; i++) {
         struct mask_set set = *unmasking_survivors(b.coordinator);
-        (void)site_step(i,
-                        (struct masking_input){.event = MASKING_GOT_SURVIVORS, .survivors = &set});
+        const size_t n_lists = unmasking_lists(b.coordinator, i, b.vote);
+        (void)site_step(i, (struct masking_input){.event = MASKING_GOT_SURVIVORS,
+                                                  .survivors = &set,
+                                                  .vote = b.vote,
+                                                  .n = n_lists});
         const double since = now_ms();
         struct mask_vote v = masking_vote(b.site[i], &set);
         mask_vote_sign(b.keys[i], masking_clique(b.site[i]), &set, &v);
         b.site_ms += i == 0 ? now_ms() - since : 0;
         if (i == 0) {
-            b.received += mask_pack_survivors(&set, raw);
+            b.received += mask_pack_survivors(&set, b.vote, n_lists, raw);
             b.sent += mask_pack_vote(&set, &v, raw);
         }
         (void)coordinator_step(i, (struct unmasking_input){

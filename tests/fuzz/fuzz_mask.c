@@ -50,12 +50,16 @@ static void single(unsigned which, const uint8_t *raw, size_t bytes, const struc
     struct mask_deal d;
     struct mask_set s;
     struct mask_vote v;
+    static struct mask_vote list[MASK_SITES_MAX];
+    size_t n = 0;
     struct error err;
     if (which == 4 && mask_unpack_shares(raw, bytes, terms, &d, portion, &err) == RC_OK) {
         assert(d.site < n_sites);
         same(raw, bytes, mask_pack_shares(&d, portion, mask_slots(terms), again));
-    } else if (which == 5 && mask_unpack_survivors(raw, bytes, n_sites, &s, &err) == RC_OK) {
-        same(raw, bytes, mask_pack_survivors(&s, again));
+    } else if (which == 5 &&
+               mask_unpack_survivors(raw, bytes, n_sites, &s, list, &n, &err) == RC_OK) {
+        assert(n <= n_sites);
+        same(raw, bytes, mask_pack_survivors(&s, list, n, again));
     } else if (which == 6 && mask_unpack_vote(raw, bytes, n_sites, &s, &v, &err) == RC_OK) {
         assert(v.site < n_sites);
         same(raw, bytes, mask_pack_vote(&s, &v, again));

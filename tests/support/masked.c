@@ -93,16 +93,36 @@ unsigned masked_parcels(struct masked_sites *s, size_t site, uint64_t round,
 {
     const struct masking_input in = {
         .event = MASKING_GOT_PARCELS, .round = round, .parcel = p, .n = n};
+    struct masked_site *x = &s->site[site];
+    const unsigned actions = step(s, site, &in, err);
+    if (actions & MASKING_SAY_LIST) { /* again for each copy */
+        x->list = masking_list(x->m);
+        mask_list_sign(x->keys, masking_clique(x->m), &x->list);
+        x->listed = true;
+    }
+    return actions;
+}
+
+unsigned masked_survivors_listed(struct masked_sites *s, size_t site, uint64_t round,
+                                 const struct mask_set *set, const struct mask_vote *list, size_t n,
+                                 struct error *err)
+{
+    const struct masking_input in = {
+        .event = MASKING_GOT_SURVIVORS, .round = round, .survivors = set, .vote = list, .n = n};
     return step(s, site, &in, err);
 }
 
 unsigned masked_survivors(struct masked_sites *s, size_t site, uint64_t round,
                           const struct mask_set *set, struct error *err)
 {
-    const struct masking_input in = {.event = MASKING_GOT_SURVIVORS,
-                                     .round = round,
-                                     .survivors = set};
-    return step(s, site, &in, err);
+    struct mask_vote list[MASKED_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < s->terms.n_sites; i++) {
+        if (mask_set_has(set, i) && s->site[i].listed) {
+            list[n++] = s->site[i].list;
+        }
+    }
+    return masked_survivors_listed(s, site, round, set, list, n, err);
 }
 
 unsigned masked_votes(struct masked_sites *s, size_t site, uint64_t round,

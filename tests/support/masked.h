@@ -14,7 +14,9 @@ enum { MASKED_MAX = 12, MASKED_WORDS = 37 };
 struct masked_site {
     struct seal_keys *keys;
     struct masking *m;
-    uint64_t kept; /* its disk: the newest round number */
+    uint64_t kept;         /* its disk: the newest round number */
+    struct mask_vote list; /* what it said of its list of dealers, if it draws neighbours */
+    bool listed;
     uint32_t x[MASKED_WORDS], y[MASKED_WORDS];
 };
 
@@ -39,8 +41,13 @@ unsigned masked_members(struct masked_sites *s, size_t site, uint64_t round,
                         const struct mask_announcement *a, size_t n, struct error *err);
 unsigned masked_parcels(struct masked_sites *s, size_t site, uint64_t round,
                         const struct mask_parcel *p, size_t n, struct error *err);
+/** With what those of the set said of their lists, as an honest coordinator relays it. */
 unsigned masked_survivors(struct masked_sites *s, size_t site, uint64_t round,
                           const struct mask_set *set, struct error *err);
+/** The same, with lists that somebody chose. */
+unsigned masked_survivors_listed(struct masked_sites *s, size_t site, uint64_t round,
+                                 const struct mask_set *set, const struct mask_vote *list, size_t n,
+                                 struct error *err);
 unsigned masked_votes(struct masked_sites *s, size_t site, uint64_t round,
                       const struct mask_vote *v, size_t n, struct error *err);
 struct mask_announcement masked_announcement(const struct masked_sites *s, size_t site);

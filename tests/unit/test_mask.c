@@ -589,7 +589,21 @@ static void a_frame_comes_back_as_it_was_and_only_in_its_size(void **state)
     assert_memory_equal(got_vote.signature.b, v.signature.b, 64);
     assert_int_equal(mask_unpack_vote(raw, bytes + 1, N_SITES, &got_set, &got_vote, &err),
                      RC_FORMAT);
-    assert_int_equal(mask_unpack_survivors(raw, MASK_SET_BYTES, 5, &got_set, &err), RC_FORMAT);
+    struct mask_vote got_list[N_SITES];
+    assert_int_equal(mask_unpack_survivors(raw, MASK_SET_BYTES, 5, &got_set, got_list, &n, &err),
+                     RC_FORMAT);
+    for (size_t lists = 0; lists < 3; lists++) {
+        const struct mask_vote list[2] = {v, {.site = 2}};
+        bytes = mask_pack_survivors(&s, list, lists, raw);
+        assert_int_equal(mask_unpack_survivors(raw, bytes, N_SITES, &got_set, got_list, &n, &err),
+                         RC_OK);
+        assert_true(mask_set_equal(&s, &got_set));
+        assert_int_equal(n, lists);
+        assert_memory_equal(got_list, list, lists * sizeof list[0]);
+        assert_int_equal(mask_unpack_survivors(raw, bytes + 1, N_SITES, &got_set, got_list, &n,
+                                               &err),
+                         RC_FORMAT);
+    }
 
     bytes = mask_pack_reveals(r, 2, raw);
     assert_int_equal(mask_unpack_reveals(raw, bytes, N_SITES, got, &n, &err), RC_OK);

@@ -106,9 +106,25 @@ static void all_mask(void)
         struct mask_parcel p[N];
         const size_t n = unmasking_parcels(t.c, i, p);
         uint32_t y[MASKED_WORDS] = {0};
-        assert_int_equal(masked_parcels(&t.s, i, ROUND, p, n, &err), MASKING_CAN_MASK);
+        assert_int_equal(masked_parcels(&t.s, i, ROUND, p, n, &err),
+                         MASKING_CAN_MASK | MASKING_SAY_LIST);
         assert_int_equal(masking_mask(t.s.site[i].m, ROUND, y, MASKED_WORDS, &err), RC_OK);
     }
+}
+
+static unsigned list_of(size_t site)
+{
+    return feed(site, (struct unmasking_input){.event = UNMASKING_GOT_LIST,
+                                               .list = &t.s.site[site].list});
+}
+
+static void all_update(void)
+{
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(list_of(i), UNMASKING_NOTHING);
+        (void)feed(i, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE});
+    }
+    assert_int_equal(unmasking_state(t.c), UNMASKING_VOTING);
 }
 
 /* ---- the draw -------------------------------------------------------------------------------- */
@@ -338,8 +354,10 @@ static void a_site_shows_shares_of_those_who_drew_it_only(void **state)
         v[i] = masked_vote(&t.s, i, &set);
     }
     for (size_t i = 0; i < N; i++) {
-        assert_int_equal(masked_votes(&t.s, i, ROUND, v, N - 1, &err), MASKING_PROTOCOL_ERROR);
-        assert_int_equal(masked_votes(&t.s, i, ROUND, v, N, &err), MASKING_SAY_REVEAL);
+        assert_int_equal(masked_votes(&t.s, i, ROUND, v, mask_threshold(&terms) - 1, &err),
+                         MASKING_PROTOCOL_ERROR);
+        assert_int_equal(masked_votes(&t.s, i, ROUND, v, mask_threshold(&terms), &err),
+                         MASKING_SAY_REVEAL);
         const size_t n = masking_reveal(t.s.site[i].m, r);
         size_t want = 0;
         for (size_t k = 0; k < N; k++) {
@@ -354,42 +372,197 @@ static void a_site_shows_shares_of_those_who_drew_it_only(void **state)
     get_up();
 }
 
-static void the_coordinator_waits_for_the_signature_of_every_survivor(void **state)
+static void a_survivor_that_vanishes_before_it_has_signed_costs_nothing(void **state)
 {
     (void)state;
     struct error err;
     struct mask_vote v[N];
-    sit_down(8);
-    all_deal();
-    all_mask();
-    for (size_t i = 0; i < N; i++) {
-        (void)feed(i, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE});
-    }
-    const struct mask_set all = *unmasking_survivors(t.c);
-    for (size_t i = 0; i < N; i++) {
-        struct mask_set set;
-        assert_int_equal(masked_survivors(&t.s, i, ROUND, &all, &err), MASKING_SAY_VOTE);
-        v[i] = masked_vote(&t.s, i, &set);
-        const unsigned actions = feed(i, (struct unmasking_input){.event = UNMASKING_GOT_VOTE,
-                                                                  .survivors = &all,
-                                                                  .vote = &v[i]});
-        assert_int_equal(actions, i + 1 < N ? UNMASKING_NOTHING : UNMASKING_CAST_VOTES);
-    }
-    get_up();
-}
-
-static void a_survivor_that_vanishes_before_it_has_signed_costs_the_round(void **state)
-{
-    (void)state;
+    struct mask_reveal r[N];
+    enum { GONE = 3 };
+    const size_t want = mask_threshold(&terms);
+    unsigned actions = 0;
     sit_down(9);
     all_deal();
     all_mask();
+    all_update();
+    const struct mask_set all = *unmasking_survivors(t.c);
+    assert_int_equal(feed(GONE, (struct unmasking_input){.event = UNMASKING_GOT_CANNOT}),
+                     UNMASKING_NOTHING);
+    for (size_t i = 0, signed_by = 0; i < N; i++) {
+        struct mask_set set;
+        if (i == GONE) {
+            continue;
+        }
+        assert_int_equal(masked_survivors(&t.s, i, ROUND, &all, &err), MASKING_SAY_VOTE);
+        v[i] = masked_vote(&t.s, i, &set);
+        actions = feed(i, (struct unmasking_input){
+                              .event = UNMASKING_GOT_VOTE, .survivors = &all, .vote = &v[i]});
+        signed_by++;
+        assert_int_equal(actions, signed_by == want  ? UNMASKING_CAST_VOTES
+                                  : signed_by < want ? UNMASKING_NOTHING
+                                                     : UNMASKING_REPLY_VOTES);
+    }
+    const size_t votes = unmasking_votes(t.c, v);
+    assert_int_equal(votes, want);
+    for (size_t i = 0; i < N && unmasking_state(t.c) == UNMASKING_REVEALING; i++) {
+        if (i != GONE) {
+            assert_int_equal(masked_votes(&t.s, i, ROUND, v, votes, &err), MASKING_SAY_REVEAL);
+            const size_t n = masking_reveal(t.s.site[i].m, r);
+            actions =
+                feed(i,
+                     (struct unmasking_input){.event = UNMASKING_GOT_REVEAL, .reveal = r, .n = n});
+        }
+    }
+    assert_int_equal(actions, UNMASKING_UNMASK);
+    get_up();
+}
+
+/* Half of the sites hear of one survivor less. A friend of the coordinator's signs both. */
+static void two_survivor_sets_told_to_two_halves_are_not_both_opened(void **state)
+{
+    (void)state;
+    struct error err;
+    struct mask_set set[2] = {{{0}}, {{0}}}, signed_set;
+    struct mask_vote v[2][N];
+    size_t votes[2] = {0}, opened[2] = {0};
+    enum { SPY = N - 1, LEFT_OUT = 0 };
+    sit_down(10);
+    all_deal();
+    all_mask();
+    for (size_t i = 0; i < N; i++) {
+        mask_set_add(&set[0], i);
+        if (i != LEFT_OUT) {
+            mask_set_add(&set[1], i);
+        }
+    }
+    for (size_t i = 0; i < SPY; i++) {
+        const size_t half = i % 2;
+        assert_int_equal(masked_survivors(&t.s, i, ROUND, &set[half], &err), MASKING_SAY_VOTE);
+        v[half][votes[half]++] = masked_vote(&t.s, i, &signed_set);
+    }
+    for (size_t half = 0; half < 2; half++) {
+        struct mask_vote *spy = &v[half][votes[half]++];
+        spy->site = SPY;
+        mask_vote_sign(t.s.site[SPY].keys, masking_clique(t.s.site[SPY].m), &set[half], spy);
+    }
+    for (size_t i = 0; i < SPY; i++) {
+        opened[i % 2] +=
+            (masked_votes(&t.s, i, ROUND, v[i % 2], votes[i % 2], &err) & MASKING_SAY_REVEAL) != 0;
+    }
+    assert_true(opened[0] == 0 || opened[1] == 0);
+    get_up();
+}
+
+/* ---- who has said its list ------------------------------------------------------------------- */
+
+/* It restarted before its list had arrived: its update is stored, and could not be opened with others. */
+static void an_update_is_fetched_only_of_a_site_that_has_said_its_list_of_dealers(void **state)
+{
+    (void)state;
+    enum { RESTARTED = 2 };
+    sit_down(11);
+    all_deal();
+    all_mask();
+    for (size_t i = 0; i < N; i++) {
+        assert_false(unmasking_wants_update(t.c, i));
+        if (i != RESTARTED) {
+            assert_int_equal(list_of(i), UNMASKING_NOTHING);
+            assert_true(unmasking_wants_update(t.c, i));
+            (void)feed(i, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE});
+            assert_false(unmasking_wants_update(t.c, i));
+        }
+    }
+    struct error err;
+    const struct unmasking_input late = {.event = UNMASKING_TIMED_OUT, .now_ms = 1000000};
+    assert_int_equal(unmasking_step(t.c, &late, &err), UNMASKING_KEEP | UNMASKING_CAST_SURVIVORS);
+    assert_false(mask_set_has(unmasking_survivors(t.c), RESTARTED));
+    assert_int_equal(mask_set_count(unmasking_survivors(t.c)), N - 1);
+    get_up();
+}
+
+/* It restarted behind its list: its update is masked on it, whoever sends it, and others sign. */
+static void a_list_that_was_said_before_a_restart_still_counts(void **state)
+{
+    (void)state;
+    struct error err;
+    sit_down(12);
+    all_deal();
+    all_mask();
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(list_of(i), UNMASKING_NOTHING);
+    }
+    masked_restart(&t.s, 4);
+    assert_true(masked_open(&t.s, 4, ROUND, &err) & MASKING_GIVE_UP); /* no second key, no vote */
+    assert_true(unmasking_wants_update(t.c, 4));
     for (size_t i = 0; i < N; i++) {
         (void)feed(i, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE});
     }
+    assert_true(mask_set_has(unmasking_survivors(t.c), 4));
     assert_int_equal(unmasking_state(t.c), UNMASKING_VOTING);
-    assert_int_equal(feed(3, (struct unmasking_input){.event = UNMASKING_GOT_CANNOT}),
-                     UNMASKING_FAIL);
+    get_up();
+}
+
+/* Updates that were kept before the coordinator restarted: their lists were not. */
+static void an_update_whose_list_does_not_come_again_costs_the_round(void **state)
+{
+    (void)state;
+    struct error err;
+    sit_down(13);
+    all_deal();
+    all_mask();
+    for (size_t i = 0; i < N; i++) {
+        (void)feed(i, (struct unmasking_input){.event = UNMASKING_GOT_UPDATE});
+        assert_int_equal(i == 5 ? UNMASKING_NOTHING : list_of(i), UNMASKING_NOTHING);
+    }
+    assert_int_equal(unmasking_state(t.c), UNMASKING_UPDATING);
+    const struct unmasking_input late = {.event = UNMASKING_TIMED_OUT, .now_ms = 1000000};
+    assert_int_equal(unmasking_step(t.c, &late, &err), UNMASKING_FAIL);
+    assert_non_null(strstr(err.text, "list of dealers"));
+    get_up();
+}
+
+static void lists_of_others_rounds_and_dealers_are_refused(void **state)
+{
+    (void)state;
+    struct error err;
+    struct mask_set all = {{0}};
+    struct mask_vote list[N];
+    sit_down(14);
+    all_deal();
+    all_mask();
+    size_t dealer = N;
+    for (size_t i = 0; i < N; i++) {
+        mask_set_add(&all, i);
+        list[i] = t.s.site[i].list;
+        dealer = i != 0 && mask_set_has(&t.holders[i], 0) ? i : dealer;
+    }
+    assert_true(dealer < N);
+    const struct mask_vote own = list[dealer];
+    const struct hash other = hash_of("another list", 12);
+    for (size_t bend = 0; bend < 4; bend++) {
+        list[dealer] = own;
+        if (bend == 0) { /* what it said of another list */
+            mask_list_sign(t.s.site[dealer].keys, &other, &list[dealer]);
+        } else if (bend == 1) { /* somebody else's word */
+            mask_list_sign(t.s.site[1 + dealer % (N - 1)].keys, masking_clique(t.s.site[0].m),
+                           &list[dealer]);
+        } else if (bend == 2) { /* its signature under another kind of statement */
+            mask_vote_sign(t.s.site[dealer].keys, masking_clique(t.s.site[0].m),
+                           &(struct mask_set){{0}}, &list[dealer]);
+        } else { /* nothing: another's twice */
+            list[dealer] = list[dealer == 1 ? 2 : 1];
+        }
+        assert_int_equal(masked_survivors_listed(&t.s, 0, ROUND, &all, list, N, &err),
+                         MASKING_PROTOCOL_ERROR);
+        if (bend < 3) {
+            assert_true(feed(dealer, (struct unmasking_input){.event = UNMASKING_GOT_LIST,
+                                                              .list = &list[dealer]}) &
+                        UNMASKING_PROTOCOL_ERROR);
+        }
+    }
+    list[dealer] = own;
+    assert_int_equal(masked_survivors_listed(&t.s, 0, ROUND, &all, list, N, &err),
+                     MASKING_SAY_VOTE);
     get_up();
 }
 
@@ -479,7 +652,8 @@ static void an_update_that_was_masked_on_another_list_of_dealers_stays_hidden(vo
                 p[told++] = p[k];
             }
         }
-        assert_int_equal(masked_parcels(&t.s, i, ROUND, p, told, &err), MASKING_CAN_MASK);
+        assert_int_equal(masked_parcels(&t.s, i, ROUND, p, told, &err),
+                         MASKING_CAN_MASK | MASKING_SAY_LIST);
         memcpy(y, i == victim ? t.s.site[i].x : y, sizeof y);
         assert_int_equal(masking_mask(t.s.site[i].m, ROUND, i == victim ? y : ignored, MASKED_WORDS,
                                       &err),
@@ -488,13 +662,19 @@ static void an_update_that_was_masked_on_another_list_of_dealers_stays_hidden(vo
     struct mask_vote v[N];
     size_t votes = 0;
     for (size_t i = 0; i < N; i++) {
-        if (i != victim && mask_set_has(&survivors, i)) {
-            struct mask_set set;
-            assert_int_equal(masked_survivors(&t.s, i, ROUND, &survivors, &err), MASKING_SAY_VOTE);
-            v[votes++] = masked_vote(&t.s, i, &set);
+        if (i == victim || !mask_set_has(&survivors, i)) {
+            continue;
+        }
+        /* Who holds a share of the victim's sees that it signed another list, or none. */
+        const bool sees = mask_set_has(&t.holders[victim], i);
+        const unsigned actions = masked_survivors(&t.s, i, ROUND, &survivors, &err);
+        assert_int_equal(actions, sees ? MASKING_PROTOCOL_ERROR : MASKING_SAY_VOTE);
+        v[votes].site = i;
+        if (!sees || i == FRIEND) {
+            mask_vote_sign(t.s.site[i].keys, masking_clique(t.s.site[i].m), &survivors, &v[votes]);
+            votes++;
         }
     }
-    assert_int_equal(votes, mask_threshold(&sparse));
     static struct mask_reveal shown[N][N];
     size_t n[N] = {0};
     for (size_t i = 0; i < N; i++) {
@@ -543,8 +723,12 @@ int main(void)
         cmocka_unit_test(nobody_goes_on_with_dealers_who_do_not_hold_enough_of_every_secret),
         cmocka_unit_test(strangers_among_whom_we_draw_are_counted_as_colluding),
         cmocka_unit_test(a_site_shows_shares_of_those_who_drew_it_only),
-        cmocka_unit_test(the_coordinator_waits_for_the_signature_of_every_survivor),
-        cmocka_unit_test(a_survivor_that_vanishes_before_it_has_signed_costs_the_round),
+        cmocka_unit_test(a_survivor_that_vanishes_before_it_has_signed_costs_nothing),
+        cmocka_unit_test(two_survivor_sets_told_to_two_halves_are_not_both_opened),
+        cmocka_unit_test(an_update_is_fetched_only_of_a_site_that_has_said_its_list_of_dealers),
+        cmocka_unit_test(a_list_that_was_said_before_a_restart_still_counts),
+        cmocka_unit_test(an_update_whose_list_does_not_come_again_costs_the_round),
+        cmocka_unit_test(lists_of_others_rounds_and_dealers_are_refused),
         cmocka_unit_test(an_update_that_was_masked_on_another_list_of_dealers_stays_hidden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

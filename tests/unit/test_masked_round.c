@@ -30,6 +30,7 @@ enum kind {
     M_TRAINED,
     M_ANNOUNCEMENT, /* to the coordinator, from here on */
     M_DEAL,
+    M_LIST,
     M_UPDATE,
     M_VOTE,
     M_REVEAL,
@@ -62,7 +63,8 @@ struct disk {
     struct mask_announcement announced[MASKED_MAX];
     struct mask_deal deal[MASKED_MAX];
     struct mask_portion portion[MASKED_MAX][MASKED_MAX];
-    struct mask_set updates; /* each durable when it arrived */
+    struct mask_vote list[MASKED_MAX]; /* with the survivors */
+    struct mask_set updates;           /* each durable when it arrived */
     uint32_t y[MASKED_MAX][MASKED_WORDS];
 };
 
@@ -137,6 +139,8 @@ static void cast(struct world *w, enum kind kind, size_t site)
         m.n = unmasking_members(w->c, m.u.announced);
     } else if (kind == M_PARCELS) {
         m.n = unmasking_parcels(w->c, site, m.u.parcel);
+    } else if (kind == M_SURVIVORS) {
+        m.n = unmasking_lists(w->c, site, m.u.vote);
     } else if (kind == M_VOTES) {
         m.n = unmasking_votes(w->c, m.u.vote);
     }
@@ -187,6 +191,13 @@ static void keep(struct world *w)
     w->disk.updates = updates;
     w->disk.phases = phase + 1;
     w->disk.set[phase] = *set[phase](w->c);
+    if (phase == UNMASKING_UPDATING) {
+        struct mask_vote list[MASKED_MAX];
+        const size_t n = unmasking_lists(w->c, SIZE_MAX, list);
+        for (size_t i = 0; i < n; i++) {
+            w->disk.list[list[i].site] = list[i];
+        }
+    }
 }
 
 static void do_actions(struct world *w, unsigned actions, size_t site, const struct error *err)
@@ -246,6 +257,12 @@ static void restart_coordinator(struct world *w)
             in.deal = &d->deal[i];
             in.portion = d->portion[i];
             in.n = mask_slots(&w->s.terms);
+            in.list = &d->list[i];
+            if (phase == UNMASKING_UPDATING && w->s.terms.neighbours > 0) {
+                in.event = UNMASKING_GOT_LIST;
+                (void)replayed(w, &in);
+                in.event = UNMASKING_GOT_UPDATE;
+            }
             (void)replayed(w, &in);
         }
         if ((size_t)unmasking_state(w->c) == phase) {
@@ -293,6 +310,10 @@ static void to_coordinator(struct world *w, const struct message *m)
             w->seen.deal[m->site] = m->u.dealt.deal;
             memcpy(w->seen.portion[m->site], m->u.dealt.portion, sizeof m->u.dealt.portion);
         }
+        break;
+    case M_LIST:
+        in.event = UNMASKING_GOT_LIST;
+        in.list = &m->u.vote[0];
         break;
     case M_UPDATE:
         in.event = UNMASKING_GOT_UPDATE;
@@ -342,6 +363,11 @@ static void answer(struct world *w, size_t site, uint64_t round, unsigned action
     if (actions & MASKING_SAY_DEAL) {
         m.kind = M_DEAL;
         m.u.dealt.deal = masked_deal(&w->s, site, m.u.dealt.portion);
+        send(w, &m);
+    }
+    if (actions & MASKING_SAY_LIST) {
+        m.kind = M_LIST;
+        m.u.vote[0] = w->s.site[site].list;
         send(w, &m);
     }
     if (actions & MASKING_CAN_MASK) {
@@ -395,7 +421,7 @@ static void to_site(struct world *w, const struct message *m)
     } else if (m->kind == M_PARCELS) {
         actions = masked_parcels(&w->s, m->site, m->round, m->u.parcel, m->n, &err);
     } else if (m->kind == M_SURVIVORS) {
-        actions = masked_survivors(&w->s, m->site, m->round, &m->set, &err);
+        actions = masked_survivors_listed(&w->s, m->site, m->round, &m->set, m->u.vote, m->n, &err);
     } else if (m->kind == M_VOTES) {
         actions = masked_votes(&w->s, m->site, m->round, m->u.vote, m->n, &err);
     } else {

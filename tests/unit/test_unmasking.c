@@ -38,6 +38,7 @@ static struct unmasking_input of(enum unmasking_event event, size_t site)
                                     .deal = &script.deal[site],
                                     .portion = script.portion[site],
                                     .survivors = &script.everybody,
+                                    .list = &script.vote[site],
                                     .vote = &script.vote[site],
                                     .reveal = script.reveal[site],
                                     .n = N};
@@ -141,15 +142,16 @@ enum { REFUSED = UNMASKING_PROTOCOL_ERROR };
 
 /* clang-format off */
 static const unsigned table[UNMASKING_STATES][UNMASKING_EVENTS] = {
-    [UNMASKING_ANNOUNCING] = {0, REFUSED, REFUSED, REFUSED, REFUSED, 0, 0, 0},
-    [UNMASKING_DEALING]    = {UNMASKING_REPLY_MEMBERS, 0, REFUSED, REFUSED, REFUSED, 0,
+    [UNMASKING_ANNOUNCING] = {0, REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, 0, 0, 0},
+    [UNMASKING_DEALING]    = {UNMASKING_REPLY_MEMBERS, 0, REFUSED, REFUSED, REFUSED, REFUSED, 0,
                               UNMASKING_REPLY_MEMBERS, 0},
-    [UNMASKING_UPDATING]   = {UNMASKING_REPLY_PARCELS, UNMASKING_REPLY_PARCELS, 0, REFUSED, REFUSED, 0,
+    [UNMASKING_UPDATING]   = {UNMASKING_REPLY_PARCELS, UNMASKING_REPLY_PARCELS, 0, REFUSED, REFUSED, REFUSED, 0,
                               UNMASKING_REPLY_PARCELS, 0},
     [UNMASKING_VOTING]     = {UNMASKING_REPLY_SURVIVORS, UNMASKING_REPLY_SURVIVORS,
-                              UNMASKING_REPLY_SURVIVORS, 0, REFUSED, 0, UNMASKING_REPLY_SURVIVORS, 0},
+                              UNMASKING_REPLY_SURVIVORS, 0, REFUSED, UNMASKING_REPLY_SURVIVORS, 0,
+                              UNMASKING_REPLY_SURVIVORS, 0},
     [UNMASKING_REVEALING]  = {UNMASKING_REPLY_VOTES, UNMASKING_REPLY_VOTES, UNMASKING_REPLY_VOTES,
-                              UNMASKING_REPLY_VOTES, 0, 0, UNMASKING_REPLY_VOTES, 0},
+                              UNMASKING_REPLY_VOTES, 0, UNMASKING_REPLY_VOTES, 0, UNMASKING_REPLY_VOTES, 0},
 };
 /* clang-format on */
 
