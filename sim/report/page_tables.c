@@ -234,9 +234,9 @@ void page_left_out(FILE *f, const struct page_view *v)
     }
     const struct report_row *first = &v->page->row[0];
     html_table_open(f, v,
-                    "Trained without a hospital, tested at each: AUROC, and in brackets "
+                    "Trained by some of the hospitals, tested at each: AUROC, and in brackets "
                     "the difference from the study with all hospitals. Shaded: never trained on.");
-    (void)fputs("<th>without<th>noise<th class=n>ε", f);
+    (void)fputs("<th>ablation<th>noise<th class=n>ε", f);
     for (size_t k = 0; k < first->n_sites; k++) {
         (void)fputs("<th class=n>", f);
         html_text(f, first->site[k].name);
