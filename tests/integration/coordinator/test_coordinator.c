@@ -675,6 +675,17 @@ static void a_run_that_was_told_to_stop_dies_by_that_signal(void **state)
     assert_true(aggregator_logged(&north, "run the same command again to resume"));
 }
 
+/* Of its numbers, little endian. */
+static void negate(unsigned char *bytes)
+{
+    for (size_t i = 0; i < update_n; i += 4) {
+        uint32_t x;
+        memcpy(&x, bytes + i, sizeof x);
+        x = 0U - x;
+        memcpy(bytes + i, &x, sizeof x);
+    }
+}
+
 static void a_stopped_run_is_no_success_and_the_next_one_resumes(void **state)
 {
     (void)state;
@@ -682,6 +693,7 @@ static void a_stopped_run_is_no_success_and_the_next_one_resumes(void **state)
     join(&a);
     join(&b);
     (void)fake_hear(&a, WIRE_ROUND);
+    const struct hash first = a.heard.tensor.hash;
     upload(&a, 1, 1);
     aggregator_signal(&north, SIGTERM);
     assert_int_equal(aggregator_wait(&north), 128 + SIGTERM);
@@ -700,9 +712,11 @@ static void a_stopped_run_is_no_success_and_the_next_one_resumes(void **state)
     fake_hello(&b);
     fake_say(&b, WIRE_ACCEPT, 0, NULL);
     (void)fake_hear(&b, WIRE_ROUND);
-    upload(&b, 1, 1);
+    negate(make_update(&b, 1));
+    fake_upload(&b, 1, update, update_n);
     (void)fake_hear(&a, WIRE_OUTCOME);
     assert_int_equal(a.heard.contributed[0], 3);
+    assert_true(hash_equal(&a.heard.tensor.hash, &first)); /* both are in the sum: it is zero */
 }
 
 static void a_killed_coordinator_fetches_the_rest_of_an_update(void **state)
