@@ -146,6 +146,7 @@ enum rc center_handle(struct world *w, const struct letter *l, struct error *err
     case TRAIN_DUE:
     case COMMIT_DUE:
     case ANSWER:
+    case WITHDRAW_DUE:
     case COME_BACK:
     case KINDS:
         break;

@@ -22,7 +22,8 @@ struct blank {
 const struct ledger_policy disk_policy = {.max_epsilon_per_study = (double)INFINITY,
                                           .max_epsilon_total = (double)INFINITY,
                                           .max_delta_per_study = 0.5,
-                                          .min_sites = 1};
+                                          .min_sites = 1,
+                                          .shared_noise = true};
 
 static RC read_back(const char *path, struct blank *out, struct error *err)
 {

@@ -69,6 +69,11 @@ static void agree(struct world *w)
                                         .delta = 1e-5,
                                         .clip = 1.0,
                                         .sample_rate = 0.5};
+    if (w->s.shared) {
+        s->privacy.noise = STUDY_NOISE_SHARED;
+        s->privacy.epsilon = 8.0;
+        s->privacy.noise_multiplier = 20.0;
+    }
     s->rounds = (size_t)w->s.rounds;
     s->spare_rounds = (size_t)w->s.lost_max;
     s->quorum = s->min_sites = w->s.terms.min_sites;
@@ -179,6 +184,9 @@ static RC deliver(struct world *w, const struct letter *l, struct error *err)
         note(w, "%lld ms: %s comes back", (long long)w->now_ms, named(l->to, who));
         return start(w, l->to, err);
     }
+    if (l->kind == WITHDRAW_DUE) { /* people say it again until it is in the ledger */
+        return hospital_withdraw(w, &w->site[l->to], err);
+    }
     const uint64_t life = l->to == CENTER ? w->center.life : w->site[l->to].life;
     if (!up(w, l->to) || (l->from == l->to && l->life != life)) {
         return RC_OK;
@@ -236,6 +244,10 @@ static RC run(struct world *w, struct error *err)
     enum rc rc = start(w, CENTER, err);
     for (size_t i = 0; rc == RC_OK && i < sites_of(w); i++) {
         rc = start(w, i, err);
+    }
+    if (rc == RC_OK && w->s.withdraws < sites_of(w)) {
+        rc = do_later(w, (struct letter){.kind = WITHDRAW_DUE, .to = w->s.withdraws},
+                      w->s.withdraw_ms, err);
     }
     bool in_time = true;
     while (rc == RC_OK && w->result->broken == 0 && !ended(w)) {

@@ -53,6 +53,7 @@ enum kind {
     ANSWER,
     MERGE_DUE,
     MERGED,
+    WITHDRAW_DUE,
     COME_BACK,
     KINDS
 };
@@ -101,8 +102,10 @@ enum lie { /* of the coordinator */
            LIE_STRANGERS,   /* leaves out every honest site that the strangers can stand in for */
            LIES_OF_ALL,     /* those from here on are for neighbours only */
            LIE_DRAWS = LIES_OF_ALL, /* parcels with other draws than the dealers' */
+           LIE_OTHER_LIST, /* tells one site of few dealers, and the others that just these dropped out */
            LIE_CUTS_OFF, /* calls those dropped whom one site has drawn, and who have drawn it */
-           LIES
+           LIES,
+           LIE_TOO_FEW = LIES /* calls all dropped but as many as can sign; drawn apart */
 };
 enum site_lie {
     SITE_LIE_NONE,
@@ -131,6 +134,12 @@ struct schedule {
     struct cut cut[CUTS_MAX], full[CUTS_MAX];
     size_t n_cuts, n_full;
     int64_t quiet_ms; /* when faults stop */
+    size_t withdraws; /* SITES: nobody */
+    int64_t withdraw_ms;
+    size_t
+        clique; /* with neighbours: a site that is cut off with all its neighbours; SITES: none */
+    int64_t clique_from_ms, clique_until_ms;
+    bool shared; /* noise: shared */
 };
 void schedule_draw(const struct faults_params *p, struct schedule *out);
 void schedule_print(const struct schedule *s, FILE *to);
@@ -150,6 +159,8 @@ struct hospital {
     uint64_t trained_round;
     uint32_t x[WORDS], y[WORDS];
     struct hash model;
+    bool withdrawn; /* in its ledger */
+    bool word;      /* its session has not heard of it yet */
     char reason[200];
     const struct letter *hears;              /* the OUTCOME that is being handled */
     struct mask_announcement members[SITES]; /* as taken */
@@ -200,6 +211,7 @@ struct world {
     struct mask_vote stray[SITES]; /* signatures over the other set of LIE_TWO_SETS */
     size_t n_stray;
     size_t victim;
+    struct mask_set few, told; /* of LIE_OTHER_LIST: the victim's list, and the others' survivors */
 };
 
 size_t sites_of(const struct world *w);
@@ -243,6 +255,8 @@ void disk_after(void);
 RC hospital_start(struct world *w, struct hospital *h, struct error *err);
 void hospital_stop(struct hospital *h);
 RC hospital_handle(struct world *w, struct hospital *h, const struct letter *l, struct error *err);
+/** A person withdraws: its ledger first. */
+RC hospital_withdraw(struct world *w, struct hospital *h, struct error *err);
 RC hospital_time_out(struct world *w, struct hospital *h, struct error *err);
 
 RC center_start(struct world *w, struct error *err);
@@ -276,6 +290,9 @@ void tracker_masked(struct world *w, const struct hospital *h);
 /** Everything that a site sends to the coordinator is known to it from then on. */
 void tracker_sent(struct world *w, const struct hospital *h, const struct letter *l,
                   const unsigned char *raw, size_t n);
+/** Masks of the present round's draws tie these two. */
+bool tracker_ties(const struct world *w, size_t a, size_t b);
+void tracker_spent(struct world *w, const struct hospital *h);
 void tracker_outcome(struct world *w, const struct hospital *h, const struct letter *l);
 void tracker_said(struct world *w, const struct letter *l); /* by an honest coordinator */
 void tracker_opened(struct world *w, uint64_t round, const struct mask_set *survivors,

@@ -49,7 +49,7 @@ void hospital_stop(struct hospital *h)
     if (h->masking != NULL) {
         masking_close(&h->masking);
     }
-    h->up = h->training = h->has_trained = false;
+    h->up = h->training = h->has_trained = h->word = false;
     h->life++;
     h->request++;
     h->session = (struct session){0};
@@ -310,7 +310,7 @@ static RC commit(struct world *w, struct hospital *h, uint64_t round, struct err
     const struct ledger_spend spend = {.study = w->study_hash,
                                        .round = round,
                                        .mechanism = {.q = w->study.privacy.sample_rate,
-                                                     .sigma = 0.0,
+                                                     .sigma = w->study.privacy.noise_multiplier,
                                                      .steps = w->study.local.steps},
                                        .clip = w->study.privacy.clip,
                                        .cohort = w->roster_hash,
@@ -330,6 +330,9 @@ static RC commit(struct world *w, struct hospital *h, uint64_t round, struct err
     const enum rc killed = point(w, h->index, err);
     if (killed != RC_OK) {
         return killed;
+    }
+    if (rc == RC_OK) {
+        tracker_spent(w, h);
     }
     note(w, "  %s%s", rc == RC_OK ? "has committed its spend" : "spends nothing: ", why.text);
     (void)snprintf(h->reason, sizeof h->reason, "%.190s", why.text);
@@ -456,7 +459,42 @@ static RC got_answer(struct world *w, struct hospital *h, const struct letter *l
         return RC_OK; /* that request was cancelled */
     }
     const struct session_input in = {.event = event, .now_ms = w->now_ms, .round = l->round};
-    return step(w, h, &in, err);
+    unsigned actions = session_step(&h->session, &in);
+    if (h->word && h->session.state != SESSION_SPEND) { /* before anything of the answer is done */
+        const struct session_input word = {.event = SESSION_WITHDRAWN, .now_ms = w->now_ms};
+        actions = (actions & ~(unsigned)SESSION_SEND_UPDATE) | session_step(&h->session, &word);
+        h->word = false;
+    }
+    return act(w, h, actions, err);
+}
+
+enum rc hospital_withdraw(struct world *w, struct hospital *h, struct error *err)
+{
+    struct error why = {0};
+    const struct letter again = {.kind = WITHDRAW_DUE, .to = h->index};
+    enum rc rc = RC_STATE;
+    if (h->up) {
+        note(w, "%lld ms: site %zu withdraws", (long long)w->now_ms, h->index);
+        disk_before(w, h->index);
+        rc = ledger_end_study(h->ledger, &w->study_hash, w->now_ms, &why);
+        disk_after();
+    }
+    if (rc != RC_OK) {
+        const enum rc queued = w->now_ms < w->s.quiet_ms ? do_later(w, again, 900, err) : RC_OK;
+        return queued != RC_OK || rc == RC_STATE ? queued
+                                                 : error_set(err, RC_IO, "cannot withdraw");
+    }
+    h->withdrawn = true;
+    rc = point(w, h->index, err);
+    if (rc == RC_OK && masking_round(h->masking) > 0) {
+        rc = close_masks(w, h, masking_round(h->masking), err);
+    }
+    if (rc != RC_OK) {
+        return rc;
+    }
+    h->word = h->session.state == SESSION_SPEND;
+    const struct session_input in = {.event = SESSION_WITHDRAWN, .now_ms = w->now_ms};
+    return h->word ? RC_OK : step(w, h, &in, err);
 }
 
 enum rc hospital_handle(struct world *w, struct hospital *h, const struct letter *l,
@@ -510,6 +548,7 @@ enum rc hospital_handle(struct world *w, struct hospital *h, const struct letter
     case REVEAL:
     case MERGE_DUE:
     case MERGED:
+    case WITHDRAW_DUE:
     case COME_BACK:
     case KINDS:
         break;

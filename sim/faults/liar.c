@@ -191,6 +191,68 @@ static void cut_off(struct world *w, struct mask_set *survivors)
     }
 }
 
+/* One site is told of few dealers: those that no mask ties to it, the colluding, and as many of its partners
+ * as a list needs. The others hear that just these partners dropped out. */
+static void choose_lists(struct world *w)
+{
+    const struct unmasking *u = w->center.face[0].u;
+    const struct hash attempt = attempt_of(w, u);
+    const size_t t = mask_threshold(&w->s.terms);
+    const size_t least = t > w->s.terms.min_sites ? t : w->s.terms.min_sites;
+    struct mask_set mine, theirs;
+    struct mask_deal d;
+    w->few = w->told = (struct mask_set){{0}};
+    if (!mask_set_has(unmasking_dealers(u), w->victim)) {
+        return;
+    }
+    (void)unmasking_deal(u, w->victim, &d);
+    mask_holders(&w->s.terms, &attempt, w->victim, &d.draw, &mine);
+    for (size_t pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < sites_of(w); i++) {
+            if (!mask_set_has(unmasking_dealers(u), i) || mask_set_has(&w->few, i)) {
+                continue;
+            }
+            (void)unmasking_deal(u, i, &d);
+            mask_holders(&w->s.terms, &attempt, i, &d.draw, &theirs);
+            const bool tied = i != w->victim && is_honest(w, i) &&
+                              (mask_set_has(&mine, i) || mask_set_has(&theirs, w->victim));
+            if (pass == 0 && !tied) {
+                mask_set_add(&w->few, i);
+                mask_set_add(&w->told, i);
+            } else if (pass == 1) {
+                mask_set_add(mask_set_count(&w->few) < least ? &w->few : &w->told, i);
+            }
+        }
+    }
+}
+
+static void few_parcels(struct world *w, unsigned char *raw, size_t *n)
+{
+    static struct mask_parcel p[SITES];
+    struct error err;
+    size_t count = 0, left = 0;
+    if (mask_unpack_parcels(raw, *n, &w->s.terms, p, &count, &err) != RC_OK) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (mask_set_has(&w->few, p[i].deal.site)) {
+            p[left++] = p[i];
+        }
+    }
+    *n = left == 0 ? *n : mask_pack_parcels(p, left, raw);
+}
+
+/* As many as can sign, and fewer than a sum was promised to have. */
+static void too_few(struct world *w, struct mask_set *survivors)
+{
+    for (size_t i = 0; i < sites_of(w) && mask_set_count(survivors) > mask_threshold(&w->s.terms);
+         i++) {
+        if (is_honest(w, (i + w->victim) % sites_of(w))) {
+            remove_site(survivors, (i + w->victim) % sites_of(w));
+        }
+    }
+}
+
 void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n, bool *swallow)
 {
     struct error err;
@@ -239,6 +301,25 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
             all_votes(w, l->to, raw, n);
         }
         break;
+    case LIE_OTHER_LIST:
+        if (l->kind == PARCELS && w->center.face[0].u != NULL) {
+            choose_lists(w);
+            if (l->to == w->victim) {
+                few_parcels(w, raw, n);
+            }
+        } else if (l->kind == SURVIVORS && l->to != w->victim &&
+                   mask_set_has(&w->told, w->victim) &&
+                   mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
+            *n = mask_pack_survivors(&w->told, list, lists, raw);
+        }
+        break;
+    case LIE_TOO_FEW:
+        if (l->kind == SURVIVORS &&
+            mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
+            too_few(w, &set);
+            *n = mask_pack_survivors(&set, list, lists, raw);
+        }
+        break;
     case LIE_CUTS_OFF:
         if (l->kind == SURVIVORS && w->center.face[0].u != NULL &&
             mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
@@ -262,7 +343,6 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
     case LIE_TWO_FACES:
     case LIE_DROPPED:
     case LIE_STRANGERS:
-    case LIES:
         break;
     }
 }
@@ -330,7 +410,8 @@ bool liar_hears(struct world *w, const struct letter *l, struct error *err)
         w->center.face[0].u != NULL) {
         tell_votes(w, l, err);
     }
-    if (l->kind == VOTE && w->s.lie == LIE_CUTS_OFF) {
+    if (l->kind == VOTE &&
+        (w->s.lie == LIE_CUTS_OFF || w->s.lie == LIE_OTHER_LIST || w->s.lie == LIE_TOO_FEW)) {
         tell_strays(w, l, err);
     }
     return l->kind == UPDATE && w->s.lie == LIE_DROPPED && l->from == w->victim;

@@ -16,7 +16,7 @@ const char *kind_name(enum kind kind)
         "ACCEPT",        "DECLINE",   "UPDATE",    "CANNOT",   "KEY",
         "SHARES",        "LIST",      "VOTE",      "REVEAL",   "(looks at its policy)",
         "(has trained)", "(commits)", "(answer)",  "(merges)", "(merged)",
-        "(is back)"};
+        "(withdraws)",   "(is back)"};
     return name[kind];
 }
 
@@ -88,6 +88,15 @@ void network_release(struct world *w)
     w->n_queue = w->queue_room = 0;
 }
 
+/* One site and all that its masks are shared with. */
+static bool within_clique(const struct world *w, size_t site)
+{
+    const struct schedule *s = &w->s;
+    return s->clique < sites_of(w) && w->now_ms >= s->clique_from_ms &&
+           w->now_ms < s->clique_until_ms &&
+           (site == s->clique || tracker_ties(w, s->clique, site));
+}
+
 bool within_cuts(const struct world *w, const struct cut *c, size_t n, size_t party)
 {
     bool in = false;
@@ -121,9 +130,9 @@ enum rc send_letter(struct world *w, struct letter l, const void *raw, size_t n,
     const bool quiet = w->now_ms >= s->quiet_ms;
     const size_t site = l.to == CENTER ? l.from : l.to;
     w->result->messages++;
-    if (!quiet &&
-        (within_cuts(w, s->cut, s->n_cuts, site) || within_cuts(w, s->cut, s->n_cuts, CENTER) ||
-         rng_uniform(&w->rng) < s->lose + (l.kind == UPDATE ? s->lose_update : 0.0))) {
+    if (!quiet && (within_clique(w, site) || within_cuts(w, s->cut, s->n_cuts, site) ||
+                   within_cuts(w, s->cut, s->n_cuts, CENTER) ||
+                   rng_uniform(&w->rng) < s->lose + (l.kind == UPDATE ? s->lose_update : 0.0))) {
         w->result->lost_messages++;
         note(w, "  lost: %s", kind_name(l.kind));
         return RC_OK;

@@ -109,6 +109,18 @@ static void draw_faults(struct rng *r, size_t n, struct schedule *s)
     }
 }
 
+/* What was thought of later has draws of its own: a seed keeps all its other faults. */
+static void draw_more(struct rng *r, size_t n, bool neighbours, struct schedule *s)
+{
+    s->withdraws = coin(r, 0.1) ? rng_below(r, n) : SITES;
+    s->withdraw_ms = between(r, 100, coin(r, 0.7) ? 4000 : 40000);
+    s->clique = neighbours && coin(r, 0.2) ? rng_below(r, n) : SITES;
+    s->clique_from_ms = between(r, 50, 6000);
+    s->clique_until_ms = s->clique_from_ms + between(r, 500, 15000);
+    s->shared = coin(r, 0.2);
+    s->lie = coin(r, 0.04) ? LIE_TOO_FEW : s->lie;
+}
+
 void schedule_draw(const struct faults_params *p, struct schedule *out)
 {
     struct rng r;
@@ -126,15 +138,17 @@ void schedule_draw(const struct faults_params *p, struct schedule *out)
     }
     draw_lies(&r, n, out);
     draw_faults(&r, n, out);
+    rng_init(&r, p->seed, "more of a bad day");
+    draw_more(&r, n, p->neighbours, out);
 }
 
 void schedule_print(const struct schedule *s, FILE *to)
 {
-    static const char *const lie[LIES] = {
+    static const char *const lie[LIES + 1] = {
         "honest",         "two faces",        "two survivor sets", "calls one dropped",
         "old keys",       "two member lists", "one number twice",  "one signature often",
         "wrong outcomes", "wrong boxes",      "strangers instead", "draws of its own",
-        "cuts one off"};
+        "another list",   "cuts one off",     "too few left"};
     static const char *const site_lie[SITE_LIES] = {"", "wrong shares", "signs another set",
                                                     "wrong boxes", "a made-up update"};
     (void)fprintf(
@@ -152,6 +166,17 @@ void schedule_print(const struct schedule *s, FILE *to)
                       s->liar_site == i ? " lies: " : "",
                       s->liar_site == i ? site_lie[s->site_lie] : "",
                       s->declines[i] ? " declines," : "", (long long)s->train_ms[i]);
+    }
+    if (s->shared) {
+        (void)fprintf(to, "noise: shared\n");
+    }
+    if (s->withdraws < s->terms.n_sites) {
+        (void)fprintf(to, "site %zu withdraws after %lld ms\n", s->withdraws,
+                      (long long)s->withdraw_ms);
+    }
+    if (s->clique < s->terms.n_sites) {
+        (void)fprintf(to, "site %zu and its neighbours are cut off from %lld to %lld ms\n",
+                      s->clique, (long long)s->clique_from_ms, (long long)s->clique_until_ms);
     }
     (void)fprintf(
         to, "network: loses %g, repeats %g, damages %g, holds up %g; faults stop after %lld ms\n",

@@ -285,6 +285,10 @@ static void reveal_left(struct world *w, const struct hospital *h, const struct 
             }
         }
     }
+    if (is_honest(w, h->index) && mask_set_count(&survivors) < w->s.terms.min_sites) {
+        broken(w, 12, "site %zu opens a sum of %zu, at least %zu were promised", h->index,
+               mask_set_count(&survivors), w->s.terms.min_sites);
+    }
     if (is_honest(w, h->index) && l->round < ROUNDS_MAX) {
         t->shown[l->round][h->index].there = true;
         t->shown[l->round][h->index].set = survivors;
@@ -298,9 +302,29 @@ static void reveal_left(struct world *w, const struct hospital *h, const struct 
     }
 }
 
+bool tracker_ties(const struct world *w, size_t a, size_t b)
+{
+    struct tracker *t = w->tracker;
+    const uint64_t round = w->center.up ? w->center.machine->round : 0;
+    const struct draft *x = newest(t, a, round), *y = newest(t, b, round);
+    return (x != NULL && mask_set_has(&x->holders, b)) ||
+           (y != NULL && mask_set_has(&y->holders, a));
+}
+
+void tracker_spent(struct world *w, const struct hospital *h)
+{
+    if (h->withdrawn) {
+        broken(w, 11, "site %zu has spent after it withdrew", h->index);
+    }
+}
+
 void tracker_sent(struct world *w, const struct hospital *h, const struct letter *l,
                   const unsigned char *raw, size_t n)
 {
+    const bool word = l->kind == HELLO || l->kind == DECLINE || l->kind == CANNOT;
+    if (h->withdrawn && !word) {
+        broken(w, 11, "site %zu says %s after it withdrew", h->index, kind_name(l->kind));
+    }
     if (l->kind == UPDATE) {
         update_left(w, h, l, raw, n);
     } else if (l->kind == KEY) {

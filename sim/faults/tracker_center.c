@@ -110,6 +110,36 @@ void tracker_named(struct world *w, size_t site)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+struct spent {
+    uint64_t rounds;
+    bool shared;
+};
+
+static void look_up(void *ctx, const struct ledger_study *study)
+{
+    struct spent *s = ctx;
+    s->rounds = study->rounds_spent;
+    s->shared = study->shared;
+}
+
+/* Whether its round was opened or lost: what left stays spent, and as the mechanism that it was. */
+static void spent_stays(struct world *w, const struct hospital *h)
+{
+    const struct tracker *t = w->tracker;
+    struct spent s = {.rounds = 0};
+    struct error err;
+    uint64_t left = 0;
+    for (size_t i = 0; i < t->n_masked; i++) { /* one for each number: promise 3 */
+        left += t->masked[i].site == h->index && t->masked[i].sent;
+    }
+    if (left > 0 && (ledger_studies(h->ledger, look_up, &s, &err) != RC_OK || s.rounds < left ||
+                     s.shared != w->s.shared)) {
+        broken(w, 12, "%llu updates have left site %zu, its ledger has %llu rounds%s",
+               (unsigned long long)left, h->index, (unsigned long long)s.rounds,
+               s.shared == w->s.shared ? "" : ", and another noise");
+    }
+}
+
 void tracker_end(struct world *w, bool in_time)
 {
     const struct round_machine *m = w->center.machine;
@@ -118,6 +148,9 @@ void tracker_end(struct world *w, bool in_time)
                m == NULL ? "away" : "in ", m == NULL ? "" : round_state_name(m->state));
     }
     for (size_t i = 0; i < sites_of(w); i++) {
+        if (w->site[i].up && is_honest(w, i)) {
+            spent_stays(w, &w->site[i]);
+        }
         const struct session *s = &w->site[i].session;
         const bool busy = s->state == SESSION_TRAINING || s->state == SESSION_SPENT ||
                           s->state == SESSION_SEND || s->state == SESSION_SPEND;
