@@ -60,7 +60,8 @@ struct trainer_round {
 /** The update that the gateway may fetch: a copy of what the ledger holds. */
 struct trainer_update {
     struct transfer_out out;
-    unsigned char *bytes; /**< owned */
+    unsigned char *bytes; /**< [n] owned; wiped at its end */
+    size_t n;
 };
 
 /** The finished model, fetched after the end. */

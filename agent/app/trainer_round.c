@@ -42,7 +42,10 @@ static void forget_result(struct trainer *t)
 
 static void forget_update(struct trainer *t)
 {
-    free(t->update.bytes);
+    if (t->update.bytes != NULL) {
+        hash_wipe(t->update.bytes, t->update.n);
+        free(t->update.bytes);
+    }
     t->update = (struct trainer_update){0};
 }
 
@@ -157,6 +160,7 @@ static enum rc offer_spent(struct trainer *t, uint64_t round, struct error *err)
     }
     forget_update(t);
     t->update.bytes = r->update;
+    t->update.n = n;
     r->update = NULL;
     return offer(t, WIRE_COMMITTED, round, &h, n, err);
 }
@@ -178,6 +182,7 @@ static enum rc offer_stored(struct trainer *t, enum wire_kind kind, uint64_t rou
         return error_set(err, RC_NOMEM, "no memory for an update of %zu bytes", n);
     }
     memcpy(t->update.bytes, bytes, n);
+    t->update.n = n;
     return offer(t, kind, round, &h, n, err);
 }
 
