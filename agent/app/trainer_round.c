@@ -302,8 +302,7 @@ static enum rc train_on(struct trainer *t, const real *global, struct error *err
     t->round.cancelled = false;
     t->round.given_up[0] = '\0';
     t->round.fault = (struct error){0};
-    /* Who is done sooner needs none; in a masked round one still waits for others then. */
-    t->pulse_due_ms = masking_wanted(t) ? 0 : clock_monotonic_ms() + PULSE_MS;
+    t->pulse_due_ms = 0; /* one at once: whoever watches sees each round */
     rc = train_round(&job, &t->entropy, &t->round.result, &failure);
     t->round.running = 0;
     if (t->round.fault.rc != RC_OK) {

@@ -149,7 +149,7 @@ RC registry_commit_round(struct registry *r, const struct hash *study, uint64_t 
  * disk some times more. After _apart it leaves that to registry_tidy, to be called when everybody has been
  * answered; which lets the log grow to REGISTRY_LOG_BYTES. What is durable, and when, is the same.
  */
-enum { REGISTRY_LOG_BYTES = 8 << 20 };
+enum { REGISTRY_LOG_BYTES = 2 << 20 };
 void registry_tidy_apart(struct registry *r);
 void registry_tidy(struct registry *r);
 
