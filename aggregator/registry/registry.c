@@ -456,11 +456,11 @@ static RC check_answer(struct registry *r, const struct registry_standing *s, ui
     return rc;
 }
 
-static RC keep_part(struct registry *r, const struct hash *study, uint64_t round, size_t site,
-                    const void *update, size_t n, const struct hash *now,
-                    const struct registry_anchor *anchor, const char *reason, int64_t now_ms,
-                    struct error *err)
+enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_t round,
+                           size_t site, const void *update, size_t n, const char *reason,
+                           int64_t now_ms, struct error *err)
 {
+    const struct hash now = hash_of(update, n); /* large: not while the file is locked */
     struct registry_standing s = {0};
     bool fresh = false;
     char why[REGISTRY_REASON];
@@ -468,13 +468,13 @@ static RC keep_part(struct registry *r, const struct hash *study, uint64_t round
     assert(update != NULL || n == 0);
     enum rc rc = registry_begin(r, study, &s, err);
     if (rc == RC_OK) {
-        rc = check_answer(r, &s, round, site, update != NULL ? now : NULL, &fresh, err);
+        rc = check_answer(r, &s, round, site, update != NULL ? &now : NULL, &fresh, err);
     }
     if (rc != RC_OK || !fresh) {
         goto out;
     }
     registry_reason(why, reason);
-    rc = add_part(r, &s, round, site, update, n, now, anchor, why, now_ms, err);
+    rc = add_part(r, &s, round, site, update, n, &now, NULL, why, now_ms, err);
     if (rc == RC_OK) {
         rc = registry_held_sync(r, err);
     }
@@ -484,23 +484,6 @@ static RC keep_part(struct registry *r, const struct hash *study, uint64_t round
 out:
     store_rollback(r->store);
     return rc;
-}
-
-enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_t round,
-                           size_t site, const void *update, size_t n, const char *reason,
-                           int64_t now_ms, struct error *err)
-{
-    const struct hash now = hash_of(update, n); /* large: not while the file is locked */
-    return keep_part(r, study, round, site, update, n, &now, NULL, reason, now_ms, err);
-}
-
-enum rc registry_keep_update(struct registry *r, const struct hash *study, uint64_t round,
-                             size_t site, const void *update, size_t n, const struct hash *hash,
-                             const struct registry_anchor *anchor, int64_t now_ms,
-                             struct error *err)
-{
-    assert(update != NULL);
-    return keep_part(r, study, round, site, update, n, hash, anchor, "", now_ms, err);
 }
 
 enum rc registry_keep_updates(struct registry *r, const struct hash *study, uint64_t round,

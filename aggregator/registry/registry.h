@@ -87,17 +87,11 @@ struct registry_anchor {
     struct hash sign; /**< the site's signing key, by which it is remembered over studies */
     struct hash anchor;
 };
-/**
- * registry_keep_part of an update whose hash the caller has verified, with its anchor (NULL: none) in one
- * transaction. The hash is believed here, and checked when the bytes are handed out.
- */
-RC registry_keep_update(struct registry *r, const struct hash *study, uint64_t round, size_t site,
-                        const void *update, size_t n, const struct hash *hash,
-                        const struct registry_anchor *anchor, int64_t now_ms, struct error *err);
 /** One of the updates that registry_keep_updates keeps together. */
 struct registry_update {
     size_t site;
-    const struct hash *hash;              /**< verified by the caller, as above */
+    const struct hash *hash; /**< verified by the caller; believed here, and checked when
+                                               the bytes are handed out */
     const struct registry_anchor *anchor; /**< NULL: none */
     bool kept;                            /**< out: it is, now or since before */
     bool
@@ -105,7 +99,7 @@ struct registry_update {
     char why[160];
 };
 /**
- * registry_keep_update of several in one transaction: the bytes of all are brought to the disk at once, and their
+ * registry_keep_part of updates, with their anchors, in one transaction: the bytes of all are brought to the disk at once, and their
  * rows committed at once.
  * @param bytes called for each that is to be written, in order, for bytes that live until the next call;
  *              *data = NULL leaves it out (neither kept nor refused). Must not call the registry

@@ -54,28 +54,42 @@ static void let_go(struct transfer_in *t, int64_t now_ms)
     ask_now(t, now_ms);
 }
 
+/* n bytes of the file from `at`. */
+static RC read_at(const struct transfer_in *t, uint64_t at, unsigned char *out, size_t n,
+                  struct error *err)
+{
+    for (size_t have = 0; have < n;) {
+        const ssize_t got = pread(t->fd, out + have, n - have, (off_t)(at + have));
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return system_refused(t, "read", err);
+        }
+        if (got == 0) {
+            return error_set(err, RC_IO, "'%s' was cut by somebody else", name_of(t));
+        }
+        have += (size_t)got;
+    }
+    return RC_OK;
+}
+
 /* From the file, not from what passed by: what is vouched for is what will be mapped. */
 static RC hash_file(const struct transfer_in *t, struct hash *out, struct error *err)
 {
     unsigned char piece[1 << 16];
     struct hash_run h;
+    static_assert(sizeof piece % HASH_PIECE == 0, "whole pieces but for the last");
 
     hash_begin(&h, t->bytes);
-    for (uint64_t at = 0; at < t->bytes;) {
+    for (uint64_t at = 0; at < t->bytes; at += sizeof piece) {
         const uint64_t left = t->bytes - at;
-        const size_t want = left < sizeof piece ? (size_t)left : sizeof piece;
-        const ssize_t n = pread(t->fd, piece, want, (off_t)at);
-        if (n < 0 && errno == EINTR) {
-            continue;
+        const size_t n = left < sizeof piece ? (size_t)left : sizeof piece;
+        const enum rc rc = read_at(t, at, piece, n, err);
+        if (rc != RC_OK) {
+            return rc;
         }
-        if (n < 0) {
-            return system_refused(t, "read", err);
-        }
-        if (n == 0) {
-            return error_set(err, RC_IO, "'%s' was cut by somebody else", name_of(t));
-        }
-        hash_bytes(&h, piece, (size_t)n);
-        at += (uint64_t)n;
+        hash_bytes(&h, piece, n);
     }
     *out = hash_end(&h);
     return RC_OK;
@@ -316,20 +330,7 @@ enum rc transfer_in_read(const struct transfer_in *t, unsigned char *out, struct
     if (!t->open || !t->complete) {
         return error_set(err, RC_STATE, "not all of the tensor has arrived and been verified");
     }
-    for (uint64_t at = 0; at < t->bytes;) {
-        const ssize_t n = pread(t->fd, out + at, (size_t)(t->bytes - at), (off_t)at);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return system_refused(t, "read", err);
-        }
-        if (n == 0) {
-            return error_set(err, RC_IO, "'%s' was cut by somebody else", name_of(t));
-        }
-        at += (uint64_t)n;
-    }
-    return RC_OK;
+    return read_at(t, 0, out, (size_t)t->bytes, err);
 }
 
 enum rc transfer_in_map(struct transfer_in *t, const void **data, size_t *n, struct error *err)

@@ -269,8 +269,8 @@ RC center_say(struct world *w, struct letter l, const void *raw, size_t n, struc
 
 /* ---- liars ----------------------------------------------------------------------------------- */
 
-/** A letter that the coordinator would send: bent, or *swallow. `raw` has room for MASK_RAW_MAX. */
-void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n, bool *swallow);
+/** A letter that the coordinator would send, bent. `raw` has room for MASK_RAW_MAX. */
+void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n);
 /** A letter that it has got: true if its honest part is not to see it. */
 bool liar_hears(struct world *w, const struct letter *l, struct error *err);
 /** A round opens: whom each face invites. */

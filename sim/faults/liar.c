@@ -166,8 +166,9 @@ static void all_votes(struct world *w, size_t to, unsigned char *raw, size_t *n)
 
 /* With these out the victim has no partner left: it is read without the others, or they without it. As
  * many as may go. */
-static void cut_off(struct world *w, struct mask_set *survivors)
+static void cut_off(struct world *w, const struct letter *l, struct mask_set *survivors)
 {
+    (void)l;
     const struct unmasking *u = w->center.face[0].u;
     const struct hash attempt = attempt_of(w, u);
     const size_t t = mask_threshold(&w->s.terms);
@@ -243,8 +244,9 @@ static void few_parcels(struct world *w, unsigned char *raw, size_t *n)
 }
 
 /* As many as can sign, and fewer than a sum was promised to have. */
-static void too_few(struct world *w, struct mask_set *survivors)
+static void too_few(struct world *w, const struct letter *l, struct mask_set *survivors)
 {
+    (void)l;
     for (size_t i = 0; i < sites_of(w) && mask_set_count(survivors) > mask_threshold(&w->s.terms);
          i++) {
         if (is_honest(w, (i + w->victim) % sites_of(w))) {
@@ -253,13 +255,75 @@ static void too_few(struct world *w, struct mask_set *survivors)
     }
 }
 
-void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n, bool *swallow)
+static void without_victim(struct world *w, const struct letter *l, struct mask_set *survivors)
+{
+    (void)l;
+    remove_site(survivors, w->victim);
+}
+
+static void without_next(struct world *w, const struct letter *l, struct mask_set *survivors)
+{
+    remove_site(survivors, (l->to + 1) % sites_of(w));
+}
+
+static void as_told(struct world *w, const struct letter *l, struct mask_set *survivors)
+{
+    (void)l;
+    *survivors = w->told;
+}
+
+/* The set in MASK_SURVIVORS, by `change`; the lists beside it stay. */
+static void other_survivors(struct world *w, const struct letter *l, unsigned char *raw, size_t *n,
+                            void (*change)(struct world *w, const struct letter *l,
+                                           struct mask_set *survivors))
 {
     struct error err;
     struct mask_set set;
     struct mask_vote list[SITES];
     size_t lists = 0;
-    *swallow = false;
+    if (mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
+        change(w, l, &set);
+        *n = mask_pack_survivors(&set, list, lists, raw);
+    }
+}
+
+/* Lies about who survived, and votes that go with them. */
+static void bend_survivors(struct world *w, const struct letter *l, unsigned char *raw, size_t *n)
+{
+    switch ((int)w->s.lie) {
+    case LIE_TWO_SETS:
+        if (l->to % 2 == w->victim % 2 && l->to != w->victim) {
+            other_survivors(w, l, raw, n, without_victim);
+        }
+        break;
+    case LIE_FEW_VOTES:
+        if (coin(w, 0.5)) {
+            other_survivors(w, l, raw, n, without_next);
+        }
+        break;
+    case LIE_OTHER_LIST:
+        if (l->to != w->victim && mask_set_has(&w->told, w->victim)) {
+            other_survivors(w, l, raw, n, as_told);
+        }
+        break;
+    case LIE_TOO_FEW:
+        other_survivors(w, l, raw, n, too_few);
+        break;
+    case LIE_CUTS_OFF:
+        if (w->center.face[0].u != NULL) {
+            other_survivors(w, l, raw, n, cut_off);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n)
+{
+    if (l->kind == SURVIVORS) {
+        bend_survivors(w, l, raw, n);
+    }
     switch (w->s.lie) {
     case LIE_OLD_KEYS:
         if (l->kind == MEMBERS) {
@@ -282,21 +346,7 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
         }
         break;
     case LIE_TWO_SETS:
-        if (l->kind == SURVIVORS && l->to % 2 == w->victim % 2 && l->to != w->victim &&
-            mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
-            remove_site(&set, w->victim);
-            *n = mask_pack_survivors(&set, list, lists, raw);
-        }
-        if (l->kind == VOTES) {
-            all_votes(w, l->to, raw, n);
-        }
-        break;
     case LIE_FEW_VOTES:
-        if (l->kind == SURVIVORS && coin(w, 0.5) &&
-            mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
-            remove_site(&set, (l->to + 1) % sites_of(w));
-            *n = mask_pack_survivors(&set, list, lists, raw);
-        }
         if (l->kind == VOTES) {
             all_votes(w, l->to, raw, n);
         }
@@ -307,24 +357,6 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
             if (l->to == w->victim) {
                 few_parcels(w, raw, n);
             }
-        } else if (l->kind == SURVIVORS && l->to != w->victim &&
-                   mask_set_has(&w->told, w->victim) &&
-                   mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
-            *n = mask_pack_survivors(&w->told, list, lists, raw);
-        }
-        break;
-    case LIE_TOO_FEW:
-        if (l->kind == SURVIVORS &&
-            mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
-            too_few(w, &set);
-            *n = mask_pack_survivors(&set, list, lists, raw);
-        }
-        break;
-    case LIE_CUTS_OFF:
-        if (l->kind == SURVIVORS && w->center.face[0].u != NULL &&
-            mask_unpack_survivors(raw, *n, sites_of(w), &set, list, &lists, &err) == RC_OK) {
-            cut_off(w, &set);
-            *n = mask_pack_survivors(&set, list, lists, raw);
         }
         break;
     case LIE_OUTCOME:
@@ -339,6 +371,8 @@ void liar_bends(struct world *w, struct letter *l, unsigned char *raw, size_t *n
             l->model.b[0] ^= 1;
         }
         break;
+    case LIE_TOO_FEW:
+    case LIE_CUTS_OFF:
     case LIE_NONE:
     case LIE_TWO_FACES:
     case LIE_DROPPED:

@@ -116,6 +116,36 @@ static void update(struct registry *r, uint64_t round, size_t site, const char *
     ok(registry_keep_part(r, &heart, round, site, bytes, strlen(bytes), NULL, 30, &err), &err);
 }
 
+struct given {
+    const void *bytes;
+    size_t n;
+};
+
+static enum rc given_bytes(void *ctx, size_t index, const void **data, size_t *n, struct error *err)
+{
+    const struct given *g = ctx;
+    (void)err;
+    assert_int_equal(index, 0);
+    *data = g->bytes;
+    *n = g->n;
+    return RC_OK;
+}
+
+/* One of round 1, of which somebody says that it has this hash. */
+static enum rc keep_update(struct registry *r, size_t site, const void *bytes, size_t n,
+                           const struct hash *hash, const struct registry_anchor *anchor,
+                           int64_t now_ms, struct error *err)
+{
+    struct given g = {bytes, n};
+    struct registry_update u = {.site = site, .hash = hash, .anchor = anchor};
+    const enum rc rc = registry_keep_updates(r, &heart, 1, &u, 1, given_bytes, &g, now_ms, err);
+    if (rc == RC_OK && u.refused) {
+        return error_set(err, RC_STATE, "%s", u.why);
+    }
+    assert_int_equal(u.kept, rc == RC_OK);
+    return rc;
+}
+
 static void sits_out(struct registry *r, uint64_t round, size_t site, const char *reason)
 {
     struct error err = {0};
@@ -336,10 +366,8 @@ static void an_anchor_is_kept_with_its_update_and_remembered_by_the_site_s_key(v
     everybody_accepts(r);
     ok(registry_newest_anchor(r, &first.sign, &has, &found, &err), &err);
     assert_false(has);
-    ok(registry_keep_update(r, &heart, 1, 2, "update of 2", 11, &of_2_first, &first, 30, &err),
-       &err);
-    assert_int_equal(registry_keep_update(r, &heart, 1, 2, "update of 3", 11, &of_2_second, &second,
-                                          30, &err),
+    ok(keep_update(r, 2, "update of 2", 11, &of_2_first, &first, 30, &err), &err);
+    assert_int_equal(keep_update(r, 2, "update of 3", 11, &of_2_second, &second, 30, &err),
                      RC_STATE); /* refused: nothing of it is remembered */
     ok(registry_anchor_of(r, &heart, 1, 2, &has, &found, &err), &err);
     assert_true(has && hash_equal(&found, &first.anchor));
@@ -348,8 +376,7 @@ static void an_anchor_is_kept_with_its_update_and_remembered_by_the_site_s_key(v
     update(r, 1, 1, "of an agent that says none");
     ok(registry_anchor_of(r, &heart, 1, 1, &has, &found, &err), &err);
     assert_false(has);
-    ok(registry_keep_update(r, &heart, 1, 0, "update of 0", 11, &of_0_second, &second, 31, &err),
-       &err);
+    ok(keep_update(r, 0, "update of 0", 11, &of_0_second, &second, 31, &err), &err);
     ok(registry_newest_anchor(r, &first.sign, &has, &found, &err), &err);
     assert_true(has && hash_equal(&found, &second.anchor));
     ok(registry_newest_anchor(r, &other, &has, &found, &err), &err);
@@ -434,10 +461,10 @@ static void an_update_kept_under_a_hash_that_is_not_its_own_is_not_handed_out(vo
     const struct hash wrong = hash_of("two", 3);
     struct registry *r = started(":memory:");
     everybody_accepts(r);
-    ok(registry_keep_update(r, &heart, 1, 0, "one", 3, &right, NULL, 30, &err), &err);
+    ok(keep_update(r, 0, "one", 3, &right, NULL, 30, &err), &err);
     assert_int_equal(held(r, 1).n, 1);
-    ok(registry_keep_update(r, &heart, 1, 0, "one", 3, &right, NULL, 31, &err), &err); /* again */
-    ok(registry_keep_update(r, &heart, 1, 1, "one", 3, &wrong, NULL, 30, &err), &err);
+    ok(keep_update(r, 0, "one", 3, &right, NULL, 31, &err), &err); /* again */
+    ok(keep_update(r, 1, "one", 3, &wrong, NULL, 30, &err), &err);
     assert_int_equal(registry_each_update(r, &heart, 1, see, &s, &err), RC_FORMAT);
     assert_string_equal(err.text, "the registry is damaged: the update of site 1 has another hash");
     registry_close(&r);
@@ -1672,8 +1699,8 @@ static void a_large_update_that_an_older_program_hashed_in_one_piece_is_handed_o
     const struct hash now = hash_of(large, sizeof large);
     assert_false(hash_equal(&before, &now));
     everybody_accepts(r);
-    ok(registry_keep_update(r, &heart, 1, 0, large, sizeof large, &before, NULL, 30, &err), &err);
-    ok(registry_keep_update(r, &heart, 1, 1, large, sizeof large, &now, NULL, 30, &err), &err);
+    ok(keep_update(r, 0, large, sizeof large, &before, NULL, 30, &err), &err);
+    ok(keep_update(r, 1, large, sizeof large, &now, NULL, 30, &err), &err);
     size_t n = 0;
     ok(registry_each_update(r, &heart, 1, count_bytes, &n, &err), &err);
     assert_int_equal(n, 2 * sizeof large);
