@@ -149,6 +149,25 @@ enum rc seal_keys_random(struct seal_keys **out, struct error *err)
     return rc;
 }
 
+static struct hash from_name(const char *what, const char *name)
+{
+    struct hasher h;
+    hasher_init(&h);
+    hasher_text(&h, what);
+    hasher_text(&h, name);
+    return hasher_final(&h);
+}
+
+enum rc seal_keys_of_name(const char *name, struct seal_keys **out, struct error *err)
+{
+    const struct hash seed = from_name("no secret: sign", name);
+    const struct hash curve = from_name("no secret: curve", name);
+    static_assert(sizeof seed.b == crypto_sign_SEEDBYTES, "a seed is a hash");
+    static_assert(sizeof curve.b == crypto_scalarmult_SCALARBYTES, "a scalar is a hash");
+    const enum rc rc = seal_start(err);
+    return rc == RC_OK ? keys_from(seed.b, curve.b, out, err) : rc;
+}
+
 /* ---- the file -------------------------------------------------------------------------------- */
 
 static struct hash checksum(const struct key_file *f)

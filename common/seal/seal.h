@@ -51,6 +51,9 @@ RC seal_keys_create(const char *path, struct error *err);
 RC seal_keys_open(const char *path, struct seal_keys **out, struct error *err);
 /** Fresh random keys that are in no file: tests and probes. */
 RC seal_keys_random(struct seal_keys **out, struct error *err);
+/** Keys that anybody can make who knows the name, and so no secret: for schedules and tests that are to be the
+ *  same again. @retval RC_NOMEM */
+RC seal_keys_of_name(const char *name, struct seal_keys **out, struct error *err);
 /** Wipes. NULL is fine. */
 void seal_keys_close(struct seal_keys **k);
 

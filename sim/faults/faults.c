@@ -86,7 +86,7 @@ static void agree(struct world *w)
     w->study_hash = hash_of("the study of a bad day", 22);
 }
 
-/* Identities are those of the process: no schedule is another one for having fresh ones. */
+/* Identities are those of the names, made once a process: whom a site draws depends on them, too. */
 static RC meet(struct world *w, struct error *err)
 {
     static struct seal_keys *keys[SITES];
@@ -98,7 +98,7 @@ static RC meet(struct world *w, struct error *err)
         (void)snprintf(w->roster[i].name, sizeof w->roster[i].name, "site%zu", i);
         w->roster[i].nominal = 100;
         name[i] = w->roster[i].name;
-        rc = keys[i] == NULL ? seal_keys_random(&keys[i], err) : RC_OK;
+        rc = keys[i] == NULL ? seal_keys_of_name(name[i], &keys[i], err) : RC_OK;
         if (rc == RC_OK) {
             w->site[i].keys = keys[i];
             seal_keys_public(w->site[i].keys, &w->sign[i], &curve);

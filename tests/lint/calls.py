@@ -30,6 +30,8 @@ RULES = (
      lambda f: f.startswith(("common/", "agent/", "aggregator/")) and "/app/" not in f and
      f not in ("common/base/arena.c", "common/base/words.c"),
      None, "libraries return their errors; only app/ prints"),
+    (r"seal_keys_of_name",
+     lambda f: not f.startswith(("sim/", "tests/", "common/seal/")), None, "whoever knows the name has these keys"),
 )
 
 

@@ -243,6 +243,10 @@ class Lints(unittest.TestCase):
         self.put("agent/train/train.c", "int f(void)\n{\n    exit(1);\n}\n")
         self.refused("calls", "agent/train/train.c:3: exit in f")
 
+    def test_a_program_with_keys_that_anybody_can_make(self):
+        self.put("agent/app/init.c", "int f(void)\n{\n    return seal_keys_of_name(a, b, c);\n}\n")
+        self.refused("calls", "agent/app/init.c:3: seal_keys_of_name in f")
+
     # events
 
     CALL = 'int f(void)\n{\n    log_event(LOG_LEVEL_INFO, "%s", "n=%%d", f(1, 2));\n}\n'

@@ -30,7 +30,7 @@ void masked_init(struct masked_sites *s, struct mask_terms terms, uint64_t seed)
     s->model = hash_of("model", 5);
     for (size_t i = 0; i < terms.n_sites; i++) {
         struct seal_curve curve;
-        const enum rc rc = seal_keys_random(&s->site[i].keys, &err);
+        const enum rc rc = seal_keys_of_name(name[i], &s->site[i].keys, &err);
         assert(rc == RC_OK);
         seal_keys_public(s->site[i].keys, &s->sign[i], &curve);
         s->peer[i] = (struct masking_peer){s->sign[i], true};

@@ -312,6 +312,26 @@ static enum rc verify(const struct seal_public *key, const char *domain, const v
     return rc;
 }
 
+static void keys_of_a_name_are_the_same_and_those_of_others_are_not(void **state)
+{
+    (void)state;
+    static const char *const name[3] = {"north", "north", "south"};
+    struct error err = {0};
+    struct seal_public sign[3];
+    struct seal_curve curve[3];
+    for (size_t i = 0; i < 3; i++) {
+        struct seal_keys *k = NULL;
+        assert_int_equal(seal_keys_of_name(name[i], &k, &err), RC_OK);
+        seal_keys_public(k, &sign[i], &curve[i]);
+        seal_keys_close(&k);
+    }
+    assert_memory_equal(&sign[0], &sign[1], sizeof sign[0]);
+    assert_memory_equal(&curve[0], &curve[1], sizeof curve[0]);
+    assert_memory_not_equal(&sign[0], &sign[2], sizeof sign[0]);
+    assert_memory_not_equal(&curve[0], &curve[2], sizeof curve[0]);
+    assert_memory_not_equal(&sign[0], &curve[0], sizeof sign[0]);
+}
+
 static void a_signature_holds_for_its_bytes_its_domain_and_its_key_alone(void **state)
 {
     (void)state;
@@ -769,6 +789,7 @@ int main(void)
         cmocka_unit_test(secret_keys_cannot_be_read_between_uses),
         cmocka_unit_test(
             keys_that_are_unlocked_for_a_turn_are_readable_from_their_first_use_to_its_end),
+        cmocka_unit_test(keys_of_a_name_are_the_same_and_those_of_others_are_not),
         cmocka_unit_test(a_signature_holds_for_its_bytes_its_domain_and_its_key_alone),
         cmocka_unit_test(the_border_between_domain_and_data_is_signed),
         cmocka_unit_test(a_key_of_small_order_signs_nothing),
