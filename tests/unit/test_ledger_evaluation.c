@@ -16,29 +16,10 @@
 #include "common/accountant/accountant.h"
 #include "common/accountant/rdp.h"
 #include "common/store/store.h"
-#include "tests/support/folder.h"
 #include "tests/support/ledger.h"
 #include "tests/support/mortal_store.h"
 
 /* ---- a site's disk --------------------------------------------------------------------------- */
-
-static char folder[FOLDER_PATH_MAX];
-static char path[FOLDER_PATH_MAX + 16];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    const int rc = folder_make("ledger_evaluation", folder);
-    (void)snprintf(path, sizeof path, "%s/ledger.db", folder);
-    return rc;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    test_ledger_remove(path);
-    return rmdir(folder);
-}
 
 /* ---- studies, requests, questions ------------------------------------------------------------ */
 
@@ -68,7 +49,7 @@ static void must(enum rc rc, const struct error *err)
 
 static struct ledger *opened(const struct ledger_policy *policy)
 {
-    return test_ledger_open(path, policy);
+    return test_ledger_open(test_ledger_path, policy);
 }
 
 static void join(struct ledger *l, const struct study *s)
@@ -315,7 +296,7 @@ static void edit(const char *sql)
     struct error err = {0};
     struct store *s = NULL;
     struct statement *st = NULL;
-    must(store_open(path, &ledger_store_kind, &s, &err), &err);
+    must(store_open(test_ledger_path, &ledger_store_kind, &s, &err), &err);
     must(store_prepare(s, sql, &st, &err), &err);
     must(statement_run(st, &err), &err);
     store_close(&s);
@@ -325,7 +306,7 @@ static void cannot_open(enum rc want, const char *says)
 {
     struct error err = {0};
     struct ledger *l = NULL;
-    assert_int_equal(ledger_open(path, &generous, &l, &err), want);
+    assert_int_equal(ledger_open(test_ledger_path, &generous, &l, &err), want);
     if (strstr(err.text, says) == NULL) {
         fail_msg("'%s' does not say '%s'", err.text, says);
     }
@@ -334,7 +315,7 @@ static void cannot_open(enum rc want, const char *says)
 static void a_ledger_with_two_evaluations(void)
 {
     const struct study s = a_study("heart", 1.9);
-    test_ledger_remove(path);
+    test_ledger_remove(test_ledger_path);
     struct ledger *l = opened(&generous);
     join(l, &s);
     evaluate(l, "heart", "first", 1.0);
@@ -405,7 +386,7 @@ static void rows_say_what_was_asked_and_what_left(void **state)
     const struct hash second = named("second");
     a_ledger_with_two_evaluations();
     struct ledger *l = NULL;
-    must(ledger_open_view(path, &generous, &l, &err), &err);
+    must(ledger_open_view(test_ledger_path, &generous, &l, &err), &err);
     must(ledger_evaluations(l, count_row, row, &err), &err);
     ledger_close(&l);
     assert_string_equal(row[1].study, "heart");
@@ -422,7 +403,7 @@ static void child_evaluates(int die_at)
     struct error err = {0};
     struct ledger *l = NULL;
     const struct ledger_evaluation e = asked_for("heart", "first", 1.0);
-    if (ledger_open(path, &generous, &l, &err) != RC_OK) {
+    if (ledger_open(test_ledger_path, &generous, &l, &err) != RC_OK) {
         _exit(99);
     }
     mortal_restart();
@@ -437,7 +418,7 @@ static void killed_at_any_point_an_evaluation_is_whole_or_absent(void **state)
     size_t n_absent = 0;
     size_t n_whole = 0;
     for (int point = 0;; point++) {
-        test_ledger_remove(path);
+        test_ledger_remove(test_ledger_path);
         struct ledger *l = opened(&generous);
         join(l, &s);
         ledger_close(&l);
@@ -472,7 +453,8 @@ static void killed_at_any_point_an_evaluation_is_whole_or_absent(void **state)
 
 int main(void)
 {
-#define ON_DISK(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
+#define ON_DISK(test) \
+    cmocka_unit_test_setup_teardown(test, test_ledger_make_folder, test_ledger_remove_folder)
     const struct CMUnitTest tests[] = {
         ON_DISK(without_a_line_in_the_policy_nothing_is_evaluated),
         ON_DISK(an_evaluation_is_kept_over_a_restart_and_spent_once),

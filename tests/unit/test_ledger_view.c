@@ -16,26 +16,7 @@
 #include "agent/ledger/ledger.h"
 #include "common/accountant/accountant.h"
 #include "common/store/store.h"
-#include "tests/support/folder.h"
 #include "tests/support/ledger.h"
-
-static char folder[FOLDER_PATH_MAX];
-static char path[FOLDER_PATH_MAX + 16];
-
-static int make_folder(void **state)
-{
-    (void)state;
-    const int rc = folder_make("ledger_view", folder);
-    (void)snprintf(path, sizeof path, "%s/ledger.db", folder);
-    return rc;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    test_ledger_remove(path);
-    return rmdir(folder);
-}
 
 static const struct ledger_policy policy = {.max_epsilon_per_study = 50.0,
                                             .max_epsilon_total = 80.0,
@@ -57,14 +38,14 @@ static void must(enum rc rc, const struct error *err)
 
 static struct ledger *opened(void)
 {
-    return test_ledger_open(path, &policy);
+    return test_ledger_open(test_ledger_path, &policy);
 }
 
 static struct ledger *viewed(void)
 {
     struct error err = {0};
     struct ledger *l = NULL;
-    must(ledger_open_view(path, &policy, &l, &err), &err);
+    must(ledger_open_view(test_ledger_path, &policy, &l, &err), &err);
     return l;
 }
 
@@ -101,7 +82,7 @@ static void edit(const char *sql)
     struct error err = {0};
     struct store *s = NULL;
     struct statement *st = NULL;
-    must(store_open(path, &ledger_store_kind, &s, &err), &err);
+    must(store_open(test_ledger_path, &ledger_store_kind, &s, &err), &err);
     must(store_prepare(s, "PRAGMA foreign_keys = OFF", &st, &err), &err);
     must(statement_run(st, &err), &err);
     must(store_prepare(s, "PRAGMA ignore_check_constraints = ON", &st, &err), &err);
@@ -292,7 +273,7 @@ static void a_damaged_ledger_can_be_looked_at_and_says_so(void **state)
         struct ledger *l = NULL;
         a_ledger();
         edit(edits[i].edit);
-        assert_int_equal(ledger_open_view(path, &policy, &l, &err), RC_OK);
+        assert_int_equal(ledger_open_view(test_ledger_path, &policy, &l, &err), RC_OK);
         assert_int_not_equal(ledger_verify(l, &v, &err), RC_OK);
         if (strstr(err.text, edits[i].says) == NULL) {
             fail_msg("%s: %s", edits[i].edit, err.text);
@@ -304,8 +285,8 @@ static void a_damaged_ledger_can_be_looked_at_and_says_so(void **state)
             assert_true(all.study[k].sound != isnan(all.study[k].epsilon_spent));
         }
         ledger_close(&l);
-        assert_int_equal(remove_folder(NULL), 0);
-        assert_int_equal(mkdir(folder, 0700), 0);
+        assert_int_equal(test_ledger_remove_folder(NULL), 0);
+        assert_int_equal(mkdir(test_ledger_folder, 0700), 0);
     }
 }
 
@@ -315,7 +296,7 @@ static void a_view_compares_with_the_mark_and_never_writes_one(void **state)
     struct error err = {0};
     struct ledger_verified v = {0};
     char mark[320];
-    (void)snprintf(mark, sizeof mark, "%s.mark", path);
+    (void)snprintf(mark, sizeof mark, "%s.mark", test_ledger_path);
     a_ledger();
     assert_int_equal(unlink(mark), 0);
     struct ledger *l = viewed();
@@ -345,7 +326,7 @@ static int look_as_nobody(void)
         if (getuid() == 0 && setuid(65534) != 0) {
             _exit(2);
         }
-        if (ledger_open_view(path, &policy, &l, &err) != RC_OK ||
+        if (ledger_open_view(test_ledger_path, &policy, &l, &err) != RC_OK ||
             ledger_verify(l, &v, &err) != RC_OK) {
             (void)fprintf(stderr, "%s\n", err.text);
             _exit(3);
@@ -362,19 +343,20 @@ static void a_ledger_that_may_not_be_written_can_be_looked_at(void **state)
 {
     (void)state;
     char mark[320];
-    (void)snprintf(mark, sizeof mark, "%s.mark", path);
+    (void)snprintf(mark, sizeof mark, "%s.mark", test_ledger_path);
     a_ledger();
-    assert_int_equal(chmod(path, 0444), 0);
+    assert_int_equal(chmod(test_ledger_path, 0444), 0);
     assert_int_equal(chmod(mark, 0444), 0);
-    assert_int_equal(chmod(folder, 0555), 0);
+    assert_int_equal(chmod(test_ledger_folder, 0555), 0);
     const int status = look_as_nobody();
-    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(chmod(test_ledger_folder, 0755), 0);
     assert_int_equal(status, 0);
 }
 
 int main(void)
 {
-#define ON_DISK(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
+#define ON_DISK(f) \
+    cmocka_unit_test_setup_teardown(f, test_ledger_make_folder, test_ledger_remove_folder)
     const struct CMUnitTest tests[] = {
         ON_DISK(every_study_is_told_with_what_it_was_joined_for_and_what_it_costs),
         ON_DISK(rows_say_how_much_left_and_where_they_stand_in_the_chain),
