@@ -61,11 +61,11 @@ static RC tell(struct world *w, enum unmasking_event event, const struct letter 
     if (f == NULL || w->center.machine->state != ROUND_OPEN) {
         return RC_OK;
     }
+    const bool of_any = l->kind == ACCEPT || l->kind == DECLINE; /* they name no round, or an old one */
     const struct unmasking_input in = {.event = event,
                                        .now_ms = w->now_ms,
                                        .site = l->from,
-                                       .round = event == UNMASKING_GOT_POLL ? unmasking_round(f->u)
-                                                                            : l->round};
+                                       .round = of_any ? unmasking_round(f->u) : l->round};
     return center_unmask(w, f, in, err);
 }
 
@@ -89,7 +89,8 @@ static RC got_update(struct world *w, const struct letter *l, struct error *err)
         }
     }
     const enum rc rc = step(w, ROUND_GOT_UPDATE, l, err);
-    return rc == RC_OK && l->round == m->round ? tell(w, UNMASKING_GOT_UPDATE, l, err) : rc;
+    const bool counts = l->round == m->round && m->part[l->from] == ROUND_CONTRIBUTED;
+    return rc == RC_OK && counts ? tell(w, UNMASKING_GOT_UPDATE, l, err) : rc;
 }
 
 enum rc center_handle(struct world *w, const struct letter *l, struct error *err)
@@ -105,7 +106,8 @@ enum rc center_handle(struct world *w, const struct letter *l, struct error *err
         rc = step(w, ROUND_GOT_ACCEPT, l, err);
         return rc == RC_OK ? tell(w, UNMASKING_GOT_POLL, l, err) : rc;
     case DECLINE:
-        return step(w, ROUND_GOT_DECLINE, l, err);
+        rc = step(w, ROUND_GOT_DECLINE, l, err);
+        return rc == RC_OK ? tell(w, UNMASKING_GOT_CANNOT, l, err) : rc;
     case UPDATE:
         return got_update(w, l, err);
     case CANNOT:

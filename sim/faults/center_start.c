@@ -88,8 +88,9 @@ static RC resume(struct world *w, struct error *err)
     for (size_t i = 0; rc == RC_OK && i < sites_of(w) && c->machine->state == ROUND_OPEN; i++) {
         const enum round_part part = c->machine->part[i];
         struct unmasking_input in = {.now_ms = w->now_ms, .site = i, .round = c->machine->round};
+        const bool out = part == ROUND_SAT_OUT || c->machine->member[i] != ROUND_ACCEPTED;
         in.event = part == ROUND_CONTRIBUTED ? UNMASKING_GOT_UPDATE : UNMASKING_GOT_CANNOT;
-        if (part != ROUND_WAITED_FOR && c->face[0].u != NULL &&
+        if ((part == ROUND_CONTRIBUTED || out) && c->face[0].u != NULL &&
             unmasking_round(c->face[0].u) == in.round) {
             rc = center_unmask(w, f, in, err);
         }
