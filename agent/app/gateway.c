@@ -43,8 +43,12 @@ enum rc gateway_say(struct gateway *g, struct wire_message *m, const void *raw, 
 
 static enum rc read_site(struct gateway *g, struct error *err)
 {
-    static struct config_issues issues; /* large */
-    enum rc rc = site_open(g->p->folder, &g->site, &issues, err);
+    struct config_issues *issues = calloc(1, sizeof *issues); /* large */
+    if (issues == NULL) {
+        return error_set(err, RC_NOMEM, "no memory to read site.yaml");
+    }
+    enum rc rc = site_open(g->p->folder, &g->site, issues, err);
+    free(issues);
     if (rc == RC_OK) {
         rc = site_coordinator(g->p->folder, &g->coordinator, err);
     }

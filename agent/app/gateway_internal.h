@@ -52,6 +52,7 @@ struct gateway_said {
     uint64_t round; /**< 0: nothing */
     int64_t due_ms;
     size_t n;
+    struct mask_portion portion[MASK_SLOTS_MAX];           /**< of shares while they are signed */
     unsigned char raw[MASK_SITES_MAX * MASK_REVEAL_BYTES]; /**< the largest */
 };
 

@@ -56,7 +56,7 @@ static enum rc sign_key(struct gateway *g, const struct hash *name, const unsign
 static enum rc sign_shares(struct gateway *g, const struct hash *name, const unsigned char *frame,
                            size_t n, struct error *err)
 {
-    static struct mask_portion portion[MASK_SLOTS_MAX];
+    struct mask_portion *portion = g->said.portion;
     const size_t slots = (n - MASK_DEAL_BYTES) / MASK_PORTION_BYTES;
     const bool draws = n != MASK_DEAL_BYTES + slots * MASK_PORTION_BYTES;
     const struct mask_terms shape = {.n_sites = draws ? MASK_SITES_MAX : slots,

@@ -32,10 +32,13 @@ static void close_all(struct trainer *t)
 
 enum rc trainer_reopen(struct trainer *t, struct error *err)
 {
-    static struct config_issues issues; /* large */
+    struct config_issues *issues = calloc(1, sizeof *issues); /* large */
     struct trainer fresh = {0};
-    memset(&issues, 0, sizeof issues);
-    enum rc rc = site_open(t->folder, &fresh.site, &issues, err);
+    if (issues == NULL) {
+        return error_set(err, RC_NOMEM, "no memory to read site.yaml");
+    }
+    enum rc rc = site_open(t->folder, &fresh.site, issues, err);
+    free(issues);
     if (rc == RC_OK) {
         rc = site_dataset(&fresh.site, &fresh.data, err);
     }

@@ -84,6 +84,7 @@ struct trainer {
     struct trainer_study study;
     struct trainer_round round;
     struct masking *masking; /**< of the study in hand; NULL: nothing said in a masked round yet */
+    struct masking_room *masking_room; /**< with it: what it says and hears, as bytes */
     struct trainer_update update;
     struct trainer_final final;
     struct trainer_message *inbox; /**< [TRAINER_INBOX] */

@@ -20,9 +20,26 @@ bool masking_wanted(const struct trainer *t)
     return t->study.known && t->study.agreement.study.masked;
 }
 
+/* What is said and heard on its way between bytes and the machine: large, one message at a time. */
+struct masking_room {
+    unsigned char raw[HASH_BYTES + MASK_RAW_MAX];
+    unsigned char frame[MASK_SITES_MAX * MASK_REVEAL_BYTES];
+    struct mask_portion portion[MASK_SLOTS_MAX];
+    struct mask_reveal reveal[MASK_SITES_MAX];
+    union {
+        struct mask_announcement announced[MASK_SITES_MAX];
+        struct mask_parcel parcel[MASK_SITES_MAX];
+        struct mask_vote vote[MASK_SITES_MAX];
+    } heard;
+    struct mask_set survivors; /* beside the lists of those in it */
+};
+static_assert(MASK_SITES_MAX * MASK_REVEAL_BYTES >= MASK_SHARES_MAX, "a frame holds a deal, too");
+
 void masking_forget(struct trainer *t)
 {
     masking_close(&t->masking);
+    free(t->masking_room);
+    t->masking_room = NULL;
 }
 
 /* ---- the roster ------------------------------------------------------------------------------ */
@@ -108,6 +125,7 @@ static enum rc open_machine(struct trainer *t, struct error *err)
     if (t->masking != NULL) {
         return RC_OK;
     }
+    masking_forget(t); /* of an attempt that came to nothing */
     if (s->n_sites > MASK_SITES_MAX) {
         return error_set(err, RC_INVALID, "masked sums are for at most %d sites", MASK_SITES_MAX);
     }
@@ -115,6 +133,10 @@ static enum rc open_machine(struct trainer *t, struct error *err)
         memcpy(sign[i].b, s->site[i].key, sizeof sign[i].b);
         name[i] = s->site[i].name;
         peer[i] = (struct masking_peer){.sign = sign[i], .confirmed = confirmed(t, &s->site[i])};
+    }
+    t->masking_room = calloc(1, sizeof *t->masking_room);
+    if (t->masking_room == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for masked sums");
     }
     setup.roster = mask_roster(name, sign, s->n_sites);
     const enum rc rc = ledger_masked_round(t->ledger, study_of(t), &setup.used_round, err);
@@ -127,7 +149,7 @@ static enum rc open_machine(struct trainer *t, struct error *err)
 static enum rc say(struct trainer *t, enum wire_kind kind, const struct hash *name,
                    const unsigned char *frame, size_t n, struct error *err)
 {
-    static unsigned char raw[HASH_BYTES + MASK_RAW_MAX];
+    unsigned char *raw = t->masking_room->raw;
     struct wire_message m = {.kind = kind,
                              .study = *study_of(t),
                              .round = masking_round(t->masking)};
@@ -141,22 +163,20 @@ static enum rc say(struct trainer *t, enum wire_kind kind, const struct hash *na
 
 static enum rc say_deal(struct trainer *t, struct error *err)
 {
-    static unsigned char frame[MASK_SHARES_MAX];
-    static struct mask_portion portion[MASK_SLOTS_MAX];
+    struct masking_room *room = t->masking_room;
     const struct mask_terms terms = terms_of(&t->study.agreement.study);
-    const struct mask_deal deal = masking_deal(t->masking, portion);
-    const size_t n = mask_pack_shares(&deal, portion, mask_slots(&terms), frame);
-    return say(t, WIRE_MASK_SHARES, masking_members(t->masking), frame, n, err);
+    const struct mask_deal deal = masking_deal(t->masking, room->portion);
+    const size_t n = mask_pack_shares(&deal, room->portion, mask_slots(&terms), room->frame);
+    return say(t, WIRE_MASK_SHARES, masking_members(t->masking), room->frame, n, err);
 }
 
 static enum rc say_reveal(struct trainer *t, struct error *err)
 {
-    static unsigned char frame[MASK_SITES_MAX * MASK_REVEAL_BYTES];
-    static struct mask_reveal reveal[MASK_SITES_MAX];
-    const size_t n = masking_reveal(t->masking, reveal);
-    const size_t bytes = mask_pack_reveals(reveal, n, frame);
-    const enum rc rc = say(t, WIRE_MASK_REVEAL, NULL, frame, bytes, err);
-    hash_wipe(reveal, n * sizeof *reveal);
+    struct masking_room *room = t->masking_room;
+    const size_t n = masking_reveal(t->masking, room->reveal);
+    const size_t bytes = mask_pack_reveals(room->reveal, n, room->frame);
+    const enum rc rc = say(t, WIRE_MASK_REVEAL, NULL, room->frame, bytes, err);
+    hash_wipe(room->reveal, n * sizeof *room->reveal);
     return rc;
 }
 
@@ -262,37 +282,31 @@ bool masking_is_ready(const struct trainer *t, uint64_t round)
            masking_state(t->masking) == MASKING_READY;
 }
 
-/* Large; one at a time. */
-static union {
-    struct mask_announcement announced[MASK_SITES_MAX];
-    struct mask_parcel parcel[MASK_SITES_MAX];
-    struct mask_vote vote[MASK_SITES_MAX];
-} heard;
-static struct mask_set survivors; /* beside the lists of those in it */
-
 static enum rc unpack(const struct trainer *t, const struct wire_message *m, const void *raw,
                       size_t raw_n, struct masking_input *in, struct error *err)
 {
     const struct mask_terms terms = terms_of(&t->study.agreement.study);
     const size_t n_sites = terms.n_sites;
+    struct masking_room *room = t->masking_room;
     switch ((int)m->kind) {
     case WIRE_MASK_MEMBERS:
         in->event = MASKING_GOT_MEMBERS;
-        in->announced = heard.announced;
-        return mask_unpack_announcements(raw, raw_n, &terms, heard.announced, &in->n, err);
+        in->announced = room->heard.announced;
+        return mask_unpack_announcements(raw, raw_n, &terms, room->heard.announced, &in->n, err);
     case WIRE_MASK_PARCELS:
         in->event = MASKING_GOT_PARCELS;
-        in->parcel = heard.parcel;
-        return mask_unpack_parcels(raw, raw_n, &terms, heard.parcel, &in->n, err);
+        in->parcel = room->heard.parcel;
+        return mask_unpack_parcels(raw, raw_n, &terms, room->heard.parcel, &in->n, err);
     case WIRE_MASK_SURVIVORS:
         in->event = MASKING_GOT_SURVIVORS;
-        in->survivors = &survivors;
-        in->vote = heard.vote;
-        return mask_unpack_survivors(raw, raw_n, n_sites, &survivors, heard.vote, &in->n, err);
+        in->survivors = &room->survivors;
+        in->vote = room->heard.vote;
+        return mask_unpack_survivors(raw, raw_n, n_sites, &room->survivors, room->heard.vote,
+                                     &in->n, err);
     default:
         in->event = MASKING_GOT_VOTES;
-        in->vote = heard.vote;
-        return mask_unpack_votes(raw, raw_n, n_sites, heard.vote, &in->n, err);
+        in->vote = room->heard.vote;
+        return mask_unpack_votes(raw, raw_n, n_sites, room->heard.vote, &in->n, err);
     }
 }
 

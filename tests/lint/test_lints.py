@@ -185,6 +185,12 @@ class Lints(unittest.TestCase):
         self.add("sim/fleet/fleet.h", '#include "agent/app/app.h"\n')
         self.refused("include_graph", "nothing may include agent/app")
 
+    def test_a_benchmark_that_is_made_of_an_app(self):
+        self.put("tests/bench/crowd.c", '#include "agent/app/app.h"\n')
+        self.put("tests/unit/test_crowd.c", '#include "agent/app/app.h"\n')
+        self.refused("include_graph", "tests/unit/test_crowd.c:1: nothing may include agent/app")
+        self.assertNotIn("tests/bench", self.run_lint("include_graph")[1])
+
     def test_an_include_of_a_test(self):
         self.put("tests/support/check.h", "\n")
         self.add("sim/fleet/fleet.h", '#include "tests/support/check.h"\n')
