@@ -61,7 +61,8 @@ static RC tell(struct world *w, enum unmasking_event event, const struct letter 
     if (f == NULL || w->center.machine->state != ROUND_OPEN) {
         return RC_OK;
     }
-    const bool of_any = l->kind == ACCEPT || l->kind == DECLINE; /* they name no round, or an old one */
+    const bool of_any =
+        l->kind == ACCEPT || l->kind == DECLINE; /* they name no round, or an old one */
     const struct unmasking_input in = {.event = event,
                                        .now_ms = w->now_ms,
                                        .site = l->from,

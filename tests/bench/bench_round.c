@@ -2,11 +2,12 @@
  * What a round costs: the aggregator's program and agents' processes over CURVE on loopback, without training,
  * with everything that they keep on disk ($TMPDIR, else /tmp).
  *
- *   bench_round [--sites N] [--params P] [--secure 0|1] [--drop D] [--rounds R] [--json]
+ *   bench_round [--sites N] [--params P] [--secure 0|1] [--drop D] [--rounds R] [--crowds K] [--json]
  *
+ * With K the sites share K processes in place of three each (default: above 32 sites, 4).
  * D of the sites say in each round that they cannot, in a masked one (secure 1) after they have dealt their
  * shares. Measured are R rounds after the first two, from one line "round k of n" of the aggregator to another:
- * wall time; processor time of the aggregator, and of an agent's three processes for a site and round; the
+ * wall time; processor time of the aggregator, and of the agents' processes for a site and round; the
  * aggregator's largest resident memory since it began; bytes that a site hands to CURVE and gets from it.
  */
 #include <errno.h>
@@ -26,10 +27,13 @@
 #include "tests/bench/bench_words.h"
 #include "tests/bench/round_bench.h"
 
+enum { CROWDS_UNSAID = 1 << 20, ALONE_MAX = 32, CROWDS = 4 };
+
 static struct round_counts *round_counts;
 
 static const char program[] = "bench_round";
-static struct round_words words = {.sites = 8, .params = 100000, .rounds = 20};
+static struct round_words words = {
+    .sites = 8, .params = 100000, .rounds = 20, .crowds = CROWDS_UNSAID};
 static pid_t owner;                         /* who removes the folder */
 static pid_t child[ROUND_SITES_MAX + 1];    /* supervisors of agents; the aggregator last */
 static pid_t measured[3 * ROUND_SITES_MAX]; /* theirs, and of gateways and trainers */
@@ -93,7 +97,8 @@ static void read_words(int argc, char **argv)
                   {"--params", 100, 10000000, &words.params},
                   {"--secure", 0, 1, &secure},
                   {"--drop", 0, ROUND_SITES_MAX, &words.drop},
-                  {"--rounds", 1, 100000, &words.rounds}};
+                  {"--rounds", 1, 100000, &words.rounds},
+                  {"--crowds", 0, ROUND_SITES_MAX, &words.crowds}};
     const size_t n_options = sizeof option / sizeof option[0];
     for (int i = 1; i < argc; i++) {
         size_t k = 0;
@@ -105,7 +110,8 @@ static void read_words(int argc, char **argv)
             k++;
         }
         if (k == n_options) {
-            wrong(" is none of: --sites --params --secure --drop --rounds --json", argv[i]);
+            wrong(" is none of: --sites --params --secure --drop --rounds --crowds --json",
+                  argv[i]);
         }
         if (i + 1 == argc) {
             wrong(" wants a value", argv[i]);
@@ -115,6 +121,12 @@ static void read_words(int argc, char **argv)
         i++;
     }
     words.secure = secure == 1;
+    if (words.crowds == CROWDS_UNSAID) {
+        words.crowds = words.sites > ALONE_MAX ? CROWDS : 0;
+    }
+    if (words.crowds > words.sites) {
+        wrong("--crowds are more than --sites", "");
+    }
     if (words.drop + 3 > words.sites) {
         wrong("--drop leaves fewer than 3 sites; drop fewer, or take more --sites", "");
     }
@@ -163,7 +175,29 @@ static void map_counts(char path[ROUND_PATH_MAX + 32])
     (void)close(fd);
 }
 
-/* Its stdout and stderr go to LOG. */
+/* In the child: stdout and stderr to LOG, and what bench_agent is told by its environment. */
+static void become_agents(const char *log, const char *counts)
+{
+    char first[32];
+    const int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)snprintf(first, sizeof first, "%zu", words.sites - words.drop);
+    if (fd < 0 || dup2(fd, STDERR_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0 ||
+        setenv(ROUND_COUNTS_FILE, counts, 1) != 0 ||
+        (words.drop > 0 && setenv(ROUND_DROPS, first, 1) != 0)) {
+        _exit(127);
+    }
+}
+
+static void started(pid_t pid)
+{
+    if (pid < 0) {
+        round_fail("cannot start an agent: %s", strerror(errno));
+    }
+    child[n_children++] = pid;
+    measured[n_measured++] = pid;
+}
+
 static void start_agent(size_t site, const char *counts)
 {
     char path[ROUND_PATH_MAX + 32], folder[ROUND_PATH_MAX + 64], log[ROUND_PATH_MAX + 80];
@@ -172,21 +206,38 @@ static void start_agent(size_t site, const char *counts)
     (void)snprintf(log, sizeof log, "%s/log", folder);
     const pid_t pid = fork();
     if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        const int fd = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-        if (fd < 0 || dup2(fd, STDERR_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0 ||
-            setenv(ROUND_COUNTS_FILE, counts, 1) != 0 ||
-            (site >= words.sites - words.drop && setenv(ROUND_DROPS, "1", 1) != 0)) {
-            _exit(127);
-        }
+        become_agents(log, counts);
         (void)execl(path, path, "run", folder, (char *)NULL);
         _exit(127);
     }
-    if (pid < 0) {
-        round_fail("cannot start an agent: %s", strerror(errno));
+    started(pid);
+}
+
+/* Sites `crowd`, `crowd` + K, ... in one process. */
+static void start_crowd(size_t crowd, const char *counts)
+{
+    static char folder[ROUND_SITES_MAX][ROUND_PATH_MAX + 64];
+    static char *argv[ROUND_SITES_MAX + 3];
+    static char word[] = "crowd";
+    char path[ROUND_PATH_MAX + 32], log[ROUND_PATH_MAX + 80];
+    size_t n = 0;
+    (void)snprintf(path, sizeof path, "%s/bench_agent", words.programs);
+    (void)snprintf(log, sizeof log, "%s/crowd-%zu.log", words.folder, crowd);
+    argv[0] = path;
+    argv[1] = word;
+    for (size_t i = crowd; i < words.sites; i += words.crowds) {
+        (void)snprintf(folder[n], sizeof folder[n], "%s/%s", words.folder, round_site_name(i));
+        argv[2 + n] = folder[n];
+        n++;
     }
-    child[n_children++] = pid;
-    measured[n_measured++] = pid;
+    argv[2 + n] = NULL;
+    const pid_t pid = fork();
+    if (pid == 0) {
+        become_agents(log, counts);
+        (void)execv(path, argv);
+        _exit(127);
+    }
+    started(pid);
 }
 
 /* The supervisor's log names its two processes. */
@@ -349,26 +400,31 @@ int main(int argc, char **argv)
 {
     bench_help(argc, argv,
                "bench_round [--sites N] [--params P] [--secure 0|1] [--drop D] [--rounds R] "
-               "[--json]: rounds a\n"
-               "second of the real programs over CURVE on loopback, without training; folders "
-               "below $TMPDIR\n"
+               "[--crowds K] [--json]:\n"
+               "rounds a second of the real programs over CURVE on loopback, without training; "
+               "folders below $TMPDIR;\n"
+               "with K the sites share K processes (above 32 sites: 4), without three each\n"
                "  bench_round --sites 8 --params 100000 --secure 1 --json\n"
-               "  bench_round --sites 8 --params 100000 --drop 1\n");
+               "  bench_round --sites 8 --params 100000 --drop 1\n"
+               "  bench_round --sites 100 --params 1000000 --secure 1 --drop 10 --rounds 3\n");
     char counts[ROUND_PATH_MAX + 32];
     read_words(argc, argv);
     find_programs();
     make_folder();
     map_counts(counts);
     round_study_make(&words);
-    for (size_t i = 0; i < words.sites; i++) {
+    for (size_t i = 0; words.crowds == 0 && i < words.sites; i++) {
         start_agent(i, counts);
+    }
+    for (size_t i = 0; i < words.crowds; i++) {
+        start_crowd(i, counts);
     }
     FILE *says = start_aggregator();
     if (says == NULL) {
         round_fail("cannot hear the aggregator: %s", strerror(errno));
     }
     await_round(says, ROUND_WARM_UP);
-    for (size_t i = 0; i < words.sites; i++) {
+    for (size_t i = 0; words.crowds == 0 && i < words.sites; i++) {
         find_processes(i);
     }
     const struct moment before = now();

@@ -1,7 +1,8 @@
 /**
  * @file round_bench.h
  * bench_round's parts: the study and its folders (round_study.c), who measures (bench_round.c), and what its
- * hospitals, bench_agent, do instead of the agent (round_site.c).
+ * hospitals, bench_agent, do instead of the agent (round_site.c), each in processes of its own or many in one
+ * (round_crowd.c).
  */
 #ifndef TESTS_BENCH_ROUND_BENCH_H
 #define TESTS_BENCH_ROUND_BENCH_H
@@ -11,16 +12,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ROUND_SITES_MAX = 128, ROUND_PATH_MAX = 400 };
+enum { ROUND_SITES_MAX = 1024, ROUND_PATH_MAX = 400 };
 
 struct round_words {
     size_t sites, params, drop, rounds;
+    size_t crowds; /**< processes that the hospitals share; 0: three processes each */
     bool secure, json;
     char programs[ROUND_PATH_MAX]; /**< where the programs are: beside this one */
     char folder[ROUND_PATH_MAX];   /**< made for this run, removed after it */
 };
 
-/** To bench_agent, by the environment: the file of the counts; whether this site drops out (if it is set). */
+/** To bench_agent, by the environment: the file of the counts; the index of the first site that drops out (none
+ *  if it is not set). */
 #define ROUND_COUNTS_FILE "BENCH_ROUND_COUNTS"
 #define ROUND_DROPS       "BENCH_ROUND_DROPS"
 

@@ -1,5 +1,5 @@
 /*
- * What makes bench_agent of the agent's own sources: four calls that the linker wraps. train_round has an
+ * What makes bench_agent of the agent's own sources, with round_crowd.c: four calls that the linker wraps. train_round has an
  * update here without training, masking_step is listened to, so that a site which drops out does it after it has
  * dealt its shares, and everything that the gateway sends and receives is counted. Two variables of the
  * environment say how (round_bench.h); they are read before there is a sandbox.
@@ -19,8 +19,8 @@
 #include "tests/bench/round_bench.h"
 
 static struct round_counts *counts;
-static bool this_one_drops;
-static uint64_t can_mask; /* the newest round of which this site has all shares */
+static size_t first_that_drops = SIZE_MAX;
+static _Thread_local uint64_t can_mask; /* the newest round of which this site has all shares */
 
 enum rc __real_net_client_send(struct net_client *c, const void *header, size_t header_n,
                                const void *raw, size_t raw_n, bool *sent, struct error *err);
@@ -47,7 +47,8 @@ __attribute__((constructor)) static void read_environment(void)
     }
     (void)close(fd);
     counts = at;
-    this_one_drops = getenv(ROUND_DROPS) != NULL;
+    const char *drops = getenv(ROUND_DROPS);
+    first_that_drops = drops != NULL ? (size_t)strtoul(drops, NULL, 10) : SIZE_MAX;
 }
 
 enum rc __wrap_net_client_send(struct net_client *c, const void *header, size_t header_n,
@@ -102,7 +103,7 @@ enum rc __wrap_train_round(const struct train_job *job, struct entropy *entropy,
     if (!job->go_on(job->go_on_ctx, 0, 1)) {
         return error_set(err, RC_STATE, "cancelled");
     }
-    if (this_one_drops) {
+    if (job->site >= first_that_drops) {
         return dealt(job) ? error_set(err, RC_NUMERIC, "dropped")
                           : error_set(err, RC_STATE, "cancelled");
     }

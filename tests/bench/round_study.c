@@ -18,10 +18,16 @@
 #include <ftw.h>
 #include <poll.h>
 
+#include "common/neighbours/neighbours.h"
 #include "common/seal/seal.h"
 #include "tests/bench/round_bench.h"
 
-enum { PATIENTS = 30, WIDTH_MAX = 4096, PATH_ROOM = ROUND_PATH_MAX + 120 };
+enum {
+    PATIENTS = 30,
+    WIDTH_MAX = 4096,
+    PATH_ROOM = ROUND_PATH_MAX + 120,
+    ROUND_COMPLETE_MAX = 128 /* sites that all mask with each other */
+};
 
 /* ---- small things ---------------------------------------------------------------------------- */
 
@@ -170,10 +176,15 @@ static void make_site(const struct round_words *w, const char *name)
             (const char *const[]){"trust", folder, theirs, "--fingerprint", fingerprint, NULL});
     command(w, "wardround-agent", (const char *const[]){"import", folder, NULL});
     at(w, name, "/keys/peers", theirs);
-    folder_at(theirs);
+    if (w->crowds == 0) {
+        folder_at(theirs);
+    } else if ((rmdir(theirs) != 0 && errno != ENOENT) || symlink("../../peers", theirs) != 0) {
+        round_fail("cannot make '%s': %s", theirs, strerror(errno));
+    }
 }
 
-/* Every hospital has every other's card, as `trust --peer` leaves it there. */
+/* Every hospital has every other's card, as `trust --peer` leaves it there. A crowd's hospitals look into one
+ * folder: a thousand would be a million files. */
 static void make_friends(const struct round_words *w, size_t site)
 {
     char path[PATH_ROOM], name[32], rest[48];
@@ -183,7 +194,11 @@ static void make_friends(const struct round_words *w, size_t site)
     (void)snprintf(rest, sizeof rest, "/%s.card", name);
     at(w, name, rest, path);
     enum rc rc = seal_card_read(path, &card, &err);
-    for (size_t i = 0; rc == RC_OK && i < w->sites; i++) {
+    if (rc == RC_OK && w->crowds > 0) {
+        at(w, "peers", rest, path);
+        rc = seal_card_write(path, &card, &err);
+    }
+    for (size_t i = 0; rc == RC_OK && w->crowds == 0 && i < w->sites; i++) {
         (void)snprintf(rest, sizeof rest, "/keys/peers/%s.card", name);
         at(w, round_site_name(i), rest, path);
         rc = i == site ? RC_OK : seal_card_write(path, &card, &err);
@@ -217,6 +232,23 @@ static void widths(size_t wanted, size_t *a, size_t *b)
     }
 }
 
+/* Where not everybody can mask with everybody: a tenth may work with the coordinator. */
+static void write_neighbours(const struct round_words *w, FILE *f)
+{
+    const size_t staying = w->sites - w->drop;
+    struct neighbours g = {.n_sites = w->sites, .corrupt = w->sites / 10};
+    if (w->sites <= ROUND_COMPLETE_MAX) {
+        return;
+    }
+    g.honest = staying - g.corrupt;
+    if (!neighbours_plan(&g, staying)) {
+        round_fail("no number of neighbours is enough for sums of %zu of %zu sites; drop fewer",
+                   staying, w->sites);
+    }
+    (void)fprintf(f, "max_colluding: %zu\nneighbours: %zu\nneighbour_threshold: %zu\n", g.corrupt,
+                  g.each, g.open);
+}
+
 static void make_study(const struct round_words *w)
 {
     char path[PATH_ROOM], rest[48];
@@ -233,7 +265,11 @@ static void make_study(const struct round_words *w)
                   "local: {rate: 1.0, steps: 1, physical_batch: 16}\n",
                   staying, a, b);
     (void)fputs("privacy: {noise: none, epsilon: inf, clip: 1.0, sample_rate: 0.5}\n", f);
-    (void)fputs(w->secure ? "masked: true\nsites:\n" : "sites:\n", f);
+    if (w->secure) {
+        (void)fputs("masked: true\n", f);
+        write_neighbours(w, f);
+    }
+    (void)fputs("sites:\n", f);
     for (size_t i = 0; i < w->sites; i++) {
         const char *name = round_site_name(i);
         char file[PATH_ROOM], fingerprint[SEAL_FINGERPRINT];
@@ -255,7 +291,10 @@ static void make_study(const struct round_words *w)
 
 void round_study_make(const struct round_words *w)
 {
+    char peers[PATH_ROOM];
     make_coordinator(w);
+    at(w, "peers", "", peers);
+    folder_at(peers);
     for (size_t i = 0; i < w->sites; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "%s", round_site_name(i));
