@@ -10,6 +10,7 @@
 #include "agent/sandbox/sandbox.h"
 #include "common/base/clock.h"
 #include "common/base/entropy.h"
+#include "common/base/heap.h"
 #include "common/base/log.h"
 
 enum { LONGEST_WAIT_MS = 1000 };
@@ -297,6 +298,7 @@ enum process_end gateway_main(const struct process_params *p)
     if (g == NULL) {
         return PROCESS_AGAIN;
     }
+    heap_keep();
     g->p = p;
     enum rc rc = start(g, &state, &err);
     (void)snprintf(identity, sizeof identity, "site=%s proc=gateway", g->site.name);

@@ -17,6 +17,7 @@
 #include "aggregator/app/coordinator_internal.h"
 #include "aggregator/app/words.h"
 #include "common/base/clock.h"
+#include "common/base/heap.h"
 #include "common/base/log.h"
 #include "common/base/notify.h"
 #include "common/base/stopped.h"
@@ -229,6 +230,7 @@ enum rc run_carry_out(const struct run_wish *w, enum verdict *verdict, struct co
     if (c == NULL) {
         return error_set(err, RC_NOMEM, "no memory to start");
     }
+    heap_keep();
     c->json = w->json;
     c->errand = w->errand;
     rc = harden(err);

@@ -28,6 +28,7 @@ HOME = {  # pattern of a library header -> folders that may include it (tests ma
     r"(seccomp|linux/.*)\.h": ("agent/sandbox",),
     r"cmocka\.h": (),
     r"(protobuf-c/.*|.*\.pb-c)\.h": ("common/wire",),
+    r"malloc\.h": ("common/base",),
     r"sanitizer/.*\.h": ("common/base",),
 }
 SYSTEM = set("""assert complex ctype errno fenv float inttypes limits locale math setjmp signal stdalign stdarg
