@@ -27,8 +27,7 @@ struct gateway_model {
     struct transfer_in in;         /**< from the coordinator, into gateway/model */
     struct transfer_out out;       /**< to the trainer */
     struct transfer_hashes chunks; /**< as they came: they go on as they are */
-    const void *map;               /**< when whole; unmapped with it */
-    size_t map_n;
+    bool link_is_good; /**< the last one came without a halt: the next may come at once */
 };
 
 /** Trainer -> gateway -> coordinator: the update of a round, clipped, noised and in the ledger. */
@@ -39,8 +38,6 @@ struct gateway_update {
     struct transfer_in in;   /**< from the trainer, in memory */
     struct transfer_out out; /**< to the coordinator */
     struct transfer_hashes chunks;
-    const void *map;
-    size_t map_n;
     bool sending;            /**< the session asked for it */
     bool sent;               /**< the session was told that all of it has left */
     int64_t announce_due_ms; /**< say UPDATE (again) */

@@ -19,15 +19,6 @@ static bool is(const struct wire_tensor *t, const struct hash *h)
     return t->bytes > 0 && hash_equal(&t->hash, h);
 }
 
-static void drop_map(const void **map, size_t *n)
-{
-    if (*map != NULL) {
-        transfer_unmap(*map, *n);
-    }
-    *map = NULL;
-    *n = 0;
-}
-
 /* Leftovers of earlier lives: anything of this kind but `keep`. */
 static void sweep_spool(const struct gateway *g, const char *what, const char *keep)
 {
@@ -70,14 +61,16 @@ void tensor_begin(struct gateway *g)
 
 static void close_model(struct gateway *g)
 {
-    drop_map(&g->model.map, &g->model.map_n);
+    if (g->model.in.complete) {
+        g->model.link_is_good = transfer_in_went_well(&g->model.in);
+    }
     transfer_in_close(&g->model.in, false);
     g->model.out = (struct transfer_out){0};
 }
 
 /* All of it was handed on, and is asked for from the beginning: perhaps it was not what it should be. */
 static void doubt(struct gateway *g, struct transfer_in *in, const struct transfer_out *out,
-                  const struct wire_message *credit, const void **map, size_t *map_n)
+                  const struct wire_message *credit)
 {
     struct error fault = {0};
     if (!credit->resume || credit->first > 0 || out->next < out->chunks || !in->complete) {
@@ -86,9 +79,6 @@ static void doubt(struct gateway *g, struct transfer_in *in, const struct transf
     const enum rc rc = transfer_in_doubt(in, clock_monotonic_ms(), &fault);
     if (rc != RC_OK) {
         refusals_note(&g->refusals, REFUSED_CHUNK, fault.text);
-    }
-    if (!in->complete) { /* another file, as soon as it is there */
-        drop_map(map, map_n);
     }
 }
 
@@ -106,6 +96,24 @@ void tensor_forget_model(struct gateway *g)
     g->model.wanted = (struct wire_tensor){0};
 }
 
+/* What arrives at once over a good link needs no file: cut, no more goes again than was on its way. */
+static enum rc open_model(struct gateway *g, struct error *err)
+{
+    struct gateway_model *model = &g->model;
+    const uint64_t bytes = model->wanted.bytes;
+    const bool at_once = model->link_is_good && bytes <= (uint64_t)TRANSFER_WINDOW * TRANSFER_CHUNK;
+    char path[SITE_PATH_MAX];
+    enum rc rc = at_once ? RC_OK : spool_path(g, "model", &model->wanted.hash, path, err);
+    if (rc == RC_OK) {
+        rc = transfer_in_open(&model->in, at_once ? NULL : path, &model->wanted.hash, bytes,
+                              clock_monotonic_ms(), err);
+    }
+    if (rc == RC_OK && model->link_is_good) {
+        transfer_in_wide(&model->in);
+    }
+    return rc;
+}
+
 enum rc tensor_credit_from_trainer(struct gateway *g, const struct wire_message *m,
                                    struct error *err)
 {
@@ -114,12 +122,7 @@ enum rc tensor_credit_from_trainer(struct gateway *g, const struct wire_message 
         return RC_OK; /* of a round that we have left */
     }
     if (!model->in.open) {
-        char path[SITE_PATH_MAX];
-        enum rc rc = spool_path(g, "model", &model->wanted.hash, path, err);
-        if (rc == RC_OK) {
-            rc = transfer_in_open(&model->in, path, &model->wanted.hash, model->wanted.bytes,
-                                  clock_monotonic_ms(), err);
-        }
+        const enum rc rc = open_model(g, err);
         if (rc != RC_OK) {
             return rc;
         }
@@ -127,7 +130,8 @@ enum rc tensor_credit_from_trainer(struct gateway *g, const struct wire_message 
         transfer_out_init(&model->out, &model->wanted.hash, model->wanted.bytes);
         transfer_hashes_of(&model->chunks, &model->wanted.hash, model->wanted.bytes);
     }
-    doubt(g, &model->in, &model->out, m, &model->map, &model->map_n);
+    doubt(g, &model->in, &model->out, m);
+    transfer_out_together(&model->out, m->together);
     return transfer_out_credit(&model->out, m->first, m->until, m->resume, err);
 }
 
@@ -139,7 +143,7 @@ static enum rc take_chunk(struct gateway *g, struct transfer_in *in, struct tran
     struct error fault = {0};
     const enum rc rc = transfer_in_chunk(in, m->first, raw, raw_n, clock_monotonic_ms(), &fault);
     if (rc == RC_OK) {
-        transfer_hashes_keep(chunks, &in->hash, m->first, &m->raw);
+        transfer_hashes_keep(chunks, &in->hash, m->first, raw_n, &m->raw);
     }
     if (rc == RC_IO) {
         log_event(LOG_LEVEL_ERROR, "spool_full", "reason=\"%s\"", fault.text);
@@ -171,7 +175,7 @@ static enum rc chunk_of(struct wire_message *out, const struct wire_tensor *tens
                         const struct transfer_hashes *chunks, uint64_t index, const void *bytes,
                         size_t n, struct error *err)
 {
-    const struct hash *known = transfer_hashes_find(chunks, &tensor->hash, index);
+    const struct hash *known = transfer_hashes_find(chunks, &tensor->hash, index, n);
     *out = (struct wire_message){.kind = WIRE_CHUNK, .tensor = *tensor, .first = index};
     if (known == NULL) {
         return wire_set_raw(out, bytes, n, err);
@@ -188,15 +192,17 @@ static enum rc serve_trainer(struct gateway *g, struct error *err)
     if (!model->in.open || !model->in.complete) {
         return RC_OK;
     }
-    if (model->map == NULL) {
-        rc = transfer_in_map(&model->in, &model->map, &model->map_n, err);
-    }
+    const void *whole = NULL;
+    size_t whole_n = 0;
     uint64_t index = 0;
     uint64_t offset = 0;
     size_t n = 0;
+    if (transfer_out_next(&model->out, &index, &offset, &n)) {
+        rc = transfer_in_map(&model->in, &whole, &whole_n, err);
+    }
     while (rc == RC_OK && pair_queued(g->pair) < PAIR_BUSY_BYTES &&
            transfer_out_next(&model->out, &index, &offset, &n)) {
-        const unsigned char *bytes = (const unsigned char *)model->map + offset;
+        const unsigned char *bytes = (const unsigned char *)whole + offset;
         rc = chunk_of(&g->out, &model->wanted, &model->chunks, index, bytes, n, err);
         if (rc == RC_OK) {
             rc = pair_send_named(g->pair, &g->out, bytes, err);
@@ -216,7 +222,6 @@ void tensor_settle_update(struct gateway *g)
                   (unsigned long long)g->update.round, (unsigned long long)g->update.out.chunks,
                   (unsigned long long)g->update.out.sent, (unsigned long long)g->update.out.most);
     }
-    drop_map(&g->update.map, &g->update.map_n);
     transfer_in_close(&g->update.in, false);
     const struct transfer_hashes chunks = g->update.chunks; /* its memory serves the next one */
     g->update = (struct gateway_update){.in = {.fd = -1}, .chunks = chunks};
@@ -270,12 +275,13 @@ enum rc tensor_credit_from_coordinator(struct gateway *g, const struct wire_mess
                                        struct error *err)
 {
     struct error fault = {0};
-    if (g->update.map == NULL || !is(&g->update.tensor, &m->tensor.hash)) {
+    if (!g->update.in.open || !g->update.in.complete || !is(&g->update.tensor, &m->tensor.hash)) {
         refusals_note(&g->refusals, REFUSED_LATE_CREDIT, "for an update that is not on offer");
         return RC_OK; /* it was settled meanwhile */
     }
     (void)err;
-    doubt(g, &g->update.in, &g->update.out, m, &g->update.map, &g->update.map_n);
+    doubt(g, &g->update.in, &g->update.out, m);
+    transfer_out_together(&g->update.out, m->together);
     if (transfer_out_credit(&g->update.out, m->first, m->until, m->resume, &fault) != RC_OK) {
         refusals_note(&g->refusals, REFUSED_CREDIT, fault.text);
     }
@@ -286,7 +292,7 @@ enum rc tensor_credit_from_coordinator(struct gateway *g, const struct wire_mess
 static enum rc announce(struct gateway *g, int64_t now_ms, struct error *err)
 {
     bool sent = false;
-    if (!g->update.sending || g->update.map == NULL || now_ms < g->update.announce_due_ms) {
+    if (!g->update.sending || now_ms < g->update.announce_due_ms) {
         return RC_OK;
     }
     g->update.announce_due_ms = now_ms + ANNOUNCE_MS;
@@ -305,9 +311,9 @@ static enum rc serve_coordinator(struct gateway *g, struct error *err)
     if (!u->in.open || !u->in.complete) {
         return RC_OK;
     }
-    if (u->map == NULL) {
-        rc = transfer_in_map(&u->in, &u->map, &u->map_n, err);
-    }
+    const void *whole = NULL;
+    size_t whole_n = 0;
+    rc = transfer_in_map(&u->in, &whole, &whole_n, err);
     const int64_t now = clock_monotonic_ms();
     if (rc == RC_OK) {
         rc = announce(g, now, err);
@@ -317,7 +323,7 @@ static enum rc serve_coordinator(struct gateway *g, struct error *err)
     size_t n = 0;
     bool sent = true;
     while (rc == RC_OK && sent && u->sending && transfer_out_next(&u->out, &index, &offset, &n)) {
-        const unsigned char *bytes = (const unsigned char *)u->map + offset;
+        const unsigned char *bytes = (const unsigned char *)whole + offset;
         sent = false;
         rc = chunk_of(&g->out, &u->tensor, &u->chunks, index, bytes, n, err);
         if (rc == RC_OK) {
@@ -346,6 +352,7 @@ static enum rc ask(struct gateway *g, struct transfer_in *in, bool trainer, stru
                                          &g->out.resume)) {
         return RC_OK;
     }
+    g->out.together = in->together > 1 ? in->together : 0;
     bool sent = false;
     return trainer ? pair_send(g->pair, &g->out, NULL, 0, err)
                    : gateway_say(g, &g->out, NULL, 0, &sent, err);
@@ -365,6 +372,7 @@ enum rc tensor_pump(struct gateway *g, struct error *err)
 
 void tensor_reconnected(struct gateway *g, int64_t now_ms)
 {
+    g->model.link_is_good = false;
     if (g->model.in.open && !g->model.in.complete) {
         transfer_in_again(&g->model.in, now_ms);
     }
@@ -380,7 +388,8 @@ int64_t tensor_due_ms(const struct gateway *g)
     if (g->update.in.open && !g->update.in.complete && g->update.in.due_ms < due) {
         due = g->update.in.due_ms;
     }
-    if (g->update.sending && g->update.map != NULL && g->update.announce_due_ms < due) {
+    if (g->update.sending && g->update.in.open && g->update.in.complete &&
+        g->update.announce_due_ms < due) {
         due = g->update.announce_due_ms;
     }
     return due;
@@ -388,8 +397,6 @@ int64_t tensor_due_ms(const struct gateway *g)
 
 void tensor_release(struct gateway *g)
 {
-    drop_map(&g->model.map, &g->model.map_n);
-    drop_map(&g->update.map, &g->update.map_n);
     transfer_in_close(&g->model.in, true); /* kept: a later life resumes it */
     transfer_in_close(&g->update.in, true);
     transfer_hashes_release(&g->model.chunks);

@@ -191,6 +191,7 @@ enum rc round_credit(struct trainer *t, const struct wire_message *m, struct err
     if (t->update.bytes == NULL || !hash_equal(&m->tensor.hash, &t->update.out.hash)) {
         return RC_OK; /* of an update that was settled meanwhile */
     }
+    transfer_out_together(&t->update.out, m->together);
     return transfer_out_credit(&t->update.out, m->first, m->until, m->resume, err);
 }
 
@@ -435,7 +436,8 @@ enum rc round_chunk(struct trainer *t, const struct wire_message *m, const void 
     }
     struct error why = {0};
     const uint64_t wrong = in->wrong;
-    const enum rc rc = transfer_in_chunk(in, m->first, raw, raw_n, clock_monotonic_ms(), &why);
+    const enum rc rc =
+        transfer_in_chunk_named(in, m->first, raw, raw_n, &m->raw, clock_monotonic_ms(), &why);
     if (rc == RC_FORMAT && in->wrong > wrong) { /* what came is not what was announced: once more */
         refusals_note(&t->refusals, REFUSED_CHUNK, why.text);
         return RC_OK;
@@ -449,6 +451,7 @@ static enum rc ask(struct trainer *t, struct transfer_in *in, struct error *err)
     if (!in->open || !transfer_in_credit(in, clock_monotonic_ms(), &m.first, &m.until, &m.resume)) {
         return RC_OK;
     }
+    m.together = in->together > 1 ? in->together : 0;
     return trainer_say(t, &m, NULL, 0, err);
 }
 

@@ -22,6 +22,8 @@ enum rc answer_send_named(struct coordinator *c, size_t peer, struct wire_messag
     if (m->kind != WIRE_PROBED) {
         m->study = *coordinator_study(c);
     }
+    m->version = c->peer[peer].version;
+    m->together = m->version == 0 ? m->together : 0;
     m->epoch = c->epoch;
     m->sequence = ++c->sequence;
     enum rc rc = wire_seal_named(m, c->keys, c->header, sizeof c->header, &n, &fault);

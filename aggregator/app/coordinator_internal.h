@@ -102,6 +102,7 @@ struct peer {
     bool allowed;
     bool told_stranger; /**< the log says already that it is not on the roster */
     int64_t revoked_ms; /**< wall clock; 0: it is not */
+    unsigned version;   /**< of the protocol, in which it spoke last and is answered; 0: ours */
     struct seal_card card;
     struct wire_order order;
 };
@@ -153,7 +154,8 @@ struct site {
     struct hash kept;
     bool knows_anchor; /**< and it was kept in this life, with this anchor (zero: none) */
     struct hash anchor;
-    bool summed; /**< and is in `sum` */
+    bool summed;       /**< and is in `sum` */
+    bool link_is_good; /**< its last update came without a halt: the next may come at once */
     bool heard, goodbye, stalled;
     bool scored;    /**< its answer to the open evaluation is kept, or why there is none */
     int64_t ask_ms; /**< not asked (again) before */

@@ -25,6 +25,7 @@ void downloads_credit(struct coordinator *c, size_t site, const struct wire_mess
         transfer_out_init(&d->out, &c->tensor.hash, c->tensor.bytes);
     }
     const bool had_all = transfer_out_done(&d->out);
+    transfer_out_together(&d->out, m->together);
     if (transfer_out_credit(&d->out, m->first, m->until, m->resume, &err) != RC_OK) {
         refuse(c, REFUSED_CREDIT, site_name(c, site), err.text);
         return;
@@ -63,8 +64,13 @@ static uint64_t on_the_way(const struct coordinator *c)
 static enum rc name_chunk(struct coordinator *c, struct wire_message *m, const void *bytes,
                           size_t n, struct error *err)
 {
+    if (n == c->tensor.bytes) { /* the whole: it has its name */
+        m->raw = c->tensor.hash;
+        m->raw_bytes = n;
+        return RC_OK;
+    }
     transfer_hashes_of(&c->chunks, &c->tensor.hash, c->tensor.bytes);
-    const struct hash *known = transfer_hashes_find(&c->chunks, &c->tensor.hash, m->first);
+    const struct hash *known = transfer_hashes_find(&c->chunks, &c->tensor.hash, m->first, n);
     if (known != NULL) {
         m->raw = *known;
         m->raw_bytes = n;
@@ -72,32 +78,38 @@ static enum rc name_chunk(struct coordinator *c, struct wire_message *m, const v
     }
     const enum rc rc = wire_set_raw(m, bytes, n, err);
     if (rc == RC_OK) {
-        transfer_hashes_keep(&c->chunks, &c->tensor.hash, m->first, &m->raw);
+        transfer_hashes_keep(&c->chunks, &c->tensor.hash, m->first, n, &m->raw);
     }
     return rc;
 }
 
-/* One chunk to one site. *moved: it went. */
-static enum rc serve(struct coordinator *c, size_t site, bool *moved, int64_t *due_ms,
-                     struct error *err)
+/* One message to one site. *moved: so many chunks went. */
+static enum rc serve(struct coordinator *c, size_t site, uint64_t room, uint64_t *moved,
+                     int64_t *due_ms, struct error *err)
 {
     struct download *d = &c->site[site].download;
     struct wire_message m = {.kind = WIRE_CHUNK, .tensor = c->tensor};
     uint64_t offset = 0;
     size_t n = 0;
+    bool sent = false;
     if (!active(c, d) || !transfer_out_next(&d->out, &m.first, &offset, &n)) {
+        return RC_OK;
+    }
+    if (transfer_chunks(n) > room) { /* when others say that they hold theirs */
+        *due_ms = c->now_ms + RETRY_MS < *due_ms ? c->now_ms + RETRY_MS : *due_ms;
         return RC_OK;
     }
     if (c->now_ms >= d->retry_ms) {
         const unsigned char *bytes = (const unsigned char *)c->params + offset;
         enum rc rc = name_chunk(c, &m, bytes, n, err);
         if (rc == RC_OK) {
-            rc = answer_send_named(c, site, &m, bytes, moved, err);
+            rc = answer_send_named(c, site, &m, bytes, &sent, err);
         }
         if (rc != RC_OK) {
             return rc;
         }
-        if (*moved) {
+        if (sent) {
+            *moved = transfer_chunks(n);
             transfer_out_sent(&d->out);
             return RC_OK;
         }
@@ -107,7 +119,7 @@ static enum rc serve(struct coordinator *c, size_t site, bool *moved, int64_t *d
     return RC_OK;
 }
 
-/* A chunk each in turn, so that no site waits for another's whole window. Who begins moves on. */
+/* A message each in turn, so that no site waits for another's whole window. Who begins moves on. */
 enum rc downloads_pump(struct coordinator *c, int64_t *due_ms, struct error *err)
 {
     uint64_t room = on_the_way(c);
@@ -117,13 +129,13 @@ enum rc downloads_pump(struct coordinator *c, int64_t *due_ms, struct error *err
         any = false;
         for (size_t k = 0; room > 0 && k < c->n_sites; k++) {
             const size_t i = (c->next_download + k) % c->n_sites;
-            bool moved = false;
-            const enum rc rc = serve(c, i, &moved, due_ms, err);
+            uint64_t moved = 0;
+            const enum rc rc = serve(c, i, room, &moved, due_ms, err);
             if (rc != RC_OK) {
                 return rc;
             }
             room -= moved;
-            any = any || moved;
+            any = any || moved > 0;
         }
     }
     c->next_download = (c->next_download + 1) % c->n_sites;

@@ -216,6 +216,7 @@ bool peers_admit(struct coordinator *c, size_t peer, const struct net_frames *f,
     if (!concerns_us(c, peer, &m)) {
         return false;
     }
+    p->version = m.version;
     *out = m;
     return true;
 }

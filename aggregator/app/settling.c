@@ -72,7 +72,12 @@ static enum rc bytes_of(void *ctx, size_t index, const void **data, size_t *n, s
     struct transfer_in *in = &t->c->site[site].upload.in;
     struct error fault = {0};
     const size_t size = (size_t)in->bytes;
-    *data = NULL;
+    *data = transfer_in_memory(in);
+    *n = size;
+    if (*data != NULL) {
+        add_to_sum(t->c, site, *data, size);
+        return RC_OK;
+    }
     if (size > t->room) {
         free(t->bytes);
         t->bytes = malloc(size);

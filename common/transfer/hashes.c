@@ -36,16 +36,17 @@ void transfer_hashes_release(struct transfer_hashes *h)
 }
 
 void transfer_hashes_keep(struct transfer_hashes *h, const struct hash *tensor, uint64_t index,
-                          const struct hash *chunk)
+                          size_t n, const struct hash *chunk)
 {
     if (is_of(h, tensor) && index < h->chunks) {
         h->chunk[index] = *chunk;
-        h->known[index] = true;
+        h->known[index] = n;
     }
 }
 
 const struct hash *transfer_hashes_find(const struct transfer_hashes *h, const struct hash *tensor,
-                                        uint64_t index)
+                                        uint64_t index, size_t n)
 {
-    return is_of(h, tensor) && index < h->chunks && h->known[index] ? &h->chunk[index] : NULL;
+    const bool known = is_of(h, tensor) && index < h->chunks && n > 0 && h->known[index] == n;
+    return known ? &h->chunk[index] : NULL;
 }

@@ -1,17 +1,17 @@
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* memfd_create */
-#endif
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/transfer/transfer.h"
+
+enum { RUN_MAX = TRANSFER_WINDOW }; /* 1 MiB: as much as a message may carry */
 
 static const char *name_of(const struct transfer_in *t)
 {
@@ -23,15 +23,27 @@ static RC system_refused(const struct transfer_in *t, const char *doing, struct 
     return error_set(err, RC_IO, "cannot %s '%s': %s", doing, name_of(t), strerror(errno));
 }
 
-static uint64_t size_of_chunk(const struct transfer_in *t, uint64_t index)
+/* Whole chunks from the next one on, as many as a message may carry, the last perhaps short. 0: n bytes are not that. */
+static uint64_t chunks_in(const struct transfer_in *t, size_t n)
 {
-    return index + 1 < t->chunks ? TRANSFER_CHUNK : t->bytes - index * TRANSFER_CHUNK;
+    const uint64_t left = t->bytes - t->held * TRANSFER_CHUNK;
+    const uint64_t chunks = transfer_chunks(n);
+    const bool whole = n % TRANSFER_CHUNK == 0 ? n <= left : n == left;
+    return whole && chunks <= RUN_MAX ? chunks : 0;
+}
+
+static uint64_t size_of_next(const struct transfer_in *t)
+{
+    return t->held + 1 < t->chunks ? TRANSFER_CHUNK : t->bytes - t->held * TRANSFER_CHUNK;
 }
 
 /* Credit begins small again, and the sender goes back to the first missing chunk. */
 static void restart(struct transfer_in *t)
 {
+    t->wide = false;
+    t->rough = true;
     t->window = t->near ? TRANSFER_WINDOW : 1;
+    t->together = t->near ? RUN_MAX : 1;
     t->last_ms = 0;
     t->resume = true;
 }
@@ -44,7 +56,8 @@ static void ask_now(struct transfer_in *t, int64_t now_ms)
 
 static RC cut_to(const struct transfer_in *t, uint64_t bytes, struct error *err)
 {
-    return ftruncate(t->fd, (off_t)bytes) == 0 ? RC_OK : system_refused(t, "cut", err);
+    return t->memory != NULL || ftruncate(t->fd, (off_t)bytes) == 0 ? RC_OK
+                                                                    : system_refused(t, "cut", err);
 }
 
 /* All chunks are there, and somebody else says whether they are what was announced. */
@@ -58,6 +71,10 @@ static void let_go(struct transfer_in *t, int64_t now_ms)
 static RC read_at(const struct transfer_in *t, uint64_t at, unsigned char *out, size_t n,
                   struct error *err)
 {
+    if (t->memory != NULL) {
+        memcpy(out, t->memory + at, n);
+        return RC_OK;
+    }
     for (size_t have = 0; have < n;) {
         const ssize_t got = pread(t->fd, out + have, n - have, (off_t)(at + have));
         if (got < 0 && errno == EINTR) {
@@ -81,6 +98,10 @@ static RC hash_file(const struct transfer_in *t, struct hash *out, struct error 
     struct hash_run h;
     static_assert(sizeof piece % HASH_PIECE == 0, "whole pieces but for the last");
 
+    if (t->memory != NULL) {
+        *out = hash_of(t->memory, (size_t)t->bytes);
+        return RC_OK;
+    }
     hash_begin(&h, t->bytes);
     for (uint64_t at = 0; at < t->bytes; at += sizeof piece) {
         const uint64_t left = t->bytes - at;
@@ -95,11 +116,29 @@ static RC hash_file(const struct transfer_in *t, struct hash *out, struct error 
     return RC_OK;
 }
 
-/* All chunks are there: is it what was announced? If not, nothing of it is worth keeping. */
-static RC verify(struct transfer_in *t, int64_t now_ms, struct error *err)
+static void unmap(struct transfer_in *t)
+{
+    union {
+        const void *in;
+        void *out;
+    } p = {.in = t->map}; /* munmap takes what mmap gave; -Wcast-qual knows no exception */
+    if (t->map != NULL) {
+        (void)munmap(p.out, (size_t)t->bytes);
+    }
+    t->map = NULL;
+}
+
+/* All chunks are there: is it what was announced? If not, nothing of it is worth keeping. `known`: what all
+ * hashes to, or NULL. */
+static RC verify(struct transfer_in *t, const struct hash *known, int64_t now_ms, struct error *err)
 {
     struct hash got;
-    enum rc rc = hash_file(t, &got, err);
+    enum rc rc = RC_OK;
+    if (known != NULL) {
+        got = *known;
+    } else {
+        rc = hash_file(t, &got, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
@@ -108,6 +147,7 @@ static RC verify(struct transfer_in *t, int64_t now_ms, struct error *err)
         ask_now(t, now_ms);
         return RC_OK;
     }
+    unmap(t);
     t->held = 0;
     restart(t);
     ask_now(t, now_ms);
@@ -145,7 +185,7 @@ static RC take_over(struct transfer_in *t, int64_t now_ms, struct error *err)
     const uint64_t keep = t->held == t->chunks ? t->bytes : t->held * TRANSFER_CHUNK;
     rc = keep == size ? RC_OK : cut_to(t, keep, err);
     if (rc == RC_OK && t->held == t->chunks) {
-        rc = verify(t, now_ms, err);
+        rc = verify(t, NULL, now_ms, err);
         if (rc == RC_FORMAT) { /* another tensor's leftovers: now empty and to be fetched */
             rc = RC_OK;
         }
@@ -156,7 +196,8 @@ static RC take_over(struct transfer_in *t, int64_t now_ms, struct error *err)
 enum rc transfer_in_open(struct transfer_in *t, const char *path, const struct hash *hash,
                          uint64_t bytes, int64_t now_ms, struct error *err)
 {
-    struct transfer_in in = {.hash = *hash, .bytes = bytes, .chunks = transfer_chunks(bytes)};
+    struct transfer_in in = {
+        .hash = *hash, .bytes = bytes, .chunks = transfer_chunks(bytes), .fd = -1};
     enum rc rc = RC_OK;
 
     if (bytes == 0 || bytes > TRANSFER_BYTES_MAX) {
@@ -170,17 +211,21 @@ enum rc transfer_in_open(struct transfer_in *t, const char *path, const struct h
         (void)snprintf(in.path, sizeof in.path, "%s", path);
         /* A pipe put there must not make us wait for its other end. */
         in.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+        if (in.fd < 0) {
+            return system_refused(&in, "open", err);
+        }
     } else {
-        in.fd = memfd_create("tensor", MFD_CLOEXEC);
-    }
-    if (in.fd < 0) {
-        return system_refused(&in, "open", err);
+        in.memory = malloc((size_t)bytes);
+        if (in.memory == NULL) {
+            return error_set(err, RC_NOMEM, "no memory for a tensor of %" PRIu64 " bytes", bytes);
+        }
     }
     in.open = true;
     in.stall_ms = TRANSFER_STALL_MS;
     restart(&in);
     ask_now(&in, now_ms);
-    rc = take_over(&in, now_ms, err);
+    in.rough = false;
+    rc = in.memory != NULL ? RC_OK : take_over(&in, now_ms, err);
     if (rc != RC_OK) {
         transfer_in_close(&in, true); /* `true`: an error must not cost what was held */
         return rc;
@@ -198,6 +243,19 @@ void transfer_in_near(struct transfer_in *t)
 {
     t->near = true;
     t->window = TRANSFER_WINDOW;
+    t->together = RUN_MAX;
+}
+
+void transfer_in_wide(struct transfer_in *t)
+{
+    t->wide = true;
+    t->window = TRANSFER_WINDOW;
+    t->together = RUN_MAX;
+}
+
+bool transfer_in_went_well(const struct transfer_in *t)
+{
+    return t->complete && !t->rough;
 }
 
 enum rc transfer_in_doubt(struct transfer_in *t, int64_t now_ms, struct error *err)
@@ -206,7 +264,7 @@ enum rc transfer_in_doubt(struct transfer_in *t, int64_t now_ms, struct error *e
         return RC_OK;
     }
     t->complete = false;
-    const enum rc rc = verify(t, now_ms, err);
+    const enum rc rc = verify(t, NULL, now_ms, err);
     t->complete = t->complete || t->held == t->chunks; /* it could not be read: nothing is known */
     return rc;
 }
@@ -216,7 +274,13 @@ void transfer_in_close(struct transfer_in *t, bool keep)
     if (!t->open) {
         return;
     }
-    (void)close(t->fd);
+    unmap(t);
+    if (t->memory != NULL) {
+        hash_wipe(t->memory, (size_t)t->bytes);
+        free(t->memory);
+    } else {
+        (void)close(t->fd);
+    }
     if (!keep && t->path[0] != '\0') {
         (void)unlink(t->path);
     }
@@ -228,6 +292,10 @@ static RC write_chunk(const struct transfer_in *t, const unsigned char *data, si
 {
     const uint64_t at = t->held * TRANSFER_CHUNK;
 
+    if (t->memory != NULL) {
+        memcpy(t->memory + at, data, n);
+        return RC_OK;
+    }
     for (size_t done = 0; done < n;) {
         const ssize_t wrote = pwrite(t->fd, data + done, n - done, (off_t)(at + done));
         if (wrote < 0 && errno == EINTR) {
@@ -244,17 +312,50 @@ static RC write_chunk(const struct transfer_in *t, const unsigned char *data, si
     return RC_OK;
 }
 
-/* Another chunk may be on its way; on a slow link two keep it busy. */
-static void widen(struct transfer_in *t, int64_t now_ms)
+/* More may be on its way; on a slow link two chunks keep it busy. */
+static void widen(struct transfer_in *t, uint64_t chunks, int64_t now_ms)
 {
-    const bool slow = !t->near && t->last_ms > 0 && now_ms - t->last_ms >= TRANSFER_SLOW_MS;
+    const int64_t took_ms = t->last_ms > 0 ? now_ms - t->last_ms : 0;
+    const bool slow = !t->near && took_ms >= (int64_t)chunks * TRANSFER_SLOW_MS;
     const uint64_t most = slow ? TRANSFER_SLOW_WINDOW : TRANSFER_WINDOW;
-    t->window = t->window < most ? t->window + 1 : most;
+    t->rough = t->rough || slow;
+    t->window = t->window + chunks < most ? t->window + chunks : most;
     t->last_ms = now_ms > 0 ? now_ms : 1;
 }
 
-enum rc transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *data, size_t n,
-                          int64_t now_ms, struct error *err)
+/* The last chunk is in its place. */
+static RC finish(struct transfer_in *t, const struct hash *whole, int64_t now_ms, struct error *err)
+{
+    if (t->handed_on) {
+        let_go(t, now_ms);
+        return RC_OK;
+    }
+    /* From a file as it is, not from what passed by: what is vouched for is what will be mapped. */
+    return verify(t, t->memory != NULL ? whole : NULL, now_ms, err);
+}
+
+/* Already in its place. */
+static RC count_in(struct transfer_in *t, uint64_t chunks, const struct hash *of, int64_t now_ms,
+                   struct error *err)
+{
+    const struct hash *whole = chunks == t->chunks ? of : NULL;
+    t->held += chunks;
+    widen(t, chunks, now_ms);
+    if (t->held < t->chunks) {
+        if ((!t->near && !t->wide) || t->until < t->chunks) { /* else all is on its way */
+            ask_now(t, now_ms);
+        }
+        return RC_OK;
+    }
+    const enum rc rc = finish(t, whole, now_ms, err);
+    if (rc == RC_IO && t->held == t->chunks) {
+        t->held -= chunks; /* could not be read back: the last ones will be asked for again */
+    }
+    return rc;
+}
+
+enum rc transfer_in_chunk_named(struct transfer_in *t, uint64_t index, const void *data, size_t n,
+                                const struct hash *of, int64_t now_ms, struct error *err)
 {
     enum rc rc;
 
@@ -265,28 +366,15 @@ enum rc transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *dat
                          "chunk %" PRIu64 " of %" PRIu64 ": the next one is %" PRIu64, index,
                          t->chunks, t->held);
     }
-    if (n != size_of_chunk(t, index)) {
+    const uint64_t chunks = chunks_in(t, n);
+    if (chunks == 0) {
         return error_set(err, RC_FORMAT,
                          "chunk %" PRIu64 " of %" PRIu64 " has %zu bytes instead of %" PRIu64,
-                         index, t->chunks, n, size_of_chunk(t, index));
+                         index, t->chunks, n, size_of_next(t));
     }
     rc = write_chunk(t, data, n, err);
-    if (rc == RC_OK && t->held + 1 == t->chunks) {
-        t->held++;
-        if (t->handed_on) {
-            let_go(t, now_ms);
-        } else {
-            rc = verify(t, now_ms, err);
-        }
-        if (rc == RC_IO && t->held == t->chunks) {
-            t->held--; /* could not be read back: the last chunk will be asked for again */
-        }
-    } else if (rc == RC_OK) {
-        t->held++;
-        widen(t, now_ms);
-        if (!t->near || t->until < t->chunks) { /* else all is on its way */
-            ask_now(t, now_ms);
-        }
+    if (rc == RC_OK) {
+        rc = count_in(t, chunks, of, now_ms, err);
     }
     if (rc == RC_IO) { /* what follows on the link is not the next one either, until the stall */
         restart(t);
@@ -294,6 +382,12 @@ enum rc transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *dat
         t->due_ms = now_ms + t->stall_ms;
     }
     return rc;
+}
+
+enum rc transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *data, size_t n,
+                          int64_t now_ms, struct error *err)
+{
+    return transfer_in_chunk_named(t, index, data, n, NULL, now_ms, err);
 }
 
 bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, uint64_t *until,
@@ -310,6 +404,9 @@ bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, 
     *until = t->held + t->window < t->chunks ? t->held + t->window : t->chunks;
     *resume = t->resume;
     t->until = *until;
+    if (t->wide && t->last_ms == 0) { /* from here on it may be slow */
+        t->last_ms = now_ms > 0 ? now_ms : 1;
+    }
     t->ask = false;
     t->resume = false;
     t->due_ms = t->complete ? INT64_MAX : now_ms + t->stall_ms;
@@ -338,23 +435,19 @@ enum rc transfer_in_map(struct transfer_in *t, const void **data, size_t *n, str
     if (!t->open || !t->complete) {
         return error_set(err, RC_STATE, "not all of the tensor has arrived and been verified");
     }
-    void *p = mmap(NULL, (size_t)t->bytes, PROT_READ, MAP_SHARED, t->fd, 0);
-    if (p == MAP_FAILED) {
-        return system_refused(t, "map", err);
+    if (t->memory == NULL && t->map == NULL) {
+        const void *p = mmap(NULL, (size_t)t->bytes, PROT_READ, MAP_SHARED, t->fd, 0);
+        if (p == MAP_FAILED) {
+            return system_refused(t, "map", err);
+        }
+        t->map = p;
     }
-    *data = p;
+    *data = t->memory != NULL ? t->memory : t->map;
     *n = (size_t)t->bytes;
     return RC_OK;
 }
 
-void transfer_unmap(const void *data, size_t n)
+const void *transfer_in_memory(const struct transfer_in *t)
 {
-    union {
-        const void *in;
-        void *out;
-    } p = {.in = data}; /* munmap takes what mmap gave; -Wcast-qual knows no exception */
-
-    if (data != NULL) {
-        (void)munmap(p.out, n);
-    }
+    return t->open && t->complete ? t->memory : NULL;
 }

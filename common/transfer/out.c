@@ -43,6 +43,19 @@ enum rc transfer_out_credit(struct transfer_out *t, uint64_t first, uint64_t unt
     return RC_OK;
 }
 
+void transfer_out_together(struct transfer_out *t, uint64_t chunks)
+{
+    t->together = chunks < TRANSFER_WINDOW ? chunks : TRANSFER_WINDOW;
+}
+
+/* How many chunks the next message carries. */
+static uint64_t run_of(const struct transfer_out *t)
+{
+    const uint64_t most = t->together > 1 ? t->together : 1;
+    const uint64_t there = t->next < t->until ? t->until - t->next : 0;
+    return there < most ? there : most;
+}
+
 bool transfer_out_next(const struct transfer_out *t, uint64_t *index, uint64_t *offset, size_t *n)
 {
     if (t->next >= t->until) {
@@ -50,17 +63,19 @@ bool transfer_out_next(const struct transfer_out *t, uint64_t *index, uint64_t *
     }
     const uint64_t at = t->next * TRANSFER_CHUNK;
     const uint64_t left = t->bytes - at;
+    const uint64_t most = run_of(t) * TRANSFER_CHUNK;
     *index = t->next;
     *offset = at;
-    *n = left < TRANSFER_CHUNK ? (size_t)left : (size_t)TRANSFER_CHUNK;
+    *n = (size_t)(left < most ? left : most);
     return true;
 }
 
 void transfer_out_sent(struct transfer_out *t)
 {
     assert(t->next < t->until);
-    t->next++;
-    t->sent++;
+    const uint64_t run = run_of(t);
+    t->next += run;
+    t->sent += run;
     t->most = t->most > 0 ? t->most : 1;
 }
 

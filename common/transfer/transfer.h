@@ -11,6 +11,8 @@
  * Credit grows from 1 to TRANSFER_WINDOW chunks after every (re)start, on a slow link to
  * TRANSFER_SLOW_WINDOW, so that a cut loses little:
  * on a link cut again and again a chunk is sent at most twice unless two cuts hit the same one.
+ * Over a link on which the last transfer went well the whole window is asked for at once, and a message may carry
+ * as many of its chunks as there are: what may be on its way is the same, and costs fewer messages.
  */
 #ifndef COMMON_TRANSFER_TRANSFER_H
 #define COMMON_TRANSFER_TRANSFER_H
@@ -43,25 +45,31 @@ uint64_t transfer_chunks(uint64_t bytes);
 struct transfer_in {
     struct hash hash;
     uint64_t bytes, chunks, held, window;
-    int fd;              /**< owned. Chunks [0, held) are in it */
-    bool ask;            /**< a credit is to be sent now */
-    bool resume;         /**< the next credit starts anew */
-    int64_t due_ms;      /**< when to ask again */
-    int64_t last_ms;     /**< when the last chunk came; 0: none since the (re)start */
-    int64_t stall_ms;    /**< how long the next silence may be */
-    uint64_t refused;    /**< chunks that were not the next one */
-    uint64_t wrong;      /**< times that the whole had another hash */
-    uint64_t until;      /**< of the last credit */
-    char path[512];      /**< "" for an anonymous file in memory */
+    uint64_t together; /**< what a CREDIT says beside its fields: chunks that a message may carry */
+    int fd;            /**< owned; -1: in memory. Chunks [0, held) are in it */
+    unsigned char *memory; /**< [bytes] where there is no file; owned */
+    const void *map;       /**< of the file, when asked for; owned */
+    bool ask;              /**< a credit is to be sent now */
+    bool resume;           /**< the next credit starts anew */
+    int64_t due_ms;        /**< when to ask again */
+    int64_t last_ms;       /**< when the last chunk came; 0: none since the (re)start */
+    int64_t stall_ms;      /**< how long the next silence may be */
+    uint64_t refused;      /**< chunks that were not the next one */
+    uint64_t wrong;        /**< times that the whole had another hash */
+    uint64_t until;        /**< of the last credit */
+    char path[512];        /**< "" in memory */
     bool open, complete; /**< complete: whole hash verified, or, where it is handed on, all there */
     bool handed_on;      /**< transfer_in_hand_on */
     bool near;           /**< transfer_in_near */
+    bool wide;           /**< transfer_in_wide, and nothing has gone wrong since */
+    bool rough;          /**< it began anew, or chunks came slowly */
 };
 
 /**
  * Opens or resumes `path` (mode 0600; what whole chunks it holds are kept, the rest cut off). With
- * path NULL an anonymous file in memory. A file that is already whole is verified at once; if it is
+ * path NULL in memory, which is wiped at the close. A file that is already whole is verified at once; if it is
  * not the one that is wanted, it is emptied and fetched.
+ * @retval RC_NOMEM
  * @retval RC_LIMIT more than TRANSFER_BYTES_MAX or 0 bytes, or a path that does not fit
  * @retval RC_IO cannot be opened or read, or not a plain file
  */
@@ -73,6 +81,11 @@ void transfer_in_hand_on(struct transfer_in *t);
 /** The sender is a process of this machine: there is no link to be careful with, and as much as may be on its way
  *  is asked for at once. Before the first credit. */
 void transfer_in_near(struct transfer_in *t);
+/** The last transfer over this link went well (transfer_in_went_well): as if near, until something goes wrong. Before
+ *  the first credit. */
+void transfer_in_wide(struct transfer_in *t);
+/** Complete, without a new start, and no chunk took TRANSFER_SLOW_MS. */
+bool transfer_in_went_well(const struct transfer_in *t);
 /** Verifies what is complete and was handed on. @retval RC_FORMAT the whole has another hash: it starts again, as
  *  in transfer_in_chunk @retval RC_IO */
 RC transfer_in_doubt(struct transfer_in *t, int64_t now_ms, struct error *err);
@@ -80,7 +93,7 @@ RC transfer_in_doubt(struct transfer_in *t, int64_t now_ms, struct error *err);
 void transfer_in_close(struct transfer_in *t, bool keep);
 
 /**
- * A chunk. After the last one the whole is hashed (about a second for each GiB); wrong: the file is
+ * A chunk, or several that follow each other. After the last one the whole is hashed (about a second for each GiB); wrong: the file is
  * emptied and asked for anew: the first time at once, since a stale file explains it, then after a
  * stall, since a sender that has other bytes than it said is not worth the link.
  * @retval RC_STATE  not the next chunk (late, repeated, out of order): nothing changed, counted
@@ -89,8 +102,13 @@ void transfer_in_close(struct transfer_in *t, bool keep);
  */
 RC transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *data, size_t n,
                      int64_t now_ms, struct error *err);
+/** The same of bytes whose hash was computed on their way here: `of` is theirs. All of them at once are not hashed
+ *  again where they stay in memory. */
+RC transfer_in_chunk_named(struct transfer_in *t, uint64_t index, const void *data, size_t n,
+                           const struct hash *of, int64_t now_ms, struct error *err);
 /** Is a CREDIT to be sent now (start, progress, stall, resume)? Then fills its fields and sets the
- *  next stall. The last one, first = until = all, tells the sender that it is done.
+ *  next stall. The last one, first = until = all, tells the sender that it is done. `together` of the
+ *  same CREDIT is in t, since it holds until something goes wrong.
  *  @return false: nothing to say, look again at due_ms */
 bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, uint64_t *until,
                         bool *resume);
@@ -99,10 +117,11 @@ bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, 
 void transfer_in_again(struct transfer_in *t, int64_t now_ms);
 /** The whole into out [bytes], when complete. @retval RC_STATE not complete; @retval RC_IO */
 RC transfer_in_read(const struct transfer_in *t, unsigned char *out, struct error *err);
-/** The whole, mapped read only, when complete; lives until transfer_unmap, also beyond close.
- *  @retval RC_STATE not complete; @retval RC_IO */
+/** The whole, to be read only, when complete; aligned for any number. Lives until the close, or until
+ *  transfer_in_doubt finds it wrong. @retval RC_STATE not complete; @retval RC_IO */
 RC transfer_in_map(struct transfer_in *t, const void **data, size_t *n, struct error *err);
-void transfer_unmap(const void *data, size_t n);
+/** The same where it is in memory already; else NULL. */
+const void *transfer_in_memory(const struct transfer_in *t);
 
 /* ---- sender ---------------------------------------------------------------------------------- */
 
@@ -110,9 +129,10 @@ void transfer_unmap(const void *data, size_t n);
 struct transfer_out {
     struct hash hash;
     uint64_t bytes, chunks, next, until, acknowledged;
-    uint64_t sent;  /**< chunks handed out, repetitions counted */
-    uint64_t most;  /**< no chunk was handed out more often than this */
-    uint64_t again; /**< chunks below this one were handed out twice or more */
+    uint64_t together; /**< transfer_out_together; 0 counts as 1 */
+    uint64_t sent;     /**< chunks handed out, repetitions counted */
+    uint64_t most;     /**< no chunk was handed out more often than this */
+    uint64_t again;    /**< chunks below this one were handed out twice or more */
 };
 
 void transfer_out_init(struct transfer_out *t, const struct hash *hash, uint64_t bytes);
@@ -120,7 +140,10 @@ void transfer_out_init(struct transfer_out *t, const struct hash *hash, uint64_t
  *  nothing. @retval RC_INVALID beyond the end, or more than the window: nothing changed */
 RC transfer_out_credit(struct transfer_out *t, uint64_t first, uint64_t until, bool resume,
                        struct error *err);
-/** The next chunk to send, if credit allows: then `transfer_out_sent` once it was handed over. */
+/** What a CREDIT says of it: a message may carry so many chunks. 0: one. */
+void transfer_out_together(struct transfer_out *t, uint64_t chunks);
+/** The next chunk to send, or those that go together, if credit allows: then `transfer_out_sent` once it was handed
+ *  over. */
 bool transfer_out_next(const struct transfer_out *t, uint64_t *index, uint64_t *offset, size_t *n);
 void transfer_out_sent(struct transfer_out *t);
 /** The receiver said that it holds everything. */
@@ -136,18 +159,18 @@ bool transfer_out_done(const struct transfer_out *t);
 struct transfer_hashes {
     struct hash tensor;
     uint64_t chunks;
-    struct hash *chunk; /* [chunks] */
-    bool *known;        /* [chunks] */
+    struct hash *chunk; /* [chunks], of the message that begins with this one */
+    size_t *known;      /* [chunks] its bytes; 0: not known */
 };
 
 /** Forgets all if they were of another tensor. Without memory for them none is ever known. */
 void transfer_hashes_of(struct transfer_hashes *h, const struct hash *tensor, uint64_t bytes);
 void transfer_hashes_release(struct transfer_hashes *h);
-/** Of another tensor: not kept. */
+/** Of `n` bytes from chunk `index` on. Of another tensor: not kept. */
 void transfer_hashes_keep(struct transfer_hashes *h, const struct hash *tensor, uint64_t index,
-                          const struct hash *chunk);
-/** @return NULL: not known; else it lives until the next call of the first two */
+                          size_t n, const struct hash *chunk);
+/** Of as many bytes. @return NULL: not known; else it lives until the next call of the first two */
 const struct hash *transfer_hashes_find(const struct transfer_hashes *h, const struct hash *tensor,
-                                        uint64_t index);
+                                        uint64_t index, size_t n);
 
 #endif

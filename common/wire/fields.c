@@ -36,6 +36,7 @@ const struct wire_shape wire_shapes[WIRE_FIELDS] = {
     [WIRE_F_FIRST]        = {"first",        WIRE_U64,  AT(first, first),               0, WIRE_TENSOR_MAX},
     [WIRE_F_UNTIL]        = {"until",        WIRE_U64,  AT(until, until),               0, WIRE_TENSOR_MAX},
     [WIRE_F_RESUME]       = {"resume",       WIRE_BOOL, AT(resume, resume),             0, 1},
+    [WIRE_F_TOGETHER]     = {"together",     WIRE_U64,  AT(together, together),         2, WIRE_TENSOR_MAX},
     [WIRE_F_ANCHOR]       = {"anchor",       WIRE_HASH, AT(anchor, anchor),             0, 0},
     [WIRE_F_LEFT_MS]      = {"left_ms",      WIRE_U64,  AT(left_ms, left_ms),           0, LEFT_MS_MAX},
     [WIRE_F_NOW_MS]       = {"now_ms",       WIRE_U64,  AT(now_ms, now_ms),             0, NOW_MS_MAX},
@@ -58,6 +59,7 @@ const struct wire_shape wire_shapes[WIRE_FIELDS] = {
 #define FIRST    WIRE_BIT(WIRE_F_FIRST)
 #define UNTIL    WIRE_BIT(WIRE_F_UNTIL)
 #define RESUME   WIRE_BIT(WIRE_F_RESUME)
+#define TOGETHER WIRE_BIT(WIRE_F_TOGETHER)
 #define ANCHOR   WIRE_BIT(WIRE_F_ANCHOR)
 #define LEFT     WIRE_BIT(WIRE_F_LEFT_MS)
 #define NOW      WIRE_BIT(WIRE_F_NOW_MS)
@@ -102,7 +104,7 @@ static const struct row rows[] = {
     {WIRE_EVALUATE,      "EVALUATE",      STUDY | REQUEST | RAW,         0},
     {WIRE_PULSE,         "PULSE",         STUDY | ROUND | STEPS,         0},
     {WIRE_CHUNK,         "CHUNK",         TENSOR | FIRST | RAW,          STUDY},
-    {WIRE_CREDIT,        "CREDIT",        TENSOR | FIRST | UNTIL | RESUME, STUDY},
+    {WIRE_CREDIT,        "CREDIT",        TENSOR | FIRST | UNTIL | RESUME, STUDY | TOGETHER},
     {WIRE_TRAIN,         "TRAIN",         STUDY | ROUND | TENSOR | LEFT, 0},
     {WIRE_CANCEL,        "CANCEL",        STUDY | ROUND,                 0},
     {WIRE_COMMIT,        "COMMIT",        STUDY | ROUND,                 0},
@@ -285,6 +287,9 @@ static const char *conflict_of(const struct wire_message *m, uint32_t present)
     }
     if (m->kind == WIRE_CREDIT && (m->first > m->until || m->until > m->tensor.bytes)) {
         return "first, until and tensor_bytes are not in this order";
+    }
+    if (m->version == 2 && (present & TOGETHER) != 0) {
+        return "together is not known to version 2";
     }
     if (m->kind == WIRE_DONE && (present & ROUND) != 0) {
         const uint32_t with = TENSOR | SITES;

@@ -142,7 +142,7 @@ RC wire_pack(const struct wire_message *m, unsigned char *out, size_t room, size
     memcpy(&copy, m, sizeof copy);
     Wardround__V1__Message packed = WARDROUND__V1__MESSAGE__INIT;
     packed.has_version = 1;
-    packed.version = WIRE_VERSION;
+    packed.version = m->version != 0 ? m->version : WIRE_VERSION;
     for (size_t i = 0; i < WIRE_FIELDS; i++) {
         if ((present & WIRE_BIT(i)) != 0) {
             put(&wire_shapes[i], (unsigned char *)&copy, m->n_sites, (unsigned char *)&packed);
@@ -165,11 +165,11 @@ static RC check_version(const Wardround__V1__Message *packed, struct error *err)
     if (!packed->has_version) {
         return error_set(err, RC_FORMAT, "message: version is missing");
     }
-    if (packed->version != WIRE_VERSION) {
+    if (packed->version < WIRE_OLDEST || packed->version > WIRE_VERSION) {
         return error_set(err, RC_STATE,
-                         "message: protocol version %u, this program speaks %d; update the older "
-                         "of the two programs",
-                         packed->version, WIRE_VERSION);
+                         "message: protocol version %u, this program speaks %d to %d; update the "
+                         "older of the two programs",
+                         packed->version, WIRE_OLDEST, WIRE_VERSION);
     }
     if (packed->base.n_unknown_fields > 0) {
         return error_set(err, RC_FORMAT, "message: field number %u is unknown",
@@ -231,6 +231,7 @@ RC wire_unpack(const void *frame, size_t n, struct wire_message *out, struct err
     }
     struct wire_message m;
     memset(&m, 0, sizeof m);
+    m.version = packed->version != WIRE_VERSION ? packed->version : 0;
     rc = take_all(packed, &m, err);
     if (rc == RC_OK) {
         memcpy(out, &m, sizeof m);

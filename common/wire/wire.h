@@ -25,7 +25,8 @@
 #include "common/seal/seal.h"
 
 enum {
-    WIRE_VERSION = 2, /* 1: hashes of many bytes were not trees */
+    WIRE_VERSION = 3, /* 2: a message carried one chunk; 1: hashes of many bytes were not trees */
+    WIRE_OLDEST = 2,  /**< still understood, and spoken with whoever speaks it */
     WIRE_HEADER_MAX = 64 << 10,
     WIRE_PACKED_MAX = 4096, /**< no message of ours is larger without its signature */
     WIRE_RAW_MAX = 1 << 20,
@@ -81,9 +82,11 @@ enum wire_kind {
     WIRE_EVALUATE = 26,
     /* both ways, network and pair */
     WIRE_PULSE = 32, /**< study, round, step of steps: grows while the sender makes progress */
-    WIRE_CHUNK = 33, /**< tensor, first (index of this chunk), perhaps study; raw: its bytes */
+    WIRE_CHUNK =
+        33, /**< tensor, first (index of this chunk), perhaps study; raw: its bytes, and where
+                          CREDIT allows it those of the next ones */
     /** tensor, first (chunks held without a gap), until (chunks that may be sent, exclusive), resume
-     *  (start again at first), perhaps study */
+     *  (start again at first), perhaps study and together (chunks that one CHUNK may carry; none: one) */
     WIRE_CREDIT = 34,
     /* gateway -> trainer */
     WIRE_TRAIN = 48,   /**< study, round, tensor (model), left_ms */
@@ -116,6 +119,8 @@ struct wire_tensor {
  *  hashes are not zero, texts and names not empty. fields.c holds the table and the ranges. */
 struct wire_message {
     enum wire_kind kind;
+    unsigned
+        version; /**< 0: WIRE_VERSION; else an older one, in which it came or is to be written */
     char from[WIRE_NAME_MAX], to[WIRE_NAME_MAX]; /**< names on the cards; on the pair "gateway" and
                                                     "trainer". HELLO's `to` is the coordinator's */
     struct hash study;                           /**< zero in HELLO, PROBE, PROBED, READY; may be
@@ -127,6 +132,7 @@ struct wire_message {
     struct wire_tensor tensor;
     uint64_t first, until;
     bool resume;
+    uint64_t together;       /**< 0: one chunk a message */
     struct hash anchor;      /**< of a row of the site's ledger: ledger_anchor */
     int64_t left_ms, now_ms; /**< >= 0; left_ms at most 31 days */
     uint64_t step, steps;    /**< step <= steps, steps >= 1 */

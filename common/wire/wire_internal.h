@@ -29,6 +29,7 @@ enum wire_field {
     WIRE_F_FIRST,
     WIRE_F_UNTIL,
     WIRE_F_RESUME,
+    WIRE_F_TOGETHER,
     WIRE_F_ANCHOR,
     WIRE_F_LEFT_MS,
     WIRE_F_NOW_MS,

@@ -101,7 +101,6 @@ static void whole_is(struct transfer_in *in, size_t bytes)
     assert_int_equal(transfer_in_map(in, &data, &n, &err), RC_OK);
     assert_int_equal(n, bytes);
     assert_memory_equal(data, tensor, bytes);
-    transfer_unmap(data, n);
 }
 
 /* ---- a link between the two that may do anything ------------------------------------------------ */
@@ -710,6 +709,139 @@ static void a_file_cut_under_us_is_an_error_and_not_a_crash(void **state)
     transfer_in_close(&in, false);
 }
 
+static void over_a_good_link_a_whole_window_comes_at_once(void **state)
+{
+    (void)state;
+    struct transfer_in in;
+    struct transfer_out out;
+    struct error err = {0};
+    const struct hash hash = hash_of(tensor, 20 * CHUNK + 7);
+    uint64_t first = 9;
+    uint64_t until = 9;
+    uint64_t index = 9;
+    uint64_t offset = 9;
+    size_t n = 0;
+    bool resume = false;
+    size_t messages = 0;
+
+    opened(&in, NULL, 20 * CHUNK + 7);
+    transfer_in_wide(&in);
+    transfer_out_init(&out, &hash, 20 * CHUNK + 7);
+    while (!in.complete) {
+        assert_true(transfer_in_credit(&in, 5, &first, &until, &resume));
+        assert_true(until - first <= TRANSFER_WINDOW);
+        assert_int_equal(transfer_out_credit(&out, first, until, resume, &err), RC_OK);
+        transfer_out_together(&out, in.together);
+        while (transfer_out_next(&out, &index, &offset, &n)) {
+            transfer_out_sent(&out);
+            assert_true(n <= (size_t)TRANSFER_WINDOW * CHUNK);
+            assert_int_equal(transfer_in_chunk(&in, index, tensor + offset, n, 5, &err), RC_OK);
+            messages++;
+        }
+    }
+    assert_int_equal(messages, 3); /* of eight chunks, eight, and what is left */
+    assert_int_equal(out.sent, 21);
+    assert_int_equal(out.most, 1);
+    assert_true(transfer_in_went_well(&in));
+    whole_is(&in, 20 * CHUNK + 7);
+    transfer_in_close(&in, false);
+}
+
+static void what_went_wrong_makes_the_next_transfer_begin_small(void **state)
+{
+    (void)state;
+    struct transfer_in in;
+    struct error err = {0};
+    uint64_t first = 9;
+    uint64_t until = 9;
+    bool resume = false;
+
+    opened(&in, NULL, 4 * CHUNK); /* cut: it begins small at once */
+    transfer_in_wide(&in);
+    assert_true(transfer_in_credit(&in, 0, &first, &until, &resume));
+    assert_int_equal(until, 4);
+    transfer_in_again(&in, 1);
+    assert_true(transfer_in_credit(&in, 1, &first, &until, &resume));
+    assert_int_equal(until, 1);
+    assert_int_equal(in.together, 1);
+    for (uint64_t i = 0; i < 4; i++) {
+        assert_int_equal(give(&in, i), RC_OK);
+    }
+    assert_false(transfer_in_went_well(&in));
+    transfer_in_close(&in, false);
+
+    const int64_t most = 3 * (int64_t)TRANSFER_SLOW_MS; /* three chunks in a message */
+    for (int slow = 0; slow < 2; slow++) {
+        opened(&in, NULL, 3 * CHUNK);
+        transfer_in_wide(&in);
+        assert_true(transfer_in_credit(&in, 1000, &first, &until, &resume));
+        assert_int_equal(transfer_in_chunk(&in, 0, tensor, 3 * CHUNK, 1000 + most - 1 + slow, &err),
+                         RC_OK);
+        assert_int_equal(transfer_in_went_well(&in), slow == 0);
+        transfer_in_close(&in, false);
+    }
+
+    opened(&in, NULL, 3 * CHUNK); /* silence */
+    transfer_in_wide(&in);
+    assert_true(transfer_in_credit(&in, 0, &first, &until, &resume));
+    assert_true(transfer_in_credit(&in, TRANSFER_STALL_MS, &first, &until, &resume));
+    assert_int_equal(until, 1);
+    assert_int_equal(in.together, 1);
+    transfer_in_close(&in, false);
+}
+
+static void only_whole_chunks_go_together_and_no_more_than_a_message_holds(void **state)
+{
+    (void)state;
+    struct transfer_in in;
+    struct error err = {0};
+    static const size_t wrong[] = {CHUNK - 1,  CHUNK + 1, 2 * CHUNK + 1, 9 * CHUNK, 10 * CHUNK + 1,
+                                   11 * CHUNK, 0};
+    opened(&in, NULL, 10 * CHUNK + 1);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_int_equal(transfer_in_chunk(&in, 0, tensor, wrong[i], 0, &err), RC_FORMAT);
+        assert_int_equal(in.held, 0);
+    }
+    assert_int_equal(transfer_in_chunk(&in, 0, tensor, 3 * CHUNK, 0, &err), RC_OK);
+    assert_int_equal(transfer_in_chunk(&in, 2, tensor, CHUNK, 0, &err), RC_STATE);
+    assert_int_equal(transfer_in_chunk(&in, 3, tensor, 8 * CHUNK, 0, &err),
+                     RC_FORMAT); /* 7 and 1 byte */
+    assert_int_equal(transfer_in_chunk(&in, 3, tensor + 3 * CHUNK, 7 * CHUNK + 1, 0, &err), RC_OK);
+    whole_is(&in, 10 * CHUNK + 1);
+    transfer_in_close(&in, false);
+}
+
+static void a_hash_on_the_way_spares_one_only_of_the_whole_in_memory(void **state)
+{
+    (void)state;
+    struct transfer_in in;
+    struct error err = {0};
+    const struct hash all = hash_of(tensor, 2 * CHUNK);
+    const struct hash other = hash_of(tensor, CHUNK);
+    unsigned char *bad = malloc(2 * CHUNK);
+    assert_non_null(bad);
+    memcpy(bad, tensor, 2 * CHUNK);
+    bad[CHUNK + 3] ^= 1;
+
+    opened(&in, NULL, 2 * CHUNK); /* what was said of the bytes counts, for better or worse */
+    assert_int_equal(transfer_in_chunk_named(&in, 0, tensor, 2 * CHUNK, &other, 0, &err),
+                     RC_FORMAT);
+    assert_false(in.complete);
+    assert_int_equal(transfer_in_chunk_named(&in, 0, tensor, 2 * CHUNK, &all, 0, &err), RC_OK);
+    whole_is(&in, 2 * CHUNK);
+    transfer_in_close(&in, false);
+
+    opened(&in, NULL, 2 * CHUNK); /* a part's hash says nothing of the whole */
+    assert_int_equal(transfer_in_chunk_named(&in, 0, bad, CHUNK, &all, 0, &err), RC_OK);
+    assert_int_equal(transfer_in_chunk_named(&in, 1, bad + CHUNK, CHUNK, &all, 0, &err), RC_FORMAT);
+    transfer_in_close(&in, false);
+
+    opened(&in, path, 2 * CHUNK); /* a file is read as it is */
+    assert_int_equal(transfer_in_chunk_named(&in, 0, bad, 2 * CHUNK, &all, 0, &err), RC_FORMAT);
+    transfer_in_close(&in, false);
+    free(bad);
+}
+
 static void credit_beyond_the_end_or_the_window_is_refused(void **state)
 {
     (void)state;
@@ -768,30 +900,31 @@ static void a_chunk_s_hash_is_known_once_it_was_kept_and_until_another_tensor(vo
     const struct hash other = hash_of(tensor, CHUNK);
     struct transfer_hashes h = {.chunks = 0};
     const uint64_t sizes[] = {3 * CHUNK, 3 * CHUNK + 1, 1};
-    assert_null(transfer_hashes_find(&h, &one, 0));
-    transfer_hashes_keep(&h, &one, 0, &other); /* of nothing yet: not kept */
+    assert_null(transfer_hashes_find(&h, &one, 0, CHUNK));
+    transfer_hashes_keep(&h, &one, 0, CHUNK, &other); /* of nothing yet: not kept */
     for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
         const uint64_t chunks = transfer_chunks(sizes[k]);
         const struct hash name = hash_of(tensor, sizes[k]);
         transfer_hashes_of(&h, &name, sizes[k]);
         for (uint64_t i = 0; i < chunks + 2; i++) {
             const struct hash of_chunk = hash_of(tensor + i, 8);
-            assert_null(transfer_hashes_find(&h, &name, i));
-            transfer_hashes_keep(&h, &other, i, &of_chunk); /* of another tensor */
-            assert_null(transfer_hashes_find(&h, &name, i));
-            transfer_hashes_keep(&h, &name, i, &of_chunk);
-            const struct hash *found = transfer_hashes_find(&h, &name, i);
+            assert_null(transfer_hashes_find(&h, &name, i, CHUNK));
+            transfer_hashes_keep(&h, &other, i, CHUNK, &of_chunk); /* of another tensor */
+            assert_null(transfer_hashes_find(&h, &name, i, CHUNK));
+            transfer_hashes_keep(&h, &name, i, CHUNK, &of_chunk);
+            const struct hash *found = transfer_hashes_find(&h, &name, i, CHUNK);
             assert_true(i < chunks ? found != NULL && hash_equal(found, &of_chunk) : found == NULL);
-            assert_null(transfer_hashes_find(&h, &other, i));
+            assert_null(transfer_hashes_find(&h, &other, i, CHUNK));
+            assert_null(transfer_hashes_find(&h, &name, i, 2 * CHUNK)); /* of more chunks */
         }
         transfer_hashes_of(&h, &name, sizes[k]); /* the same one: nothing is forgotten */
-        assert_non_null(transfer_hashes_find(&h, &name, 0));
+        assert_non_null(transfer_hashes_find(&h, &name, 0, CHUNK));
     }
     transfer_hashes_of(&h, &other, 1); /* as large as the last one, and another */
-    assert_null(transfer_hashes_find(&h, &other, 0));
+    assert_null(transfer_hashes_find(&h, &other, 0, CHUNK));
     transfer_hashes_of(&h, &one, (uint64_t)TRANSFER_BYTES_MAX + 1);
-    transfer_hashes_keep(&h, &one, 0, &other);
-    assert_null(transfer_hashes_find(&h, &one, 0));
+    transfer_hashes_keep(&h, &one, 0, CHUNK, &other);
+    assert_null(transfer_hashes_find(&h, &one, 0, CHUNK));
     transfer_hashes_release(&h);
     transfer_hashes_release(&h);
 }
@@ -817,6 +950,10 @@ int main(void)
         cmocka_unit_test_setup(a_file_cut_under_us_is_an_error_and_not_a_crash, no_spool),
         cmocka_unit_test_setup(what_is_handed_on_is_hashed_when_it_is_doubted, no_spool),
         cmocka_unit_test(on_one_machine_all_that_may_be_on_its_way_is_asked_for_at_once),
+        cmocka_unit_test(over_a_good_link_a_whole_window_comes_at_once),
+        cmocka_unit_test(what_went_wrong_makes_the_next_transfer_begin_small),
+        cmocka_unit_test(only_whole_chunks_go_together_and_no_more_than_a_message_holds),
+        cmocka_unit_test_setup(a_hash_on_the_way_spares_one_only_of_the_whole_in_memory, no_spool),
         cmocka_unit_test(credit_beyond_the_end_or_the_window_is_refused),
         cmocka_unit_test(an_overtaken_credit_changes_nothing),
         cmocka_unit_test(a_chunk_s_hash_is_known_once_it_was_kept_and_until_another_tensor),

@@ -1,5 +1,5 @@
 /*
- * Besides the tests:  test_wire --golden            prints the lines of tests/golden/wire_v2.txt
+ * Besides the tests:  test_wire --golden            prints the lines of the newest tests/golden/wire_v*.txt
  *                     test_wire --corpus FOLDER     writes one file for each kind, for the fuzzer
  */
 #include <setjmp.h>
@@ -51,7 +51,7 @@ static const struct spec specs[] = {
     {WIRE_EVALUATE, "EVALUATE", "study evaluation raw raw_bytes", ""},
     {WIRE_PULSE, "PULSE", "study round step steps", ""},
     {WIRE_CHUNK, "CHUNK", "tensor tensor_bytes first raw raw_bytes", "study"},
-    {WIRE_CREDIT, "CREDIT", "tensor tensor_bytes first until resume", "study"},
+    {WIRE_CREDIT, "CREDIT", "tensor tensor_bytes first until resume", "study together"},
     {WIRE_TRAIN, "TRAIN", "study round tensor tensor_bytes left_ms", ""},
     {WIRE_CANCEL, "CANCEL", "study round", ""},
     {WIRE_COMMIT, "COMMIT", "study round", ""},
@@ -71,13 +71,13 @@ static const struct field {
     unsigned number;
     unsigned wire_type; /* 0 varint, 1 fixed64, 2 bytes */
 } fields[] = {
-    {"version", 1, 0},  {"kind", 2, 0},       {"from", 3, 2},         {"to", 4, 2},
-    {"epoch", 5, 1},    {"sequence", 6, 0},   {"study", 7, 2},        {"round", 8, 0},
-    {"raw", 16, 2},     {"raw_bytes", 17, 0}, {"tensor", 18, 2},      {"tensor_bytes", 19, 0},
-    {"first", 20, 0},   {"until", 21, 0},     {"resume", 22, 0},      {"anchor", 24, 2},
-    {"left_ms", 32, 0}, {"now_ms", 33, 0},    {"step", 34, 0},        {"steps", 35, 0},
-    {"done", 48, 0},    {"n_sites", 49, 0},   {"contributed", 50, 2}, {"text", 64, 2},
-    {"policy", 65, 0},  {"evaluation", 9, 2},
+    {"version", 1, 0},   {"kind", 2, 0},       {"from", 3, 2},       {"to", 4, 2},
+    {"epoch", 5, 1},     {"sequence", 6, 0},   {"study", 7, 2},      {"round", 8, 0},
+    {"raw", 16, 2},      {"raw_bytes", 17, 0}, {"tensor", 18, 2},    {"tensor_bytes", 19, 0},
+    {"first", 20, 0},    {"until", 21, 0},     {"resume", 22, 0},    {"anchor", 24, 2},
+    {"together", 23, 0}, {"left_ms", 32, 0},   {"now_ms", 33, 0},    {"step", 34, 0},
+    {"steps", 35, 0},    {"done", 48, 0},      {"n_sites", 49, 0},   {"contributed", 50, 2},
+    {"text", 64, 2},     {"policy", 65, 0},    {"evaluation", 9, 2},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
@@ -117,6 +117,7 @@ static void give(struct wire_message *m, const char *name)
     m->first = strcmp(name, "first") == 0 ? 2 : m->first;
     m->until = strcmp(name, "until") == 0 ? 3 : m->until;
     m->resume = strcmp(name, "resume") == 0 ? true : m->resume;
+    m->together = strcmp(name, "together") == 0 ? 8 : m->together;
     m->anchor = strcmp(name, "anchor") == 0 ? hash_filled(0xa2) : m->anchor;
     m->left_ms = strcmp(name, "left_ms") == 0 ? 3600000 : m->left_ms;
     m->now_ms = strcmp(name, "now_ms") == 0 ? 1750000000123 : m->now_ms;
@@ -454,10 +455,10 @@ static void an_unknown_kind_field_or_version_is_refused(void **state)
 
     /* Another version may have other fields and kinds: it is told first. */
     body = without(&good, 1);
-    add_number(&body, 1, 3);
+    add_number(&body, 1, 4);
     add_number(&body, 500, 1);
     add_number(&body, 2, 99);
-    assert_refused(&body, RC_STATE, "protocol version 3");
+    assert_refused(&body, RC_STATE, "protocol version 4");
 
     /* Version 1 had the same fields, but hashed many bytes otherwise. */
     body = without(&good, 1);
@@ -1077,10 +1078,9 @@ static unsigned hex_digit(char c)
     return (unsigned)(at - digits);
 }
 
-static void bytes_of_version_2_keep_decoding(void **state)
+static void decodes(const char *path, unsigned version)
 {
-    (void)state;
-    FILE *f = fopen("tests/golden/wire_v2.txt", "re");
+    FILE *f = fopen(path, "re");
     assert_non_null(f);
     static char line[2 * ROOM + 64];
     size_t seen = 0;
@@ -1101,12 +1101,38 @@ static void bytes_of_version_2_keep_decoding(void **state)
             *must = '\0';
         }
         assert_string_equal(line, specs[seen].name);
-        const struct wire_message want = sample(&specs[seen], must == NULL);
+        struct wire_message want = sample(&specs[seen], must == NULL);
+        want.version = version;
+        want.together = version == 2 ? 0 : want.together;
         assert_unpacks_to(&body, &want);
         seen += must == NULL;
     }
     assert_int_equal(fclose(f), 0);
     assert_int_equal(seen, sizeof specs / sizeof specs[0]);
+}
+
+static void bytes_of_older_versions_keep_decoding(void **state)
+{
+    (void)state;
+    decodes("tests/golden/wire_v2.txt", 2);
+    decodes("tests/golden/wire_v3.txt", 0);
+}
+
+/* Who speaks version 2 is answered in it, and that has no field that it would not know. */
+static void an_older_version_is_written_as_it_was(void **state)
+{
+    (void)state;
+    struct wire_message m = full(WIRE_CREDIT);
+    m.version = 2;
+    assert_not_packed(&m, "together is not known to version 2");
+    m.together = 0;
+    const struct bytes body = packed(&m);
+    assert_unpacks_to(&body, &m);
+    assert_int_equal(body.b[0], 8); /* field 1 */
+    assert_int_equal(body.b[1], 2);
+    struct bytes more = body;
+    add_number(&more, 23, 8);
+    assert_refused(&more, RC_FORMAT, "together is not known to version 2");
 }
 
 static int print_golden(void)
@@ -1174,7 +1200,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(raw_frames_only_go_with_their_header),
         cmocka_unit_test(replayed_and_reordered_messages_are_refused),
         cmocka_unit_test(epochs_that_were_replaced_stay_closed),
-        cmocka_unit_test(bytes_of_version_2_keep_decoding),
+        cmocka_unit_test(bytes_of_older_versions_keep_decoding),
+        cmocka_unit_test(an_older_version_is_written_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -246,7 +246,6 @@ unsigned char *fake_download(struct fake_site *s, const struct wire_tensor *tens
     unsigned char *bytes = malloc(n);
     assert_non_null(bytes);
     memcpy(bytes, mapped, n);
-    transfer_unmap(mapped, n);
     transfer_in_close(&in, false);
     return bytes;
 }
