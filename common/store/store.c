@@ -256,9 +256,9 @@ enum rc store_open(const char *path, const struct store_kind *kind, struct store
             goto out;
         }
     }
-    answer =
-        sqlite3_open_v2(path, &s->db,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    answer = sqlite3_open_v2(path, &s->db,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                             store_way());
     if (answer != SQLITE_OK) {
         rc = error_set(err, kind_of(answer), "cannot open: %s", sqlite3_errstr(answer));
         goto out;
