@@ -9,6 +9,7 @@
 #include "agent/app/trainer_internal.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/broadcast/broadcast.h"
 #include "common/checkpoint/checkpoint.h"
 
 enum { PULSE_MS = 1000, PAIR_BUSY_BYTES = 2 << 20 };
@@ -233,7 +234,7 @@ enum rc round_train(struct trainer *t, const struct wire_message *m, struct erro
     if (rc != RC_OK || found) {
         return rc;
     }
-    if (m->tensor.bytes != t->study.model.table.S * sizeof(real)) {
+    if (m->tensor.bytes != broadcast_bytes(&t->study.agreement.study, t->study.model.table.S)) {
         return say(t, WIRE_CANNOT, m->round, "the round's model has another size than the study's",
                    err);
     }
@@ -328,12 +329,30 @@ static enum rc train_on(struct trainer *t, const real *global, struct error *err
     return trained(t, round, err);
 }
 
+/* Numbers in 16 bits become as many of ours. */
+static enum rc train_on_sent(struct trainer *t, const void *sent, struct error *err)
+{
+    struct error why = {0};
+    const size_t n = t->study.model.table.S;
+    real *global = malloc(n * sizeof *global + 1);
+    if (global == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for a model");
+    }
+    enum rc rc = broadcast_unpack(&t->study.agreement.study, sent, n, global, &why);
+    rc = rc == RC_OK ? train_on(t, global, err)
+                     : say(t, WIRE_CANNOT, t->round.wanted, why.text, err);
+    free(global);
+    return rc;
+}
+
 static enum rc train_now(struct trainer *t, struct error *err)
 {
     const void *model = NULL;
     size_t n = 0;
     enum rc rc = transfer_in_map(&t->round.model_in, &model, &n, err);
-    if (rc == RC_OK) { /* a mapping of whole pages: aligned for any number */
+    if (rc == RC_OK && t->study.agreement.study.broadcast == STUDY_FLOAT16) {
+        rc = train_on_sent(t, model, err);
+    } else if (rc == RC_OK) { /* a mapping of whole pages: aligned for any number */
         rc = train_on(t, (const real *)model, err);
     }
     forget_model(t);

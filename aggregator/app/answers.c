@@ -165,7 +165,7 @@ enum rc answer_reply(struct coordinator *c, size_t site, enum wire_kind kind, st
     }
     if (kind == WIRE_ROUND) {
         out.round = m->round;
-        out.tensor = c->tensor;
+        out.tensor = c->sent_as;
         out.left_ms = round_left_ms(m, c->now_ms);
     }
     if (kind == WIRE_ACK) {

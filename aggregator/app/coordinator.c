@@ -7,6 +7,7 @@
 #include "aggregator/app/coordinator_internal.h"
 #include "common/base/clock.h"
 #include "common/base/entropy.h"
+#include "common/broadcast/broadcast.h"
 #include "common/checkpoint/checkpoint.h"
 
 static enum rc read_study(struct coordinator *c, const char *path, struct config_issues *issues,
@@ -62,7 +63,8 @@ static enum rc open_study(struct coordinator *c, const char *path, const struct 
     c->params = calloc(c->model.table.S + 1, sizeof *c->params);
     c->site = calloc(c->n_sites, sizeof *c->site);
     c->peer = calloc(NET_PEERS_MAX, sizeof *c->peer);
-    if (c->params == NULL || c->site == NULL || c->peer == NULL) {
+    c->sent = malloc(broadcast_bytes(study_of(c), c->model.table.S) + 1);
+    if (c->params == NULL || c->sent == NULL || c->site == NULL || c->peer == NULL) {
         return error_set(err, RC_NOMEM, "no memory for a study of %zu sites", c->n_sites);
     }
     for (size_t i = 0; i < c->n_sites; i++) {
@@ -252,10 +254,12 @@ void coordinator_close(struct coordinator *c)
     transfer_hashes_release(&c->chunks);
     free(c->signed_bytes);
     free(c->params);
+    free(c->sent);
     free(c->site);
     free(c->peer);
     c->signed_bytes = NULL;
     c->params = NULL;
+    c->sent = NULL;
     c->site = NULL;
     c->peer = NULL;
 }

@@ -9,6 +9,12 @@ enum {
     RETRY_MS = 100 /* a full queue; the site asks again by itself if this helps nothing */
 };
 
+/* What sites may ask for: a round's model as rounds send it, and after the end the finished one as it is. */
+static const struct wire_tensor *served(const struct coordinator *c)
+{
+    return coordinator_ended(c) ? &c->tensor : &c->sent_as;
+}
+
 void downloads_credit(struct coordinator *c, size_t site, const struct wire_message *m)
 {
     struct download *d = &c->site[site].download;
@@ -17,12 +23,12 @@ void downloads_credit(struct coordinator *c, size_t site, const struct wire_mess
         refuse(c, REFUSED_CREDIT, site_name(c, site), "asks for a model without having accepted");
         return;
     }
-    if (!hash_equal(&m->tensor.hash, &c->tensor.hash) || m->tensor.bytes != c->tensor.bytes) {
+    if (!hash_equal(&m->tensor.hash, &served(c)->hash) || m->tensor.bytes != served(c)->bytes) {
         c->refusals.late_credits++; /* for the model of a round that is over */
         return;
     }
-    if (!hash_equal(&d->out.hash, &c->tensor.hash)) {
-        transfer_out_init(&d->out, &c->tensor.hash, c->tensor.bytes);
+    if (!hash_equal(&d->out.hash, &served(c)->hash)) {
+        transfer_out_init(&d->out, &served(c)->hash, served(c)->bytes);
     }
     const bool had_all = transfer_out_done(&d->out);
     transfer_out_together(&d->out, m->together);
@@ -45,7 +51,7 @@ void downloads_credit(struct coordinator *c, size_t site, const struct wire_mess
 static bool active(const struct coordinator *c, const struct download *d)
 {
     return d->credit_ms >= 0 && c->now_ms - d->credit_ms < TRANSFER_STALL_MS &&
-           hash_equal(&d->out.hash, &c->tensor.hash);
+           hash_equal(&d->out.hash, &served(c)->hash);
 }
 
 static uint64_t on_the_way(const struct coordinator *c)
@@ -64,13 +70,13 @@ static uint64_t on_the_way(const struct coordinator *c)
 static enum rc name_chunk(struct coordinator *c, struct wire_message *m, const void *bytes,
                           size_t n, struct error *err)
 {
-    if (n == c->tensor.bytes) { /* the whole: it has its name */
-        m->raw = c->tensor.hash;
+    if (n == served(c)->bytes) { /* the whole: it has its name */
+        m->raw = served(c)->hash;
         m->raw_bytes = n;
         return RC_OK;
     }
-    transfer_hashes_of(&c->chunks, &c->tensor.hash, c->tensor.bytes);
-    const struct hash *known = transfer_hashes_find(&c->chunks, &c->tensor.hash, m->first, n);
+    transfer_hashes_of(&c->chunks, &served(c)->hash, served(c)->bytes);
+    const struct hash *known = transfer_hashes_find(&c->chunks, &served(c)->hash, m->first, n);
     if (known != NULL) {
         m->raw = *known;
         m->raw_bytes = n;
@@ -78,7 +84,7 @@ static enum rc name_chunk(struct coordinator *c, struct wire_message *m, const v
     }
     const enum rc rc = wire_set_raw(m, bytes, n, err);
     if (rc == RC_OK) {
-        transfer_hashes_keep(&c->chunks, &c->tensor.hash, m->first, n, &m->raw);
+        transfer_hashes_keep(&c->chunks, &served(c)->hash, m->first, n, &m->raw);
     }
     return rc;
 }
@@ -88,7 +94,7 @@ static enum rc serve(struct coordinator *c, size_t site, uint64_t room, uint64_t
                      int64_t *due_ms, struct error *err)
 {
     struct download *d = &c->site[site].download;
-    struct wire_message m = {.kind = WIRE_CHUNK, .tensor = c->tensor};
+    struct wire_message m = {.kind = WIRE_CHUNK, .tensor = *served(c)};
     uint64_t offset = 0;
     size_t n = 0;
     bool sent = false;
@@ -100,7 +106,8 @@ static enum rc serve(struct coordinator *c, size_t site, uint64_t room, uint64_t
         return RC_OK;
     }
     if (c->now_ms >= d->retry_ms) {
-        const unsigned char *bytes = (const unsigned char *)c->params + offset;
+        const void *model = coordinator_ended(c) ? (const void *)c->params : c->sent;
+        const unsigned char *bytes = (const unsigned char *)model + offset;
         enum rc rc = name_chunk(c, &m, bytes, n, err);
         if (rc == RC_OK) {
             rc = answer_send_named(c, site, &m, bytes, &sent, err);

@@ -81,7 +81,7 @@ static enum rc open_machine(struct coordinator *c, const struct mask_set *invite
     const char *name[MASK_SITES_MAX];
     assert(s->n_sites <= MASK_SITES_MAX);
     struct unmasking_setup setup = {.study = *coordinator_study(c),
-                                    .model = c->tensor.hash,
+                                    .model = c->sent_as.hash,
                                     .round = c->machine.round,
                                     .terms = terms_of(c),
                                     .sign = sign,

@@ -8,10 +8,20 @@
 #include "aggregator/app/coordinator_internal.h"
 #include "aggregator/merge/merge.h"
 #include "common/base/log.h"
+#include "common/broadcast/broadcast.h"
 
 static size_t model_bytes(const struct coordinator *c)
 {
     return c->model.table.S * sizeof *c->params;
+}
+
+/* What rounds send, once `tensor` names the model. */
+static void name_sent(struct coordinator *c)
+{
+    const size_t n = broadcast_bytes(study_of(c), c->model.table.S);
+    c->sent_as = n == c->tensor.bytes
+                     ? c->tensor
+                     : (struct wire_tensor){.hash = hash_of(c->sent, n), .bytes = n};
 }
 
 /* A connection of its own, closed at once: what the registry hands out stays with the connection that
@@ -33,6 +43,8 @@ enum rc merging_load(struct coordinator *c, struct error *err)
     if (rc == RC_OK) {
         memcpy(c->params, model, n);
         c->tensor = (struct wire_tensor){.hash = hash_of(c->params, n), .bytes = n};
+        rc = broadcast_pack(study_of(c), c->params, c->model.table.S, c->sent, err);
+        name_sent(c);
     }
     registry_close(&registry);
     return rc;
@@ -101,6 +113,9 @@ static enum rc next_model(struct coordinator *c, struct state *state, struct err
         const uint64_t nth = c->machine.round - c->machine.lost; /* of the study's rounds */
         rc = merge_finish(sum.merge, nth, c->params, state->bytes, state->n, err);
     }
+    if (rc == RC_OK) { /* before it is committed: what cannot be sent ends the study here */
+        rc = broadcast_pack(study_of(c), c->params, c->model.table.S, c->sent, err);
+    }
     merge_close(&sum.merge);
     return rc;
 }
@@ -134,6 +149,7 @@ static enum rc merged(struct coordinator *c, enum rc rc, const struct error *fau
     }
     const uint64_t round = c->machine.round;
     c->tensor.hash = hash_of(c->params, model_bytes(c));
+    name_sent(c);
     settling_forget(c);
     c->tidy_due = true;
     said.event = ROUND_COMMITTED;

@@ -365,6 +365,16 @@ static void check_sampling(const struct study_draft *d, struct config_issues *is
     }
 }
 
+/* A site compares the first model with the checkpoint, number by number. */
+static void check_broadcast(const struct study_draft *d, struct config_issues *issues)
+{
+    if (d->study.broadcast == STUDY_FLOAT16 && d->start != NULL) {
+        config_issue(issues, config_get(d->map, "broadcast"),
+                     "broadcast: with float16 no site could tell that the first model is the "
+                     "checkpoint of `start`; leave out one of them");
+    }
+}
+
 void study_check(const struct study_draft *d, struct config_issues *issues)
 {
     const struct config_node *name = config_get(d->map, "study");
@@ -385,5 +395,6 @@ void study_check(const struct study_draft *d, struct config_issues *issues)
     check_wish(d, issues);
     check_masking(d, issues);
     check_sampling(d, issues);
+    check_broadcast(d, issues);
     study_check_sites(d, issues);
 }

@@ -120,7 +120,8 @@ static bool is_version_2(const struct study *s)
     return has_course(&s->local) || s->sites_per_round > 0 || s->server.combine != STUDY_MEAN ||
            s->server.trim > 0 || s->server.momentum > 0.0 || s->model.site_norm ||
            s->model.n_lacked > 0 || s->model.n_frozen > 0 || s->start.there || s->model.shift > 0 ||
-           is_masked(s) || averages_late(&s->server) || s->held_out > 0.0 || s->model.points != 0;
+           is_masked(s) || averages_late(&s->server) || s->held_out > 0.0 || s->model.points != 0 ||
+           s->broadcast != STUDY_FLOAT32;
 }
 
 static void add_version_2(struct hasher *h, const struct study *s)
@@ -171,6 +172,10 @@ static void add_version_2(struct hasher *h, const struct study *s)
     if (s->held_out > 0.0) { /* as above */
         hasher_text(h, "held_out");
         hasher_f64(h, s->held_out);
+    }
+    if (s->broadcast != STUDY_FLOAT32) { /* as above */
+        hasher_text(h, "broadcast");
+        hasher_u64(h, s->broadcast);
     }
 }
 

@@ -34,6 +34,8 @@ static const char *const rules[] = {[STUDY_FEDAVG] = "fedavg",
                                     NULL};
 static const char *const combines[] = {
     [STUDY_MEAN] = "mean", [STUDY_MEDIAN] = "median", [STUDY_TRIMMED_MEAN] = "trimmed_mean", NULL};
+static const char *const broadcasts[] = {
+    [STUDY_FLOAT32] = "float32", [STUDY_FLOAT16] = "float16", NULL};
 static const char *const noises[] = {[STUDY_NOISE_NONE] = "none",
                                      [STUDY_NOISE_SITE] = "site",
                                      [STUDY_NOISE_SHARED] = "shared",
@@ -42,6 +44,7 @@ static const char *const noises[] = {[STUDY_NOISE_NONE] = "none",
 static_assert(sizeof(enum study_noise) == sizeof(int), "a choice is written as an int");
 static_assert(sizeof(enum study_optimiser) == sizeof(int), "a choice is written as an int");
 static_assert(sizeof(enum study_schedule) == sizeof(int), "a choice is written as an int");
+static_assert(sizeof(enum study_broadcast) == sizeof(int), "a choice is written as an int");
 static_assert(sizeof(enum study_combine) == sizeof(int), "a choice is written as an int");
 static_assert(sizeof(enum study_server) == sizeof(int), "a choice is written as an int");
 
@@ -69,6 +72,8 @@ static const struct config_key study_keys[] = {
      .fallback = "0", .help = "how many sites may share what they know and the others still be safe"},
     {.name = "sites_per_round", .type = CONFIG_COUNT, .offset = AT(study.sites_per_round), .max = STUDY_SITES_MAX,
      .fallback = "0", .help = "so many sites, drawn from `seed`, train in a round, the others rest; 0 is all. Noise is planned as if each site were in every round"},
+    {.name = "broadcast", .type = CONFIG_CHOICE, .offset = AT(study.broadcast), .choices = broadcasts,
+     .fallback = "float32", .help = "numbers of the model that a round sends; with float16 sites train on rounded ones, and half as much goes down"},
     {.name = "masked", .type = CONFIG_BOOL, .offset = AT(study.masked), .fallback = "false",
      .help = "the coordinator reads nothing but the sum of a round's updates; 3 sites at least, above 128 with `neighbours`"},
     {.name = "spare_rounds", .type = CONFIG_COUNT, .offset = AT(study.spare_rounds), .max = STUDY_ROUNDS_MAX,

@@ -39,6 +39,8 @@ enum study_points {
     STUDY_POINTS_CONTRASTS = 2, /**< of images, at four sizes of detail */
     STUDY_POINTS_WORDS = 4      /**< of notes: each word, or what `ngrams` makes of them */
 };
+/** The numbers of the model that a round sends: as they are, or each in 16 bits (common/broadcast). */
+enum study_broadcast { STUDY_FLOAT32, STUDY_FLOAT16 };
 enum study_combine { STUDY_MEAN, STUDY_MEDIAN, STUDY_TRIMMED_MEAN };
 
 /** The model, as its registry in common/model reads it. */
@@ -170,7 +172,8 @@ struct study {
     size_t
         neighbours; /**< masked: sites that each one draws to hold its shares; 0: all hold all's */
     size_t neighbour_threshold; /**< of them open a secret; 0 without neighbours */
-    bool masked;                /**< only the sum of a round can be read (common/mask) */
+    enum study_broadcast broadcast;
+    bool masked; /**< only the sum of a round can be read (common/mask) */
     size_t
         sites_per_round; /**< drawn for each round from the seed (aggregator/round); 0: all are in each */
     size_t spare_rounds;  /**< masked: so many rounds may be lost; sigma is for them, too */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/broadcast/broadcast.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/wire/wire.h"
 #include "sim/fleet/fleet_internal.h"
@@ -26,10 +27,19 @@ static enum rc reserve(struct fleet *f, struct error *err)
     c->machine = calloc(1, sizeof *c->machine);
     c->model = calloc(f->p->model->table.P + 1, sizeof *c->model); /* P: initial values fill all */
     c->state = calloc(state_size(f) + 1, 1);
-    if (c->machine == NULL || c->model == NULL || c->state == NULL) {
+    c->sent = malloc(broadcast_bytes(f->p->study, f->p->model->table.S) + 1);
+    if (c->machine == NULL || c->model == NULL || c->sent == NULL || c->state == NULL) {
         return error_set(err, RC_NOMEM, "no memory for the coordinator");
     }
     return merge_open(f->p->study, f->p->model->span, f->p->model->table.S, &c->merge, err);
+}
+
+/* As rounds send it. */
+static enum rc pack_model(struct fleet *f, enum rc rc, struct error *err)
+{
+    struct fleet_coordinator *c = &f->coordinator;
+    return rc == RC_OK ? broadcast_pack(f->p->study, c->model, f->p->model->table.S, c->sent, err)
+                       : rc;
 }
 
 /* The newest model and server state that were committed. */
@@ -47,7 +57,8 @@ static enum rc load_model(struct fleet *f, struct error *err)
         return error_set(err, RC_FORMAT, "the registry's model is not of this study");
     }
     memcpy(c->model, model, n);
-    return registry_state(c->registry, &f->study_hash, c->state, state_size(f), err);
+    return pack_model(f, registry_state(c->registry, &f->study_hash, c->state, state_size(f), err),
+                      err);
 }
 
 static enum rc act(struct fleet *f, unsigned actions, const struct fleet_event *e,
@@ -103,6 +114,7 @@ void coordinator_stop(struct fleet_coordinator *c)
     merge_close(&c->merge);
     free(c->machine);
     free(c->model);
+    free(c->sent);
     free(c->state);
     *c = (struct fleet_coordinator){.abort_due = c->abort_due};
 }
@@ -117,8 +129,8 @@ static enum rc reply(struct fleet *f, size_t site, enum fleet_kind kind, struct 
     size_t n = 0;
     if (kind == FLEET_ROUND) {
         e.left_ms = m->deadline_ms - f->now_ms;
-        bytes = f->coordinator.model;
-        n = model_bytes(f);
+        bytes = f->coordinator.sent;
+        n = broadcast_bytes(f->p->study, f->p->model->table.S);
     }
     if (kind == FLEET_OUTCOME) {
         e.round = round_finished(m);
@@ -301,6 +313,7 @@ static enum rc merge_and_commit(struct fleet *f, struct error *err)
         return rc;
     }
     rc = merge_finish(c->merge, m->round, c->model, c->state, state_size(f), err);
+    rc = pack_model(f, rc, err);
     if (rc != RC_OK) {
         return rc;
     }

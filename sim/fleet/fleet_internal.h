@@ -92,6 +92,7 @@ struct fleet_coordinator {
     struct registry *registry;
     struct merge *merge;
     real *model;          /**< [S] newest */
+    void *sent;           /**< the same as rounds send it (common/broadcast) */
     unsigned char *state; /**< server state */
     /** What people asked for, until the machine has taken it: survives a kill, as the registry does. */
     bool abort_due;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/replay.h"
+#include "common/broadcast/broadcast.h"
 #include "common/wire/wire.h"
 #include "sim/fleet/fleet_internal.h"
 
@@ -420,17 +421,21 @@ static enum rc got_round(struct fleet *f, struct fleet_site *s, const struct fle
                                      .round_deadline_ms = f->now_ms + e->left_ms};
     const unsigned actions = session_step(&s->session, &in);
     if (actions & SESSION_START_TRAINING) { /* the model of the round we are about to train */
-        const size_t want = f->p->model->table.S * sizeof(real);
+        const size_t numbers = f->p->model->table.S;
+        const size_t want = broadcast_bytes(f->p->study, numbers);
         if (e->n != want) {
             return error_set(err, RC_FORMAT, "a model of %zu bytes, want %zu", e->n, want);
         }
         if (s->model == NULL) {
-            s->model = malloc(want + 1);
+            s->model = malloc(numbers * sizeof *s->model + 1);
         }
         if (s->model == NULL) {
             return error_set(err, RC_NOMEM, "no memory for a model");
         }
-        memcpy(s->model, e->bytes, e->n);
+        const enum rc rc = broadcast_unpack(f->p->study, e->bytes, numbers, s->model, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
         s->model_hash = hash_of(e->bytes, e->n);
     }
     return act(f, s, actions, err);

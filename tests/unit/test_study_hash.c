@@ -183,6 +183,7 @@ static void the_hash_changes_with_every_field(void **state)
         offsetof(struct study, neighbours),
         offsetof(struct study, neighbour_threshold),
         offsetof(struct study, masked),
+        offsetof(struct study, broadcast),
         offsetof(struct study, spare_rounds),
         offsetof(struct study, sites_per_round),
         offsetof(struct study, fraction_bits),

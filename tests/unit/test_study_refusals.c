@@ -116,6 +116,11 @@ static void every_rule_speaks_at_its_place(void **state)
         {10, "spare_rounds: 3",
          "10:15: error: spare_rounds: has a meaning only with masked: true; any other round that "
          "fails is the end of the study"},
+        {10, "broadcast: float64",
+         "10:12: error: broadcast: 'float64' is none of float32, float16; did you mean 'float32'?"},
+        {10, "broadcast: float16\nstart: {file: a.safetensors, hash: " STUDY_TEXT_ZEROS "}",
+         "10:12: error: broadcast: with float16 no site could tell that the first model is the "
+         "checkpoint of `start`; leave out one of them"},
         {10, "sites_per_round: 4",
          "10:18: error: sites_per_round: is 4, but there are only 3 sites"},
         {10, "sites_per_round: 1",
