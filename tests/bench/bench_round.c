@@ -2,9 +2,11 @@
  * What a round costs: the aggregator's program and agents' processes over CURVE on loopback, without training,
  * with everything that they keep on disk ($TMPDIR, else /tmp).
  *
- *   bench_round [--sites N] [--params P] [--secure 0|1] [--drop D] [--rounds R] [--crowds K] [--json]
+ *   bench_round [--sites N] [--params P] [--secure 0|1] [--drop D] [--rounds R] [--crowds K] [--bits 16|32]
+ *               [--json]
  *
- * With K the sites share K processes in place of three each (default: above 32 sites, 4).
+ * With K the sites share K processes in place of three each (default: above 32 sites, 4). --bits are those of a
+ * number of the model on its way to the sites (32).
  * D of the sites say in each round that they cannot, in a masked one (secure 1) after they have dealt their
  * shares. Measured are R rounds after the first two, from one line "round k of n" of the aggregator to another:
  * wall time; processor time of the aggregator, and of the agents' processes for a site and round; the
@@ -33,7 +35,7 @@ static struct round_counts *round_counts;
 
 static const char program[] = "bench_round";
 static struct round_words words = {
-    .sites = 8, .params = 100000, .rounds = 20, .crowds = CROWDS_UNSAID};
+    .sites = 8, .params = 100000, .rounds = 20, .crowds = CROWDS_UNSAID, .bits = 32};
 static pid_t owner;                         /* who removes the folder */
 static pid_t child[ROUND_SITES_MAX + 1];    /* supervisors of agents; the aggregator last */
 static pid_t measured[3 * ROUND_SITES_MAX]; /* theirs, and of gateways and trainers */
@@ -98,7 +100,8 @@ static void read_words(int argc, char **argv)
                   {"--secure", 0, 1, &secure},
                   {"--drop", 0, ROUND_SITES_MAX, &words.drop},
                   {"--rounds", 1, 100000, &words.rounds},
-                  {"--crowds", 0, ROUND_SITES_MAX, &words.crowds}};
+                  {"--crowds", 0, ROUND_SITES_MAX, &words.crowds},
+                  {"--bits", 16, 32, &words.bits}};
     const size_t n_options = sizeof option / sizeof option[0];
     for (int i = 1; i < argc; i++) {
         size_t k = 0;
@@ -110,7 +113,7 @@ static void read_words(int argc, char **argv)
             k++;
         }
         if (k == n_options) {
-            wrong(" is none of: --sites --params --secure --drop --rounds --crowds --json",
+            wrong(" is none of: --sites --params --secure --drop --rounds --crowds --bits --json",
                   argv[i]);
         }
         if (i + 1 == argc) {
@@ -123,6 +126,9 @@ static void read_words(int argc, char **argv)
     words.secure = secure == 1;
     if (words.crowds == CROWDS_UNSAID) {
         words.crowds = words.sites > ALONE_MAX ? CROWDS : 0;
+    }
+    if (words.bits != 16 && words.bits != 32) {
+        wrong("--bits is 16 or 32", "");
     }
     if (words.crowds > words.sites) {
         wrong("--crowds are more than --sites", "");
@@ -400,7 +406,7 @@ int main(int argc, char **argv)
 {
     bench_help(argc, argv,
                "bench_round [--sites N] [--params P] [--secure 0|1] [--drop D] [--rounds R] "
-               "[--crowds K] [--json]:\n"
+               "[--crowds K] [--bits 16|32] [--json]:\n"
                "rounds a second of the real programs over CURVE on loopback, without training; "
                "folders below $TMPDIR;\n"
                "with K the sites share K processes (above 32 sites: 4), without three each\n"

@@ -16,6 +16,7 @@ enum { ROUND_SITES_MAX = 1024, ROUND_PATH_MAX = 400 };
 
 struct round_words {
     size_t sites, params, drop, rounds;
+    size_t bits;   /**< of a number of the model on its way down: 16 or 32 */
     size_t crowds; /**< processes that the hospitals share; 0: three processes each */
     bool secure, json;
     char programs[ROUND_PATH_MAX]; /**< where the programs are: beside this one */

@@ -265,6 +265,9 @@ static void make_study(const struct round_words *w)
                   "local: {rate: 1.0, steps: 1, physical_batch: 16}\n",
                   staying, a, b);
     (void)fputs("privacy: {noise: none, epsilon: inf, clip: 1.0, sample_rate: 0.5}\n", f);
+    if (w->bits == 16) {
+        (void)fputs("broadcast: float16\n", f);
+    }
     if (w->secure) {
         (void)fputs("masked: true\n", f);
         write_neighbours(w, f);
