@@ -175,8 +175,10 @@ static enum rc keep(struct coordinator *c, unsigned actions, const struct said *
             rc = keep_revoked(c, err);
         }
         if (rc == RC_OK) {
-            rc = registry_commit_failure(c->registry, coordinator_study(c), c->machine.round,
-                                         contributed, c->n_sites, c->failure, c->wall_ms, err);
+            rc = registry_commit_failure_with(c->registry, coordinator_study(c), c->machine.round,
+                                              c->closing.update, c->closing.n, contributed,
+                                              c->n_sites, c->failure, c->wall_ms, err);
+            c->closing.n = 0; /* DONE tells their sites */
         }
     }
     return rc;
@@ -268,6 +270,9 @@ enum rc coordinator_act(struct coordinator *c, unsigned actions, const struct sa
     }
     if (c->machine.state != ROUND_OPEN) {
         uploads_drop_all(c, false);
+    }
+    if (said != NULL && c->closing.n > 0) { /* settling_closed will acknowledge */
+        actions &= ~(unsigned)ROUND_REPLY_ACK;
     }
     if (said != NULL) {
         rc = replies(c, actions, said->site, err);

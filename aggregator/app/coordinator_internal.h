@@ -50,6 +50,9 @@ enum {
     TURN_MAX_MS = 1000,       /**< the registry is looked at this often also when nobody speaks */
     UPLOADS_AT_ONCE = 16,     /**< each has TRANSFER_WINDOW chunks on their way: 16 MiB in all */
     CHUNKS_ON_THE_WAY = 128,  /**< of the model, to all sites: 16 MiB in libzmq's queues */
+    SETTLE_MAX = 32,          /**< updates kept in one transaction */
+    SETTLE_WAIT_MS = 100,     /**< that an update which has arrived waits at most for others */
+    SETTLE_BYTES = 16 << 20,  /**< of them in memory: then no longer */
     UPLOAD_FROZEN_MS = 20000, /**< without a chunk, while others queue: its place is given away */
     SITE_STALLED_MS = 60000   /**< a site that is waited for and whose counter stands still */
 };
@@ -124,7 +127,7 @@ enum upload_state {
     UPLOAD_NONE,
     UPLOAD_QUEUED,
     UPLOAD_RUNNING,
-    UPLOAD_ARRIVED /**< whole and verified: kept at the end of this turn, with the others of it */
+    UPLOAD_ARRIVED /**< whole and verified: soon kept, with others */
 };
 
 /** A site's update on its way in; at most one a site, of the present round. */
@@ -137,6 +140,7 @@ struct upload {
     struct transfer_in in; /**< RUNNING */
     uint64_t seen_held;    /**< chunks at moved_ms */
     int64_t moved_ms;
+    int64_t arrived_ms; /**< ARRIVED: since then */
 };
 
 /** The model on its way to a site. */
@@ -162,6 +166,14 @@ struct site {
     int64_t heard_ms;
     uint64_t progress_round, step, steps; /**< its last word of progress */
     int64_t moved_ms;                     /**< when that changed, or its round was announced */
+};
+
+/** The updates with which a round ends: durable with its outcome, and their sites answered after that. */
+struct closing {
+    size_t n; /**< 0: none */
+    struct registry_update update[SETTLE_MAX];
+    struct registry_anchor anchor[SETTLE_MAX];
+    struct hash hash[SETTLE_MAX];
 };
 
 /* ---- the coordinator ------------------------------------------------------------------------- */
@@ -207,6 +219,7 @@ struct coordinator {
     bool merge_due;
     struct merge
         *sum; /**< of the updates of the present round that were kept in this life; NULL: of none */
+    struct closing closing;
     bool tidy_due; /**< of the registry, when everybody has been answered */
     bool abort_wanted;
     char abort_reason[REASON_MAX];
@@ -384,6 +397,11 @@ void uploads_drop_all(struct coordinator *c, bool keep);
 
 /** What has arrived is kept, all at once; then the machine hears of each, and its site is answered. */
 RC uploads_settle(struct coordinator *c, struct error *err);
+/** The same if it need not wait for others, by which a round that they end is merged, too. *due_ms: look again then, at
+ *  the latest. */
+RC uploads_settle_due(struct coordinator *c, int64_t *due_ms, struct error *err);
+/** c->closing is durable, with its round's outcome: says so, and answers. */
+RC settling_closed(struct coordinator *c, struct error *err);
 /** The sum of exactly those who contribute to the present round, the caller's to close; NULL: they are to be
  *  read back. */
 struct merge *settling_take_sum(struct coordinator *c);

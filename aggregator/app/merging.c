@@ -127,9 +127,10 @@ static enum rc commit(struct coordinator *c, const struct state *state, struct e
     for (size_t i = 0; i < c->n_sites; i++) {
         contributed[i] = m->part[i] == ROUND_CONTRIBUTED;
     }
-    return registry_commit_round(c->registry, coordinator_study(c), m->round, c->params,
-                                 model_bytes(c), state->bytes, state->n, contributed, c->n_sites,
-                                 c->wall_ms, err);
+    return registry_commit_round_with(c->registry, coordinator_study(c), m->round,
+                                      c->closing.update, c->closing.n, c->params, model_bytes(c),
+                                      state->bytes, state->n, contributed, c->n_sites, c->wall_ms,
+                                      err);
 }
 
 /* NOT_COMMITTED must be certain: only the arithmetic can say it. Whatever the registry reports may
@@ -148,6 +149,10 @@ static enum rc merged(struct coordinator *c, enum rc rc, const struct error *fau
         return error_set(err, rc, "%s", fault->text);
     }
     const uint64_t round = c->machine.round;
+    rc = settling_closed(c, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
     c->tensor.hash = hash_of(c->params, model_bytes(c));
     name_sent(c);
     settling_forget(c);

@@ -141,7 +141,7 @@ static enum rc turn(struct coordinator *c, int64_t *due_ms, struct error *err)
     *due_ms = c->now_ms + TURN_MAX_MS;
     enum rc rc = listen_to_sites(c, err);
     if (rc == RC_OK) {
-        rc = uploads_settle(c, err);
+        rc = uploads_settle_due(c, due_ms, err);
     }
     if (rc == RC_OK) {
         rc = coordinator_timers(c, err);

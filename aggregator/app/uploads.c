@@ -125,6 +125,7 @@ static void begin(struct coordinator *c, size_t site)
     u->moved_ms = c->now_ms;
     if (u->in.complete) {
         u->state = UPLOAD_ARRIVED;
+        u->arrived_ms = c->now_ms;
     }
 }
 
@@ -219,6 +220,7 @@ void uploads_chunk(struct coordinator *c, size_t site, const struct wire_message
     if (u->in.complete) {
         c->site[site].link_is_good = transfer_in_went_well(&u->in);
         u->state = UPLOAD_ARRIVED;
+        u->arrived_ms = c->now_ms;
     }
 }
 
@@ -289,7 +291,7 @@ enum rc uploads_pump(struct coordinator *c, int64_t *due_ms, struct error *err)
     for (size_t i = 0; rc == RC_OK && i < c->n_sites; i++) {
         struct upload *u = &c->site[i].upload;
         struct wire_message m = {.kind = WIRE_CREDIT, .tensor = u->tensor};
-        if (u->state == UPLOAD_ARRIVED) { /* from a former life's file */
+        if (u->state == UPLOAD_ARRIVED && u->arrived_ms == c->now_ms) { /* a former life's file */
             *due_ms = c->now_ms;
         }
         if (u->state != UPLOAD_RUNNING) {

@@ -106,10 +106,11 @@ void registry_tidy(struct registry *r)
     tidy(r, REGISTRY_LOG_BYTES);
 }
 
-enum rc registry_commit_round(struct registry *r, const struct hash *study, uint64_t round,
-                              const void *model, size_t n, const void *server_state,
-                              size_t server_state_bytes, const bool *contributed, size_t n_sites,
-                              int64_t now_ms, struct error *err)
+enum rc registry_commit_round_with(struct registry *r, const struct hash *study, uint64_t round,
+                                   const struct registry_update *last, size_t n_last,
+                                   const void *model, size_t n, const void *server_state,
+                                   size_t server_state_bytes, const bool *contributed,
+                                   size_t n_sites, int64_t now_ms, struct error *err)
 {
     const struct hash hash = hash_of(model, n); /* large: not while the file is locked */
     const struct hash state_hash = hash_of(server_state, server_state_bytes);
@@ -130,7 +131,10 @@ enum rc registry_commit_round(struct registry *r, const struct hash *study, uint
                        s.failed ? "the study has failed" : "it is not the present one");
         goto out;
     }
-    rc = check_contributors(r, &s, round, contributed, err);
+    rc = registry_add_last(r, &s, round, last, n_last, now_ms, err);
+    if (rc == RC_OK) {
+        rc = check_contributors(r, &s, round, contributed, err);
+    }
     if (rc == RC_OK) {
         rc = registry_add_model(r, s.id, round, model, n, &hash, now_ms, err);
     }
@@ -164,9 +168,27 @@ out:
     return rc;
 }
 
+enum rc registry_commit_round(struct registry *r, const struct hash *study, uint64_t round,
+                              const void *model, size_t n, const void *server_state,
+                              size_t server_state_bytes, const bool *contributed, size_t n_sites,
+                              int64_t now_ms, struct error *err)
+{
+    return registry_commit_round_with(r, study, round, NULL, 0, model, n, server_state,
+                                      server_state_bytes, contributed, n_sites, now_ms, err);
+}
+
 enum rc registry_commit_failure(struct registry *r, const struct hash *study, uint64_t round,
                                 const bool *contributed, size_t n_sites, const char *reason,
                                 int64_t now_ms, struct error *err)
+{
+    return registry_commit_failure_with(r, study, round, NULL, 0, contributed, n_sites, reason,
+                                        now_ms, err);
+}
+
+enum rc registry_commit_failure_with(struct registry *r, const struct hash *study, uint64_t round,
+                                     const struct registry_update *last, size_t n_last,
+                                     const bool *contributed, size_t n_sites, const char *reason,
+                                     int64_t now_ms, struct error *err)
 {
     struct registry_standing s = {0};
     char why[REGISTRY_REASON];
@@ -186,6 +208,10 @@ enum rc registry_commit_failure(struct registry *r, const struct hash *study, ui
         goto out;
     }
     (void)snprintf(why, sizeof why, "%s", reason != NULL ? reason : "");
+    rc = registry_add_last(r, &s, round, last, n_last, now_ms, err);
+    if (rc != RC_OK) {
+        goto out;
+    }
     rc = add_outcome(r, &s, round, true, why, contributed, now_ms, err);
     if (rc != RC_OK) {
         goto out;

@@ -391,6 +391,7 @@ out:
     return rc;
 }
 
+/* hash NULL: it sits the round out. update NULL: nothing is held of it. */
 static RC add_part(struct registry *r, const struct registry_standing *s, uint64_t round,
                    size_t site, const void *update, size_t n, const struct hash *hash,
                    const struct registry_anchor *anchor, const char *reason, int64_t now_ms,
@@ -401,7 +402,7 @@ static RC add_part(struct registry *r, const struct registry_standing *s, uint64
     statement_bind_i64(st, s->id);
     statement_bind_i64(st, (int64_t)round);
     statement_bind_i64(st, (int64_t)site);
-    if (update != NULL) {
+    if (hash != NULL) {
         statement_bind_blob(st, hash->b, sizeof hash->b);
     } else {
         statement_bind_null(st);
@@ -474,7 +475,8 @@ enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_
         goto out;
     }
     registry_reason(why, reason);
-    rc = add_part(r, &s, round, site, update, n, &now, NULL, why, now_ms, err);
+    rc = add_part(r, &s, round, site, update, n, update != NULL ? &now : NULL, NULL, why, now_ms,
+                  err);
     if (rc == RC_OK) {
         rc = registry_held_sync(r, err);
     }
@@ -527,6 +529,22 @@ enum rc registry_keep_updates(struct registry *r, const struct hash *study, uint
         rc = store_commit(r->store, err);
     }
     store_rollback(r->store);
+    return rc;
+}
+
+enum rc registry_add_last(struct registry *r, const struct registry_standing *s, uint64_t round,
+                          const struct registry_update *last, size_t n_last, int64_t now_ms,
+                          struct error *err)
+{
+    enum rc rc = RC_OK;
+    for (size_t i = 0; rc == RC_OK && i < n_last; i++) {
+        bool fresh = false;
+        rc = check_answer(r, s, round, last[i].site, last[i].hash, &fresh, err);
+        if (rc == RC_OK && fresh) {
+            rc = add_part(r, s, round, last[i].site, NULL, 0, last[i].hash, last[i].anchor, "",
+                          now_ms, err);
+        }
+    }
     return rc;
 }
 

@@ -139,6 +139,17 @@ RC registry_commit_round(struct registry *r, const struct hash *study, uint64_t 
                          int64_t now_ms, struct error *err);
 
 /**
+ * The same with updates that arrived last, `last` [n_last], of which nothing has to be kept but that they came: their
+ * parts, without bytes, are in the same transaction. `contributed` names them, too.
+ * @retval RC_STATE also: one of these sites had answered otherwise
+ */
+RC registry_commit_round_with(struct registry *r, const struct hash *study, uint64_t round,
+                              const struct registry_update *last, size_t n_last, const void *model,
+                              size_t n, const void *server_state, size_t server_state_bytes,
+                              const bool *contributed, size_t n_sites, int64_t now_ms,
+                              struct error *err);
+
+/**
  * The end of a round also cuts off the updates' bytes and carries the log into the file, for which it waits for the
  * disk some times more. After _apart it leaves that to registry_tidy, to be called when everybody has been
  * answered; which lets the log grow to REGISTRY_LOG_BYTES. What is durable, and when, is the same.
@@ -152,6 +163,12 @@ void registry_tidy(struct registry *r);
 RC registry_commit_failure(struct registry *r, const struct hash *study, uint64_t round,
                            const bool *contributed, size_t n_sites, const char *reason,
                            int64_t now_ms, struct error *err);
+
+/** The same with updates that arrived last, as registry_commit_round_with. */
+RC registry_commit_failure_with(struct registry *r, const struct hash *study, uint64_t round,
+                                const struct registry_update *last, size_t n_last,
+                                const bool *contributed, size_t n_sites, const char *reason,
+                                int64_t now_ms, struct error *err);
 
 /** A masked round's sum cannot be opened: audited as "lost", its updates are dropped, and the next
  *  number is the present one. @retval RC_STATE not the present round, or the study has failed */

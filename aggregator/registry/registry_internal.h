@@ -149,6 +149,12 @@ RC registry_part(struct registry *r, const struct registry_standing *s, uint64_t
 /** @retval RC_STATE not the present round, or the study has failed */
 RC registry_check_present(const struct registry_standing *s, uint64_t round, struct error *err);
 
+/** Parts of updates without their bytes, in the transaction that is open, which ends their round.
+ *  @retval RC_STATE one may not be kept */
+RC registry_add_last(struct registry *r, const struct registry_standing *s, uint64_t round,
+                     const struct registry_update *last, size_t n_last, int64_t now_ms,
+                     struct error *err);
+
 /** What only an open round needs: updates' bytes and answers of its phases. */
 RC registry_drop_round(struct registry *r, const struct registry_standing *s, uint64_t round,
                        struct error *err);

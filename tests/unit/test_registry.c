@@ -1627,6 +1627,45 @@ static void updates_that_arrive_together_are_kept_but_for_those_that_may_not_be(
     registry_close(&r);
 }
 
+static void updates_that_end_a_round_need_no_bytes_and_are_named_in_its_outcome(void **state)
+{
+    (void)state;
+    static const bool three[SITES] = {true, true, true, false};
+    struct error err = {0};
+    struct registry *r = started(path);
+    bool found = false;
+    struct hash said = {{0}};
+    const struct hash one = hash_of("update of 1", 11);
+    const struct hash two = hash_of("update of 2", 11);
+    const struct registry_anchor a = {.sign = hash_of("key", 3), .anchor = hash_of("row", 3)};
+    struct registry_update last[] = {{.site = 1, .hash = &one, .anchor = &a},
+                                     {.site = 2, .hash = &two}};
+    everybody_accepts(r);
+    update(r, 1, 0, "update of 0");
+    sits_out(r, 1, 2, "no quota");
+    assert_int_equal(registry_commit_round_with(r, &heart, 1, last, 2, "m", 1, "moment1", 7, three,
+                                                SITES, 40, &err),
+                     RC_STATE); /* one has answered otherwise: none is kept */
+    assert_non_null(strstr(err.text, "site 2 has answered round 1 otherwise"));
+    assert_int_equal(held(r, 1).n, 1);
+    const struct round_machine m = restored(r);
+    stands(&m, ROUND_OPEN, 1);
+    err = (struct error){0};
+    assert_int_equal(registry_commit_round_with(r, &heart, 1, last, 1, "m", 1, "moment1", 7, three,
+                                                SITES, 40, &err),
+                     RC_STATE); /* and nobody is named whose update did not come */
+    static const bool both[SITES] = {true, true, false, false};
+    err = (struct error){0};
+    ok(registry_commit_round_with(r, &heart, 1, last, 1, "m", 1, "moment1", 7, both, SITES, 40,
+                                  &err),
+       &err);
+    model_is(r, 1, "m");
+    ok(registry_anchor_of(r, &heart, 1, 1, &found, &said, &err), &err);
+    assert_true(found && hash_equal(&said, &a.anchor));
+    assert_int_equal(registry_keep_part(r, &heart, 1, 1, "other", 5, "", 1, &err), RC_STATE);
+    registry_close(&r);
+}
+
 /* Killed behind the write, or before the cut: bytes that no row names are written over, and cut off. */
 static void what_a_kill_left_behind_the_updates_counts_for_nothing(void **state)
 {
@@ -1739,9 +1778,21 @@ static enum rc keep_two(struct registry *r, struct error *err)
     return together(r, 2, u, bytes, 2, err);
 }
 
+/* Round 2 ends, well or not, with an update of site 1 that arrived last. */
+static enum rc end_with_one(struct registry *r, bool failed, struct error *err)
+{
+    static const bool three[SITES] = {true, true, true, false};
+    const struct hash last = hash_of("update of 1", 11);
+    const struct registry_update u = {.site = 1, .hash = &last};
+    if (failed) {
+        return registry_commit_failure_with(r, &heart, 2, &u, 1, three, SITES, "below", 1, err);
+    }
+    return registry_commit_round_with(r, &heart, 2, &u, 1, "model 2", 7, "moment2", 7, three, SITES,
+                                      40, err);
+}
+
 static enum rc do_it(struct registry *r, enum deed deed, struct error *err)
 {
-    static const bool two[SITES] = {true, false, true, false};
     const struct hash other = hash_of("other", 5);
     bool resumed = false;
     r->models_bytes_max = 7; /* so that a round also drops old bytes */
@@ -1755,9 +1806,9 @@ static enum rc do_it(struct registry *r, enum deed deed, struct error *err)
     case TOGETHER:
         return keep_two(r, err);
     case ROUND:
-        return commit(r, 2, "model 2", two, err);
+        return end_with_one(r, false, err);
     case FAILURE:
-        return registry_commit_failure(r, &heart, 2, two, SITES, "below", 1, err);
+        return end_with_one(r, true, err);
     case ENROL:
         return registry_enrol(r, &new_card, 1, err);
     case REVOKE:
@@ -1851,6 +1902,15 @@ static void count_entry(void *ctx, const struct registry_entry *e)
     c->n += strncmp(line, c->like, strlen(c->like)) == 0;
 }
 
+/* "" of who has answered. */
+static bool has_answered(struct registry *r, size_t site, uint64_t round)
+{
+    struct error err = {0};
+    char reason[240] = "";
+    ok(registry_absence(r, &heart, round, site, reason, &err), &err);
+    return reason[0] == '\0';
+}
+
 static bool is_new_card(struct registry *r, bool revoked)
 {
     const struct enrolled e = cards(r);
@@ -1883,9 +1943,9 @@ static int written_of(struct registry *r, enum deed deed)
         ok(registry_model(r, &heart, &round, &p, &size, &err), &err);
         ok(registry_each_model(r, &heart, see_version, &v, &err), &err);
         return (round == 2) + has_outcome(r, 2) + (m.round == 3) + (v.n == 3) + !v.row[1].stored +
-               has_state(r, 2);
+               has_state(r, 2) + has_answered(r, 1, 2);
     case FAILURE:
-        return (m.state == ROUND_FAILED) + has_outcome(r, 2);
+        return (m.state == ROUND_FAILED) + has_outcome(r, 2) + has_answered(r, 1, 2);
     case ENROL:
         return is_new_card(r, false);
     case REVOKE:
@@ -1918,7 +1978,7 @@ static void killed_at_any_point_a_transaction_is_whole_or_absent(void **state)
     (void)state;
     prepare();
     remember();
-    static const size_t all[DEEDS] = {2, 2, 2, 2, 7, 3, 2, 2, 1, 2};
+    static const size_t all[DEEDS] = {2, 2, 2, 2, 8, 4, 2, 2, 1, 2};
     for (enum deed deed = START; deed < DEEDS; deed++) {
         size_t n_whole = 0;
         for (int point = 0;; point++) {
@@ -1995,6 +2055,7 @@ int main(void)
         ON_DISK(updates_that_arrive_together_are_kept_but_for_those_that_may_not_be),
         ON_DISK(tidying_apart_changes_when_and_not_what),
         ON_DISK(a_large_update_that_an_older_program_hashed_in_one_piece_is_handed_out),
+        ON_DISK(updates_that_end_a_round_need_no_bytes_and_are_named_in_its_outcome),
         ON_DISK(what_a_kill_left_behind_the_updates_counts_for_nothing),
         ON_DISK(updates_that_an_older_program_held_in_the_database_are_handed_out),
         cmocka_unit_test(one_model_larger_than_all_room_is_still_kept),
