@@ -433,6 +433,7 @@ enum rc round_receipt(struct trainer *t, const void *raw, size_t raw_n, struct e
     } else if (rc != RC_OK) {
         log_event(LOG_LEVEL_ERROR, "receipt_not_kept", "reason=\"%s\"", why.text);
     }
+    ledger_rest(t->ledger); /* the coordinator has the update, and is busy with it */
     return RC_OK;
 }
 

@@ -233,6 +233,13 @@ RC ledger_evaluations(struct ledger *l,
                       void (*each)(void *ctx, const struct ledger_evaluation_row *row), void *ctx,
                       struct error *err);
 
+/**
+ * Nobody waits: what commits have left to do is done now, if it is much. Whoever calls this between rounds finds that
+ * a spend does not do it any more, which would keep a whole round waiting (from the first call on, and up to 16 MB
+ * of log). What is durable, and when, is the same. A failure is none of the caller's: it is tried again.
+ */
+void ledger_rest(struct ledger *l);
+
 /** How many studies were ever joined. */
 RC ledger_joined(struct ledger *l, size_t *n, struct error *err);
 

@@ -104,3 +104,15 @@ out:
     store_rollback(l->store);
     return rc;
 }
+
+void ledger_rest(struct ledger *l)
+{
+    enum { MUCH = 512, MOST = 4096 }; /* pages of 4 KB */
+    if (l->view) {
+        return;
+    }
+    store_log_pages(l->store, MOST);
+    if (store_pages_waiting(l->store) > MUCH) {
+        store_carry_over(l->store);
+    }
+}

@@ -94,10 +94,14 @@ static RC finished(int fd, off_t *end, const char *path, struct error *err)
     return RC_OK;
 }
 
+/* The name of a file is on the disk before its first line: then no later line has to see to it. */
 static RC append(int fd, const char *line, size_t n, const char *path, struct error *err)
 {
     off_t end = 0;
-    const enum rc rc = finished(fd, &end, path, err);
+    enum rc rc = finished(fd, &end, path, err);
+    if (rc == RC_OK && end == 0) {
+        rc = file_sync_folder(path, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
@@ -106,6 +110,11 @@ static RC append(int fd, const char *line, size_t n, const char *path, struct er
                          path, strerror(errno));
     }
     return RC_OK;
+}
+
+static int open_file(const char *path)
+{
+    return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 }
 
 enum rc receipts_keep(const char *folder, const void *frame, size_t n,
@@ -125,10 +134,10 @@ enum rc receipts_keep(const char *folder, const void *frame, size_t n,
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path) {
         return error_set(err, RC_LIMIT, "the path '%.40s...' is too long", folder);
     }
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
-        return error_set(err, RC_IO, "cannot make '%s': %s", folder, strerror(errno));
+    int fd = open_file(path);
+    if (fd < 0 && errno == ENOENT && mkdir(folder, 0700) == 0) {
+        fd = open_file(path);
     }
-    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return error_set(err, RC_IO, "cannot write '%s': %s", path, strerror(errno));
     }
@@ -136,7 +145,7 @@ enum rc receipts_keep(const char *folder, const void *frame, size_t n,
     line[2 * n] = '\n';
     rc = append(fd, line, 2 * n + 1, path, err);
     (void)close(fd);
-    return rc == RC_OK ? file_sync_folder(path, err) : rc;
+    return rc;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */

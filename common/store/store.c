@@ -14,12 +14,14 @@
 
 #include "common/store/store_internal.h"
 
-enum { STORE_PATH_MAX = 1024 };
+enum { STORE_PATH_MAX = 1024, LOG_PAGES = 1000 /* as SQLite has it */ };
 
 struct store {
     sqlite3 *db;
     const char *what;
     struct statement *first; /* all statements, newest first */
+    int log_pages;           /* in the log at the last commit, not carried over since */
+    int log_pages_most;      /* from so many on, a commit does it */
 };
 
 struct statement {
@@ -231,6 +233,17 @@ void store_alone(void)
     }
 }
 
+/* After each commit; what SQLite would do by itself, and the number is kept. */
+static int after_commit(void *store, sqlite3 *db, const char *name, int pages)
+{
+    struct store *s = store;
+    s->log_pages = pages;
+    if (pages >= s->log_pages_most) {
+        (void)sqlite3_wal_checkpoint(db, name); /* else with one that follows */
+    }
+    return SQLITE_OK; /* it is committed */
+}
+
 enum rc store_open(const char *path, const struct store_kind *kind, struct store **out,
                    struct error *err)
 {
@@ -263,6 +276,8 @@ enum rc store_open(const char *path, const struct store_kind *kind, struct store
         rc = error_set(err, kind_of(answer), "cannot open: %s", sqlite3_errstr(answer));
         goto out;
     }
+    s->log_pages_most = LOG_PAGES;
+    (void)sqlite3_wal_hook(s->db, after_commit, s);
     (void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
     rc = check_owner(s, kind, &version, err); /* before anything is written to a stranger's file */
     if (rc == RC_OK) {
@@ -684,6 +699,18 @@ void store_checkpoint(struct store *s)
     (void)sqlite3_busy_timeout(s->db, 0); /* a reader is not waited for */
     (void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     (void)sqlite3_busy_timeout(s->db, STORE_BUSY_MS);
+    s->log_pages = 0;
+}
+
+void store_carry_over(struct store *s)
+{
+    (void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    s->log_pages = 0;
+}
+
+size_t store_pages_waiting(const struct store *s)
+{
+    return (size_t)s->log_pages;
 }
 
 size_t store_log_bytes(struct store *s)
@@ -698,7 +725,7 @@ size_t store_log_bytes(struct store *s)
 
 void store_log_pages(struct store *s, int pages)
 {
-    (void)sqlite3_wal_autocheckpoint(s->db, pages);
+    s->log_pages_most = pages;
 }
 
 /* The name is taken first, by an empty file of ours: SQLite itself would write into any that is there. */

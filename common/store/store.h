@@ -121,6 +121,11 @@ RC store_backup(struct store *s, const char *path, struct error *err);
  *  reading. A failure is none of the caller's: what is committed stays so, and SQLite tries again with
  *  the next commits. */
 void store_checkpoint(struct store *s);
+/** The same when nobody waits and much is to follow: the log keeps its place on the disk and is begun anew by the next
+ *  commit, which is quicker than letting it grow again. */
+void store_carry_over(struct store *s);
+/** Pages that this connection's commits have brought into the log since either of the two. */
+size_t store_pages_waiting(const struct store *s);
 /** How large the log is now; 0: in memory, or not there. */
 size_t store_log_bytes(struct store *s);
 /** From now on a commit carries the log into the file by itself only when it has so many pages (SQLite: 1000). For

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -595,6 +596,45 @@ static void stored_bytes_that_changed_are_never_handed_out(void **state)
     ledger_close(&l);
 }
 
+/* ---- rest ------------------------------------------------------------------------------------ */
+
+static size_t size_of(const char *path)
+{
+    struct stat st = {0};
+    assert_int_equal(stat(path, &st), 0);
+    return (size_t)st.st_size;
+}
+
+/* What a spend leaves to do: in a rest it is done when it is much, and the spends themselves do not do it any more. */
+static void a_rest_carries_the_log_over_when_it_is_much_and_a_spend_does_not(void **state)
+{
+    (void)state;
+    static unsigned char update[3000000]; /* 733 pages */
+    const struct study s = test_ledger_study("heart", 0.25, 1.9);
+    struct ledger *l = test_ledger_open(test_ledger_path, &test_ledger_generous);
+    test_ledger_join_now(l, &s);
+    ledger_rest(l);
+    const size_t file = size_of(test_ledger_path);
+    for (uint64_t round = 1; round <= 3; round++) {
+        struct ledger_spend spend = test_ledger_round_with_state(&s, round, "");
+        memset(update, (int)round, sizeof update);
+        spend.update = update;
+        spend.update_bytes = sizeof update;
+        test_ledger_spend(l, &spend);
+    }
+    assert_int_equal(size_of(test_ledger_path), file); /* 2200 pages wait */
+    ledger_rest(l);
+    assert_true(size_of(test_ledger_path) > 3 * sizeof update);
+    const size_t log = size_of(test_ledger_beside("-wal"));
+    test_ledger_spend_round(l, &s, 4, "small");
+    assert_int_equal(size_of(test_ledger_beside("-wal")), log); /* begun anew in its place */
+    ledger_close(&l);
+    l = test_ledger_open(test_ledger_path, &test_ledger_generous);
+    assert_true(test_ledger_has(l, &s, 3, NULL));
+    assert_true(test_ledger_has(l, &s, 4, "small"));
+    ledger_close(&l);
+}
+
 int main(void)
 {
 #define ON_DISK(test) \
@@ -617,6 +657,7 @@ int main(void)
         ON_DISK(a_copy_is_a_ledger_and_writes_over_nothing),
         ON_DISK(a_row_is_bound_to_all_before_it),
         ON_DISK(stored_bytes_that_changed_are_never_handed_out),
+        ON_DISK(a_rest_carries_the_log_over_when_it_is_much_and_a_spend_does_not),
     };
     return cmocka_run_group_tests_name("ledger_files", tests, NULL, NULL);
 }
