@@ -26,6 +26,7 @@ enum {
     PATIENTS = 30,
     WIDTH_MAX = 4096,
     PATH_ROOM = ROUND_PATH_MAX + 120,
+    HANDS = 8,               /* that make hospitals */
     ROUND_COMPLETE_MAX = 128 /* sites that all mask with each other */
 };
 
@@ -154,22 +155,29 @@ static void make_cohort(const char *folder, const char *name)
     written(f, path);
 }
 
-static void make_site(const struct round_words *w, const char *name)
+static void enrol(const struct round_words *w, const char *name)
 {
-    char folder[PATH_ROOM], coordinator[PATH_ROOM], card[PATH_ROOM], theirs[PATH_ROOM];
+    char coordinator[PATH_ROOM], card[PATH_ROOM];
     char file[48];
     char fingerprint[SEAL_FINGERPRINT];
     struct seal_card unused;
-    at(w, name, "", folder);
-    folder_at(folder);
-    make_cohort(folder, name);
-    command(w, "wardround-agent", (const char *const[]){"init", folder, NULL});
     (void)snprintf(file, sizeof file, "/%s.card", name);
     at(w, name, file, card);
     at(w, "coordinator", "", coordinator);
     card_of(card, &unused, fingerprint);
     command(w, "wardround-aggregator",
             (const char *const[]){"enrol", coordinator, card, "--fingerprint", fingerprint, NULL});
+}
+
+static void make_site(const struct round_words *w, const char *name)
+{
+    char folder[PATH_ROOM], theirs[PATH_ROOM];
+    char fingerprint[SEAL_FINGERPRINT];
+    struct seal_card unused;
+    at(w, name, "", folder);
+    folder_at(folder);
+    make_cohort(folder, name);
+    command(w, "wardround-agent", (const char *const[]){"init", folder, NULL});
     at(w, "coordinator", "/coordinator.card", theirs);
     card_of(theirs, &unused, fingerprint);
     command(w, "wardround-agent",
@@ -292,16 +300,46 @@ static void make_study(const struct round_words *w)
     written(f, path);
 }
 
+/* Sites `first`, `first` + HANDS, ... in a process of its own: each command waits for the disk. */
+static pid_t make_some(const struct round_words *w, size_t first)
+{
+    const pid_t pid = fork();
+    if (pid == 0) {
+        for (size_t i = first; i < w->sites; i += HANDS) {
+            char name[32];
+            (void)snprintf(name, sizeof name, "%s", round_site_name(i));
+            make_site(w, name);
+        }
+        _exit(0);
+    }
+    return pid;
+}
+
+static void make_sites(const struct round_words *w)
+{
+    pid_t hand[HANDS];
+    bool made = true;
+    for (size_t i = 0; i < HANDS; i++) {
+        hand[i] = make_some(w, i);
+    }
+    for (size_t i = 0; i < HANDS; i++) {
+        int status = 0;
+        made = hand[i] > 0 && waitpid(hand[i], &status, 0) == hand[i] && status == 0 && made;
+    }
+    if (!made) {
+        round_fail("a hospital could not be made");
+    }
+}
+
 void round_study_make(const struct round_words *w)
 {
     char peers[PATH_ROOM];
     make_coordinator(w);
     at(w, "peers", "", peers);
     folder_at(peers);
+    make_sites(w);
     for (size_t i = 0; i < w->sites; i++) {
-        char name[32];
-        (void)snprintf(name, sizeof name, "%s", round_site_name(i));
-        make_site(w, name);
+        enrol(w, round_site_name(i));
     }
     for (size_t i = 0; w->secure && i < w->sites; i++) {
         make_friends(w, i);
