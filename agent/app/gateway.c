@@ -261,7 +261,7 @@ static enum rc one_turn(struct gateway *g, bool *stop_asked, struct error *err)
     if (rc == RC_OK) {
         rc = hear_coordinator(g, err);
     }
-    if (rc == RC_OK) {
+    if (rc == RC_OK && pair_ready) {
         rc = hear_trainer(g, err);
     }
     if (rc == RC_OK && g->trainer_up) { /* without a trainer there is nobody to take part */

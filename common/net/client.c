@@ -13,6 +13,11 @@
  *
  * libzmq connects again after a lost link, and never after a refusal or bytes it does not understand
  * (it calls both final). We do: if it stays silent after a loss, we connect afresh.
+ *
+ * Each question to a socket of libzmq's is three calls of the system and more, also for the answer "nothing". So we
+ * remember what we know: once a receive has found nothing, nothing is there until the descriptor behind the socket
+ * (ZMQ_FD) is readable or we have called libzmq about it; any call may take the news off that descriptor. Of a
+ * socket that was never asked nothing is known: its first news does not show there.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +41,9 @@ struct net_client {
     int strikes;  /* handshakes in a row that were hung up */
     bool retries; /* we connect again at retry_ms, unless libzmq does before */
     int64_t retry_ms;
+    int fd[2];       /* behind dealer and monitor */
+    bool settled[2]; /* it had nothing when it was asked, and was not called since */
+    bool quiet[2];   /* the last wait found nothing: the next question need not be asked */
     struct net_inbox in;
 };
 
@@ -54,6 +62,16 @@ static RC listen_to_monitor(struct net_client *c, struct error *err)
     if (c->monitor == NULL || zmq_setsockopt(c->monitor, ZMQ_LINGER, &linger, sizeof linger) != 0 ||
         zmq_connect(c->monitor, name) != 0) {
         return error_set(err, RC_IO, "network library: no monitor: %s", zmq_strerror(errno));
+    }
+    return RC_OK;
+}
+
+static RC find_fds(struct net_client *c, struct error *err)
+{
+    size_t n = sizeof c->fd[0];
+    if (zmq_getsockopt(c->dealer, ZMQ_FD, &c->fd[0], &n) != 0 ||
+        zmq_getsockopt(c->monitor, ZMQ_FD, &c->fd[1], &n) != 0) {
+        return error_set(err, RC_IO, "network library: no descriptor: %s", zmq_strerror(errno));
     }
     return RC_OK;
 }
@@ -81,6 +99,9 @@ enum rc net_client_open(const char *endpoint, const struct seal_curve *server,
         goto out;
     }
     rc = listen_to_monitor(c, err);
+    if (rc == RC_OK) {
+        rc = find_fds(c, err);
+    }
     if (rc != RC_OK) {
         goto out;
     }
@@ -172,11 +193,15 @@ static void heard(struct net_client *c, unsigned event, int64_t now_ms)
 enum net_state net_client_state(struct net_client *c, int64_t now_ms, bool *changed)
 {
     struct net_event event;
-    while (net_next_event(c->monitor, &event)) {
+    while (!c->quiet[1] && net_next_event(c->monitor, &event)) {
         heard(c, event.number, now_ms);
     }
+    c->settled[1] = true;
+    c->quiet[1] = false;
     if (c->retries && now_ms >= c->retry_ms) {
         c->retries = false;
+        c->settled[0] = false;
+        c->quiet[0] = false;
         (void)zmq_disconnect(c->dealer, c->endpoint); /* it may have ended by itself */
         (void)zmq_connect(c->dealer, c->endpoint);    /* it was good once */
     }
@@ -221,12 +246,19 @@ enum rc net_client_receive(struct net_client *c, bool *got, struct net_frames *o
 {
     enum net_arrival what = NET_MALFORMED;
 
+    if (c->quiet[0]) {
+        c->quiet[0] = false;
+        *got = false;
+        return RC_OK;
+    }
+    c->settled[0] = false;
     for (int i = 0; i < NET_AT_ONCE && what == NET_MALFORMED; i++) {
         const enum rc rc = net_read(c->dealer, 0, &c->in, out, &what, err);
         if (rc != RC_OK) {
             return rc;
         }
     }
+    c->settled[0] = what == NET_NOTHING;
     *got = what == NET_MESSAGE;
     return RC_OK;
 }
@@ -238,6 +270,8 @@ enum rc net_client_send(struct net_client *c, const void *header, size_t header_
     int refused = 0;
     enum rc rc = net_check_sizes(header_n, raw_n, err);
 
+    c->settled[0] = false;
+    c->quiet[0] = false;
     if (rc == RC_OK) {
         rc = net_write(c->dealer, part, raw_n > 0 ? 2 : 1, &refused, err);
     }
@@ -250,4 +284,33 @@ enum rc net_client_send(struct net_client *c, const void *header, size_t header_
 struct net_sockets net_client_sockets(const struct net_client *c)
 {
     return (struct net_sockets){.socket = {c->dealer, c->monitor}, .soon = c->retries};
+}
+
+void net_client_fds(const struct net_client *c, int out[2])
+{
+    out[0] = c->fd[0];
+    out[1] = c->fd[1];
+}
+
+static bool readable(void *socket)
+{
+    int events = 0;
+    size_t n = sizeof events;
+    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &n) != 0 || (events & ZMQ_POLLIN) != 0;
+}
+
+bool net_client_has_news(struct net_client *c)
+{
+    c->settled[0] = c->settled[0] || !readable(c->dealer);
+    c->settled[1] = c->settled[1] || !readable(c->monitor);
+    return !c->settled[0] || !c->settled[1];
+}
+
+bool net_client_waited(struct net_client *c, const bool ready[2])
+{
+    c->settled[0] = c->settled[0] && !(ready[0] && readable(c->dealer));
+    c->settled[1] = c->settled[1] && !(ready[1] && readable(c->monitor));
+    c->quiet[0] = c->settled[0];
+    c->quiet[1] = c->settled[1];
+    return !c->quiet[0] || !c->quiet[1];
 }

@@ -105,4 +105,12 @@ struct net_sockets {
 struct net_sockets net_server_sockets(const struct net_server *s);
 struct net_sockets net_client_sockets(const struct net_client *c);
 
+/** The descriptors behind a client's two sockets: readable when libzmq has news for them. Neither is to be read. */
+void net_client_fds(const struct net_client *c, int out[2]);
+/** Is a message there already? Then there is nothing to wait for. */
+bool net_client_has_news(struct net_client *c);
+/** What a wait has found of the two descriptors: a socket without news is not asked by the call that follows.
+ *  @return has one of them any? A descriptor may be readable for libzmq's own sake. */
+bool net_client_waited(struct net_client *c, const bool ready[2]);
+
 #endif

@@ -23,8 +23,10 @@
 #include <zmq.h>
 
 #include "common/base/clock.h"
+#include "common/base/rng.h"
 #include "common/net/net.h"
 #include "common/net/net_internal.h"
+#include "tests/support/seed.h"
 
 enum { PATIENCE_MS = 20000, PARTIES = 6, MAIL = 64 };
 
@@ -1142,15 +1144,14 @@ static void waiting_sees_messages_that_were_read_already(void **state)
     assert_true(clock_monotonic_ms() - start < PATIENCE_MS / 2);
 }
 
-static void waiting_tells_which_descriptors_are_ready(void **state)
+static void tells_which_descriptors_are_ready(struct net_wait w)
 {
-    (void)state;
     struct error err = {0};
     int a[2];
     int b[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, a), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, b), 0);
-    struct net_wait w = {.server = hall.server, .n_fds = 2};
+    w.n_fds = 2;
     w.fd[0].fd = a[0];
     w.fd[1].fd = b[0];
     must(net_wait(&w, 0, &err), &err);
@@ -1170,6 +1171,98 @@ static void waiting_tells_which_descriptors_are_ready(void **state)
     (void)close(b[1]);
 }
 
+static void waiting_tells_which_descriptors_are_ready(void **state)
+{
+    (void)state;
+    tells_which_descriptors_are_ready((struct net_wait){.server = hall.server});
+    allow_and_greet(0);
+    tells_which_descriptors_are_ready((struct net_wait){.client = hall.client[0]});
+}
+
+static void waiting_for_a_client_lasts_as_long_as_was_said_while_there_is_no_news(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    allow_and_greet(0);
+    for (int i = 0; i < 3; i++) {
+        bool got = true;
+        bool changed = false;
+        struct net_frames f;
+        struct net_wait w = {.client = hall.client[0]};
+        (void)net_client_state(hall.client[0], hall.now_ms, &changed);
+        must(net_client_receive(hall.client[0], &got, &f, &err), &err);
+        assert_false(got);
+        if (i == 1) { /* libzmq's own news of it is no news */
+            assert_true(says(0, "x", 1, NULL, 0));
+        }
+        const int64_t start = clock_monotonic_ms();
+        must(net_wait(&w, 40, &err), &err);
+        assert_true(clock_monotonic_ms() - start >= 40);
+    }
+}
+
+static void a_client_that_waits_before_it_asks_hears_of_its_connection(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    enum net_state is = NET_CONNECTING;
+    allow(0);
+    join(0, &coordinator, net_server_port(hall.server));
+    struct net_client *c = hall.client[0];
+    hall.client[0] = NULL; /* nobody looks */
+    until(net_server_counts(hall.server)->admitted == 1);
+    hall.client[0] = c;
+    const int64_t end = clock_monotonic_ms() + PATIENCE_MS;
+    while (is != NET_CONNECTED && clock_monotonic_ms() < end) {
+        bool changed = false;
+        struct net_wait w = {.client = c};
+        must(net_wait(&w, 100, &err), &err);
+        is = net_client_state(c, hall.now_ms, &changed);
+    }
+    assert_int_equal(is, NET_CONNECTED);
+}
+
+/* Sends, questions and waits in any order: whatever libzmq has done on the way, what was told is heard. */
+static void a_client_hears_of_everything_though_it_asks_only_when_there_is_news(void **state)
+{
+    (void)state;
+    const uint64_t seed = seed_of_run();
+    struct error err = {0};
+    struct rng r;
+    size_t told = 0;
+    size_t heard = 0;
+    rng_init(&r, seed, "news");
+    allow_and_greet(0);
+    struct net_client *c = hall.client[0];
+    for (int i = 0; i < 600; i++) {
+        const uint64_t what = rng_below(&r, 5);
+        if (what == 0 || told == heard) {
+            told += tells(0, big, 1 + (size_t)rng_below(&r, 300), big, 1 + rng_below(&r, 9000));
+        } else if (what == 1) {
+            (void)says(0, "x", 1, NULL, 0);
+            collect();
+        } else if (what == 2) {
+            bool changed = true;
+            assert_int_equal(net_client_state(c, hall.now_ms, &changed), NET_CONNECTED);
+        } else {
+            bool got = true;
+            struct net_frames f;
+            struct net_wait w = {.client = c};
+            const int64_t start = clock_monotonic_ms();
+            must(net_wait(&w, 2 * PATIENCE_MS, &err), &err);
+            assert_true(clock_monotonic_ms() - start < PATIENCE_MS);
+            must(net_client_receive(c, &got, &f, &err), &err);
+            assert_true(got); /* something was on its way */
+            heard++;
+            while (got && what == 4) {
+                must(net_client_receive(c, &got, &f, &err), &err);
+                heard += got;
+            }
+        }
+    }
+    until((hall.n_received[0] + heard) == told);
+}
+
 static void on_alarm(int number)
 {
     (void)number;
@@ -1179,13 +1272,16 @@ static void a_signal_ends_the_wait_without_an_error(void **state)
 {
     (void)state;
     struct error err = {0};
-    struct net_wait w = {.server = hall.server};
     const struct sigaction act = {.sa_handler = on_alarm};
     struct sigaction before;
     const struct itimerval soon = {.it_value = {.tv_usec = 20000}};
+    allow_and_greet(0);
+    struct net_wait w[] = {{.server = hall.server}, {.client = hall.client[0]}};
     assert_int_equal(sigaction(SIGALRM, &act, &before), 0);
-    assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
-    must(net_wait(&w, -1, &err), &err);
+    for (size_t i = 0; i < sizeof w / sizeof w[0]; i++) {
+        assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+        must(net_wait(&w[i], -1, &err), &err);
+    }
     assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
 }
 
@@ -1238,6 +1334,9 @@ int main(void)
         in_hall(what_is_no_address_is_refused_with_a_sentence),
         in_hall(waiting_sees_messages_that_were_read_already),
         in_hall(waiting_tells_which_descriptors_are_ready),
+        in_hall(waiting_for_a_client_lasts_as_long_as_was_said_while_there_is_no_news),
+        in_hall(a_client_that_waits_before_it_asks_hears_of_its_connection),
+        in_hall(a_client_hears_of_everything_though_it_asks_only_when_there_is_news),
         in_hall(a_signal_ends_the_wait_without_an_error),
         in_hall(a_refused_client_is_woken_for_its_next_try),
     };
