@@ -14,6 +14,7 @@ struct train_room {
     const struct model *model;
     size_t physical_batch, threads;
     struct arena memory; /* the places' */
+    struct arena arrays; /* the round's */
     struct place place[SLICES_THREADS_MAX];
     struct slices *slices;
     const struct room_sample *now; /* the step's */
@@ -94,12 +95,31 @@ void train_room_close(struct train_room **rp)
     slices_close(&r->slices);
     arena_wipe(&r->memory);
     arena_release(&r->memory);
+    arena_wipe(&r->arrays); /* computed from patients, too */
+    arena_release(&r->arrays);
     free(r);
     *rp = NULL;
 }
 
+enum rc room_arrays(struct train_room *r, size_t cost, struct arena **out, struct error *err)
+{
+    if (r->arrays.size < cost) {
+        arena_wipe(&r->arrays);
+        arena_release(&r->arrays);
+        const enum rc rc = arena_init(&r->arrays, cost, err);
+        if (rc != RC_OK) {
+            return rc;
+        }
+    }
+    arena_rewind(&r->arrays, 0);
+    *out = &r->arrays;
+    return RC_OK;
+}
+
 void room_wipe(struct train_room *r)
 {
+    arena_rewind(&r->arrays, 0);
+    arena_wipe(&r->arrays);
     slices_wipe(r->slices);
     arena_wipe(&r->memory);
     arena_rewind(&r->memory, 0);

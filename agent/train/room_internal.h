@@ -22,6 +22,10 @@ struct room_sample {
 RC room_clipped_sum(struct train_room *r, const struct room_sample *sample, const real *params,
                     double C, double *sum, struct train_report *report, struct error *err);
 
+/** Room for a round's arrays of together `cost` bytes, kept from one round to the next: reserved anew for each, the
+ *  system would zero them page by page. Lives until room_wipe. @retval RC_NOMEM */
+RC room_arrays(struct train_room *r, size_t cost, struct arena **out, struct error *err);
+
 /** After a round: nothing of a patient stays. */
 void room_wipe(struct train_room *r);
 

@@ -12,7 +12,7 @@
 
 /* Everything of one round: arrays of the round arena. */
 struct round_work {
-    struct arena round;
+    struct arena *round;            /* of the room, and kept by it */
     struct train_room *room, *made; /* made: of this round alone */
     double *w;                      /* [P] local parameters */
     double *start;                  /* [S] where the round began */
@@ -39,22 +39,22 @@ static enum rc reserve(struct round_work *k, const struct train_job *job, struct
     if (rc != RC_OK) {
         return rc;
     }
-    rc = arena_init(&k->round,
-                    5 * arena_cost(P, sizeof(double)) + arena_cost(S, sizeof(double)) +
-                        arena_cost(P, sizeof(real)) + 2 * arena_cost(n, sizeof(size_t)),
-                    err);
+    rc = room_arrays(k->room,
+                     5 * arena_cost(P, sizeof(double)) + arena_cost(S, sizeof(double)) +
+                         arena_cost(P, sizeof(real)) + 2 * arena_cost(n, sizeof(size_t)),
+                     &k->round, err);
     if (rc != RC_OK) {
         return rc;
     }
-    k->w = arena_take(&k->round, P, sizeof(double));
-    k->sum = arena_take(&k->round, P, sizeof(double));
-    k->mean = arena_take(&k->round, P, sizeof(double));
-    k->optimiser.m = arena_take(&k->round, P, sizeof(double));
-    k->optimiser.v = arena_take(&k->round, P, sizeof(double));
-    k->start = arena_take(&k->round, S, sizeof(double));
-    k->params = arena_take(&k->round, P, sizeof(real));
-    k->row = arena_take(&k->round, n, sizeof(size_t));
-    k->who = arena_take(&k->round, n, sizeof(size_t));
+    k->w = arena_take(k->round, P, sizeof(double));
+    k->sum = arena_take(k->round, P, sizeof(double));
+    k->mean = arena_take(k->round, P, sizeof(double));
+    k->optimiser.m = arena_take(k->round, P, sizeof(double));
+    k->optimiser.v = arena_take(k->round, P, sizeof(double));
+    k->start = arena_take(k->round, S, sizeof(double));
+    k->params = arena_take(k->round, P, sizeof(real));
+    k->row = arena_take(k->round, n, sizeof(size_t));
+    k->who = arena_take(k->round, n, sizeof(size_t));
     return RC_OK;
 }
 
@@ -63,9 +63,7 @@ static void work_release(struct round_work *k)
     if (k->room != NULL && k->made == NULL) {
         room_wipe(k->room);
     }
-    train_room_close(&k->made);
-    arena_wipe(&k->round); /* computed from patients, too */
-    arena_release(&k->round);
+    train_room_close(&k->made); /* wipes it, too */
     *k = (struct round_work){0};
 }
 
