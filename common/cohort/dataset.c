@@ -318,8 +318,14 @@ static void copy_patient(struct dataset *to, size_t p, const struct dataset *fro
     parts_copy_rows(to, at, from, row, n);
 }
 
+/* Who is picked, from the first of them to behind the last: a site's patients are a few of very many. */
+struct picked {
+    size_t from, end;
+    bool *in; /* [end - from] */
+};
+
 /* @param only a site of d, which then has the only name; SIZE_MAX: all of d's */
-static void copy_picked(struct dataset *to, const struct dataset *d, const bool *picked,
+static void copy_picked(struct dataset *to, const struct dataset *d, const struct picked *picked,
                         size_t only)
 {
     struct hasher h;
@@ -329,8 +335,8 @@ static void copy_picked(struct dataset *to, const struct dataset *d, const bool 
     memcpy(to->site_name, d->site_name + (only == SIZE_MAX ? 0 : only),
            to->n_sites * sizeof *d->site_name);
     size_t p = 0;
-    for (size_t q = 0; q < d->n_patients; q++) {
-        if (picked[q]) {
+    for (size_t q = picked->from; q < picked->end; q++) {
+        if (picked->in[q - picked->from]) {
             copy_patient(to, p, d, q);
             to->site[p] = only == SIZE_MAX ? to->site[p] : 0;
             p++;
@@ -341,15 +347,15 @@ static void copy_picked(struct dataset *to, const struct dataset *d, const bool 
 }
 
 /* Room for what the picked patients have of each modality. */
-static RC reserve_parts(struct dataset *to, const struct dataset *d, const bool *picked,
+static RC reserve_parts(struct dataset *to, const struct dataset *d, const struct picked *picked,
                         struct error *err)
 {
     struct schema_part shape[SCHEMA_MODALITIES_MAX];
     size_t n_items[SCHEMA_MODALITIES_MAX] = {0};
     for (size_t i = 0; i < d->n_parts; i++) {
         shape[i] = d->part[i].shape;
-        for (size_t q = 0; q < d->n_patients; q++) {
-            if (picked[q]) {
+        for (size_t q = picked->from; q < picked->end; q++) {
+            if (picked->in[q - picked->from]) {
                 n_items[i] +=
                     d->part[i].first[d->first_row[q + 1]] - d->part[i].first[d->first_row[q]];
             }
@@ -360,42 +366,59 @@ static RC reserve_parts(struct dataset *to, const struct dataset *d, const bool 
                : parts_reserve(to, &((struct owned *)to)->parts, shape, d->n_parts, n_items, err);
 }
 
+/* Which they are and how many rows they have. in is owned, also after a failure. */
+static RC mark(const struct dataset *d, const size_t *patient, size_t n, size_t only,
+               struct picked *picked, size_t *n_rows, struct error *err)
+{
+    picked->from = n > 0 ? SIZE_MAX : 0;
+    for (size_t i = 0; i < n; i++) {
+        if (patient[i] >= d->n_patients) {
+            return error_set(err, RC_INVALID, "dataset: pick %zu of %zu is not there", i + 1, n);
+        }
+        picked->from = patient[i] < picked->from ? patient[i] : picked->from;
+        picked->end = patient[i] + 1 > picked->end ? patient[i] + 1 : picked->end;
+    }
+    picked->in = calloc(picked->end - picked->from + 1, sizeof *picked->in);
+    if (picked->in == NULL) {
+        return error_set(err, RC_NOMEM, "dataset: no memory");
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool *in = &picked->in[patient[i] - picked->from];
+        if (*in) {
+            return error_set(err, RC_INVALID, "dataset: pick %zu of %zu is there twice", i + 1, n);
+        }
+        if (only != SIZE_MAX && d->site[patient[i]] != only) {
+            return error_set(err, RC_INVALID, "dataset: pick %zu of %zu is another site's", i + 1,
+                             n);
+        }
+        *in = true;
+        *n_rows += rows_of(d, patient[i]);
+    }
+    return RC_OK;
+}
+
 static RC pick(const struct dataset *d, const size_t *patient, size_t n, size_t only,
                struct dataset **out, struct error *err)
 {
-    struct dataset *picked = NULL;
+    struct dataset *to = NULL;
+    struct picked picked = {0};
     size_t n_rows = 0;
-    bool *in = calloc(d->n_patients + 1, sizeof *in);
-    if (in == NULL) {
-        return error_set(err, RC_NOMEM, "dataset: no memory");
-    }
-    enum rc rc = RC_OK;
-    for (size_t i = 0; rc == RC_OK && i < n; i++) {
-        if (patient[i] >= d->n_patients || in[patient[i]]) {
-            rc = error_set(err, RC_INVALID, "dataset: pick %zu of %zu is there twice or not at all",
-                           i + 1, n);
-        } else if (only != SIZE_MAX && d->site[patient[i]] != only) {
-            rc = error_set(err, RC_INVALID, "dataset: pick %zu of %zu is another site's", i + 1, n);
-        } else {
-            in[patient[i]] = true;
-            n_rows += rows_of(d, patient[i]);
-        }
-    }
+    enum rc rc = mark(d, patient, n, only, &picked, &n_rows, err);
     if (rc == RC_OK) {
         rc = dataset_reserve(n, n_rows, d->n_values, d->n_codes, only == SIZE_MAX ? d->n_sites : 1,
-                             &picked, err);
+                             &to, err);
     }
     if (rc == RC_OK) {
-        assert(picked != NULL);
-        rc = reserve_parts(picked, d, in, err);
+        assert(to != NULL);
+        rc = reserve_parts(to, d, &picked, err);
     }
     if (rc == RC_OK) {
-        copy_picked(picked, d, in, only);
-        *out = picked;
-        picked = NULL;
+        copy_picked(to, d, &picked, only);
+        *out = to;
+        to = NULL;
     }
-    dataset_close(&picked);
-    free(in);
+    dataset_close(&to);
+    free(picked.in);
     return rc;
 }
 
@@ -427,7 +450,7 @@ enum rc dataset_resite(const struct dataset *d, const uint32_t *site,
         dataset_reserve(d->n_patients, d->n_rows, d->n_values, d->n_codes, n_sites, &to, err);
     if (rc == RC_OK) {
         assert(to != NULL);
-        rc = reserve_parts(to, d, all, err);
+        rc = reserve_parts(to, d, &(struct picked){.end = d->n_patients, .in = all}, err);
     }
     if (rc == RC_OK) {
         memcpy(to->site_name, name, n_sites * sizeof *name);
