@@ -124,6 +124,9 @@ enum rc registry_hold(struct registry *r, const struct registry_standing *s, uin
     if (rc == RC_OK) {
         rc = end_of_rows(r, &at, err);
     }
+    if (rc == RC_OK && r->together && at < r->held.floor) {
+        at = r->held.floor;
+    }
     if (rc == RC_OK) {
         rc = write_at(r, update, n, at, err);
     }
@@ -136,6 +139,11 @@ enum rc registry_hold(struct registry *r, const struct registry_standing *s, uin
     statement_bind_i64(st, at);
     statement_bind_i64(st, (int64_t)n);
     return statement_run(st, err);
+}
+
+enum rc registry_held_guard(struct registry *r, struct error *err)
+{
+    return end_of_rows(r, &r->held.floor, err);
 }
 
 enum rc registry_held_sync(struct registry *r, struct error *err)
@@ -152,7 +160,7 @@ void registry_held_cut(struct registry *r)
 {
     struct error ignored = {0};
     int64_t end = 0;
-    if (r->held.path[0] == '\0' || access(r->held.path, F_OK) != 0) {
+    if (r->together || r->held.path[0] == '\0' || access(r->held.path, F_OK) != 0) {
         return;
     }
     if (open_file(r, &ignored) == RC_OK && end_of_rows(r, &end, &ignored) == RC_OK &&

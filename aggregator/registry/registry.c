@@ -80,6 +80,28 @@ enum rc registry_lock(struct registry *r, struct error *err)
     return store_begin(r->store, err);
 }
 
+enum rc registry_together(struct registry *r, struct error *err)
+{
+    assert(!r->together);
+    assert(r->tidied_apart); /* else the end of a round would cut off what the disk still names */
+    registry_take_back(r);
+    enum rc rc = store_together(r->store, err);
+    r->together = rc == RC_OK;
+    return rc == RC_OK ? registry_held_guard(r, err) : rc;
+}
+
+enum rc registry_settle(struct registry *r, struct error *err)
+{
+    assert(r->together);
+    registry_take_back(r);
+    r->together = false;
+    enum rc rc = registry_held_sync(r, err);
+    if (rc == RC_OK) {
+        rc = store_settle(r->store, err);
+    }
+    return rc;
+}
+
 enum rc registry_find(struct registry *r, const struct hash *study, bool may_be_new,
                       struct registry_standing *out, struct error *err)
 {
@@ -478,7 +500,7 @@ enum rc registry_keep_part(struct registry *r, const struct hash *study, uint64_
     rc = add_part(r, &s, round, site, update, n, update != NULL ? &now : NULL, NULL, why, now_ms,
                   err);
     if (rc == RC_OK) {
-        rc = registry_held_sync(r, err);
+        rc = r->together ? RC_OK : registry_held_sync(r, err);
     }
     if (rc == RC_OK) {
         rc = store_commit(r->store, err);
@@ -523,7 +545,7 @@ enum rc registry_keep_updates(struct registry *r, const struct hash *study, uint
         }
     }
     if (rc == RC_OK && added > 0) {
-        rc = registry_held_sync(r, err);
+        rc = r->together ? RC_OK : registry_held_sync(r, err);
     }
     if (rc == RC_OK && added > 0) {
         rc = store_commit(r->store, err);

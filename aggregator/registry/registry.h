@@ -158,6 +158,15 @@ enum { REGISTRY_LOG_BYTES = 2 << 20 };
 void registry_tidy_apart(struct registry *r);
 void registry_tidy(struct registry *r);
 
+/**
+ * From here to registry_settle whatever is kept is kept in one transaction: each call says what it would have said,
+ * and nothing is on the disk, nor may be told to anybody, before registry_settle. Where that fails, or the process
+ * ends before, none of it was kept; the registry is then to be closed. After registry_tidy_apart only.
+ * @retval RC_IO
+ */
+RC registry_together(struct registry *r, struct error *err);
+RC registry_settle(struct registry *r, struct error *err);
+
 /** The study failed in `round` (0: while joining), for good.
  *  @retval RC_STATE it had already failed, or the round has an outcome */
 RC registry_commit_failure(struct registry *r, const struct hash *study, uint64_t round,

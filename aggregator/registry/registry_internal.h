@@ -89,6 +89,7 @@ struct registry_held {
     char path[1024];      /**< "": in memory, in the table `held` */
     int fd;               /**< -1: not open yet */
     bool unsynced;        /**< written to since it was brought to the disk */
+    int64_t floor;        /**< while kept together: what lies below is named by rows on the disk */
     unsigned char *bytes; /**< [room] of the update that is handed out */
     size_t room;
 };
@@ -102,6 +103,7 @@ struct registry {
     char detail[REGISTRY_DETAIL]; /**< of the audit entry being written */
     struct registry_held held;
     bool tidied_apart; /* registry_tidy_apart */
+    bool together;     /* registry_together */
 };
 
 /** Where a study stands. */
@@ -168,6 +170,9 @@ void registry_held_close(struct registry *r);
 /** Writes an update's bytes and, in the transaction that is open, where they are. @retval RC_IO */
 RC registry_hold(struct registry *r, const struct registry_standing *s, uint64_t round, size_t site,
                  const void *update, size_t n, struct error *err);
+/** Nothing that rows on the disk name is written over until it is let go: rows that are dropped meanwhile are
+ *  on the disk still. */
+RC registry_held_guard(struct registry *r, struct error *err);
 /** What was written is on the disk: before every commit of a row that names it. @retval RC_IO */
 RC registry_held_sync(struct registry *r, struct error *err);
 /** After a commit that ended a round: what no row names any more is cut off. */

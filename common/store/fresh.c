@@ -25,13 +25,18 @@ enum {
     NAME_MAX_BYTES = 1100
 };
 
-/* The image that was asked for last, with a name of what is in it. */
-static struct {
-    pthread_mutex_t lock;
+/* The images of the kinds that were asked for. A program has a few; they stay. */
+enum { KINDS_MAX = 8 };
+struct image {
     struct hash of;
     unsigned char *bytes;
     size_t n;
-} newest = {.lock = PTHREAD_MUTEX_INITIALIZER};
+};
+static struct {
+    pthread_mutex_t lock;
+    struct image image[KINDS_MAX];
+    size_t n;
+} drawn = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct hash name_of(const struct store_kind *kind)
 {
@@ -92,27 +97,25 @@ static int write_all(int fd, const unsigned char *bytes, size_t n)
     return fsync(fd);
 }
 
-static bool write_image(const struct store_kind *kind, int fd)
+/* NULL: it cannot be drawn, or there is no room to remember it. */
+static const struct image *image_of(const struct store_kind *kind)
 {
     const struct hash of = name_of(kind);
-    bool good = false;
-    (void)pthread_mutex_lock(&newest.lock);
-    if (newest.bytes == NULL || !hash_equal(&newest.of, &of)) {
-        sqlite3_free(newest.bytes);
-        newest.bytes = draw(kind, &newest.n);
-        newest.of = of;
+    struct image *found = NULL;
+    (void)pthread_mutex_lock(&drawn.lock);
+    for (size_t i = 0; found == NULL && i < drawn.n; i++) {
+        found = hash_equal(&drawn.image[i].of, &of) ? &drawn.image[i] : NULL;
     }
-    unsigned char *copy = newest.bytes != NULL ? malloc(newest.n) : NULL;
-    const size_t n = newest.n;
-    if (copy != NULL) {
-        memcpy(copy, newest.bytes, n);
+    if (found == NULL && drawn.n < KINDS_MAX) {
+        struct image fresh = {.of = of};
+        fresh.bytes = draw(kind, &fresh.n);
+        if (fresh.bytes != NULL) {
+            found = &drawn.image[drawn.n++];
+            *found = fresh;
+        }
     }
-    (void)pthread_mutex_unlock(&newest.lock);
-    if (copy != NULL) { /* not under the lock: it waits for the disk */
-        good = write_all(fd, copy, n) == 0;
-    }
-    free(copy);
-    return good;
+    (void)pthread_mutex_unlock(&drawn.lock);
+    return found;
 }
 
 bool store_place_new(const char *path, const struct store_kind *kind)
@@ -122,12 +125,16 @@ bool store_place_new(const char *path, const struct store_kind *kind)
         snprintf(fresh, sizeof fresh, "%s.%ld.new", path, (long)getpid()) >= (int)sizeof fresh) {
         return false;
     }
+    const struct image *image = image_of(kind);
+    if (image == NULL) {
+        return false;
+    }
     (void)unlink(fresh); /* of a process of this number that was killed here */
     const int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return false;
     }
-    bool good = write_image(kind, fd);
+    bool good = write_all(fd, image->bytes, image->n) == 0; /* waits for the disk */
     good = close(fd) == 0 && good;
     /* If another process was first, its file stays. */
     good = good && renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE) == 0;

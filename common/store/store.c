@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <pthread.h>
 #include <sqlite3.h>
 
 #include "common/store/store_internal.h"
@@ -22,6 +23,7 @@ struct store {
     struct statement *first; /* all statements, newest first */
     int log_pages;           /* in the log at the last commit, not carried over since */
     int log_pages_most;      /* from so many on, a commit does it */
+    bool together, within;   /* store_together; and a transaction that is a part of it */
 };
 
 struct statement {
@@ -244,6 +246,33 @@ static int after_commit(void *store, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK; /* it is committed */
 }
 
+/* Written once, before any file is opened and any thread begins. */
+static char alone_below[STORE_PATH_MAX];
+
+void store_alone_below(const char *folder)
+{
+    const int n = snprintf(alone_below, sizeof alone_below, "%s/", folder);
+    if (folder[0] == '\0' || n >= (int)sizeof alone_below) {
+        alone_below[0] = '\0'; /* then as everybody else */
+    }
+}
+
+static const char *vfs_of(const char *path)
+{
+    const size_t n = strlen(alone_below);
+    return n > 0 && strncmp(path, alone_below, n) == 0 && strchr(path + n, '/') != NULL
+               ? "unix-excl"
+               : store_way();
+}
+
+/* SQLite counts its memory under a lock that all of its threads share, and nobody asks for the count. */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void do_not_count(void)
+{
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 enum rc store_open(const char *path, const struct store_kind *kind, struct store **out,
                    struct error *err)
 {
@@ -263,6 +292,7 @@ enum rc store_open(const char *path, const struct store_kind *kind, struct store
         return error_set(err, RC_NOMEM, "%s: no memory", kind->what);
     }
     s->what = kind->what;
+    (void)pthread_once(&once, do_not_count); /* before SQLite begins */
     if (strcmp(path, ":memory:") != 0 && !store_place_new(path, kind)) {
         rc = touch(path, err);
         if (rc != RC_OK) {
@@ -271,7 +301,7 @@ enum rc store_open(const char *path, const struct store_kind *kind, struct store
     }
     answer = sqlite3_open_v2(path, &s->db,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                             store_way());
+                             vfs_of(path));
     if (answer != SQLITE_OK) {
         rc = error_set(err, kind_of(answer), "cannot open: %s", sqlite3_errstr(answer));
         goto out;
@@ -656,6 +686,12 @@ bool statement_is_null(struct statement *st, int column)
 
 enum rc store_begin(struct store *s, struct error *err)
 {
+    if (s->together) {
+        assert(!s->within);
+        const enum rc rc = run_sql(s, "SAVEPOINT part", "starting a transaction", err);
+        s->within = rc == RC_OK;
+        return rc;
+    }
     assert(sqlite3_get_autocommit(s->db) != 0); /* transactions do not nest */
     return run_sql(s, "BEGIN IMMEDIATE", "starting a transaction", err);
 }
@@ -679,19 +715,43 @@ enum rc store_commit(struct store *s, struct error *err)
     if (sqlite3_get_autocommit(s->db) != 0) {
         return error_set(err, RC_STATE, "%s: nothing to commit: it was rolled back", s->what);
     }
-    const enum rc rc = run_sql(s, "COMMIT", "committing", err);
+    const enum rc rc = run_sql(s, s->together ? "RELEASE part" : "COMMIT", "committing", err);
     if (rc != RC_OK) {
         store_rollback(s);
     }
+    s->within = false;
     return rc;
 }
 
 void store_rollback(struct store *s)
 {
+    if (s->together) {
+        if (s->within && sqlite3_get_autocommit(s->db) == 0) {
+            (void)sqlite3_exec(s->db, "ROLLBACK TO part; RELEASE part", NULL, NULL, NULL);
+        }
+        s->within = false;
+        return;
+    }
     if (sqlite3_get_autocommit(s->db) == 0) {
         /* Fails only where SQLite has rolled back by itself. */
         (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     }
+}
+
+enum rc store_together(struct store *s, struct error *err)
+{
+    assert(!s->together);
+    const enum rc rc = store_begin(s, err);
+    s->together = rc == RC_OK;
+    return rc;
+}
+
+enum rc store_settle(struct store *s, struct error *err)
+{
+    assert(s->together);
+    assert(!s->within);
+    s->together = false;
+    return store_commit(s, err);
 }
 
 void store_checkpoint(struct store *s)

@@ -38,6 +38,13 @@ struct store_kind {
 void store_alone(void);
 
 /**
+ * The same of the files in folders of `folder` (not of those in itself), for a process that has many threads: nobody
+ * else opens them, and whoever tries is told that they are locked. Before it opens any; the last one named counts,
+ * "": none.
+ */
+void store_alone_below(const char *folder);
+
+/**
  * Opens or creates. ":memory:" gives a private database in memory, for simulations.
  * @retval RC_INVALID no path
  * @retval RC_IO      cannot open; @retval RC_FORMAT another application's file or not a database
@@ -109,6 +116,16 @@ RC store_begin_reading(struct store *s, struct error *err);
 RC store_commit(struct store *s, struct error *err);
 /** Safe to call with no transaction open: for `goto out`. */
 void store_rollback(struct store *s);
+
+/**
+ * From here to store_settle all transactions are parts of one: what is committed is seen by this connection, is on
+ * the disk with store_settle and not before, and is gone if the process ends or store_settle fails. One that is rolled
+ * back takes no other with it. For many small ones that wait for the disk once.
+ * @retval as store_begin
+ */
+RC store_together(struct store *s, struct error *err);
+/** @retval as store_commit: then nothing of it is committed */
+RC store_settle(struct store *s, struct error *err);
 
 /**
  * A copy of the whole file as it stands, in one piece, also while others write: all of it, or no file.

@@ -1719,6 +1719,60 @@ static void tidying_apart_changes_when_and_not_what(void **state)
     registry_close(&r);
 }
 
+/* The end of round 1 and an update of round 2, kept together. */
+static void end_and_begin(struct registry *r)
+{
+    struct error err = {0};
+    const bool two[SITES] = {true, false, true, false};
+    registry_tidy_apart(r);
+    ok(registry_together(r, &err), &err);
+    ok(commit(r, 1, "model 1", two, &err), &err);
+    ok(registry_open_round(r, &heart, 2, 40, &err), &err);
+    update(r, 2, 1, "of the next one");
+    model_is(r, 1, "model 1");
+}
+
+/* Killed before it was settled, the disk has what it had, and its updates' bytes, too. */
+static void what_is_kept_together_counts_when_it_is_settled_and_spoils_nothing_before(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    int status = 1;
+    struct registry *r = started(path);
+    registry_tidy_apart(r);
+    ok(registry_together(r, &err), &err);
+    everybody_accepts(r);
+    ok(registry_settle(r, &err), &err);
+    update(r, 1, 0, "update of 0");
+    update(r, 1, 2, "update of 2");
+    registry_close(&r);
+    (void)fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        r = opened(path);
+        end_and_begin(r);
+        _exit(0); /* nothing is closed */
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    r = opened(path);
+    model_is(r, 0, "model 0");
+    const struct seen before = held(r, 1);
+    assert_int_equal(before.n, 2);
+    assert_string_equal(before.bytes[0], "update of 0");
+    assert_string_equal(before.bytes[1], "update of 2");
+    end_and_begin(r);
+    ok(registry_settle(r, &err), &err);
+    registry_close(&r);
+    r = opened(path);
+    model_is(r, 1, "model 1");
+    const struct seen after = held(r, 2);
+    assert_int_equal(after.n, 1);
+    assert_string_equal(after.bytes[0], "of the next one");
+    registry_close(&r);
+}
+
 static enum rc count_bytes(void *ctx, size_t site, const void *update, size_t n, struct error *err)
 {
     (void)site;
@@ -2054,6 +2108,7 @@ int main(void)
         ON_DISK(the_file_does_not_grow_with_the_rounds),
         ON_DISK(updates_that_arrive_together_are_kept_but_for_those_that_may_not_be),
         ON_DISK(tidying_apart_changes_when_and_not_what),
+        ON_DISK(what_is_kept_together_counts_when_it_is_settled_and_spoils_nothing_before),
         ON_DISK(a_large_update_that_an_older_program_hashed_in_one_piece_is_handed_out),
         ON_DISK(updates_that_end_a_round_need_no_bytes_and_are_named_in_its_outcome),
         ON_DISK(what_a_kill_left_behind_the_updates_counts_for_nothing),

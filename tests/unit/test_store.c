@@ -533,6 +533,103 @@ static void a_second_connection_of_a_process_does_not_cost_the_first_one_its_log
     store_close(&first);
 }
 
+/* ---- many at once ---------------------------------------------------------------------------- */
+
+/* How many rows of ours are in the file for somebody who opens it now. */
+static int64_t on_disk(void)
+{
+    struct store *other = opened(path, &kind);
+    const int64_t n = asked(other, "SELECT count(*) FROM entry WHERE x = 7");
+    store_close(&other);
+    return n;
+}
+
+static void
+what_is_kept_together_is_there_for_others_when_it_is_settled_and_not_before(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(path, &kind);
+    struct statement *st = prepared(s, "INSERT INTO entry (name, x) VALUES (?, ?)");
+    assert_int_equal(store_together(s, &err), RC_OK);
+    assert_int_equal(store_begin(s, &err), RC_OK);
+    assert_int_equal(insert(st, "a", 7, &err), RC_OK);
+    assert_int_equal(store_commit(s, &err), RC_OK);
+    store_rollback(s); /* as every caller does at its end */
+    assert_int_equal(store_begin(s, &err), RC_OK);
+    assert_int_equal(insert(st, "dropped", 7, &err), RC_OK);
+    store_rollback(s);
+    assert_int_equal(store_begin(s, &err), RC_OK);
+    assert_int_equal(insert(st, "b", 7, &err), RC_OK);
+    assert_int_equal(store_commit(s, &err), RC_OK);
+    assert_int_equal(asked(s, "SELECT count(*) FROM entry WHERE x = 7"), 2);
+    assert_int_equal(on_disk(), 0);
+    assert_int_equal(store_settle(s, &err), RC_OK);
+    assert_int_equal(on_disk(), 2);
+    assert_int_equal(store_begin(s, &err), RC_OK); /* and then each is one by itself again */
+    assert_int_equal(insert(st, "c", 7, &err), RC_OK);
+    assert_int_equal(store_commit(s, &err), RC_OK);
+    assert_int_equal(on_disk(), 3);
+    store_close(&s);
+}
+
+static void what_is_kept_together_and_never_settled_is_gone(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct store *s = opened(path, &kind);
+    struct statement *st = prepared(s, "INSERT INTO entry (name, x) VALUES (?, ?)");
+    assert_int_equal(store_together(s, &err), RC_OK);
+    assert_int_equal(store_begin(s, &err), RC_OK);
+    assert_int_equal(insert(st, "a", 7, &err), RC_OK);
+    assert_int_equal(store_commit(s, &err), RC_OK);
+    store_close(&s);
+    assert_int_equal(on_disk(), 0);
+}
+
+/* Whether another process may read the file now. A child asks for the lock, and SQLite's copy in it is not asked:
+ * that one has inherited who has the file. */
+static bool another_process_reads(const char *where)
+{
+    int status = 1;
+    (void)fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct flock all = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+        const int fd = open(where, O_RDONLY | O_CLOEXEC);
+        _exit(fd >= 0 && fcntl(fd, F_GETLK, &all) == 0 && all.l_type == F_UNLCK ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status == 0;
+}
+
+static void
+a_file_in_a_folder_of_ours_alone_is_locked_for_others_and_its_neighbour_is_not(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    char above[256];
+    char shm[400];
+    (void)snprintf(above, sizeof above, "%s", folder);
+    *strrchr(above, '/') = '\0';
+    store_alone_below(folder);
+    struct store *s = opened(path, &kind); /* in the folder itself */
+    assert_true(another_process_reads(path));
+    store_close(&s);
+    store_alone_below(above);
+    s = opened(path, &kind);
+    struct statement *st = prepared(s, "INSERT INTO entry (name, x) VALUES (?, ?)");
+    assert_int_equal(insert(st, "a", 7, &err), RC_OK);
+    (void)snprintf(shm, sizeof shm, "%s-shm", path);
+    assert_int_equal(access(shm, F_OK), -1); /* in memory */
+    assert_false(another_process_reads(path));
+    store_close(&s);
+    store_alone_below("");
+    assert_true(another_process_reads(path));
+    assert_int_equal(on_disk(), 1);
+}
+
 /* ---- reading only ---------------------------------------------------------------------------- */
 
 static struct store *read_only(const char *where)
@@ -656,6 +753,9 @@ int main(void)
         cmocka_unit_test(a_statement_can_be_closed_before_its_store),
         cmocka_unit_test(two_memory_stores_share_nothing),
         IN_FOLDER(a_second_connection_of_a_process_does_not_cost_the_first_one_its_log),
+        IN_FOLDER(what_is_kept_together_is_there_for_others_when_it_is_settled_and_not_before),
+        IN_FOLDER(what_is_kept_together_and_never_settled_is_gone),
+        IN_FOLDER(a_file_in_a_folder_of_ours_alone_is_locked_for_others_and_its_neighbour_is_not),
         IN_FOLDER(a_killed_writer_loses_nothing_it_committed_and_tears_nothing),
     };
 #undef IN_FOLDER
