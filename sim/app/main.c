@@ -8,7 +8,9 @@
 #include <argp.h>
 #include <jansson.h>
 
+#include "common/base/heap.h"
 #include "common/base/words.h"
+#include "common/store/store.h"
 #include "sim/app/attack.h"
 #include "sim/app/cohort.h"
 #include "sim/app/evaluation.h"
@@ -442,6 +444,18 @@ out:
     return rc;
 }
 
+/* What an open ledger takes, and so many of them are open at a time. */
+enum { LEDGER_BYTES = 384 << 10, LEDGERS_OPEN = 1024 };
+
+static enum rc prepare_ledgers(const struct words *w, const struct sweep *s, struct error *err)
+{
+    const size_t n = s->study.n_sites < LEDGERS_OPEN ? s->study.n_sites : LEDGERS_OPEN;
+    const enum rc rc = words_folder(w->overrides.ledgers, err);
+    store_alone_below(w->overrides.ledgers);
+    heap_in_large_pages(n * LEDGER_BYTES);
+    return rc;
+}
+
 static enum rc carry_out(const struct words *w, struct config_issues *issues, bool *wrong_use,
                          struct error *err)
 {
@@ -449,7 +463,7 @@ static enum rc carry_out(const struct words *w, struct config_issues *issues, bo
     const bool grid = strcmp(w->command, "tradeoff") == 0;
     enum rc rc = sweep_open(w->config, grid, &w->overrides, &s, issues, err);
     if (rc == RC_OK && w->overrides.ledgers != NULL) {
-        rc = words_folder(w->overrides.ledgers, err);
+        rc = prepare_ledgers(w, &s, err);
     }
     if (rc == RC_OK && w->dry && s.whole) {
         rc = error_set(err, RC_INVALID, "a whole study is one world: leave --dry-run away");

@@ -64,6 +64,12 @@ static enum rc load_model(struct fleet *f, struct error *err)
 static enum rc act(struct fleet *f, unsigned actions, const struct fleet_event *e,
                    struct error *err);
 
+/* Between two events of one instant nobody dies or decides: then they may wait for the disk together. */
+static bool keeps_together(const struct fleet *f)
+{
+    return f->p->folder != NULL && desks_allowed(f);
+}
+
 enum rc coordinator_start(struct fleet *f, struct error *err)
 {
     struct fleet_coordinator *c = &f->coordinator;
@@ -82,6 +88,9 @@ enum rc coordinator_start(struct fleet *f, struct error *err)
     rc = registry_open(path, &c->registry, err);
     if (rc != RC_OK) {
         return rc;
+    }
+    if (keeps_together(f)) {
+        registry_tidy_apart(c->registry);
     }
     rc = checkpoint_first(study, f->p->model, c->model, err);
     if (rc != RC_OK) {
@@ -321,6 +330,9 @@ static enum rc merge_and_commit(struct fleet *f, struct error *err)
     contributed_of(m, contributed);
     rc = registry_commit_round(c->registry, &f->study_hash, m->round, c->model, model_bytes(f),
                                c->state, state_size(f), contributed, m->n_sites, f->now_ms, err);
+    if (rc == RC_OK && keeps_together(f)) {
+        registry_tidy(c->registry);
+    }
     if (rc == RC_OK && f->p->watch.committed != NULL) {
         rc = f->p->watch.committed(f->p->watch.ctx, f, m->round, c->model, err);
     }
@@ -359,6 +371,31 @@ enum rc coordinator_handle(struct fleet *f, const struct fleet_event *e, struct 
         in.event = event_of(e->kind);
     }
     return act(f, round_step(m, &in), e, err);
+}
+
+/* What a site says to the coordinator, at this instant. */
+static bool is_said_now(const struct fleet *f, const struct fleet_event *e)
+{
+    return e != NULL && e->to == FLEET_COORDINATOR && e->kind <= FLEET_CANNOT &&
+           e->at_ms == f->now_ms;
+}
+
+/* Answers are on their way in the queue, and nothing of it is looked at before what they rest on is on the disk. */
+enum rc coordinator_hear(struct fleet *f, size_t *handled, struct error *err)
+{
+    struct registry *r = f->coordinator.registry;
+    *handled = 0;
+    if (!keeps_together(f) || !is_said_now(f, queue_peek(&f->queue))) {
+        return RC_OK;
+    }
+    enum rc rc = registry_together(r, err);
+    while (rc == RC_OK && is_said_now(f, queue_peek(&f->queue))) {
+        struct fleet_event e = queue_pop(&f->queue);
+        rc = coordinator_handle(f, &e, err);
+        free(e.bytes);
+        ++*handled;
+    }
+    return rc == RC_OK ? registry_settle(r, err) : rc;
 }
 
 enum rc coordinator_time_out(struct fleet *f, struct error *err)

@@ -68,14 +68,17 @@ static enum rc one_event(struct fleet *f, struct error *err)
                                           : site_time_out(f, &f->site[party], err);
     }
     size_t handled = 0;
-    const enum rc desks = desks_run(f, &handled, err);
-    if (desks != RC_OK || handled > 0) {
+    enum rc rc = desks_run(f, &handled, err);
+    if (rc == RC_OK && handled == 0) {
+        rc = coordinator_hear(f, &handled, err);
+    }
+    if (rc != RC_OK || handled > 0) {
         f->events += handled > 0 ? handled - 1 : 0;
-        return desks;
+        return rc;
     }
     struct fleet_event e = queue_pop(&f->queue);
-    const enum rc rc = e.to == FLEET_COORDINATOR ? coordinator_handle(f, &e, err)
-                                                 : site_handle(f, &f->site[e.to], &e, err);
+    rc = e.to == FLEET_COORDINATOR ? coordinator_handle(f, &e, err)
+                                   : site_handle(f, &f->site[e.to], &e, f->room[0], err);
     free(e.bytes);
     return rc;
 }
@@ -215,13 +218,33 @@ void fleet_result_release(struct fleet_result *r)
 
 static void fleet_release(struct fleet *f)
 {
+    desks_release(f);
     for (size_t i = 0; f->site != NULL && i < f->p->study->n_sites; i++) {
         site_stop(&f->site[i]);
     }
     free(f->site);
-    train_room_close(&f->room);
+    for (size_t i = 0; i < f->n_rooms; i++) {
+        train_room_close(&f->room[i]);
+    }
     coordinator_stop(&f->coordinator);
     queue_release(&f->queue);
+}
+
+/* One with all threads, or for each thread one. */
+static enum rc open_rooms(struct fleet *f, struct error *err)
+{
+    const size_t threads = f->p->train_threads == 0 ? 1 : f->p->train_threads;
+    const bool apart = f->p->study->n_sites > 1 && desks_allowed(f);
+    const size_t rooms = apart ? threads : 1;
+    enum rc rc = rooms > TRAIN_THREADS_MAX
+                     ? error_set(err, RC_LIMIT, "%zu threads; at most %d", rooms, TRAIN_THREADS_MAX)
+                     : RC_OK;
+    while (rc == RC_OK && f->n_rooms < rooms) {
+        rc = train_room_open(f->p->model, f->p->study->local.physical_batch, apart ? 1 : threads,
+                             &f->room[f->n_rooms], err);
+        f->n_rooms += rc == RC_OK;
+    }
+    return rc;
 }
 
 static enum rc start(struct fleet *f, struct error *err)
@@ -233,9 +256,8 @@ static enum rc start(struct fleet *f, struct error *err)
     if (f->site == NULL) {
         return error_set(err, RC_NOMEM, "no memory for %zu sites", f->p->study->n_sites);
     }
-    enum rc rc = train_room_open(f->p->model, f->p->study->local.physical_batch,
-                                 f->p->train_threads == 0 ? 1 : f->p->train_threads, &f->room, err);
-    for (size_t i = 0; rc == RC_OK && i < f->p->study->n_sites; i++) {
+    enum rc rc = open_rooms(f, err);
+    for (size_t i = 0; rc == RC_OK && f->p->data != NULL && i < f->p->study->n_sites; i++) {
         rc = train_fits(f->p->study, f->p->model, f->p->data[i], i, err);
     }
     if (rc == RC_OK) {

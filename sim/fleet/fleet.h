@@ -49,12 +49,22 @@ struct fleet_watch {
                          struct error *err);
 };
 
+/** Patients that are in memory only while their hospital trains: for a thousand of which ten do. */
+struct fleet_cohorts {
+    void *ctx;
+    const size_t *n_patients; /**< [n_sites] */
+    /** Owned by who asks; the same each time. Called by several threads at a time. */
+    enum rc (*open)(void *ctx, size_t site, struct dataset **out, struct error *err);
+};
+
 /** One world. Everything is borrowed. */
 struct fleet_params {
     const struct study *study;
     const struct schema *schema;
     const struct model *model;
-    const struct dataset *const *data;  /**< [n_sites] each hospital's own patients */
+    const struct dataset *const
+        *data; /**< [n_sites] each hospital's own patients; NULL: see `cohorts` */
+    struct fleet_cohorts cohorts;       /**< where `data` is NULL */
     const struct ledger_policy *policy; /**< [n_sites] */
     const char *folder;                 /**< ledgers and registry as files there; NULL: in memory,
                                              where nobody can be killed */
@@ -65,7 +75,9 @@ struct fleet_params {
     /** So many sites look into their ledgers at the same time, where that is asked of them at the same instant:
      *  each waits for the disk by itself. 0: 1. Changes no byte. Without kills and decisions only. */
     size_t desks;
-    size_t train_threads; /**< of the site that trains; 0: 1. Changes no byte */
+    /** 0: 1. Changes no byte. So many sites train at the same time, where they are asked at the same instant, or
+     *  (of a single site, and with kills or decisions) so many threads share a batch. */
+    size_t train_threads;
     const struct fleet_kill *kill;
     size_t n_kills;
     const struct fleet_decision *decision;

@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "agent/session/session.h"
+#include "agent/train/train.h"
 #include "aggregator/merge/merge.h"
 #include "aggregator/registry/registry.h"
 #include "aggregator/round/round.h"
@@ -77,6 +78,7 @@ struct fleet_site {
     uint64_t incarnation;
     real *model; /**< [S] global model of the present round, until it has trained; or NULL */
     struct hash model_hash;
+    struct hash cohort;            /**< version of what it has trained on */
     char reason[240];              /**< of the last DECLINE or CANNOT */
     bool withdrawn;                /**< a person's word: survives a kill, as consent.db does */
     bool withdrawal_due;           /**< and the session has not taken it yet */
@@ -109,8 +111,10 @@ struct fleet {
     pthread_mutex_t lock; /**< of the four numbers that sites at their desks change: refused,
                                ledgers_asked, and of sites ledger_used, and which ledgers are open */
     uint64_t ledgers_asked;
-    int64_t opened_ms, closed_ms; /**< wall clock of the rounds; 0: not yet */
-    struct train_room *room;      /**< of all rounds of all sites: one trains at a time */
+    int64_t opened_ms, closed_ms;               /**< wall clock of the rounds; 0: not yet */
+    struct train_room *room[TRAIN_THREADS_MAX]; /**< [n_rooms] of all rounds of all sites */
+    struct desks_crew *crew;                    /**< NULL: not needed yet */
+    size_t n_rooms;                             /**< so many train at the same time */
 };
 
 /** How long things take in a world without faults. */
@@ -124,8 +128,9 @@ RC fleet_send(struct fleet *f, struct fleet_event e, int64_t delay_ms, const voi
 RC site_ledger(struct fleet *f, struct fleet_site *s, struct ledger **out, struct error *err);
 RC site_start(struct fleet *f, struct fleet_site *s, struct error *err);
 void site_stop(struct fleet_site *s);
+/** @param room where it trains, if that is what is asked: nobody else does there meanwhile */
 RC site_handle(struct fleet *f, struct fleet_site *s, const struct fleet_event *e,
-               struct error *err);
+               struct train_room *room, struct error *err);
 RC site_time_out(struct fleet *f, struct fleet_site *s, struct error *err);
 /** Of a study that is over here: site state and epsilon, while the ledger is open. */
 RC site_read(struct fleet *f, struct fleet_site *s, struct error *err);
@@ -135,6 +140,9 @@ RC site_read(struct fleet *f, struct fleet_site *s, struct error *err);
  * a ledger is asked, are handled by several threads; what they send goes out in the order of the events, so
  * that the world is the one of a single thread. @param[out] handled how many; 0: the first is not such a one
  */
+/** Nobody is killed and nobody decides: then several events may be handled together. */
+bool desks_allowed(const struct fleet *f);
+void desks_release(struct fleet *f);
 RC desks_run(struct fleet *f, size_t *handled, struct error *err);
 
 /** A person withdraws; site_decide tells the session as soon as it can hear it. */
@@ -144,6 +152,11 @@ RC site_decide(struct fleet *f, struct fleet_site *s, struct error *err);
 RC coordinator_start(struct fleet *f, struct error *err);
 void coordinator_stop(struct fleet_coordinator *c);
 RC coordinator_handle(struct fleet *f, const struct fleet_event *e, struct error *err);
+/**
+ * All that sites say to the coordinator at one instant, if that is the head of the queue: kept in the registry
+ * together, so that a thousand answers wait for the disk once. @param[out] handled how many; 0: nothing was done
+ */
+RC coordinator_hear(struct fleet *f, size_t *handled, struct error *err);
 RC coordinator_time_out(struct fleet *f, struct error *err);
 /** Tells the machine of an abort as soon as it can hear it. */
 RC coordinator_decide(struct fleet *f, struct error *err);

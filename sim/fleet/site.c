@@ -148,6 +148,11 @@ static enum rc step(struct fleet *f, struct fleet_site *s, const struct session_
 
 /* ---- the trainer's side ---------------------------------------------------------------------- */
 
+static size_t patients_of(const struct fleet *f, size_t site)
+{
+    return f->p->data != NULL ? f->p->data[site]->n_patients : f->p->cohorts.n_patients[site];
+}
+
 static enum rc check_policy(struct fleet *f, struct fleet_site *s, struct error *err)
 {
     struct error refusal = {0};
@@ -160,8 +165,8 @@ static enum rc check_policy(struct fleet *f, struct fleet_site *s, struct error 
     if (rc != RC_OK) {
         return rc;
     }
-    rc = ledger_join(ledger, study_of(f), &f->study_hash, f->p->data[s->index]->n_patients,
-                     f->now_ms, &refusal);
+    rc = ledger_join(ledger, study_of(f), &f->study_hash, patients_of(f, s->index), f->now_ms,
+                     &refusal);
     if (rc == RC_OK) {
         return answer(f, s, SESSION_POLICY_YES, 0, err);
     }
@@ -183,7 +188,31 @@ static void entropy_for(const struct fleet *f, const struct fleet_site *s, uint6
     replay_init(entropy, f->p->seed, stream);
 }
 
-static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, struct error *err)
+/* Into s->trained. */
+static enum rc train_on(struct fleet *f, struct fleet_site *s, struct train_job *job,
+                        struct error *err)
+{
+    struct dataset *own = NULL;
+    struct entropy entropy;
+    enum rc rc = RC_OK;
+    if (f->p->data == NULL) {
+        rc = f->p->cohorts.open(f->p->cohorts.ctx, s->index, &own, err);
+        rc = rc == RC_OK ? train_fits(study_of(f), f->p->model, own, s->index, err) : rc;
+    }
+    if (rc == RC_OK) {
+        job->data = own != NULL ? own : f->p->data[s->index];
+        s->cohort = job->data->version;
+        entropy_for(f, s, job->round, &entropy);
+        train_result_release(&s->trained);
+        rc = train_round(job, &entropy, &s->trained, err);
+        entropy_release(&entropy);
+    }
+    dataset_close(&own);
+    return rc;
+}
+
+static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, struct train_room *room,
+                     struct error *err)
 {
     const void *bytes = NULL;
     size_t n = 0;
@@ -209,21 +238,16 @@ static enum rc train(struct fleet *f, struct fleet_site *s, uint64_t round, stru
     if (rc != RC_OK) {
         return rc;
     }
-    const struct train_job job = {.study = study_of(f),
-                                  .model = f->p->model,
-                                  .data = f->p->data[s->index],
-                                  .site = s->index,
-                                  .round = round,
-                                  .global = s->model,
-                                  .site_state = state_round == 0 ? NULL : bytes,
-                                  .site_state_bytes = n,
-                                  .room = f->room};
-    struct entropy entropy;
-    entropy_for(f, s, round, &entropy);
-    train_result_release(&s->trained);
+    struct train_job job = {.study = study_of(f),
+                            .model = f->p->model,
+                            .site = s->index,
+                            .round = round,
+                            .global = s->model,
+                            .site_state = state_round == 0 ? NULL : bytes,
+                            .site_state_bytes = n,
+                            .room = room};
     struct error failure = {0};
-    rc = train_round(&job, &entropy, &s->trained, &failure);
-    entropy_release(&entropy);
+    rc = train_on(f, s, &job, &failure);
     free(s->model);
     s->model = NULL;
     if (rc == RC_NUMERIC) { /* why stays at the site: it was read off numbers not accounted for */
@@ -250,7 +274,7 @@ static enum rc commit(struct fleet *f, struct fleet_site *s, uint64_t round, str
                       .sigma = study->privacy.noise_multiplier,
                       .steps = study->local.steps},
         .clip = study->privacy.clip,
-        .cohort = f->p->data[s->index]->version,
+        .cohort = s->cohort,
         .model = s->model_hash,
         .update = s->trained.update,
         .update_bytes = s->trained.update_bytes,
@@ -449,7 +473,7 @@ static bool about_training(enum session_event event)
 }
 
 enum rc site_handle(struct fleet *f, struct fleet_site *s, const struct fleet_event *e,
-                    struct error *err)
+                    struct train_room *room, struct error *err)
 {
     const bool stale = e->request != s->request;
     struct session_input in = {.now_ms = f->now_ms, .round = e->round};
@@ -471,7 +495,7 @@ enum rc site_handle(struct fleet *f, struct fleet_site *s, const struct fleet_ev
     case FLEET_CHECK_DUE:
         return check_policy(f, s, err);
     case FLEET_TRAIN_DUE:
-        return stale ? RC_OK : train(f, s, e->round, err);
+        return stale ? RC_OK : train(f, s, e->round, room, err);
     case FLEET_COMMIT_DUE: /* a commit that was asked for is not unasked */
         return commit(f, s, e->round, err);
     case FLEET_ANSWER:

@@ -268,10 +268,16 @@ static size_t ledgers_open(size_t worlds)
 /* They wait for the disk, not for a processor. */
 enum { LEDGER_DESKS = 16 };
 
-/* Runs one study over `n` datasets and scores: roster site i owns dataset site `of[i]`. */
+/* Where roster sites have their patients from: datasets of their own, or the one of all. */
+struct patients {
+    struct dataset *const *data;  /* NULL: */
+    struct fleet_cohorts cohorts; /* these */
+};
+
+/* Runs one study and scores: roster site i owns dataset site `of[i]`. */
 static enum rc run_study(struct sweep_world *w, const struct study *study,
-                         const struct model *model, struct dataset *const *data, const size_t *of,
-                         size_t only, struct error *err)
+                         const struct model *model, const struct patients *patients,
+                         const size_t *of, size_t only, struct error *err)
 {
     char folder[SWEEP_PATH_MAX];
     struct fleet_result r = {0};
@@ -303,7 +309,8 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
     const struct fleet_params p = {.study = study,
                                    .schema = &w->cell.ablation->schema,
                                    .model = model,
-                                   .data = (const struct dataset *const *)data,
+                                   .data = (const struct dataset *const *)patients->data,
+                                   .cohorts = patients->cohorts,
                                    .policy = policy,
                                    .folder = kept ? folder : NULL,
                                    .ledgers_open = ledgers_open(sweep_worlds(w->s)),
@@ -336,32 +343,79 @@ out:
     return rc;
 }
 
-static enum rc federated(struct sweep_world *w, const struct model *model, struct error *err)
+/* Sites of a world whose patients are taken out of the dataset of all each time that one trains. */
+struct lent {
+    const struct sweep_world *w;
+    const struct trained *trained;
+    const size_t *of;
+};
+
+static enum rc lend(void *ctx, size_t site, struct dataset **out, struct error *err)
 {
-    struct study study = {0};
-    const struct study *base = &w->cell.ablation->study;
-    const size_t n = base->n_sites;
+    const struct lent *l = ctx;
+    return pick(l->w, l->trained, l->of[site], out, err);
+}
+
+/* Each site's own copy; where few of the sites train in a round none, and a copy of those few for as long as it
+ * takes: a thousand copies would be the whole cohort once more. */
+static enum rc run_lent(struct sweep_world *w, const struct study *study, const struct model *model,
+                        const struct trained *trained, const size_t *of, struct error *err)
+{
+    struct lent lent = {.w = w, .trained = trained, .of = of};
+    size_t *n = calloc(study->n_sites, sizeof *n);
+    if (n == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for %zu sites", study->n_sites);
+    }
+    for (size_t i = 0; i < study->n_sites; i++) {
+        n[i] = trained->first[of[i] + 1] - trained->first[of[i]];
+    }
+    const struct patients patients = {.cohorts = {.ctx = &lent, .n_patients = n, .open = lend}};
+    const enum rc rc = run_study(w, study, model, &patients, of, SIZE_MAX, err);
+    free(n);
+    return rc;
+}
+
+static enum rc run_copied(struct sweep_world *w, const struct study *study,
+                          const struct model *model, const struct trained *trained,
+                          const size_t *of, struct error *err)
+{
+    const size_t n = study->n_sites;
     struct dataset **data = calloc(n, sizeof(struct dataset *));
-    size_t *of = calloc(n, sizeof *of);
-    struct trained trained = {0};
-    enum rc rc = derive(w, SIZE_MAX, NULL, 0, &study, err);
-    if (rc == RC_OK && (data == NULL || of == NULL)) {
-        rc = error_set(err, RC_NOMEM, "no memory for %zu sites", n);
-    }
-    if (rc == RC_OK) {
-        rc = trained_open(w, &trained, err);
-    }
+    enum rc rc = data != NULL ? RC_OK : error_set(err, RC_NOMEM, "no memory for %zu sites", n);
     for (size_t i = 0; rc == RC_OK && i < n; i++) {
-        of[i] = sweep_data_site(&w->cell.ablation->data, base, i);
-        rc = pick(w, &trained, of[i], &data[i], err);
+        rc = pick(w, trained, of[i], &data[i], err);
     }
     if (rc == RC_OK) {
-        rc = run_study(w, &study, model, data, of, SIZE_MAX, err);
+        const struct patients patients = {.data = data};
+        rc = run_study(w, study, model, &patients, of, SIZE_MAX, err);
     }
     for (size_t i = 0; data != NULL && i < n; i++) {
         dataset_close(&data[i]);
     }
     free(data);
+    return rc;
+}
+
+static enum rc federated(struct sweep_world *w, const struct model *model, struct error *err)
+{
+    struct study study = {0};
+    const struct study *base = &w->cell.ablation->study;
+    size_t *of = calloc(base->n_sites, sizeof *of);
+    struct trained trained = {0};
+    enum rc rc = derive(w, SIZE_MAX, NULL, 0, &study, err);
+    if (rc == RC_OK && of == NULL) {
+        rc = error_set(err, RC_NOMEM, "no memory for %zu sites", base->n_sites);
+    }
+    if (rc == RC_OK) {
+        rc = trained_open(w, &trained, err);
+    }
+    for (size_t i = 0; rc == RC_OK && i < base->n_sites; i++) {
+        of[i] = sweep_data_site(&w->cell.ablation->data, base, i);
+    }
+    if (rc == RC_OK) {
+        rc = study.sites_per_round > 0 ? run_lent(w, &study, model, &trained, of, err)
+                                       : run_copied(w, &study, model, &trained, of, err);
+    }
     free(of);
     trained_release(&trained);
     study_release(&study);
@@ -388,7 +442,8 @@ static enum rc alone(struct sweep_world *w, const struct model *model, size_t on
         rc = pick(w, &trained, of, &data, err);
     }
     if (rc == RC_OK) {
-        rc = run_study(w, &study, model, &data, &of, pooled ? SIZE_MAX - 1 : only, err);
+        const struct patients patients = {.data = &data};
+        rc = run_study(w, &study, model, &patients, &of, pooled ? SIZE_MAX - 1 : only, err);
     }
     dataset_close(&data);
     trained_release(&trained);

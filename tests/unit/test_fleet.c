@@ -35,6 +35,8 @@ struct world {
     bool two_updates, without_row, after_the_end;
     size_t ledgers_open; /* of fleet_params */
     size_t desks;        /* so, too */
+    size_t threads;      /* train_threads */
+    bool lent;           /* patients are there only while their site trains */
     size_t most_open;    /* ledgers that this process had open when an update left */
     /* what was seen committed: how often, and of the newest the model and a site's state */
     size_t commits[ROUNDS + 1];
@@ -226,18 +228,39 @@ struct day {
     size_t n_decisions;
 };
 
+/* As if they came from elsewhere; no site has more than 64. */
+static enum rc lend(void *ctx, size_t site, struct dataset **out, struct error *err)
+{
+    const struct dataset *d = ((const struct world *)ctx)->data[site];
+    size_t all[64];
+    for (size_t p = 0; p < d->n_patients; p++) {
+        all[p] = p;
+    }
+    const enum rc rc = dataset_pick(d, all, d->n_patients, out, err);
+    if (rc == RC_OK) {
+        (*out)->version = d->version;
+    }
+    return rc;
+}
+
 static void run_day(struct world *w, const struct day *day, struct fleet_result *out)
 {
     struct error err = {0};
+    size_t n_patients[SITES];
+    for (size_t i = 0; i < SITES; i++) {
+        n_patients[i] = w->data[i]->n_patients;
+    }
     const struct fleet_params p = {
         .study = &w->study,
         .schema = &w->schema,
         .model = &w->model,
-        .data = (const struct dataset *const *)w->data,
+        .data = w->lent ? NULL : (const struct dataset *const *)w->data,
+        .cohorts = {.ctx = w, .n_patients = n_patients, .open = lend},
         .policy = w->policy,
         .folder = w->folder[0] == '\0' ? NULL : w->folder,
         .ledgers_open = w->ledgers_open,
         .desks = w->desks,
+        .train_threads = w->threads,
         .seed = 5,
         .kill = day->kill,
         .n_kills = day->n_kills,
@@ -540,7 +563,8 @@ static void of_many_that_diverge_the_first_are_named(void **state)
     world_release(&w);
 }
 
-/* Whether sites ask their ledgers one after another or together, with room for all or for one. */
+/* Whether sites ask their ledgers one after another or together, with room for all or for one, and train together
+ * on patients of their own or on such as they are lent. */
 static void sites_at_their_desks_change_no_byte(void **state)
 {
     (void)state;
@@ -550,12 +574,14 @@ static void sites_at_their_desks_change_no_byte(void **state)
     run(&w, NULL, 0, &calm);
     const size_t S = w.model.table.S;
     world_release(&w);
-    for (size_t open = 0; open <= 2; open++) {
+    for (size_t open = 0; open <= 3; open++) {
         struct fleet_result r = {0};
         world_init(&w, STUDY_NOISE_SITE);
         folder_make(&w);
         w.ledgers_open = open;
-        w.desks = 3;
+        w.desks = open < 3 ? 3 : 0;
+        w.threads = open;
+        w.lent = open != 1;
         run(&w, NULL, 0, &r);
         assert_memory_equal(r.model, calm.model, S * sizeof(real));
         assert_int_equal(r.events, calm.events);
