@@ -47,10 +47,11 @@ static unsigned char *reserve(size_t size)
     if (size < LARGE_FROM) {
         return aligned_alloc(ARENA_ALIGN, size > 0 ? size : ARENA_ALIGN);
     }
-    unsigned char *base = aligned_alloc(LARGE_PAGE, size);
+    const size_t whole = (size + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE; /* as it must be */
+    unsigned char *base = aligned_alloc(LARGE_PAGE, whole);
 #ifdef MADV_HUGEPAGE
-    if (base != NULL) {
-        (void)madvise(base, size - size % LARGE_PAGE, MADV_HUGEPAGE);
+    if (base != NULL) { /* but for the last, of which less may be used */
+        (void)madvise(base, whole - LARGE_PAGE, MADV_HUGEPAGE);
     }
 #endif
     return base;
@@ -59,7 +60,7 @@ static unsigned char *reserve(size_t size)
 enum rc arena_init(struct arena *a, size_t size, struct error *err)
 {
     *a = (struct arena){0};
-    if (size > SIZE_MAX - ARENA_ALIGN) {
+    if (size > SIZE_MAX - LARGE_PAGE) {
         return error_set(err, RC_NOMEM, "arena: cannot reserve %zu bytes", size);
     }
     size = round_up(size);

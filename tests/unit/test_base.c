@@ -73,6 +73,22 @@ static void every_kind_of_failure_has_a_name_of_its_own(void **state)
 
 /* arena */
 
+static void a_large_arena_is_whole_to_its_last_byte_and_too_large_a_one_is_refused(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct arena a = {0};
+    const size_t n = (5 << 20) + 4097; /* no multiple of any page */
+    assert_int_equal(arena_init(&a, arena_cost(n, 1), &err), RC_OK);
+    unsigned char *x = arena_take(&a, n, 1);
+    memset(x, 0x5A, n);
+    assert_int_equal(x[n - 1], 0x5A);
+    arena_release(&a);
+    for (size_t less = 0; less < (2 << 20); less += 65521) { /* rounded up it would be small */
+        assert_int_equal(arena_init(&a, SIZE_MAX - less, &err), RC_NOMEM);
+    }
+}
+
 static void an_arena_of_the_summed_cost_is_exactly_enough(void **state)
 {
     (void)state;
@@ -833,6 +849,7 @@ int main(void)
         cmocka_unit_test(a_long_context_is_cut_and_terminated),
         cmocka_unit_test(every_kind_of_failure_has_a_name_of_its_own),
         cmocka_unit_test(an_arena_of_the_summed_cost_is_exactly_enough),
+        cmocka_unit_test(a_large_arena_is_whole_to_its_last_byte_and_too_large_a_one_is_refused),
         cmocka_unit_test(memory_taken_again_after_a_rewind_is_zero),
         cmocka_unit_test(what_was_rewound_is_poisoned_under_the_address_sanitizer),
         cmocka_unit_test(a_wiped_arena_holds_nothing_of_what_it_held),
