@@ -411,6 +411,8 @@ void settling_forget(struct coordinator *c);
 /* ---- downloads.c ----------------------------------------------------------------------------- */
 
 void downloads_credit(struct coordinator *c, size_t site, const struct wire_message *m);
+/** The site says something that it could not without the model as it is now. */
+void downloads_arrived(struct coordinator *c, size_t site);
 RC downloads_pump(struct coordinator *c, int64_t *due_ms, struct error *err);
 
 /* ---- telling.c ------------------------------------------------------------------------------- */

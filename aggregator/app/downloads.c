@@ -15,6 +15,22 @@ static const struct wire_tensor *served(const struct coordinator *c)
     return coordinator_ended(c) ? &c->tensor : &c->sent_as;
 }
 
+static void log_delivered(const struct coordinator *c, size_t site)
+{
+    const struct transfer_out *out = &c->site[site].download.out;
+    log_event(LOG_LEVEL_INFO, "model_delivered", "site=%s chunks=%llu sent=%llu most_for_one=%llu",
+              site_name(c, site), (unsigned long long)out->chunks, (unsigned long long)out->sent,
+              (unsigned long long)out->most);
+}
+
+void downloads_arrived(struct coordinator *c, size_t site)
+{
+    struct transfer_out *out = &c->site[site].download.out;
+    if (hash_equal(&out->hash, &served(c)->hash) && transfer_out_arrived(out)) {
+        log_delivered(c, site);
+    }
+}
+
 void downloads_credit(struct coordinator *c, size_t site, const struct wire_message *m)
 {
     struct download *d = &c->site[site].download;
@@ -37,10 +53,7 @@ void downloads_credit(struct coordinator *c, size_t site, const struct wire_mess
         return;
     }
     if (transfer_out_done(&d->out) && !had_all) {
-        log_event(LOG_LEVEL_INFO, "model_delivered",
-                  "site=%s chunks=%llu sent=%llu most_for_one=%llu", site_name(c, site),
-                  (unsigned long long)d->out.chunks, (unsigned long long)d->out.sent,
-                  (unsigned long long)d->out.most);
+        log_delivered(c, site);
     }
     d->credit_ms = c->now_ms;
     d->retry_ms = c->now_ms;

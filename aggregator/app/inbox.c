@@ -18,6 +18,9 @@ static void heard(struct coordinator *c, size_t i, const struct wire_message *m)
 static void progressed(struct coordinator *c, size_t i, const struct wire_message *m)
 {
     struct site *s = &c->site[i];
+    if (m->round == c->machine.round) {
+        downloads_arrived(c, i);
+    }
     if (m->round == s->progress_round && m->step == s->step) {
         return;
     }
@@ -59,6 +62,7 @@ static enum rc answered(struct coordinator *c, size_t site, const struct wire_me
 static void said_goodbye(struct coordinator *c, size_t site)
 {
     if (coordinator_ended(c) && !c->site[site].goodbye) {
+        downloads_arrived(c, site);
         c->site[site].goodbye = true;
         c->live_due = true;
         log_event(LOG_LEVEL_INFO, "site_said_goodbye", "site=%s", site_name(c, site));

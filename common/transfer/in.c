@@ -60,11 +60,19 @@ static RC cut_to(const struct transfer_in *t, uint64_t bytes, struct error *err)
                                                                     : system_refused(t, "cut", err);
 }
 
+/* All of it is there. Whoever sent it all at one word of ours needs no other. */
+static void completed(struct transfer_in *t, int64_t now_ms)
+{
+    const bool at_once = (t->near || t->wide) && t->credits == 1 && t->until == t->chunks;
+    t->complete = true;
+    t->ask = !at_once;
+    t->due_ms = at_once ? INT64_MAX : now_ms;
+}
+
 /* All chunks are there, and somebody else says whether they are what was announced. */
 static void let_go(struct transfer_in *t, int64_t now_ms)
 {
-    t->complete = true;
-    ask_now(t, now_ms);
+    completed(t, now_ms);
 }
 
 /* n bytes of the file from `at`. */
@@ -143,8 +151,7 @@ static RC verify(struct transfer_in *t, const struct hash *known, int64_t now_ms
         return rc;
     }
     if (hash_equal(&got, &t->hash)) {
-        t->complete = true;
-        ask_now(t, now_ms);
+        completed(t, now_ms);
         return RC_OK;
     }
     unmap(t);
@@ -404,6 +411,7 @@ bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, 
     *until = t->held + t->window < t->chunks ? t->held + t->window : t->chunks;
     *resume = t->resume;
     t->until = *until;
+    t->credits++;
     if (t->wide && t->last_ms == 0) { /* from here on it may be slow */
         t->last_ms = now_ms > 0 ? now_ms : 1;
     }

@@ -79,6 +79,15 @@ void transfer_out_sent(struct transfer_out *t)
     t->most = t->most > 0 ? t->most : 1;
 }
 
+bool transfer_out_arrived(struct transfer_out *t)
+{
+    if (t->chunks == 0 || t->next < t->chunks || t->acknowledged == t->chunks) {
+        return false;
+    }
+    t->acknowledged = t->chunks;
+    return true;
+}
+
 bool transfer_out_done(const struct transfer_out *t)
 {
     return t->chunks > 0 && t->acknowledged == t->chunks;

@@ -57,6 +57,7 @@ struct transfer_in {
     uint64_t refused;      /**< chunks that were not the next one */
     uint64_t wrong;        /**< times that the whole had another hash */
     uint64_t until;        /**< of the last credit */
+    uint64_t credits;      /**< said so far */
     char path[512];        /**< "" in memory */
     bool open, complete; /**< complete: whole hash verified, or, where it is handed on, all there */
     bool handed_on;      /**< transfer_in_hand_on */
@@ -107,7 +108,9 @@ RC transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *data, si
 RC transfer_in_chunk_named(struct transfer_in *t, uint64_t index, const void *data, size_t n,
                            const struct hash *of, int64_t now_ms, struct error *err);
 /** Is a CREDIT to be sent now (start, progress, stall, resume)? Then fills its fields and sets the
- *  next stall. The last one, first = until = all, tells the sender that it is done. `together` of the
+ *  next stall. The last one, first = until = all, tells the sender that it is done; it is not said where the first one,
+ *  near or over a good link, asked for all and all came: the sender knows what it has sent, and hears from what follows
+ *  that it arrived (transfer_out_arrived). `together` of the
  *  same CREDIT is in t, since it holds until something goes wrong.
  *  @return false: nothing to say, look again at due_ms */
 bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, uint64_t *until,
@@ -146,6 +149,8 @@ void transfer_out_together(struct transfer_out *t, uint64_t chunks);
  *  over. */
 bool transfer_out_next(const struct transfer_out *t, uint64_t *index, uint64_t *offset, size_t *n);
 void transfer_out_sent(struct transfer_out *t);
+/** Something else says that the receiver holds everything. False: it cannot, since not all was sent, or is known. */
+bool transfer_out_arrived(struct transfer_out *t);
 /** The receiver said that it holds everything. */
 bool transfer_out_done(const struct transfer_out *t);
 

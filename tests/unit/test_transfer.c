@@ -747,6 +747,50 @@ static void over_a_good_link_a_whole_window_comes_at_once(void **state)
     transfer_in_close(&in, false);
 }
 
+static void what_came_at_one_word_needs_no_other(void **state)
+{
+    (void)state;
+    struct transfer_in in;
+    struct transfer_out out;
+    struct error err = {0};
+    const struct hash hash = hash_of(tensor, 4 * CHUNK);
+    uint64_t first = 9;
+    uint64_t until = 9;
+    uint64_t index = 9;
+    uint64_t offset = 9;
+    size_t n = 0;
+    bool resume = false;
+
+    for (int how = 0; how < 3;
+         how++) { /* carefully, over a good link, from a process of this machine */
+        opened(&in, NULL, 4 * CHUNK);
+        transfer_out_init(&out, &hash, 4 * CHUNK);
+        if (how > 0) {
+            (how == 1 ? transfer_in_wide : transfer_in_near)(&in);
+        }
+        assert_false(transfer_out_arrived(&out)); /* nothing was sent */
+        while (!in.complete) {
+            assert_true(transfer_in_credit(&in, 5, &first, &until, &resume));
+            assert_int_equal(transfer_out_credit(&out, first, until, resume, &err), RC_OK);
+            transfer_out_together(&out, in.together);
+            while (transfer_out_next(&out, &index, &offset, &n)) {
+                transfer_out_sent(&out);
+                assert_int_equal(transfer_in_chunk(&in, index, tensor + offset, n, 5, &err), RC_OK);
+            }
+        }
+        assert_int_equal(transfer_in_credit(&in, 5, &first, &until, &resume), how == 0);
+        assert_false(transfer_in_credit(&in, INT64_MAX - 1, &first, &until, &resume));
+        assert_false(transfer_out_done(&out));
+        assert_true(transfer_out_arrived(&out));
+        assert_true(transfer_out_done(&out));
+        assert_false(transfer_out_arrived(&out)); /* known */
+        transfer_in_again(&in, 6);                /* asked, it says that it has all */
+        assert_true(transfer_in_credit(&in, 6, &first, &until, &resume));
+        assert_int_equal(first, 4);
+        transfer_in_close(&in, false);
+    }
+}
+
 static void what_went_wrong_makes_the_next_transfer_begin_small(void **state)
 {
     (void)state;
@@ -951,6 +995,7 @@ int main(void)
         cmocka_unit_test_setup(what_is_handed_on_is_hashed_when_it_is_doubted, no_spool),
         cmocka_unit_test(on_one_machine_all_that_may_be_on_its_way_is_asked_for_at_once),
         cmocka_unit_test(over_a_good_link_a_whole_window_comes_at_once),
+        cmocka_unit_test(what_came_at_one_word_needs_no_other),
         cmocka_unit_test(what_went_wrong_makes_the_next_transfer_begin_small),
         cmocka_unit_test(only_whole_chunks_go_together_and_no_more_than_a_message_holds),
         cmocka_unit_test_setup(a_hash_on_the_way_spares_one_only_of_the_whole_in_memory, no_spool),
