@@ -16,7 +16,8 @@
 
 #include "common/base/entropy.h"
 
-enum { LENGTHS = 8 };
+/* What the kernel may hold of one direction: a message of 400 KB goes in one call, and wakes the other end once. */
+enum { LENGTHS = 8, ROOM_BYTES = 512 << 10 };
 
 struct pair {
     int fd;
@@ -44,6 +45,10 @@ RC pair_sockets(int fds[2], struct error *err)
     int made[2] = {-1, -1};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, made) != 0) {
         return error_set(err, RC_IO, "cannot make a socket pair: %s", strerror(errno));
+    }
+    for (size_t i = 0; i < 2; i++) { /* the system gives what it allows; less means more turns */
+        const int room = ROOM_BYTES;
+        (void)setsockopt(made[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     }
     fds[0] = made[0];
     fds[1] = made[1];

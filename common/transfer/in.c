@@ -60,19 +60,15 @@ static RC cut_to(const struct transfer_in *t, uint64_t bytes, struct error *err)
                                                                     : system_refused(t, "cut", err);
 }
 
-/* All of it is there. Whoever sent it all at one word of ours needs no other. */
+/* All of it is there. Who counts what is on its way is told so by a last credit; on a link that loses nothing nobody
+ * does, and whoever sent it all at one word of ours needs no other. */
 static void completed(struct transfer_in *t, int64_t now_ms)
 {
-    const bool at_once = (t->near || t->wide) && t->credits == 1 && t->until == t->chunks;
+    const bool at_once = t->wide && t->credits == 1 && t->until == t->chunks;
+    const bool known = t->near || at_once;
     t->complete = true;
-    t->ask = !at_once;
-    t->due_ms = at_once ? INT64_MAX : now_ms;
-}
-
-/* All chunks are there, and somebody else says whether they are what was announced. */
-static void let_go(struct transfer_in *t, int64_t now_ms)
-{
-    completed(t, now_ms);
+    t->ask = !known;
+    t->due_ms = known ? INT64_MAX : now_ms;
 }
 
 /* n bytes of the file from `at`. */
@@ -334,7 +330,7 @@ static void widen(struct transfer_in *t, uint64_t chunks, int64_t now_ms)
 static RC finish(struct transfer_in *t, const struct hash *whole, int64_t now_ms, struct error *err)
 {
     if (t->handed_on) {
-        let_go(t, now_ms);
+        completed(t, now_ms); /* and somebody else says whether it is what was announced */
         return RC_OK;
     }
     /* From a file as it is, not from what passed by: what is vouched for is what will be mapped. */

@@ -80,7 +80,7 @@ RC transfer_in_open(struct transfer_in *t, const char *path, const struct hash *
  *  they ask for all of it again. */
 void transfer_in_hand_on(struct transfer_in *t);
 /** The sender is a process of this machine: there is no link to be careful with, and as much as may be on its way
- *  is asked for at once. Before the first credit. */
+ *  is asked for at once, and the end is not acknowledged. Before the first credit. */
 void transfer_in_near(struct transfer_in *t);
 /** The last transfer over this link went well (transfer_in_went_well): as if near, until something goes wrong. Before
  *  the first credit. */
