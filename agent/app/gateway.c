@@ -160,8 +160,7 @@ static enum rc wait_for_news(struct gateway *g, bool *stop_asked, bool *pair_rea
                              struct error *err)
 {
     const int64_t now = clock_monotonic_ms();
-    const int64_t due =
-        smaller(smaller(g->session.deadline_ms, tensor_due_ms(g)), masking_due_ms(g));
+    const int64_t due = smaller(smaller(session_due_ms(g), tensor_due_ms(g)), masking_due_ms(g));
     int64_t wait_ms = due == INT64_MAX ? LONGEST_WAIT_MS : due - now;
     wait_ms = wait_ms < 0 ? 0 : smaller(wait_ms, LONGEST_WAIT_MS);
     struct net_wait w = {.client = g->client,

@@ -53,6 +53,13 @@ struct gateway_said {
     unsigned char raw[MASK_SITES_MAX * MASK_REVEAL_BYTES]; /**< the largest */
 };
 
+/** The trainer's newest sign of life, not said yet. */
+struct gateway_pulse {
+    bool held;
+    uint64_t round, step, steps;
+    int64_t due_ms; /**< of the oldest that was held */
+};
+
 struct gateway_counts {
     uint64_t received, sent;
 };
@@ -85,6 +92,7 @@ struct gateway {
     struct gateway_model model;
     struct gateway_update update;
     struct gateway_said said;
+    struct gateway_pulse pulse;
     struct gateway_counts counts;
     struct connection connection; /**< as last written for `check` */
     int64_t connection_due_ms;    /**< when it is written again, changed or not */
@@ -115,6 +123,8 @@ RC session_from_coordinator(struct gateway *g, const struct net_frames *frames, 
 RC session_from_trainer(struct gateway *g, const struct wire_message *m, const void *raw,
                         size_t raw_n, struct error *err);
 RC session_tick(struct gateway *g, struct error *err);
+/** When session_tick has something to do by time alone. */
+int64_t session_due_ms(const struct gateway *g);
 /** One event of the transport. */
 RC session_sent(struct gateway *g, struct error *err);
 

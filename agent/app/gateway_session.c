@@ -15,7 +15,7 @@ static bool is_zero(const struct hash *h)
     return hash_equal(h, &zero);
 }
 
-enum { REASON_MAX = 240 };
+enum { REASON_MAX = 240, PULSE_HELD_MS = 200 };
 
 static enum rc act(struct gateway *g, unsigned actions, const struct wire_message *m,
                    const void *raw, size_t raw_n, struct error *err);
@@ -198,6 +198,7 @@ static void begin_study(struct gateway *g, const struct hash *study)
     g->training = false;
     g->trains_out = 0;
     g->receipt_round = 0;
+    g->pulse.held = false;
     g->withdrawn = false;
     g->policy_due = false;
     g->ending = false;
@@ -397,15 +398,34 @@ static enum rc on_commit_answer(struct gateway *g, const struct wire_message *m,
     return step(g, in, m, NULL, 0, err);
 }
 
-static enum rc relay_pulse(struct gateway *g, const struct wire_message *m, struct error *err)
+/* Said a little later, unless training is over by then: what follows says more, and each message is signed. */
+static void hold_pulse(struct gateway *g, const struct wire_message *m)
 {
+    const int64_t due_ms = g->pulse.held ? g->pulse.due_ms : clock_monotonic_ms() + PULSE_HELD_MS;
+    g->pulse = (struct gateway_pulse){
+        .held = true, .round = m->round, .step = m->step, .steps = m->steps, .due_ms = due_ms};
+}
+
+static enum rc relay_pulse(struct gateway *g, struct error *err)
+{
+    const struct gateway_pulse p = g->pulse;
     bool sent = false;
-    g->out = (struct wire_message){.kind = WIRE_PULSE,
-                                   .study = m->study,
-                                   .round = m->round,
-                                   .step = m->step,
-                                   .steps = m->steps};
+    if (!p.held || clock_monotonic_ms() < p.due_ms) {
+        return RC_OK;
+    }
+    g->pulse.held = false;
+    if (!g->training || g->training_round != p.round) {
+        return RC_OK;
+    }
+    g->out = (struct wire_message){
+        .kind = WIRE_PULSE, .study = g->study, .round = p.round, .step = p.step, .steps = p.steps};
     return gateway_say(g, &g->out, NULL, 0, &sent, err);
+}
+
+int64_t session_due_ms(const struct gateway *g)
+{
+    const int64_t due_ms = g->session.deadline_ms;
+    return g->pulse.held && g->pulse.due_ms < due_ms ? g->pulse.due_ms : due_ms;
 }
 
 static enum rc on_goodbye(struct gateway *g, struct error *err)
@@ -471,7 +491,8 @@ enum rc session_from_trainer(struct gateway *g, const struct wire_message *m, co
     case WIRE_NOT_COMMITTED:
         return on_commit_answer(g, m, err);
     case WIRE_PULSE:
-        return relay_pulse(g, m, err);
+        hold_pulse(g, m);
+        return RC_OK;
     case WIRE_GOODBYE:
         return on_goodbye(g, err);
     case WIRE_WITHDRAWN:
@@ -488,7 +509,10 @@ enum rc session_from_trainer(struct gateway *g, const struct wire_message *m, co
 
 enum rc session_tick(struct gateway *g, struct error *err)
 {
-    const enum rc rc = raise_withdrawal(g, err);
+    enum rc rc = raise_withdrawal(g, err);
+    if (rc == RC_OK) {
+        rc = relay_pulse(g, err);
+    }
     if (rc != RC_OK) {
         return rc;
     }
