@@ -10,6 +10,7 @@
 #include "agent/app/trainer_internal.h"
 #include "agent/sandbox/sandbox.h"
 #include "common/base/clock.h"
+#include "common/base/heap.h"
 #include "common/base/log.h"
 
 enum { CONSENT_POLL_MS = 1000, IDLE_WAIT_MS = 1000 };
@@ -252,6 +253,7 @@ enum process_end trainer_main(const struct process_params *p)
     struct sandbox_state state = {0};
     char identity[96];
     char refused[REFUSALS_TEXT];
+    heap_keep(); /* a round is as large as the one before */
     if (t == NULL) {
         return PROCESS_AGAIN;
     }
