@@ -277,6 +277,9 @@ static size_t items_of(const struct config_node *list, const char *what,
         config_issue(issues, list, "'%s' is a list of at most %d", what, SWEEP_LIST_MAX - 1);
         return 0;
     }
+    if (list->n == 0) {
+        config_issue(issues, list, "'%s' is empty; list at least one, or leave the key away", what);
+    }
     return list->n;
 }
 

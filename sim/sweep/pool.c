@@ -1,5 +1,5 @@
-/* Worlds are handed out in order, each writes into a place of its own, and what is finished is kept
- * before the next begins. */
+/* Worlds are handed out in order, or where several run at a time the longest first, so that none is left alone at the
+ * end; each writes into a place of its own, and what is finished is kept before the next begins. */
 #include <assert.h>
 #include <stdlib.h>
 
@@ -87,18 +87,58 @@ enum rc pool_load(struct pool *pool, struct error *err)
     return rc;
 }
 
+struct length {
+    size_t world;
+    double passes;
+};
+
+static int longer_first(const void *a, const void *b)
+{
+    const struct length *x = a;
+    const struct length *y = b;
+    if (x->passes < y->passes || x->passes > y->passes) {
+        return x->passes > y->passes ? -1 : 1;
+    }
+    return x->world < y->world ? -1 : 1;
+}
+
+enum rc pool_order(struct pool *pool, struct error *err)
+{
+    const struct sweep *s = pool->s;
+    const size_t worlds = sweep_worlds(s);
+    const size_t folds = sweep_folds(s);
+    struct length *length = calloc(worlds + 1, sizeof *length);
+    pool->order = calloc(worlds + 1, sizeof *pool->order);
+    if (length == NULL || pool->order == NULL) {
+        free(length);
+        return error_set(err, RC_NOMEM, "no memory for %zu worlds", worlds);
+    }
+    for (size_t i = 0; i < worlds; i++) {
+        const struct sweep_cell cell = sweep_cell_at(s, i / folds);
+        length[i] =
+            (struct length){.world = i, .passes = cost_passes(&cell, pool_plan(pool, i / folds))};
+    }
+    if (s->jobs * sweep_ranks() > 1) {
+        qsort(length, worlds, sizeof *length, longer_first);
+    }
+    for (size_t i = 0; i < worlds; i++) {
+        pool->order[i] = length[i].world;
+    }
+    free(length);
+    return RC_OK;
+}
+
 bool pool_take(struct pool *pool, size_t *world)
 {
     const size_t worlds = sweep_worlds(pool->s);
     const size_t folds = sweep_folds(pool->s);
     (void)pthread_mutex_lock(&pool->lock);
-    while (pool->next < worlds &&
-           (pool->there[pool->next] || !pool_ours(pool, pool->next / folds))) {
+    while (pool->next < worlds && (pool->there[pool->order[pool->next]] ||
+                                   !pool_ours(pool, pool->order[pool->next] / folds))) {
         pool->next++;
     }
-    *world = pool->next;
     const bool taken = !pool->failed && pool->next < worlds;
-    pool->next += taken ? 1 : 0;
+    *world = taken ? pool->order[pool->next++] : 0;
     (void)pthread_mutex_unlock(&pool->lock);
     return taken;
 }

@@ -28,6 +28,7 @@ struct pool {
     struct cost *cost;              /**< what is left of them */
 
     pthread_mutex_t lock; /**< of all that follows, and of the archive */
+    size_t *order;        /**< [worlds] in which they are handed out */
     size_t next, todo, done;
     bool failed;
     struct error err; /**< of the first failure in order of worlds */
@@ -47,6 +48,8 @@ bool pool_ours(const struct pool *pool, size_t row);
 
 /** Takes from the archive what is there. */
 RC pool_load(struct pool *pool, struct error *err);
+/** Fills pool->order. @retval RC_NOMEM */
+RC pool_order(struct pool *pool, struct error *err);
 /** Runs the others on s->jobs threads. */
 RC pool_run(struct pool *pool, struct error *err);
 /** The next world that is to be run here, if any. */

@@ -183,6 +183,7 @@ void pool_release(struct pool *pool)
     free(pool->rounds_s);
     free(pool->there);
     free(pool->missing);
+    free(pool->order);
     free(pool->row);
     free(pool->site);
     free(pool->pattern);
@@ -203,6 +204,9 @@ enum rc sweep_continue(const struct sweep *s, const struct sweep_work *work,
     }
     if (rc == RC_OK) {
         rc = cost_open(&pool, &pool.cost, err);
+    }
+    if (rc == RC_OK) {
+        rc = pool_order(&pool, err);
     }
     if (rc == RC_OK) {
         ranks_share_plans(pool.plan, s->n_settings);

@@ -290,6 +290,7 @@ static void a_number_of_sites_that_cannot_be_is_refused_at_its_place(void **stat
     (void)state;
     static const char *const wrong[][2] = {
         {"  sites: [2, 4]\n", "20:14: error: sites: a number from 1 to the study's 3"},
+        {"  sites: []\n", "20:10: error: 'sites' is empty; list at least one"},
         {"  sites: [0]\n", "20:11: error: sites: a number from 1"},
         {"  sites: [2, 2]\n", "20:14: error: sites: '2 sites' is there already"},
         {"  sites: [two]\n", "20:11: error: "},
