@@ -16,6 +16,7 @@ enum column {
     SUBJECT,
     VIEW,
     METHOD,
+    REFERENCES,
     IN,
     OUT,
     TPR,
@@ -26,8 +27,8 @@ enum column {
     COLUMNS
 };
 static const char *const column_name[COLUMNS] = {
-    "noise", "epsilon", "delta",   "subject",  "view",      "method",      "in",
-    "out",   "tpr",     "tpr_low", "tpr_high", "tpr_bound", "epsilon_low",
+    "noise", "epsilon", "delta", "subject", "view",     "method",    "references",
+    "in",    "out",     "tpr",   "tpr_low", "tpr_high", "tpr_bound", "epsilon_low",
 };
 
 /* Cuts a line of a CSV file (RFC 4180, nothing over two lines) in place. @return cells */
@@ -66,12 +67,13 @@ static bool read_number(const char *text, double *out)
 
 static bool read_row(char *const cell[COLUMNS], struct report_attack *a)
 {
-    double in = 0.0, out = 0.0;
+    double in = 0.0, out = 0.0, references = 0.0;
     const struct {
         enum column column;
         double *to;
     } number[] = {{EPSILON, &a->epsilon},
                   {DELTA, &a->delta},
+                  {REFERENCES, &references},
                   {IN, &in},
                   {OUT, &out},
                   {TPR, &a->tpr.value},
@@ -88,6 +90,8 @@ static bool read_row(char *const cell[COLUMNS], struct report_attack *a)
     (void)snprintf(a->view, sizeof a->view, "%s", cell[VIEW]);
     (void)snprintf(a->method, sizeof a->method, "%s", cell[METHOD]);
     good = good && in >= 0.0 && out >= 0.0 && in + out < 1e15;
+    good = good && references >= 0.0 && references < 1e15;
+    a->references = good ? (size_t)references : 0;
     a->trials = good ? (size_t)(in + out) : 0;
     return good;
 }

@@ -115,6 +115,22 @@ void results_close(struct results *r)
 
 /* ---- after it -------------------------------------------------------------------------------- */
 
+/* Figures of the page, each drawn again with it or not at all. */
+static void tell_figures(const char *folder, const struct stat *since)
+{
+    static const char *const figure[] = {"tradeoff", "roc", "calibration", "attack", "learning"};
+    for (size_t i = 0; i < sizeof figure / sizeof figure[0]; i++) {
+        char path[SWEEP_PATH_MAX];
+        struct stat st;
+        (void)snprintf(path, sizeof path, "%s/%s.svg", folder, figure[i]);
+        if (stat(path, &st) == 0 && (st.st_mtim.tv_sec > since->st_mtim.tv_sec ||
+                                     (st.st_mtim.tv_sec == since->st_mtim.tv_sec &&
+                                      st.st_mtim.tv_nsec >= since->st_mtim.tv_nsec))) {
+            (void)fprintf(stderr, "wrote %s, and .png, .csv and .gp of that name\n", path);
+        }
+    }
+}
+
 enum rc results_write(const struct results *r, const char *config, const struct sweep *s,
                       const struct sweep_results *rows, struct error *err)
 {
@@ -144,9 +160,13 @@ enum rc results_write(const struct results *r, const char *config, const struct 
         rc = page_write(r->folder, config, s, rows, err); /* and the figure */
     }
     for (size_t i = 0; rc == RC_OK && i < FILES; i++) {
-        if (written[i]) {
+        if (written[i] && i != FIGURE) {
             (void)fprintf(stderr, "wrote %s\n", path[i]);
         }
+    }
+    struct stat since;
+    if (rc == RC_OK && stat(path[TABLE], &since) == 0) {
+        tell_figures(r->folder, &since);
     }
     return rc;
 }

@@ -18,6 +18,7 @@ struct report_attack {
     char noise[16];
     double epsilon, delta; /**< INFINITY without noise */
     char method[64];
+    size_t references; /**< federations that the attacker trained to compare with */
     size_t trials;
     struct interval tpr; /**< found of those who were there, at FPR 1 % */
     double bound;        /**< most that any attacker can reach there; 1 without noise */

@@ -159,7 +159,7 @@ const struct report_row *page_row(const struct page_view *v, const struct report
 }
 
 const struct report_attack *page_attack(const struct report_page *p, const char *noise,
-                                        double epsilon)
+                                        double epsilon, bool reader)
 {
     const struct report_attack *found = NULL;
     for (size_t i = 0; i < p->n_attacks; i++) {
@@ -167,8 +167,8 @@ const struct report_attack *page_attack(const struct report_page *p, const char 
         const bool here =
             page_same(a->noise, noise) && ((isinf(a->epsilon) && isinf(epsilon)) ||
                                            !(a->epsilon < epsilon || a->epsilon > epsilon));
-        if (here && page_same(a->subject, "canary") &&
-            (found == NULL || page_same(a->view, "model"))) {
+        if (found == NULL && here && page_same(a->subject, "canary") &&
+            page_same(a->view, "model") == reader) {
             found = a;
         }
     }

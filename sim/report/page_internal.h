@@ -39,10 +39,10 @@ bool page_same(const char *a, const char *b);
 void page_label(const struct report_summary *s, char out[PAGE_LABEL_MAX]);
 /** The first row of a cell. */
 const struct report_row *page_row(const struct page_view *v, const struct report_summary *s);
-/** The attack that goes into the headline at (noise, epsilon): on canaries, by a reader of the model if
- *  there is one. NULL: none */
+/** The attack on canaries that goes into the headline at (noise, epsilon): by a reader of the finished model, or by a
+ *  coordinator, who sees each update or each sum. NULL: none */
 const struct report_attack *page_attack(const struct report_page *p, const char *noise,
-                                        double epsilon);
+                                        double epsilon, bool reader);
 
 /* ---- figures ----------------------------------------------------------------------------------- */
 

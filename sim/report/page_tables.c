@@ -26,6 +26,47 @@ static bool has_ablations(const struct page_view *v)
     return v->n > 0 && v->summary[v->n - 1].place > 0;
 }
 
+/* ---- attacks in the headline ---------------------------------------------------------------------- */
+
+static void attack_cell(FILE *f, const struct report_attack *a)
+{
+    const struct interval none = {(double)NAN, (double)NAN, (double)NAN};
+    html_interval(f, a != NULL ? &a->tpr : &none, 3);
+}
+
+static void attack_cells(FILE *f, const struct page_view *v, const struct report_summary *s)
+{
+    const struct report_attack *found[2] = {NULL, NULL}; /* coordinator, reader */
+    for (size_t i = 0; is_base_federated(s) && i < 2; i++) {
+        found[i] = page_attack(v->page, s->noise, s->epsilon, i == 1);
+    }
+    const struct report_attack *any = found[0] != NULL ? found[0] : found[1];
+    attack_cell(f, found[0]);
+    attack_cell(f, found[1]);
+    html_cell_number(f, any != NULL ? any->bound : (double)NAN, 3);
+}
+
+/* Views of canaries, each once: "sum (64 references)". */
+static void attack_views(FILE *f, const struct report_page *p)
+{
+    bool first = true;
+    for (size_t i = 0; i < p->n_attacks; i++) {
+        const struct report_attack *a = &p->attack[i];
+        bool told = !page_same(a->subject, "canary");
+        for (size_t k = 0; k < i; k++) {
+            told = told || (page_same(p->attack[k].subject, a->subject) &&
+                            page_same(p->attack[k].view, a->view) &&
+                            p->attack[k].references == a->references);
+        }
+        if (!told) {
+            (void)fprintf(f, "%s<em>", first ? "" : ", ");
+            html_text(f, a->view);
+            (void)fprintf(f, "</em> (%zu references)", a->references);
+            first = false;
+        }
+    }
+}
+
 /* ---- the headline -------------------------------------------------------------------------------- */
 
 void page_headline(FILE *f, const struct page_view *v)
@@ -39,7 +80,9 @@ void page_headline(FILE *f, const struct page_view *v)
                   has_ablations(v) ? "<th>ablation" : "",
                   best != NULL ? "<th class=n>against pooled" : "");
     (void)fprintf(f, "%s</tr></thead><tbody>\n",
-                  attacks ? "<th class=n>attack success<th class=n>bound" : "");
+                  attacks ? "<th class=n>attack success: coordinator<th class=n>reader of the model"
+                            "<th class=n>bound"
+                          : "");
     for (size_t i = 0; i < v->n; i++) {
         const struct report_summary *s = &v->summary[i];
         const bool begins = i == 0 || s->place != s[-1].place || !page_same(s->mode, s[-1].mode);
@@ -59,11 +102,7 @@ void page_headline(FILE *f, const struct page_view *v)
         html_cell_number(f, s->auprc, 3);
         html_cell_number(f, s->ece, 3);
         if (attacks) {
-            const struct report_attack *a =
-                is_base_federated(s) ? page_attack(v->page, s->noise, s->epsilon) : NULL;
-            const struct interval none = {(double)NAN, (double)NAN, (double)NAN};
-            html_interval(f, a != NULL ? &a->tpr : &none, 3);
-            html_cell_number(f, a != NULL ? a->bound : (double)NAN, 3);
+            attack_cells(f, v, s);
         }
         (void)fputs("</tr>\n", f);
     }
@@ -76,17 +115,22 @@ void page_headline(FILE *f, const struct page_view *v)
         (void)fputs(", by Monte Carlo from the known law.</p>\n", f);
     }
     if (attacks) {
-        (void)fputs("<p class=note>Attack success: true-positive rate on canaries at a "
-                    "false-positive rate of 1 %, by a reader of the final model where there is "
-                    "one.</p>\n",
-                    f);
+        (void)fputs(
+            "<p class=note>Attack success: true-positive rate on canaries at a "
+            "false-positive rate of 1 %, by a coordinator who sees each update or each sum, "
+            "and by a reader of the finished model; a dash where that view was not tried. "
+            "Federations that the attacker trained to compare with: ",
+            f);
+        attack_views(f, v->page);
+        (void)fputs(". An attack that finds little proves nothing.</p>\n", f);
     }
 }
 
 void page_attacks(FILE *f, const struct page_view *v)
 {
     html_table_open(f, v, "Membership attacks, all views.");
-    (void)fputs("<th>subject<th>view<th>noise<th class=n>ε<th>method<th class=n>trials<th "
+    (void)fputs("<th>subject<th>view<th>noise<th class=n>ε<th>method<th class=n>references<th "
+                "class=n>trials<th "
                 "class=n>found at FPR 1 %<th class=n>bound<th class=n>ε at least"
                 "</tr></thead><tbody>\n",
                 f);
@@ -98,7 +142,7 @@ void page_attacks(FILE *f, const struct page_view *v)
         html_cell_text(f, a->noise);
         html_cell_epsilon(f, a->epsilon);
         html_cell_text(f, a->method);
-        (void)fprintf(f, "<td class=n>%zu</td>", a->trials);
+        (void)fprintf(f, "<td class=n>%zu</td><td class=n>%zu</td>", a->references, a->trials);
         html_interval(f, &a->tpr, 3);
         html_cell_number(f, a->bound, 3);
         html_cell_number(f, a->epsilon_low, 2);

@@ -182,11 +182,11 @@ static void what_was_not_measured_does_not_appear(void **state)
 }
 
 static const struct report_attack attacks[] = {
-    {"canary", "update", "site", 2.0, 1e-3, "ratio", 1000, {0.05, 0.04, 0.06}, 0.12, 0.3},
-    {"canary", "model", "site", 2.0, 1e-3, "ratio", 1000, {0.031, 0.02, 0.05}, 0.12, 0.1},
-    {"canary", "update", "none", HUGE_VAL, 0.0, "match", 1000, {1.0, 0.99, 1.0}, 1.0, 4.0},
-    {"canary", "sum", "none", HUGE_VAL, 0.0, "match", 1000, {1.0, 0.99, 1.0}, 1.0, 4.0},
-    {"canary", "model", "none", HUGE_VAL, 0.0, "ratio", 1000, {0.93, 0.9, 0.95}, 1.0, 4.0},
+    {"canary", "update", "site", 2.0, 1e-3, "ratio", 16, 1000, {0.05, 0.04, 0.06}, 0.12, 0.3},
+    {"canary", "model", "site", 2.0, 1e-3, "ratio", 16, 1000, {0.031, 0.02, 0.05}, 0.12, 0.1},
+    {"canary", "update", "none", HUGE_VAL, 0.0, "match", 8, 1000, {1.0, 0.99, 1.0}, 1.0, 4.0},
+    {"canary", "sum", "none", HUGE_VAL, 0.0, "match", 8, 1000, {1.0, 0.99, 1.0}, 1.0, 4.0},
+    {"canary", "model", "none", HUGE_VAL, 0.0, "ratio", 16, 1000, {0.93, 0.9, 0.95}, 1.0, 4.0},
 };
 
 /* Attacks, a ceiling, a configuration, sets of modalities, and a hospital left out. */
@@ -220,9 +220,13 @@ static void what_was_measured_stands_in_its_table(void **state)
     (void)state;
     const struct report_page page = everything();
     write_page(&page);
-    /* the attack of a reader of the model is the one in Table 1, with its bound */
-    says("<td class=n>.031 [.020, .050]</td><td class=n>.120</td></tr>");
-    says("<td class=n>.930 [.900, .950]</td><td class=n>1.000</td></tr>");
+    /* Table 1 has what a coordinator finds and what a reader of the model does, with their bound */
+    says("<td class=n>.050 [.040, .060]</td><td class=n>.031 [.020, .050]</td>"
+         "<td class=n>.120</td></tr>");
+    says("<td class=n>1.000 [.990, 1.000]</td><td class=n>.930 [.900, .950]</td>"
+         "<td class=n>1.000</td></tr>");
+    says("compare with: <em>update</em> (16 references), <em>model</em> (16 references), "
+         "<em>update</em> (8 references), <em>sum</em> (8 references).");
     assert_int_equal(access(in_folder("attack.png"), R_OK), 0);
     /* two views that find everything are two marks, not one upon the other */
     static char script[1 << 14];
