@@ -65,7 +65,12 @@ struct evaluation_group {
         observed; /**< share of ill patients; NAN with fewer than one patient estimated */
 };
 
-/** Plain data. Intervals are for the patients that these are a sample of: noise and sampling together. */
+/**
+ * Plain data. Intervals are for the patients that these are a sample of: noise and sampling together. What the bins
+ * lose is in none of them: scores of one bin are not told apart, whatever is assumed of them within it, so that the
+ * figure is moved by an amount that noise and sampling do not show. More patients do not make it smaller, finer bins do; of
+ * few patients, whose own law within a bin is guessed from few, it is also least known.
+ */
 struct evaluation {
     double n[EVALUATION_CLASSES]; /**< estimated numbers of well and ill patients */
     struct interval auroc;        /**< two patients of one bin: see numbers.c */
