@@ -235,6 +235,20 @@ static bool lacks_name(const struct words *w)
            site_look(path, &there, &ignored) == RC_OK && !there;
 }
 
+/* What can be no answer to anything is wrong use; an answer that is wrong is for the command to say. */
+static void check_values(const struct words *w, const struct argp_state *state)
+{
+    if (w->fingerprint != NULL && !trust_is_fingerprint(w->fingerprint)) {
+        argp_error(state, "a fingerprint is 40 digits in groups of five, as %s reads it to you",
+                   w->peer ? "the other hospital" : "the coordinator");
+    }
+    if (w->name != NULL && !seal_is_name(w->name)) {
+        argp_error(state,
+                   "'%.70s' is no name: begin with a letter or digit, then also . _ -, at most %d",
+                   w->name, (int)SEAL_NAME_MAX - 1);
+    }
+}
+
 static void check_options(const struct parsing *p, const struct argp_state *state)
 {
     for (size_t i = 0; i < N_OPTIONS; i++) {
@@ -283,6 +297,7 @@ static void check_words(const struct parsing *p, const struct argp_state *state)
         argp_error(state, "%s wants: %s", w->command, p->command->usage);
     } else {
         check_options(p, state);
+        check_values(w, state);
         check_one_answer(p, state);
     }
 }

@@ -33,8 +33,7 @@ static enum rc read_card(const struct words *w, struct seal_card *card, struct e
                      owner(w));
 }
 
-/* Forty digits, whatever stands between them. */
-static bool is_fingerprint(const char *typed)
+bool trust_is_fingerprint(const char *typed)
 {
     size_t n = 0;
     for (; *typed != '\0'; typed++) {
@@ -139,7 +138,7 @@ static enum rc confirm(const struct words *w, const struct seal_card *card, enum
         }
         fingerprint = typed;
     }
-    if (!is_fingerprint(fingerprint)) {
+    if (!trust_is_fingerprint(fingerprint)) {
         return error_set(err, RC_INVALID,
                          "a fingerprint is 40 digits in groups of five, as %s reads it to you; "
                          "nothing is trusted yet",

@@ -26,11 +26,11 @@ static enum rc write_all(int fd, const unsigned char *bytes, size_t n, const cha
                           : error_set(err, RC_IO, "cannot sync '%s': %s", path, strerror(errno));
 }
 
-/* The folder above `path`: made if missing, synced after a rename in it. */
+/* The folder above `path`. */
 static void folder_of(const char *path, char folder[512])
 {
     const char *slash = strrchr(path, '/');
-    (void)snprintf(folder, 512, "%.*s", slash == NULL ? 1 : (int)(slash - path),
+    (void)snprintf(folder, 512, "%.*s", slash == NULL || slash == path ? 1 : (int)(slash - path),
                    slash == NULL ? "." : path);
 }
 
@@ -41,6 +41,18 @@ static enum rc make_folder_of(const char *path, struct error *err)
     return mkdir(folder, 0700) == 0 || errno == EEXIST
                ? RC_OK
                : error_set(err, RC_IO, "cannot make folder '%s': %s", folder, strerror(errno));
+}
+
+/* A name that a person gave: a folder that is not there is more likely a slip than a wish. */
+static enum rc folder_is_there(const char *path, struct error *err)
+{
+    char folder[512];
+    struct stat there;
+    folder_of(path, folder);
+    return stat(folder, &there) == 0 && S_ISDIR(there.st_mode)
+               ? RC_OK
+               : error_set(err, RC_IO, "cannot write '%s': there is no folder '%s'; make it first",
+                           path, folder);
 }
 
 /* A new file, whole and synced. */
@@ -102,7 +114,7 @@ enum rc whole_file_create(const char *path, const void *bytes, size_t n, struct 
     if (lstat(path, &there) == 0) { /* the usual case, before anything is written */
         return name_is_taken(path, err);
     }
-    enum rc rc = make_folder_of(path, err);
+    enum rc rc = folder_is_there(path, err);
     if (rc == RC_OK) {
         rc = write_new(fresh, bytes, n, err);
     }

@@ -39,4 +39,7 @@ agent_command command_init, command_trust, command_check, command_import, comman
     command_what_if, command_export, command_approve, command_withdraw, command_run,
     command_evaluate, command_predict, command_keys;
 
+/** Forty digits, whatever stands between them: what --fingerprint takes. */
+bool trust_is_fingerprint(const char *typed);
+
 #endif

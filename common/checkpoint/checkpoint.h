@@ -30,12 +30,13 @@ struct checkpoint {
     real *params;   /**< [S] */
 };
 
-/** Writes atomically (temporary file, sync, rename), also over an earlier file. @param params [model->table.S]
+/** Writes atomically (temporary file, sync, rename), also over an earlier file, into a folder that is made where it is
+ *  missing. @param params [model->table.S]
  *  @retval RC_IO says what to do */
 RC checkpoint_write(const char *path, const struct agreement *agreement, const struct model *model,
                     uint64_t round, const real *params, struct error *err);
 /** The same, at a path that a person named: a file that is there already stays as it is, whoever is
- *  faster. @retval RC_STATE it is there already; RC_IO says what to do */
+ *  faster, and no folder is made. @retval RC_STATE it is there already; RC_IO says what to do */
 RC checkpoint_write_new(const char *path, const struct agreement *agreement,
                         const struct model *model, uint64_t round, const real *params,
                         struct error *err);

@@ -73,9 +73,10 @@ static RC check(const struct model *model, uint64_t round, const struct study *s
     return RC_OK;
 }
 
-/* The folder of `path`, made where it is missing. */
-static RC folder_of(const char *path, char folder[PATH_ROOM], struct error *err)
+/* The folder of `path`, made where it is missing, or told that it is. */
+static RC folder_of(const char *path, bool making, char folder[PATH_ROOM], struct error *err)
 {
+    struct stat there;
     const char *slash = strrchr(path, '/');
     if (slash == NULL) {
         (void)snprintf(folder, PATH_ROOM, ".");
@@ -83,7 +84,10 @@ static RC folder_of(const char *path, char folder[PATH_ROOM], struct error *err)
     }
     const size_t n = slash == path ? 1 : (size_t)(slash - path);
     (void)snprintf(folder, PATH_ROOM, "%.*s", (int)n, path); /* shorter than the path of the file */
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
+    if (!making && (stat(folder, &there) != 0 || !S_ISDIR(there.st_mode))) {
+        return error_set(err, RC_IO, "there is no folder '%.200s'; make it first", folder);
+    }
+    if (making && mkdir(folder, 0700) != 0 && errno != EEXIST) {
         return error_set(err, RC_IO, "cannot make its folder: %s", strerror(errno));
     }
     return RC_OK;
@@ -162,7 +166,7 @@ static RC put_in_place(const char *path, bool replacing, const void *head, size_
     if (length < 0 || length >= PATH_ROOM) {
         return error_set(err, RC_LIMIT, "the path is too long");
     }
-    const enum rc rc = folder_of(path, folder, err);
+    const enum rc rc = folder_of(path, replacing, folder, err);
     if (rc != RC_OK) {
         return rc;
     }

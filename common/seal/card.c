@@ -38,8 +38,7 @@ const char *seal_role_name(enum seal_role role)
 static const char letters_and_digits[] =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 
-/* As on a roster: also a file's and a log's word. */
-static bool is_name(const char *text)
+bool seal_is_name(const char *text)
 {
     const size_t n = strlen(text);
     size_t word = 0;
@@ -92,7 +91,7 @@ static bool is_address(const char *text)
 
 static RC check(enum seal_role role, const char *name, const char *address, struct error *err)
 {
-    if (!is_name(name)) {
+    if (!seal_is_name(name)) {
         return error_set(err, RC_INVALID,
                          "'%.70s' is no name: begin with a letter or digit, then also . _ -, at "
                          "most %d characters",

@@ -11,6 +11,7 @@
 #ifndef COMMON_SEAL_SEAL_H
 #define COMMON_SEAL_SEAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/error.h"
@@ -115,6 +116,8 @@ void seal_fingerprint(const struct seal_card *card, char out[SEAL_FINGERPRINT]);
 /** Same digits, whatever separates them (spaces, "-", nothing). */
 int seal_fingerprint_matches(const struct seal_card *card, const char *typed);
 
+/** Whether it may be a name: as on a roster, also a file's and a log's word. */
+bool seal_is_name(const char *text);
 const char *seal_role_name(enum seal_role role);
 
 #endif

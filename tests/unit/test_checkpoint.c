@@ -335,6 +335,11 @@ static void its_folder_is_made(void **state)
     struct checkpoint c = {0};
     char inner[160];
     (void)snprintf(inner, sizeof inner, "%s/models/m.safetensors", folder);
+    assert_int_equal(checkpoint_write_new(inner, &agreement, &model, 1, params, &err), RC_IO);
+    assert_non_null(strstr(err.text, "make it first")); /* a person's slip makes none */
+    *strrchr(inner, '/') = '\0';
+    assert_int_equal(access(inner, F_OK), -1);
+    (void)snprintf(inner, sizeof inner, "%s/models/m.safetensors", folder);
     assert_int_equal(checkpoint_write(inner, &agreement, &model, 1, params, &err), RC_OK);
     assert_int_equal(checkpoint_read(inner, &c, &err), RC_OK);
     checkpoint_release(&c);
