@@ -76,8 +76,10 @@ enum rc absence_in_round(struct coordinator *c, uint64_t round, size_t site, cha
         unanswered(c, site, out);
     } else if (answer == ROUND_ACCEPTED && c->machine.state == ROUND_FAILED &&
                round == c->machine.round) {
-        /* Who missed the deadline has its reason in the registry. So the round ended before it. */
-        (void)snprintf(out, REASON_MAX, "had not answered yet");
+        /* Who missed the deadline has its reason in the registry. So the round ended before it. A masked
+         * one may be lost after a site had answered: the study's reason names who had not. */
+        (void)snprintf(out, REASON_MAX, "%s",
+                       masked_is(c) ? "no sum was opened" : "had not answered yet");
     }
     return RC_OK;
 }

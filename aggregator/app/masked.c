@@ -267,11 +267,35 @@ static enum rc act(struct coordinator *c, unsigned actions, size_t site, const s
     return rc;
 }
 
+/* Who could have kept a phase from being too small when its time was up: the first few by name. */
+static void name_missing(const struct coordinator *c, const struct mask_set *missing,
+                         struct error *why)
+{
+    enum { NAMED = 3 };
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_sites; i++) {
+        size_t used = strlen(why->text);
+        if (mask_set_has(missing, i) && n++ < NAMED && used < sizeof why->text) {
+            (void)snprintf(why->text + used, sizeof why->text - used, "%s %.*s",
+                           n == 1 ? "; without" : "", 24, site_name(c, i));
+        }
+    }
+    const size_t used = strlen(why->text);
+    if (n > NAMED && used < sizeof why->text) {
+        (void)snprintf(why->text + used, sizeof why->text - used, " and %zu more", n - NAMED);
+    }
+}
+
 static enum rc step(struct coordinator *c, struct unmasking_input in, struct error *err)
 {
     struct error why = {0};
+    const struct mask_set missing = unmasking_waited_for(c->unmasking);
     in.now_ms = c->now_ms;
-    return act(c, unmasking_step(c->unmasking, &in, &why), in.site, &why, err);
+    const unsigned actions = unmasking_step(c->unmasking, &in, &why);
+    if ((actions & UNMASKING_FAIL) && in.event == UNMASKING_TIMED_OUT) {
+        name_missing(c, &missing, &why);
+    }
+    return act(c, actions, in.site, &why, err);
 }
 
 static bool is_open(const struct coordinator *c)

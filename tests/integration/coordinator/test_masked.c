@@ -37,22 +37,36 @@ static void connect_all(void)
     }
 }
 
-static int set_up(void **state)
+static int start(unsigned round_s)
 {
     static const char *const name[SITES] = {"a", "b", "c", "d"};
     struct seal_card card[SITES];
-    (void)state;
     for (size_t i = 0; i < SITES; i++) {
         fake_init(&site[i], name[i]);
         card[i] = site[i].card;
     }
-    aggregator_make(&north, &(struct study_words){.sites = "a b c d", .quorum = 3, .masked = card});
+    aggregator_make(
+        &north,
+        &(struct study_words){.sites = "a b c d", .quorum = 3, .round_s = round_s, .masked = card});
     for (size_t i = 0; i < SITES; i++) {
         aggregator_enrol(&north, &card[i]);
     }
     aggregator_run(&north);
     connect_all();
     return 0;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    return start(60);
+}
+
+/* Phases end after a second. */
+static int set_up_hasty(void **state)
+{
+    (void)state;
+    return start(4);
 }
 
 /* The present round's name for a site that heard of it. */
@@ -123,12 +137,30 @@ static void a_round_goes_on_after_a_restart_without_the_first_that_gave_its_key(
     goes_on_without(0);
 }
 
+/* Two of four, and three are needed: no spare round is left, and people want to know whom to call. */
+static void a_round_lost_for_want_of_answers_says_whose(void **state)
+{
+    (void)state;
+    say_key(0);
+    say_key(2);
+    const json_t *end = aggregator_event(&north, "done");
+    assert_string_equal(
+        json_string_value(json_object_get(end, "reason")),
+        "round 1: 2 of 4 sites announced a round key in time, 3 are needed; without b d");
+    const json_t *absent = json_object_get(end, "absent");
+    assert_int_equal(json_array_size(absent), SITES);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(absent, 0), "reason")),
+                        "no sum was opened");
+}
+
 int main(void)
 {
 #define SENTENCE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         SENTENCE(a_round_goes_on_after_a_restart_without_the_last_that_gave_its_key),
         SENTENCE(a_round_goes_on_after_a_restart_without_the_first_that_gave_its_key),
+        cmocka_unit_test_setup_teardown(a_round_lost_for_want_of_answers_says_whose, set_up_hasty,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
