@@ -8,6 +8,7 @@
 #include "agent/app/offer.h"
 #include "agent/app/people.h"
 #include "agent/app/report.h"
+#include "agent/app/roster.h"
 #include "agent/app/words.h"
 #include "common/base/clock.h"
 
@@ -131,9 +132,13 @@ static void show(const struct site *site, const struct agreement *a,
                  f->epsilon_spent, f->epsilon_after, site->policy.max_epsilon_total,
                  site->policy.max_delta_per_study);
     if (s->masked) {
-        char masks[240];
+        char masks[ROSTER_WHY];
         offer_masks(s, masks);
         (void)printf("  masked   %s\n", masks);
+        roster_obstacle(site->folder, s, study_find_site(s, site->name), masks);
+        if (masks[0] != '\0') {
+            (void)printf("  waits    %s\n", masks);
+        }
     }
     if (s->privacy.noise == STUDY_NOISE_SHARED) {
         (void)printf("  shared   that epsilon needs %zu sites that add their share of the noise; "

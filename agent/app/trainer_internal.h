@@ -8,6 +8,7 @@
 #define AGENT_APP_TRAINER_INTERNAL_H
 
 #include "agent/app/refusals.h"
+#include "agent/app/roster.h"
 #include "agent/app/site.h"
 #include "agent/masking/masking.h"
 #include "agent/pair/pair.h"
@@ -139,7 +140,7 @@ RC round_can_mask(struct trainer *t, struct error *err);
 
 bool masking_wanted(const struct trainer *t);
 /** Keys and cards that a masked study needs here; "" if all are there. People may mend it. */
-void masking_obstacle(const struct trainer *t, char why[240]);
+void masking_obstacle(const struct trainer *t, char why[ROSTER_WHY]);
 /** TRAIN of a masked round: says its key, or gives up. */
 RC masking_opened(struct trainer *t, uint64_t round, const struct hash *model, struct error *err);
 /** MASK_* of the coordinator. */

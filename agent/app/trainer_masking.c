@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent/app/trainer_internal.h"
 #include "common/base/log.h"
@@ -44,74 +43,9 @@ void masking_forget(struct trainer *t)
 
 /* ---- the roster ------------------------------------------------------------------------------ */
 
-/* Has this hospital confirmed a card of that name with that key? */
-static bool confirmed(const struct trainer *t, const struct study_site *site)
+void masking_obstacle(const struct trainer *t, char why[ROSTER_WHY])
 {
-    char file[SEAL_NAME_MAX + 32];
-    char path[SITE_PATH_MAX];
-    struct seal_card card;
-    struct error ignored = {0};
-    (void)snprintf(file, sizeof file, "keys/peers/%s.card", site->name);
-    return site_path(t->folder, file, path, &ignored) == RC_OK && access(path, F_OK) == 0 &&
-           seal_card_read(path, &card, &ignored) == RC_OK && card.role == SEAL_SITE &&
-           strcmp(card.name, site->name) == 0 &&
-           memcmp(card.sign.b, site->key, sizeof site->key) == 0;
-}
-
-static bool is_own_key(const struct trainer *t, const struct study_site *site)
-{
-    char file[SEAL_NAME_MAX + 8];
-    char path[SITE_PATH_MAX];
-    struct seal_card card;
-    struct error ignored = {0};
-    (void)snprintf(file, sizeof file, "%s.card", t->site.name);
-    return site_path(t->folder, file, path, &ignored) == RC_OK &&
-           seal_card_read(path, &card, &ignored) == RC_OK &&
-           memcmp(card.sign.b, site->key, sizeof site->key) == 0;
-}
-
-static struct mask_terms terms_of(const struct study *s)
-{
-    return (struct mask_terms){.n_sites = s->n_sites,
-                               .min_sites = s->min_sites,
-                               .max_colluding = s->max_colluding,
-                               .threshold_least = s->threshold,
-                               .neighbours = s->neighbours,
-                               .shares = s->neighbour_threshold};
-}
-
-void masking_obstacle(const struct trainer *t, char why[240])
-{
-    const struct study *s = &t->study.agreement.study;
-    const struct mask_terms terms = terms_of(s);
-    struct error unfit = {0};
-    size_t known = 0;
-    why[0] = '\0';
-    for (size_t i = 0; i < s->n_sites; i++) {
-        const struct study_site *site = &s->site[i];
-        if (!site->keyed) {
-            (void)snprintf(why, 240, "its sums are masked, and it has no key for site '%s'",
-                           site->name);
-            return;
-        }
-        if (i == t->study.index && !is_own_key(t, site)) {
-            (void)snprintf(why, 240,
-                           "its sums are masked, and it has another key for this site than %s.card",
-                           t->site.name);
-            return;
-        }
-        known += i == t->study.index || confirmed(t, site);
-    }
-    const size_t strangers = s->n_sites - known;
-    if (known < s->min_sites ||
-        2 * mask_threshold(&terms) <= s->n_sites + s->max_colluding + strangers ||
-        mask_terms_check(&terms, strangers, &unfit) != RC_OK) {
-        (void)snprintf(
-            why, 240,
-            "its sums are masked, and of its %zu sites' cards only %zu were confirmed here; "
-            "get the others' and run wardround-agent trust %s NAME.card --peer",
-            s->n_sites, known, t->folder);
-    }
+    roster_obstacle(t->folder, &t->study.agreement.study, t->study.index, why);
 }
 
 static enum rc open_machine(struct trainer *t, struct error *err)
@@ -121,7 +55,7 @@ static enum rc open_machine(struct trainer *t, struct error *err)
     struct seal_public sign[MASK_SITES_MAX];
     const char *name[MASK_SITES_MAX];
     struct masking_setup setup = {
-        .study = *study_of(t), .terms = terms_of(s), .site = t->study.index, .peer = peer};
+        .study = *study_of(t), .terms = roster_terms(s), .site = t->study.index, .peer = peer};
     if (t->masking != NULL) {
         return RC_OK;
     }
@@ -132,7 +66,8 @@ static enum rc open_machine(struct trainer *t, struct error *err)
     for (size_t i = 0; i < s->n_sites; i++) {
         memcpy(sign[i].b, s->site[i].key, sizeof sign[i].b);
         name[i] = s->site[i].name;
-        peer[i] = (struct masking_peer){.sign = sign[i], .confirmed = confirmed(t, &s->site[i])};
+        peer[i] = (struct masking_peer){.sign = sign[i],
+                                        .confirmed = roster_confirmed(t->folder, &s->site[i])};
     }
     t->masking_room = calloc(1, sizeof *t->masking_room);
     if (t->masking_room == NULL) {
@@ -164,7 +99,7 @@ static enum rc say(struct trainer *t, enum wire_kind kind, const struct hash *na
 static enum rc say_deal(struct trainer *t, struct error *err)
 {
     struct masking_room *room = t->masking_room;
-    const struct mask_terms terms = terms_of(&t->study.agreement.study);
+    const struct mask_terms terms = roster_terms(&t->study.agreement.study);
     const struct mask_deal deal = masking_deal(t->masking, room->portion);
     const size_t n = mask_pack_shares(&deal, room->portion, mask_slots(&terms), room->frame);
     return say(t, WIRE_MASK_SHARES, masking_members(t->masking), room->frame, n, err);
@@ -285,7 +220,7 @@ bool masking_is_ready(const struct trainer *t, uint64_t round)
 static enum rc unpack(const struct trainer *t, const struct wire_message *m, const void *raw,
                       size_t raw_n, struct masking_input *in, struct error *err)
 {
-    const struct mask_terms terms = terms_of(&t->study.agreement.study);
+    const struct mask_terms terms = roster_terms(&t->study.agreement.study);
     const size_t n_sites = terms.n_sites;
     struct masking_room *room = t->masking_room;
     switch ((int)m->kind) {

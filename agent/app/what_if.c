@@ -4,6 +4,7 @@
 
 #include "agent/app/offer.h"
 #include "agent/app/report.h"
+#include "agent/app/roster.h"
 #include "agent/app/words.h"
 #include "common/study/study.h"
 
@@ -80,9 +81,13 @@ static enum rc say(const struct words *w, const struct site *site, const struct 
         study->wish.passes > 0.0 ? ", planned by the rule" : "", f->epsilon_spent, f->epsilon_after,
         site->policy.max_delta_per_study, site->policy.max_epsilon_total);
     if (study->masked) {
-        char masks[240];
+        char masks[ROSTER_WHY];
         offer_masks(study, masks);
         (void)printf("masked:  %s\n", masks);
+        roster_obstacle(site->folder, study, study_find_site(study, site->name), masks);
+        if (masks[0] != '\0') {
+            (void)printf("waits:   %s\n", masks);
+        }
     }
     if (study->privacy.noise == STUDY_NOISE_SHARED) {
         (void)printf("shared:  that epsilon is against the coordinator with %zu of the sites, and "

@@ -49,6 +49,13 @@ enum rc masked_check(const struct coordinator *c, struct error *err)
                              "its card",
                              s->site[i].name);
         }
+        const size_t first = study_key_first(s, i);
+        if (first < i) { /* it would count twice among those who open a sum */
+            return error_set(err, RC_INVALID,
+                             "the study's sums are masked: the `key:` of site '%s' is that of "
+                             "'%s', too; write the `sign:` of its own card",
+                             s->site[i].name, s->site[first].name);
+        }
     }
     return RC_OK;
 }

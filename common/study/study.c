@@ -51,3 +51,14 @@ size_t study_find_site(const struct study *s, const char *name)
     }
     return i;
 }
+
+size_t study_key_first(const struct study *s, size_t site)
+{
+    const struct study_site *own = &s->site[site];
+    size_t i = 0;
+    while (i < site && !(own->keyed && s->site[i].keyed &&
+                         memcmp(s->site[i].key, own->key, sizeof own->key) == 0)) {
+        i++;
+    }
+    return i;
+}

@@ -316,6 +316,8 @@ double study_share_of_noise(const struct study *s);
 bool study_holds_out(const struct study *s, const struct hash *patient);
 /** Index on the roster, or n_sites. */
 size_t study_find_site(const struct study *s, const char *name);
+/** The first site whose signing key is that of `site`, as of a card pasted twice: itself, if all is well. */
+size_t study_key_first(const struct study *s, size_t site);
 
 /**
  * What both ends compare: every field above but `cohort`, `start.file` and `wish`, in a fixed order, sigma

@@ -603,10 +603,27 @@ static void without_noise_there_is_no_sigma(void **state)
     study_release(&s);
 }
 
+static void a_signing_key_of_two_sites_is_found(void **state)
+{
+    (void)state;
+    struct study s = study_text_read(
+        study_text_with(13, "  - {name: b, nominal: 50}\n"
+                            "  - {name: d, nominal: 50, key: " STUDY_TEXT_HEX "}\n"
+                            "  - {name: e, nominal: 50, key: " STUDY_TEXT_ZEROS "}\n"
+                            "  - {name: f, nominal: 50, key: " STUDY_TEXT_HEX "}"));
+    static const size_t first[] = {0, 1, 2, 3, 2, 5}; /* without keys no two are the same */
+    assert_int_equal(s.n_sites, COUNT(first));
+    for (size_t i = 0; i < s.n_sites; i++) {
+        assert_int_equal(study_key_first(&s, i), first[i]);
+    }
+    study_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_heart_study_is_read_field_by_field),
+        cmocka_unit_test(a_signing_key_of_two_sites_is_found),
         cmocka_unit_test(keys_left_out_take_their_written_defaults),
         cmocka_unit_test(deadlines_and_seed_are_kept_apart),
         cmocka_unit_test(an_mlp_with_adam_and_fedadam_is_read),

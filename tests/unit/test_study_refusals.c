@@ -189,6 +189,8 @@ static void every_rule_speaks_at_its_place(void **state)
         {13, "  - {name: b}", "13:5: error: missing key 'nominal'"},
         {13, "  - {name: b, nominal: 0}",
          "13:24: error: nominal: is 0, must be from 1 to 1000000000"},
+        {13, "  - {name: b, nominal: 50, key: 5F}",
+         "13:33: error: key: must be 64 hexadecimal digits, as `sign:` on the site's card"},
         {13, "  - b", "13:5: error: expected a map of `key: value` here"},
         {2, "rounds: 0", "2:9: error: rounds: is 0, must be from 1 to 1000000"},
         {2, "rounds: 5\nepsilon: 1", "3:1: error: unknown key 'epsilon'"},
