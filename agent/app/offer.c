@@ -82,7 +82,8 @@ void offer_masks(const struct study *study, char out[240])
             out, 240,
             "the coordinator reads sums of at least %zu sites, which %zu of them open; this "
             "holds while at most %zu are in league with it; its epsilon pays for %zu lost "
-            "rounds",
-            study->min_sites, study_threshold(study), study->max_colluding, study->spare_rounds);
+            "round%s",
+            study->min_sites, study_threshold(study), study->max_colluding, study->spare_rounds,
+            study->spare_rounds == 1 ? "" : "s");
     }
 }
