@@ -114,6 +114,7 @@ static enum rc failure_reason(struct coordinator *c, struct error *err)
     }
     if (c->why[0] != '\0') {
         (void)snprintf(c->failure, sizeof c->failure, "%s", c->why);
+        rc = masked_lost(c) ? say_why_sat_out(c, c->failure, err) : RC_OK;
     } else if (m->round == 0) {
         (void)snprintf(c->failure, sizeof c->failure,
                        "%zu of %zu sites accepted the study, the quorum is %zu", accepted,

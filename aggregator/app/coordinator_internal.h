@@ -324,6 +324,8 @@ bool evaluations_open(const struct coordinator *c);
 /* ---- masked.c -------------------------------------------------------------------------------- */
 
 bool masked_is(const struct coordinator *c);
+/** The present round was one that could not be opened. */
+bool masked_lost(const struct coordinator *c);
 /** What an open round may take beyond the study's deadline for updates: four phases. */
 int64_t masked_opening_ms(const struct coordinator *c);
 /** @retval RC_INVALID a site without a key */

@@ -16,6 +16,11 @@ bool masked_is(const struct coordinator *c)
     return study_of(c)->masked;
 }
 
+bool masked_lost(const struct coordinator *c)
+{
+    return c->unmasking != NULL && unmasking_state(c->unmasking) == UNMASKING_FAILED;
+}
+
 /* A round's phases around the updates: what two messages and a key take, on the study's own scale. */
 static int64_t phase_ms(const struct coordinator *c)
 {

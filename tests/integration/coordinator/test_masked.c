@@ -153,12 +153,28 @@ static void a_round_lost_for_want_of_answers_says_whose(void **state)
                         "no sum was opened");
 }
 
+static void a_round_lost_to_updates_that_are_not_finite_says_what_to_do(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SITES; i++) {
+        say_key(i);
+    }
+    (void)fake_hear(&site[0], WIRE_MASK_MEMBERS);
+    fake_say(&site[1], WIRE_CANNOT, 1, WIRE_DIVERGED);
+    fake_say(&site[3], WIRE_CANNOT, 1, WIRE_DIVERGED);
+    const json_t *end = aggregator_event(&north, "done");
+    assert_string_equal(json_string_value(json_object_get(end, "reason")),
+                        "round 1: 0 of 4 sites dealt shares in time, 3 are needed; the update was "
+                        "not finite at b, d: lower local.rate");
+}
+
 int main(void)
 {
 #define SENTENCE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         SENTENCE(a_round_goes_on_after_a_restart_without_the_last_that_gave_its_key),
         SENTENCE(a_round_goes_on_after_a_restart_without_the_first_that_gave_its_key),
+        SENTENCE(a_round_lost_to_updates_that_are_not_finite_says_what_to_do),
         cmocka_unit_test_setup_teardown(a_round_lost_for_want_of_answers_says_whose, set_up_hasty,
                                         tear_down),
     };
