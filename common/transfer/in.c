@@ -258,7 +258,8 @@ void transfer_in_wide(struct transfer_in *t)
 
 bool transfer_in_went_well(const struct transfer_in *t)
 {
-    return t->complete && !t->rough;
+    return t->complete && !t->rough &&
+           (t->timed == 0 || t->timed_ms < (int64_t)t->timed * TRANSFER_SLOW_MS);
 }
 
 enum rc transfer_in_doubt(struct transfer_in *t, int64_t now_ms, struct error *err)
@@ -321,7 +322,10 @@ static void widen(struct transfer_in *t, uint64_t chunks, int64_t now_ms)
     const int64_t took_ms = t->last_ms > 0 ? now_ms - t->last_ms : 0;
     const bool slow = !t->near && took_ms >= (int64_t)chunks * TRANSFER_SLOW_MS;
     const uint64_t most = slow ? TRANSFER_SLOW_WINDOW : TRANSFER_WINDOW;
-    t->rough = t->rough || slow;
+    if (t->last_ms > 0) {
+        t->timed_ms += took_ms;
+        t->timed += chunks;
+    }
     t->window = t->window + chunks < most ? t->window + chunks : most;
     t->last_ms = now_ms > 0 ? now_ms : 1;
 }
@@ -408,7 +412,9 @@ bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, 
     *resume = t->resume;
     t->until = *until;
     t->credits++;
-    if (t->wide && t->last_ms == 0) { /* from here on it may be slow */
+    /* From here on it may be slow, where all comes at once; else from message to message, since for the first of
+     * many it may be others' turn. */
+    if (t->wide && t->last_ms == 0 && t->until == t->chunks) {
         t->last_ms = now_ms > 0 ? now_ms : 1;
     }
     t->ask = false;

@@ -63,7 +63,9 @@ struct transfer_in {
     bool handed_on;      /**< transfer_in_hand_on */
     bool near;           /**< transfer_in_near */
     bool wide;           /**< transfer_in_wide, and nothing has gone wrong since */
-    bool rough;          /**< it began anew, or chunks came slowly */
+    bool rough;          /**< it began anew */
+    uint64_t timed;      /**< chunks that took timed_ms together */
+    int64_t timed_ms;
 };
 
 /**
@@ -85,7 +87,7 @@ void transfer_in_near(struct transfer_in *t);
 /** The last transfer over this link went well (transfer_in_went_well): as if near, until something goes wrong. Before
  *  the first credit. */
 void transfer_in_wide(struct transfer_in *t);
-/** Complete, without a new start, and no chunk took TRANSFER_SLOW_MS. */
+/** Complete, without a new start, and in the mean no chunk took TRANSFER_SLOW_MS. */
 bool transfer_in_went_well(const struct transfer_in *t);
 /** Verifies what is complete and was handed on. @retval RC_FORMAT the whole has another hash: it starts again, as
  *  in transfer_in_chunk @retval RC_IO */

@@ -826,6 +826,34 @@ static void what_went_wrong_makes_the_next_transfer_begin_small(void **state)
         transfer_in_close(&in, false);
     }
 
+    for (int slow = 0; slow < 2; slow++) { /* of several messages the first may wait for its turn */
+        const int64_t window_ms = TRANSFER_WINDOW * (int64_t)TRANSFER_SLOW_MS;
+        const size_t window = (size_t)TRANSFER_WINDOW * CHUNK;
+        opened(&in, NULL, 2 * window);
+        transfer_in_wide(&in);
+        assert_true(transfer_in_credit(&in, 0, &first, &until, &resume));
+        assert_int_equal(transfer_in_chunk(&in, 0, tensor, window, 5000, &err), RC_OK);
+        assert_true(transfer_in_credit(&in, 5000, &first, &until, &resume));
+        assert_int_equal(transfer_in_chunk(&in, TRANSFER_WINDOW, tensor + window, window,
+                                           5000 + window_ms - 1 + slow, &err),
+                         RC_OK);
+        assert_int_equal(transfer_in_went_well(&in), slow == 0);
+        transfer_in_close(&in, false);
+    }
+
+    for (int64_t each = TRANSFER_SLOW_MS - 1; each <= TRANSFER_SLOW_MS; each++) { /* in the mean */
+        int64_t now = 1000;
+        opened(&in, NULL, 11 * CHUNK);
+        for (uint64_t i = 0; i < 11;
+             i++) { /* one takes ten times as long, the others make up for it */
+            now += i == 0 ? 0 : i == 1 ? 10 * each : 0;
+            assert_int_equal(transfer_in_chunk(&in, i, tensor + i * CHUNK, CHUNK, now, &err),
+                             RC_OK);
+        }
+        assert_int_equal(transfer_in_went_well(&in), each < TRANSFER_SLOW_MS);
+        transfer_in_close(&in, false);
+    }
+
     opened(&in, NULL, 3 * CHUNK); /* silence */
     transfer_in_wide(&in);
     assert_true(transfer_in_credit(&in, 0, &first, &until, &resume));
