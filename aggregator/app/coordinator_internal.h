@@ -49,7 +49,8 @@ enum {
     MESSAGES_A_TURN = 64,     /**< then timers and transfers get their turn */
     TURN_MAX_MS = 1000,       /**< the registry is looked at this often also when nobody speaks */
     UPLOADS_AT_ONCE = 16,     /**< each has TRANSFER_WINDOW chunks on their way: 16 MiB in all */
-    CHUNKS_ON_THE_WAY = 128,  /**< of the model, to all sites: 16 MiB in libzmq's queues */
+    CHUNKS_ON_THE_WAY = 128,  /**< of the model, to all sites: 16 MiB in libzmq's queues, and … */
+    CHUNKS_A_SITE = 4,        /**< … half a MiB for each site */
     SETTLE_MAX = 32,          /**< updates kept in one transaction */
     SETTLE_WAIT_MS = 100,     /**< that an update which has arrived waits at most for others */
     SETTLE_BYTES = 16 << 20,  /**< of them in memory: then no longer */

@@ -142,8 +142,9 @@ static enum rc serve(struct coordinator *c, size_t site, uint64_t room, uint64_t
 /* A message each in turn, so that no site waits for another's whole window. Who begins moves on. */
 enum rc downloads_pump(struct coordinator *c, int64_t *due_ms, struct error *err)
 {
+    const uint64_t most = CHUNKS_ON_THE_WAY + CHUNKS_A_SITE * (uint64_t)c->n_sites;
     uint64_t room = on_the_way(c);
-    room = room < CHUNKS_ON_THE_WAY ? CHUNKS_ON_THE_WAY - room : 0;
+    room = room < most ? most - room : 0;
     bool any = true;
     while (any && room > 0) {
         any = false;

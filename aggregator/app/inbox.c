@@ -72,6 +72,10 @@ static void said_goodbye(struct coordinator *c, size_t site)
 static enum rc take(struct coordinator *c, size_t site, const struct wire_message *m,
                     const struct net_frames *f, struct error *err)
 {
+    const bool answers = m->kind == WIRE_UPDATE || m->kind == WIRE_CANNOT;
+    if (answers && m->round == c->machine.round) {
+        downloads_arrived(c, site);
+    }
     if (m->kind == WIRE_UPDATE) {
         return uploads_offer(c, site, m, err);
     }
