@@ -105,8 +105,8 @@ void transfer_in_close(struct transfer_in *t, bool keep);
  */
 RC transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *data, size_t n,
                      int64_t now_ms, struct error *err);
-/** The same of bytes whose hash was computed on their way here: `of` is theirs. All of them at once are not hashed
- *  again where they stay in memory. */
+/** The same of bytes that the caller has hashed: `of` is what came out, never a hash that only came with them. All of
+ *  them at once are not hashed again where they stay in memory. */
 RC transfer_in_chunk_named(struct transfer_in *t, uint64_t index, const void *data, size_t n,
                            const struct hash *of, int64_t now_ms, struct error *err);
 /** Is a CREDIT to be sent now (start, progress, stall, resume)? Then fills its fields and sets the
