@@ -262,7 +262,7 @@ static const char *vfs_of(const char *path)
     const size_t n = strlen(alone_below);
     return n > 0 && strncmp(path, alone_below, n) == 0 && strchr(path + n, '/') != NULL
                ? "unix-excl"
-               : store_way();
+               : NULL;
 }
 
 /* SQLite counts its memory under a lock that all of its threads share, and nobody asks for the count. */

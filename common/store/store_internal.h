@@ -20,7 +20,4 @@ static inline int64_t store_as_stored(uint32_t id)
  */
 bool store_place_new(const char *path, const struct store_kind *kind);
 
-/** By which way of SQLite's (a "VFS") files are opened: gather.c. NULL: its own. */
-const char *store_way(void);
-
 #endif
