@@ -1,7 +1,9 @@
 /* The folder of one world's ledgers, where a sweep keeps them on a disk. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,8 +35,26 @@ static enum rc clear(const char *folder, struct error *err)
     return rc;
 }
 
+/* One process works in it: another that begins the same world would take its ledgers away. */
+static enum rc hold(const char *folder, int *held, struct error *err)
+{
+    *held = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*held < 0) {
+        return error_set(err, RC_IO, "cannot open the folder '%s': %s", folder, strerror(errno));
+    }
+    if (flock(*held, LOCK_EX | LOCK_NB) != 0) {
+        return errno == EWOULDBLOCK
+                   ? error_set(err, RC_STATE,
+                               "another process is at work in '%.120s'; wait for it, or choose "
+                               "another --ledgers",
+                               folder)
+                   : error_set(err, RC_IO, "cannot lock '%s': %s", folder, strerror(errno));
+    }
+    return RC_OK;
+}
+
 enum rc sweep_ledgers_folder(const struct sweep_world *w, const char *site,
-                             char folder[SWEEP_PATH_MAX], struct error *err)
+                             char folder[SWEEP_PATH_MAX], int *held, struct error *err)
 {
     const struct sweep_cell *c = &w->cell;
     const int n = snprintf(folder, SWEEP_PATH_MAX, "%s/ablation%zu-%s-%s%g-seed%llu-fold%zu%s%s",
@@ -44,10 +64,9 @@ enum rc sweep_ledgers_folder(const struct sweep_world *w, const char *site,
     if (n >= (int)SWEEP_PATH_MAX - (int)STUDY_NAME_MAX - 32) { /* room for a ledger's name */
         return error_set(err, RC_LIMIT, "the name of the folder of ledgers is too long");
     }
-    if (mkdir(folder, 0700) == 0) {
-        return RC_OK;
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
+        return error_set(err, RC_IO, "cannot make the folder '%s': %s", folder, strerror(errno));
     }
-    return errno == EEXIST
-               ? clear(folder, err)
-               : error_set(err, RC_IO, "cannot make the folder '%s': %s", folder, strerror(errno));
+    const enum rc rc = hold(folder, held, err);
+    return rc == RC_OK ? clear(folder, err) : rc;
 }

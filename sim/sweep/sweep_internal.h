@@ -69,11 +69,12 @@ size_t sweep_curve_round(size_t k, size_t n, size_t rounds);
 RC sweep_world_run(struct sweep_world *w, struct error *err);
 
 /**
- * The folder of this world's ledgers under s->ledgers, made or emptied. @param site the one that trains
- * alone, or ""  @retval RC_IO; @retval RC_LIMIT the name is too long
+ * The folder of this world's ledgers under s->ledgers, made or emptied, for this process alone until `held` is closed.
+ * @param site the one that trains alone, or ""  @param[in,out] held -1; a descriptor to close, also after a failure
+ * @retval RC_STATE another process is at work in it; @retval RC_IO; @retval RC_LIMIT the name is too long
  */
 RC sweep_ledgers_folder(const struct sweep_world *w, const char *site, char folder[SWEEP_PATH_MAX],
-                        struct error *err);
+                        int *held, struct error *err);
 
 /** What a world left behind, as bytes: for the archive, and for other machines. */
 size_t sweep_outcome_bytes(const struct sweep_world *w);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "sim/fleet/fleet.h"
 #include "sim/sweep/curve_internal.h"
@@ -280,6 +281,7 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
                          const size_t *of, size_t only, struct error *err)
 {
     char folder[SWEEP_PATH_MAX];
+    int held = -1;
     struct fleet_result r = {0};
     struct sweep_curve curve = {0};
     struct ledger_policy *policy = calloc(study->n_sites, sizeof *policy);
@@ -301,7 +303,7 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
     const bool kept = w->s->ledgers[0] != '\0' && w->steps == 0; /* not of an estimate */
     if (kept) {
         rc = sweep_ledgers_folder(w, w->cell.mode == SWEEP_LOCAL_ONLY ? study->site[0].name : "",
-                                  folder, err);
+                                  folder, &held, err);
         if (rc != RC_OK) {
             goto out;
         }
@@ -338,6 +340,9 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
 out:
     sweep_curve_close(&curve);
     fleet_result_release(&r);
+    if (held >= 0) {
+        (void)close(held);
+    }
     free(policy);
     free(params);
     return rc;
