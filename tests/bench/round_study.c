@@ -268,7 +268,7 @@ static void make_study(const struct round_words *w)
     (void)fprintf(f, "study: rounds\ncohort: site-000/cohort.yaml\nrounds: %zu\nquorum: %zu\n",
                   w->rounds + ROUND_WARM_UP + ROUND_COOL_DOWN, staying);
     (void)fprintf(f,
-                  "min_sites: %zu\njoin_deadline_s: 600\nround_deadline_s: 600\n"
+                  "min_sites: %zu\njoin_deadline_s: 3600\nround_deadline_s: 3600\n"
                   "model: {name: mlp, hidden: [%zu, %zu]}\n"
                   "local: {rate: 1.0, steps: 1, physical_batch: 16}\n",
                   staying, a, b);
