@@ -8,6 +8,7 @@
 #include "agent/train/train.h"
 #include "aggregator/merge/merge.h"
 #include "common/base/replay.h"
+#include "common/broadcast/broadcast.h"
 #include "common/checkpoint/checkpoint.h"
 #include "common/kernel/product.h"
 #include "common/update/update.h"
@@ -33,6 +34,8 @@ struct run {
     struct train_room *room;
     struct attack_gradient *gradient;
     real *model;              /* [P] global, own numbers as they begin */
+    real *sent;               /* [P] the same as the round's sites got it (common/broadcast) */
+    void *packed;             /* on its way */
     double *sum;              /* [P] scratch of a gradient */
     uint32_t *ring;           /* [S] */
     double *change, *without; /* [S] mean change of a site: seen; expected without its subjects */
@@ -75,6 +78,8 @@ static enum rc reserve(struct run *k, struct error *err)
     k->site = calloc(w->study->n_sites, sizeof *k->site);
     k->server = calloc(k->server_bytes + 1, 1);
     k->model = calloc(P + 1, sizeof *k->model);
+    k->sent = calloc(P + 1, sizeof *k->sent);
+    k->packed = malloc(broadcast_bytes(w->study, S) + 1);
     k->sum = calloc(P + 1, sizeof *k->sum);
     k->ring = calloc(S + 1, sizeof *k->ring);
     k->change = calloc(S + 1, sizeof *k->change);
@@ -85,10 +90,10 @@ static enum rc reserve(struct run *k, struct error *err)
     k->turned = calloc(n * S + 1, sizeof *k->turned);
     k->gram = calloc(n * n + 1, sizeof *k->gram);
     k->match = calloc(n + 1, sizeof *k->match);
-    if (k->site == NULL || k->server == NULL || k->model == NULL || k->sum == NULL ||
-        k->ring == NULL || k->change == NULL || k->without == NULL || k->seen == NULL ||
-        k->total == NULL || k->h == NULL || k->turned == NULL || k->gram == NULL ||
-        k->match == NULL) {
+    if (k->site == NULL || k->server == NULL || k->model == NULL || k->sent == NULL ||
+        k->packed == NULL || k->sum == NULL || k->ring == NULL || k->change == NULL ||
+        k->without == NULL || k->seen == NULL || k->total == NULL || k->h == NULL ||
+        k->turned == NULL || k->gram == NULL || k->match == NULL) {
         return error_set(err, RC_NOMEM, "no memory for an attacked federation of %zu sites",
                          w->study->n_sites);
     }
@@ -121,6 +126,9 @@ static enum rc open_run(struct run *k, struct error *err)
         rc = checkpoint_first(w->study, w->model, k->model, err);
     }
     if (rc == RC_OK) {
+        memcpy(k->sent, k->model, w->model->table.P * sizeof *k->sent);
+    }
+    if (rc == RC_OK) {
         rc = study_copy(w->study, &k->guess, err);
     }
     if (rc == RC_OK && w->study->privacy.noise != STUDY_NOISE_NONE) {
@@ -147,6 +155,8 @@ static void close_run(struct run *k)
     free(k->site);
     free(k->server);
     free(k->model);
+    free(k->sent);
+    free(k->packed);
     free(k->sum);
     free(k->ring);
     free(k->change);
@@ -173,7 +183,7 @@ static enum rc train(struct run *k, const struct study *study, const struct data
                                   .data = data,
                                   .site = site,
                                   .round = round,
-                                  .global = k->model,
+                                  .global = k->sent,
                                   .site_state = *state,
                                   .site_state_bytes = *state_bytes,
                                   .room = k->room};
@@ -266,7 +276,7 @@ static enum rc expect(struct run *k, size_t site, uint64_t round, struct error *
         const size_t rows = g->data->first_row[p + 1] - first;
         memset(k->sum, 0, P * sizeof *k->sum);
         for (size_t row = first; row < first + rows; row++) {
-            const enum rc rc = attack_gradient_add(k->gradient, g->data, row, p, k->model,
+            const enum rc rc = attack_gradient_add(k->gradient, g->data, row, p, k->sent,
                                                    w->study->privacy.clip, k->sum, err);
             if (rc != RC_OK) {
                 return rc;
@@ -364,15 +374,27 @@ static enum rc one_site(struct run *k, size_t i, uint64_t round, unsigned char *
     return rc;
 }
 
+/* What the sites of a round train on. */
+static enum rc broadcast(struct run *k, struct error *err)
+{
+    const struct study *s = k->w->study;
+    const size_t S = k->w->model->table.S;
+    const enum rc rc = broadcast_pack(s, k->model, S, k->packed, err);
+    return rc == RC_OK ? broadcast_unpack(s, k->packed, S, k->sent, err) : rc;
+}
+
 static enum rc one_round(struct run *k, uint64_t round, struct error *err)
 {
     const struct attack_world *w = k->w;
     const size_t n = w->study->n_sites;
-    enum rc rc = RC_OK;
+    enum rc rc = broadcast(k, err);
     unsigned char **update = calloc(n, sizeof(unsigned char *));
     size_t *bytes = calloc(n, sizeof *bytes);
     if (update == NULL || bytes == NULL) {
         rc = error_set(err, RC_NOMEM, "no memory for the updates of %zu sites", n);
+        goto out;
+    }
+    if (rc != RC_OK) {
         goto out;
     }
     memset(k->total, 0, w->model->table.S * sizeof *k->total);

@@ -269,8 +269,11 @@ static void a_convex_world_is_seen_as_its_equations_say(void **state)
 static void an_attacked_federation_is_the_fleet_s(void **state)
 {
     (void)state;
-    const double epsilon[] = {HUGE_VAL, 2.0};
-    for (size_t e = 0; e < 2; e++) {
+    const struct {
+        double epsilon;
+        enum study_broadcast broadcast;
+    } kind[] = {{HUGE_VAL, STUDY_FLOAT32}, {2.0, STUDY_FLOAT32}, {2.0, STUDY_FLOAT16}};
+    for (size_t e = 0; e < sizeof kind / sizeof kind[0]; e++) {
         struct error err = {0};
         struct world w;
         struct attack_group g = {0};
@@ -278,7 +281,8 @@ static void an_attacked_federation_is_the_fleet_s(void **state)
         struct ledger_policy policy[SITES];
         struct fleet_result r = {0};
         const bool in[SITES] = {false, true, true};
-        world_open(&w, epsilon[e]);
+        world_open(&w, kind[e].epsilon);
+        w.study.broadcast = kind[e].broadcast;
         real *params = calloc(w.model.table.P, sizeof *params);
         assert_non_null(params);
         assert_int_equal(attack_group_open(&w.study, w.data, ATTACK_CANARY, 1, 9, &g, &err), RC_OK);
