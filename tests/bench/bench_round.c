@@ -10,7 +10,9 @@
  * D of the sites say in each round that they cannot, in a masked one (secure 1) after they have dealt their
  * shares. Measured are R rounds after the first two, from one line "round k of n" of the aggregator to another:
  * wall time; processor time of the aggregator, and of the agents' processes for a site and round; the
- * aggregator's largest resident memory since it began; bytes that a site hands to CURVE and gets from it.
+ * aggregator's largest resident memory since it began; bytes that a site hands to CURVE and gets from it. Then
+ * the programs end, and the same bytes are moved by bare sockets (round_bare.c), for how much of a round is the
+ * transport's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +31,7 @@
 #include "tests/bench/bench_words.h"
 #include "tests/bench/round_bench.h"
 
-enum { CROWDS_UNSAID = 1 << 20, ALONE_MAX = 32, CROWDS = 4 };
+enum { CROWDS_UNSAID = 1 << 20, ALONE_MAX = 32, CROWDS = 4, BARE_ROUNDS = 20 };
 
 static struct round_counts *round_counts;
 
@@ -377,26 +379,51 @@ static void await_round(FILE *says, size_t wanted)
     round_fail("the aggregator ended before round %zu; its last line: %.300s", wanted, line);
 }
 
-static void print(const struct moment *a, const struct moment *b, double peak)
+struct figures {
+    double ms, client_ms, server_ms, peak_mb, up, down;
+};
+
+static struct figures figures_of(const struct moment *a, const struct moment *b)
 {
     const double R = (double)words.rounds;
     const double all = R * (double)words.sites;
-    const double ms = 1e3 * (b->wall_s - a->wall_s) / R;
-    const double client = 1e3 * (b->clients_s - a->clients_s) / all;
-    const double server = 1e3 * (b->server_s - a->server_s) / R;
-    const double up = (double)(b->up - a->up) / all;
-    const double down = (double)(b->down - a->down) / all;
+    return (struct figures){.ms = 1e3 * (b->wall_s - a->wall_s) / R,
+                            .client_ms = 1e3 * (b->clients_s - a->clients_s) / all,
+                            .server_ms = 1e3 * (b->server_s - a->server_s) / R,
+                            .peak_mb = peak_mb(child[n_children - 1]),
+                            .up = (double)(b->up - a->up) / all,
+                            .down = (double)(b->down - a->down) / all};
+}
+
+/* The same bytes without the programs, after these have ended. */
+static struct round_bare bare_of(const struct figures *f)
+{
+    const double staying = (double)(words.sites - words.drop) / (double)words.sites;
+    struct round_bare bare = {.rounds = words.rounds < BARE_ROUNDS ? words.rounds : BARE_ROUNDS,
+                              .bytes_up = (size_t)(f->up / staying),
+                              .bytes_down = (size_t)f->down};
+    round_bare(&words, &bare);
+    return bare;
+}
+
+static void print(const struct figures *f, const struct round_bare *bare)
+{
     const uint64_t params = atomic_load(&round_counts->params);
     (void)printf(words.json ? "{\"sites\":%zu,\"params\":%" PRIu64
                               ",\"secure\":%d,\"drop\":%zu,\"rounds\":%zu,\"rounds_per_s\":%.3f,"
                               "\"ms_per_round\":%.2f,\"client_cpu_ms\":%.2f,\"server_cpu_ms\":%.2f,"
-                              "\"server_peak_mb\":%.1f,\"bytes_up\":%.0f,\"bytes_down\":%.0f}\n"
+                              "\"server_peak_mb\":%.1f,\"bytes_up\":%.0f,\"bytes_down\":%.0f"
                             : "%zu sites, %" PRIu64 " numbers, secure %d, %zu dropped, %zu rounds: "
                               "%.3f rounds/s, %.2f ms a round; a site's processor %.2f ms, the "
                               "aggregator's %.2f ms, its memory %.1f MB; a site sends %.0f and "
-                              "receives %.0f bytes\n",
-                 words.sites, params, (int)words.secure, words.drop, words.rounds, 1e3 / ms, ms,
-                 client, server, peak, up, down);
+                              "receives %.0f bytes",
+                 words.sites, params, (int)words.secure, words.drop, words.rounds, 1e3 / f->ms,
+                 f->ms, f->client_ms, f->server_ms, f->peak_mb, f->up, f->down);
+    (void)printf(words.json ? ",\"bare_ms_per_round\":%.2f,\"bare_server_cpu_ms\":%.2f,"
+                              "\"of_bare\":%.3f}\n"
+                            : "; the same bytes by bare CURVE %.2f ms a round, %.2f ms of the "
+                              "server's processor: %.3f of its rounds/s\n",
+                 bare->ms_per_round, bare->server_cpu_ms, bare->ms_per_round / f->ms);
     if (fflush(stdout) != 0) {
         round_fail("cannot write the figures: %s", strerror(errno));
     }
@@ -436,7 +463,10 @@ int main(int argc, char **argv)
     const struct moment before = now();
     await_round(says, ROUND_WARM_UP + words.rounds);
     const struct moment after = now();
-    print(&before, &after, peak_mb(child[n_children - 1]));
+    const struct figures figures = figures_of(&before, &after);
     (void)fclose(says);
+    end_children();
+    const struct round_bare bare = bare_of(&figures);
+    print(&figures, &bare);
     return 0;
 }

@@ -1,8 +1,8 @@
 /**
  * @file round_bench.h
- * bench_round's parts: the study and its folders (round_study.c), who measures (bench_round.c), and what its
+ * bench_round's parts: the study and its folders (round_study.c), who measures (bench_round.c), what its
  * hospitals, bench_agent, do instead of the agent (round_site.c), each in processes of its own or many in one
- * (round_crowd.c).
+ * (round_crowd.c), and the same bytes without a program around them (round_bare.c).
  */
 #ifndef TESTS_BENCH_ROUND_BENCH_H
 #define TESTS_BENCH_ROUND_BENCH_H
@@ -44,5 +44,15 @@ enum { ROUND_WARM_UP = 2, ROUND_COOL_DOWN = 1 };
 /** Keys, cards, cohorts and the study's document, as the programs make them. */
 void round_study_make(const struct round_words *w);
 void round_study_remove(const struct round_words *w);
+
+/** The bytes of a round, moved by libzmq with CURVE and by nothing else. */
+struct round_bare {
+    size_t rounds;                      /**< in: how many to play */
+    size_t bytes_up, bytes_down;        /**< in: of a site that stays, of any site */
+    double ms_per_round, server_cpu_ms; /**< out */
+};
+
+/** Plays them with as many processes as the sites of `w` have; forks, so no other thread may be about. */
+void round_bare(const struct round_words *w, struct round_bare *of);
 
 #endif
