@@ -68,15 +68,20 @@ enum rc overview_agreement(struct registry *r, const struct seal_card *card,
     return rc == RC_OK ? agreement_verify(bytes, n, &card->sign, out, err) : rc;
 }
 
-/* Names and quorum. Without an agreement (the coordinator died before it was kept) sites are
- * numbers. */
+/* Names and quorum. Without an agreement (the coordinator died before it was kept), or with one that this
+ * program refuses, sites are numbers: one old study is no reason to show none. */
 static RC name_sites(struct registry *r, const struct seal_card *card, struct overview_study *s,
                      struct error *err)
 {
     struct agreement a = {0};
-    const enum rc rc = overview_agreement(r, card, &s->study.hash, &a, err);
-    if (rc != RC_OK && rc != RC_STATE) {
+    struct error why = {0};
+    const enum rc rc = overview_agreement(r, card, &s->study.hash, &a, &why);
+    if (rc == RC_NOMEM || rc == RC_IO) {
+        *err = why;
         return error_context(err, "study '%s'", s->study.name);
+    }
+    if (rc != RC_OK && rc != RC_STATE) {
+        (void)snprintf(s->refused, sizeof s->refused, "%s", why.text);
     }
     for (size_t i = 0; i < s->n_sites; i++) {
         if (rc == RC_OK && i < a.study.n_sites) {

@@ -22,7 +22,7 @@ struct overview_card {
 
 /** One site of a study. */
 struct overview_site {
-    char name[SEAL_NAME_MAX]; /**< "site 2" where no agreement is kept */
+    char name[SEAL_NAME_MAX]; /**< "site 2" where no agreement is read */
     enum round_member member;
     char said[240];       /**< why it declined */
     enum round_part part; /**< of the open round, if there is one */
@@ -33,7 +33,8 @@ struct overview_site {
 
 struct overview_study {
     struct registry_study study;
-    size_t quorum;          /**< 0: no agreement is kept */
+    char refused[240];      /**< why this program does not read its agreement; "": it does */
+    size_t quorum;          /**< 0: no agreement is kept, or none that is read */
     uint64_t round_settled; /**< that `contributed` speaks of; 0: no round has ended */
     size_t n_sites;
     struct overview_site *site; /**< [n_sites] */
@@ -48,7 +49,8 @@ struct overview {
     struct overview_study *study;
 };
 
-/** Reads all of it. What sites said is made printable. @retval RC_NOMEM, or as the registry */
+/** Reads all of it. What sites said is made printable. A study whose agreement is refused, as by a program with
+ *  newer rules, is there with the reason. @retval RC_NOMEM, or as the registry */
 RC overview_read(const struct folder *f, struct registry *r, struct overview *out,
                  struct error *err);
 void overview_release(struct overview *o);

@@ -199,6 +199,11 @@ static void say_study(const struct overview_study *s, const struct now *now)
     } else if (study->abort_requested && study->state != REGISTRY_FINISHED) {
         (void)printf("    it is to stop: `run` has yet to tell the sites\n");
     }
+    if (s->refused[0] != '\0') {
+        (void)printf(
+            "    this program does not read what was agreed on, so sites are numbers: %s\n",
+            s->refused);
+    }
     for (size_t i = 0; i < s->n_sites; i++) {
         say_site(s, &s->site[i], now);
     }
@@ -280,6 +285,7 @@ static json_t *study_json(const struct overview_study *s, const struct now *now)
     (void)json_object_set_new(o, "hash", report_hash(&study->hash));
     (void)json_object_set_new(o, "state", json_string(overview_state_name(study->state)));
     (void)json_object_set_new(o, "reason", json_string(study->reason));
+    (void)json_object_set_new(o, "refused", json_string(s->refused));
     (void)json_object_set_new(o, "rounds", report_count(study->rounds));
     (void)json_object_set_new(o, "rounds_finished", report_count(study->rounds_finished));
     (void)json_object_set_new(o, "rounds_lost", report_count(study->rounds_lost));
