@@ -23,7 +23,7 @@ enum rc receipt_open(const void *frame, size_t n, const struct seal_public *sign
 {
     static const struct hash none = {{0}};
     struct wire_message m;
-    const enum rc rc = wire_open(frame, n, NULL, 0, signer, &m, err);
+    const enum rc rc = wire_open_kept(frame, n, signer, &m, err);
     if (rc != RC_OK) {
         return rc;
     }

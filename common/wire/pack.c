@@ -160,12 +160,12 @@ RC wire_pack(const struct wire_message *m, unsigned char *out, size_t room, size
 }
 
 /* Version first: what another one means by its fields is not ours to judge. */
-static RC check_version(const Wardround__V1__Message *packed, struct error *err)
+static RC check_version(unsigned oldest, const Wardround__V1__Message *packed, struct error *err)
 {
     if (!packed->has_version) {
         return error_set(err, RC_FORMAT, "message: version is missing");
     }
-    if (packed->version < WIRE_OLDEST || packed->version > WIRE_VERSION) {
+    if (packed->version < oldest || packed->version > WIRE_VERSION) {
         return error_set(err, RC_STATE,
                          "message: protocol version %u, this program speaks %d to %d; update the "
                          "older of the two programs",
@@ -207,7 +207,8 @@ static RC take_all(const Wardround__V1__Message *packed, struct wire_message *m,
     return RC_OK;
 }
 
-RC wire_unpack(const void *frame, size_t n, struct wire_message *out, struct error *err)
+RC wire_unpack_since(unsigned oldest, const void *frame, size_t n, struct wire_message *out,
+                     struct error *err)
 {
     if (n > WIRE_HEADER_MAX) {
         return error_set(err, RC_LIMIT, "message: header frame of %zu bytes, at most %d", n,
@@ -225,7 +226,7 @@ RC wire_unpack(const void *frame, size_t n, struct wire_message *out, struct err
     if (packed == NULL) {
         return error_set(err, RC_FORMAT, "message: %zu bytes that are not protobuf", n);
     }
-    enum rc rc = check_version(packed, err);
+    enum rc rc = check_version(oldest, packed, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -237,4 +238,9 @@ RC wire_unpack(const void *frame, size_t n, struct wire_message *out, struct err
         memcpy(out, &m, sizeof m);
     }
     return rc;
+}
+
+RC wire_unpack(const void *frame, size_t n, struct wire_message *out, struct error *err)
+{
+    return wire_unpack_since(WIRE_OLDEST, frame, n, out, err);
 }

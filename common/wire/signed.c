@@ -43,8 +43,8 @@ RC wire_seal_named(const struct wire_message *m, const struct seal_keys *keys, u
     return RC_OK;
 }
 
-RC wire_open(const void *frame, size_t n, const void *raw, size_t raw_n,
-             const struct seal_public *signer, struct wire_message *out, struct error *err)
+static RC open_since(unsigned oldest, const void *frame, size_t n, const void *raw, size_t raw_n,
+                     const struct seal_public *signer, struct wire_message *out, struct error *err)
 {
     if (n > WIRE_HEADER_MAX) {
         return error_set(err, RC_LIMIT, "message: header frame of %zu bytes, at most %d", n,
@@ -65,7 +65,7 @@ RC wire_open(const void *frame, size_t n, const void *raw, size_t raw_n,
         return error_context(err, "message");
     }
     struct wire_message m;
-    rc = wire_unpack(body, n - SIGNATURE, &m, err);
+    rc = wire_unpack_since(oldest, body, n - SIGNATURE, &m, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -76,6 +76,18 @@ RC wire_open(const void *frame, size_t n, const void *raw, size_t raw_n,
     }
     memcpy(out, &m, sizeof m);
     return RC_OK;
+}
+
+RC wire_open(const void *frame, size_t n, const void *raw, size_t raw_n,
+             const struct seal_public *signer, struct wire_message *out, struct error *err)
+{
+    return open_since(WIRE_OLDEST, frame, n, raw, raw_n, signer, out, err);
+}
+
+RC wire_open_kept(const void *frame, size_t n, const struct seal_public *signer,
+                  struct wire_message *out, struct error *err)
+{
+    return open_since(WIRE_FIRST, frame, n, NULL, 0, signer, out, err);
 }
 
 RC wire_set_raw(struct wire_message *m, const void *raw, size_t raw_n, struct error *err)

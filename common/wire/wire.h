@@ -27,6 +27,7 @@
 enum {
     WIRE_VERSION = 3, /* 2: a message carried one chunk; 1: hashes of many bytes were not trees */
     WIRE_OLDEST = 2,  /**< still understood, and spoken with whoever speaks it */
+    WIRE_FIRST = 1,   /**< what a disk has kept may be of any version from here on */
     WIRE_HEADER_MAX = 64 << 10,
     WIRE_PACKED_MAX = 4096, /**< no message of ours is larger without its signature */
     WIRE_RAW_MAX = 1 << 20,
@@ -177,6 +178,9 @@ RC wire_seal_named(const struct wire_message *m, const struct seal_keys *keys, u
  */
 RC wire_open(const void *frame, size_t n, const void *raw, size_t raw_n,
              const struct seal_public *signer, struct wire_message *out, struct error *err);
+/** wire_open of what a disk has kept, of any version there was: a message without a raw frame. */
+RC wire_open_kept(const void *frame, size_t n, const struct seal_public *signer,
+                  struct wire_message *out, struct error *err);
 /** Sets raw and raw_bytes; with raw_n = 0: none. @retval RC_INVALID more than WIRE_RAW_MAX */
 RC wire_set_raw(struct wire_message *m, const void *raw, size_t raw_n, struct error *err);
 /** The pair's check of a raw frame. @retval RC_FORMAT it is not the one the header names */

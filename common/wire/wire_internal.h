@@ -74,6 +74,10 @@ uint32_t wire_present(const struct wire_message *m);
  *  @param as what to return if not: RC_INVALID for our own, RC_FORMAT for somebody else's */
 RC wire_check(const struct wire_message *m, uint32_t present, enum rc as, struct error *err);
 
+/** wire_unpack of versions from `oldest` on. */
+RC wire_unpack_since(unsigned oldest, const void *frame, size_t n, struct wire_message *out,
+                     struct error *err);
+
 /** Length of the well-formed printable UTF-8 character at `s`, of which `n` bytes are left; 0: it is
  *  none. What could forge a line of a log or turn its direction is not printable. */
 size_t wire_printable(const char *s, size_t n);

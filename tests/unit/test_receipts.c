@@ -73,6 +73,8 @@ static struct hash filled(unsigned char with)
     return h;
 }
 
+static unsigned version; /* of the protocol; 0: today's */
+
 /* anchor 0: none */
 static void signs(struct signer *s, enum wire_kind kind, uint64_t round, unsigned char anchor)
 {
@@ -80,6 +82,7 @@ static void signs(struct signer *s, enum wire_kind kind, uint64_t round, unsigne
     struct error err = {0};
     memset(&m, 0, sizeof m);
     m.kind = kind;
+    m.version = version;
     (void)snprintf(m.from, sizeof m.from, "coordinator");
     (void)snprintf(m.to, sizeof m.to, "north");
     m.epoch = 7;
@@ -187,6 +190,24 @@ static void what_was_signed_is_read_as_it_was_kept(void **state)
     seal_keys_close(&s.keys);
 }
 
+/* A hospital's agent is replaced in the midst of a study, or between two; it is no reason to doubt its ledger. */
+static void receipts_of_earlier_versions_of_the_protocol_are_read(void **state)
+{
+    (void)state;
+    struct signer s = a_signer();
+    for (version = WIRE_FIRST; version < WIRE_VERSION; version++) {
+        keeps(&s, version);
+    }
+    assert_int_equal(read_all(true).last.round, WIRE_VERSION - 1);
+    assert_int_equal(read_all(false).n, WIRE_VERSION - WIRE_FIRST);
+    version = WIRE_VERSION + 1;
+    signs(&s, WIRE_ACK, version, 0xa1);
+    struct error err = {0};
+    assert_int_equal(receipts_keep(folder, s.frame, s.n, &s.sign, &err), RC_STATE);
+    version = 0;
+    seal_keys_close(&s.keys);
+}
+
 static void of_each_key_the_newest_is_found_without_reading_the_rest(void **state)
 {
     (void)state;
@@ -279,6 +300,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SENTENCE(a_folder_that_is_not_there_holds_none),
         SENTENCE(what_was_signed_is_read_as_it_was_kept),
+        SENTENCE(receipts_of_earlier_versions_of_the_protocol_are_read),
         SENTENCE(of_each_key_the_newest_is_found_without_reading_the_rest),
         SENTENCE(a_line_that_a_crash_cut_off_is_no_receipt_and_goes_with_the_next),
         SENTENCE(nothing_but_an_ack_with_an_anchor_is_kept),
