@@ -209,11 +209,13 @@ struct coordinator {
 
     struct round_machine machine;
     struct unmasking *unmasking; /**< of the present round of a masked study */
-    real *params;                /**< [S] the newest model: its only copy here */
-    struct wire_tensor tensor;   /**< its name */
-    void *sent;                  /**< the same as rounds send it (common/broadcast) */
-    struct wire_tensor sent_as;  /**< its name; of float32 the same as `tensor` */
-    struct ending newest;        /**< round_finished() */
+    bool
+        outdated; /**< which an older program began: its answers are to another name of the model */
+    real *params; /**< [S] the newest model: its only copy here */
+    struct wire_tensor tensor;  /**< its name */
+    void *sent;                 /**< the same as rounds send it (common/broadcast) */
+    struct wire_tensor sent_as; /**< its name; of float32 the same as `tensor` */
+    struct ending newest;       /**< round_finished() */
     struct evaluating evaluating;
     char failure[REASON_MAX];
     char why[REASON_MAX]; /**< the reason that the next KEEP_FAILURE writes; "": its counts */

@@ -86,14 +86,14 @@ static struct mask_set waited_for(const struct coordinator *c)
 }
 
 static enum rc open_machine(struct coordinator *c, const struct mask_set *invited,
-                            struct error *err)
+                            const struct hash *model, struct error *err)
 {
     const struct study *s = study_of(c);
     struct seal_public sign[MASK_SITES_MAX];
     const char *name[MASK_SITES_MAX];
     assert(s->n_sites <= MASK_SITES_MAX);
     struct unmasking_setup setup = {.study = *coordinator_study(c),
-                                    .model = c->sent_as.hash,
+                                    .model = *model,
                                     .round = c->machine.round,
                                     .terms = terms_of(c),
                                     .sign = sign,
@@ -320,7 +320,7 @@ enum rc masked_open_round(struct coordinator *c, struct error *err)
 {
     const struct mask_set invited = waited_for(c);
     /* A round that was resumed has its machine already. */
-    return is_open(c) ? RC_OK : open_machine(c, &invited, err);
+    return is_open(c) ? RC_OK : open_machine(c, &invited, &c->sent_as.hash, err);
 }
 
 bool masked_wants_update(const struct coordinator *c, size_t site)
@@ -533,18 +533,32 @@ static enum rc feed_phase(struct coordinator *c, size_t phase, bool *over, struc
     return rc;
 }
 
+/* Under this name of the round's model. */
+static enum rc resume_as(struct coordinator *c, const struct mask_set *invited,
+                         const struct hash *model, struct error *err)
+{
+    bool over = true;
+    enum rc rc = open_machine(c, invited, model, err);
+    for (size_t phase = 0; rc == RC_OK && over && phase < PHASES; phase++) {
+        rc = feed_phase(c, phase, &over, err);
+    }
+    return rc;
+}
+
 enum rc masked_resume(struct coordinator *c, struct error *err)
 {
     static_assert((int)UNMASKING_ANNOUNCING == (int)PHASE_KEYS, "phases count as states do");
     static_assert((int)UNMASKING_UPDATING == (int)PHASE_SURVIVORS, "phases count as states do");
     struct mask_set invited;
-    bool over = true;
     enum rc rc = invited_before(c, &invited, err);
     if (rc == RC_OK) {
-        rc = open_machine(c, &invited, err);
+        rc = resume_as(c, &invited, &c->sent_as.hash, err);
     }
-    for (size_t phase = 0; rc == RC_OK && over && phase < PHASES; phase++) {
-        rc = feed_phase(c, phase, &over, err);
+    if (rc == RC_FORMAT) { /* or did an older program ask for them? */
+        struct error ignored = {0};
+        const struct hash before = hash_before_trees(c->sent, c->sent_as.bytes);
+        c->outdated = resume_as(c, &invited, &before, &ignored) == RC_OK;
+        rc = c->outdated ? RC_OK : rc;
     }
     if (rc == RC_OK) {
         (void)unmasking_resume(c->unmasking, c->now_ms); /* nobody is heard of yet: they ask */
@@ -557,6 +571,14 @@ enum rc masked_settle(struct coordinator *c, struct error *err)
     const struct round_machine *m = &c->machine;
     enum rc rc = RC_OK;
     const uint64_t round = m->round;
+    if (c->outdated) { /* what would be said now has a name that no answer before it has */
+        c->outdated = false;
+        (void)snprintf(c->why, sizeof c->why,
+                       "round %llu: it was begun by an older program, which named the model "
+                       "otherwise, and cannot be gone on with",
+                       (unsigned long long)round);
+        return coordinator_step(c, &(struct said){.event = ROUND_LOST}, err);
+    }
     for (size_t i = 0; rc == RC_OK && is_open(c) && m->round == round && i < c->n_sites; i++) {
         struct unmasking_input in = {.site = i, .round = round};
         if (m->part[i] == ROUND_CONTRIBUTED &&

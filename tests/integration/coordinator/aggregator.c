@@ -77,15 +77,16 @@ void aggregator_study(struct aggregator *a, const struct study_words *w)
                        "model: {name: mlp, hidden: [%u, %u], activation: relu}\n", w->hidden,
                        w->hidden);
     }
-    (void)snprintf(text, sizeof text,
-                   "study: trial\nseed: 7\ncohort: cohort.yaml\nrounds: %u\nquorum: %u\n"
-                   "min_sites: %d\nmasked: %s\njoin_deadline_s: %u\nround_deadline_s: %u\n%s"
-                   "local: {optimiser: sgd, rate: 0.5, steps: 1}\n"
-                   "privacy: {noise: none, epsilon: inf, clip: 1.0, sample_rate: 1.0}\n"
-                   "update: {fraction_bits: 24}\nsites:\n%s",
-                   w->rounds > 0 ? w->rounds : 2, w->quorum > 0 ? w->quorum : n,
-                   w->masked != NULL ? 3 : 1, w->masked != NULL ? "true" : "false",
-                   w->join_s > 0 ? w->join_s : 60, w->round_s > 0 ? w->round_s : 60, model, roster);
+    (void)snprintf(
+        text, sizeof text,
+        "study: trial\nseed: 7\ncohort: cohort.yaml\nrounds: %u\nquorum: %u\n"
+        "min_sites: %d\nmasked: %s\nspare_rounds: %u\njoin_deadline_s: %u\nround_deadline_s: %u\n%s"
+        "local: {optimiser: sgd, rate: 0.5, steps: 1}\n"
+        "privacy: {noise: none, epsilon: inf, clip: 1.0, sample_rate: 1.0}\n"
+        "update: {fraction_bits: 24}\nsites:\n%s",
+        w->rounds > 0 ? w->rounds : 2, w->quorum > 0 ? w->quorum : n, w->masked != NULL ? 3 : 1,
+        w->masked != NULL ? "true" : "false", w->spare, w->join_s > 0 ? w->join_s : 60,
+        w->round_s > 0 ? w->round_s : 60, model, roster);
     write_file(a, "study.yaml", text);
     write_file(a, "cohort.yaml", cohort);
     (void)snprintf(a->study, sizeof a->study, "%s/study.yaml", a->folder);

@@ -31,6 +31,7 @@ struct study_words {
     unsigned quorum;   /**< [number of sites] */
     unsigned round_s;  /**< deadline [60] */
     unsigned join_s;   /**< [60] */
+    unsigned spare;    /**< rounds that may be lost [0] */
     unsigned hidden;   /**< two hidden layers of this width [0: logistic] */
     /** [number of sites] masked, and sums are of at least three [NULL: not masked] */
     const struct seal_card *masked;

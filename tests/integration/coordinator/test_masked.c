@@ -5,11 +5,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "aggregator/registry/registry.h"
+#include "common/base/hash.h"
 #include "common/mask/mask.h"
+#include "common/store/store.h"
 #include "tests/integration/coordinator/aggregator.h"
 #include "tests/integration/coordinator/fake_site.h"
 
@@ -37,7 +42,7 @@ static void connect_all(void)
     }
 }
 
-static int start(unsigned round_s)
+static int start(unsigned round_s, unsigned hidden)
 {
     static const char *const name[SITES] = {"a", "b", "c", "d"};
     struct seal_card card[SITES];
@@ -45,9 +50,12 @@ static int start(unsigned round_s)
         fake_init(&site[i], name[i]);
         card[i] = site[i].card;
     }
-    aggregator_make(
-        &north,
-        &(struct study_words){.sites = "a b c d", .quorum = 3, .round_s = round_s, .masked = card});
+    aggregator_make(&north, &(struct study_words){.sites = "a b c d",
+                                                  .quorum = 3,
+                                                  .round_s = round_s,
+                                                  .spare = hidden > 0,
+                                                  .hidden = hidden,
+                                                  .masked = card});
     for (size_t i = 0; i < SITES; i++) {
         aggregator_enrol(&north, &card[i]);
     }
@@ -59,18 +67,25 @@ static int start(unsigned round_s)
 static int set_up(void **state)
 {
     (void)state;
-    return start(60);
+    return start(60, 0);
 }
 
 /* Phases end after a second. */
 static int set_up_hasty(void **state)
 {
     (void)state;
-    return start(4);
+    return start(4, 0);
 }
 
-/* The present round's name for a site that heard of it. */
-static struct hash attempt_of(const struct fake_site *s)
+/* A model of which the hash is a tree's, and a round to spare. */
+static int set_up_large(void **state)
+{
+    (void)state;
+    return start(60, 100);
+}
+
+/* The name of a round with this model. */
+static struct hash attempt_of(const struct fake_site *s, uint64_t round, const struct hash *model)
 {
     const struct mask_terms terms = {.n_sites = SITES, .min_sites = 3};
     struct seal_public sign[SITES];
@@ -80,20 +95,29 @@ static struct hash attempt_of(const struct fake_site *s)
         sign[i] = site[i].card.sign;
     }
     const struct hash roster = mask_roster(name, sign, SITES);
-    return mask_attempt(&s->study, s->heard.round, &roster, &s->heard.tensor.hash, &terms);
+    return mask_attempt(&s->study, round, &roster, model, &terms);
 }
 
-static void say_key(size_t i)
+static struct mask_announcement announcement_of(size_t i, uint64_t round, const struct hash *model)
 {
-    unsigned char frame[MASK_ANNOUNCEMENT_BYTES];
     struct mask_seed seed;
     struct mask_secrets secrets;
     struct mask_announcement own = {.site = i};
     memset(seed.b, (int)i + 1, sizeof seed.b);
-    (void)fake_hear(&site[i], WIRE_ROUND);
-    const struct hash attempt = attempt_of(&site[i]);
+    const struct hash attempt = attempt_of(&site[i], round, model);
     mask_secrets_from(&seed, &attempt, &secrets, &own.key, &own.box);
     mask_announcement_sign(site[i].keys, &attempt, &own);
+    return own;
+}
+
+static struct wire_tensor model; /* of the last ROUND */
+
+static void say_key(size_t i)
+{
+    unsigned char frame[MASK_ANNOUNCEMENT_BYTES];
+    (void)fake_hear(&site[i], WIRE_ROUND);
+    model = site[i].heard.tensor;
+    const struct mask_announcement own = announcement_of(i, site[i].heard.round, &model.hash);
     struct wire_message m = {.kind = WIRE_MASK_KEY,
                              .study = site[i].study,
                              .round = site[i].heard.round};
@@ -137,6 +161,51 @@ static void a_round_goes_on_after_a_restart_without_the_first_that_gave_its_key(
     goes_on_without(0);
 }
 
+/* What a coordinator of the protocol's version 1 would have kept of the round: keys signed for a model that is named
+ * by the hash of those days. */
+static void keep_older_keys(const struct hash *before)
+{
+    struct mask_announcement own[SITES];
+    unsigned char bytes[SITES * MASK_ANNOUNCEMENT_BYTES];
+    char path[256];
+    struct store *store = NULL;
+    struct statement *st = NULL;
+    struct error err = {0};
+    for (size_t i = 0; i < SITES; i++) {
+        own[i] = announcement_of(i, 1, before);
+    }
+    (void)snprintf(path, sizeof path, "%s/registry.db", north.folder);
+    assert_int_equal(store_open(path, &registry_store_kind, &store, &err), RC_OK);
+    assert_int_equal(store_prepare(store, "UPDATE phase SET bytes = ? WHERE round = 1", &st, &err),
+                     RC_OK);
+    statement_bind_blob(st, bytes, mask_pack_announcements(own, SITES, bytes));
+    assert_int_equal(statement_run(st, &err), RC_OK);
+    statement_close(&st);
+    store_close(&store);
+}
+
+static void a_round_that_an_older_program_began_is_lost_and_the_next_one_opens(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SITES; i++) {
+        say_key(i);
+    }
+    (void)fake_hear(&site[0], WIRE_MASK_MEMBERS);
+    unsigned char *bytes = fake_download(&site[0], &model);
+    const struct hash before = hash_before_trees(bytes, model.bytes);
+    free(bytes);
+    assert_false(hash_equal(&before, &model.hash));
+
+    aggregator_signal(&north, SIGKILL);
+    assert_int_equal(aggregator_wait(&north), 128 + SIGKILL);
+    keep_older_keys(&before);
+    aggregator_run(&north);
+    connect_all();
+    (void)fake_hear(&site[0], WIRE_ROUND);
+    assert_int_equal(site[0].heard.round, 2);
+    assert_true(aggregator_logged(&north, "round 1: it was begun by an older program"));
+}
+
 /* Two of four, and three are needed: no spare round is left, and people want to know whom to call. */
 static void a_round_lost_for_want_of_answers_says_whose(void **state)
 {
@@ -175,6 +244,9 @@ int main(void)
         SENTENCE(a_round_goes_on_after_a_restart_without_the_last_that_gave_its_key),
         SENTENCE(a_round_goes_on_after_a_restart_without_the_first_that_gave_its_key),
         SENTENCE(a_round_lost_to_updates_that_are_not_finite_says_what_to_do),
+        cmocka_unit_test_setup_teardown(
+            a_round_that_an_older_program_began_is_lost_and_the_next_one_opens, set_up_large,
+            tear_down),
         cmocka_unit_test_setup_teardown(a_round_lost_for_want_of_answers_says_whose, set_up_hasty,
                                         tear_down),
     };
