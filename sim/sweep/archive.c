@@ -1,12 +1,9 @@
 /* Finished worlds on a disk: archive_schema.c has the format. */
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
+#include "common/store/hold.h"
 #include "sim/sweep/archive_internal.h"
 
 /* ---- what matters ---------------------------------------------------------------------------- */
@@ -177,23 +174,6 @@ static enum rc check(struct sweep_archive *a, const struct sweep *s, struct erro
 
 /* ---- open, close ----------------------------------------------------------------------------- */
 
-/* One process works on a file; whoever is killed lets go of it. */
-static enum rc hold(struct sweep_archive *a, const char *path, struct error *err)
-{
-    a->held = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (a->held < 0) {
-        return error_set(err, RC_IO, "cannot open: %s", strerror(errno));
-    }
-    if (flock(a->held, LOCK_EX | LOCK_NB) != 0) {
-        return errno == EWOULDBLOCK
-                   ? error_set(err, RC_STATE,
-                               "another process is at work on it; wait for it, or choose "
-                               "another --out")
-                   : error_set(err, RC_IO, "cannot lock: %s", strerror(errno));
-    }
-    return RC_OK;
-}
-
 static enum rc prepare(struct sweep_archive *a, struct error *err)
 {
     const struct {
@@ -229,9 +209,8 @@ enum rc sweep_archive_open(const char *path, const struct sweep *s, struct sweep
         return error_set(err, RC_NOMEM, "no memory for the results of a sweep");
     }
     a->held = -1;
-    rc = hold(a, path, err);
+    rc = store_hold(path, &a->held, err);
     if (rc != RC_OK) {
-        rc = error_context(err, "'%s'", path);
         goto out;
     }
     rc = store_open(path, &archive_kind, &a->store, err);
@@ -264,9 +243,7 @@ void sweep_archive_close(struct sweep_archive **a)
         return;
     }
     store_close(&(*a)->store);
-    if ((*a)->held >= 0) {
-        (void)close((*a)->held); /* after the store: closing it gives up SQLite's own locks */
-    }
+    store_let_go(&(*a)->held); /* after the store */
     free(*a);
     *a = NULL;
 }

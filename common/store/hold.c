@@ -1,0 +1,32 @@
+#include "common/store/hold.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum rc store_hold(const char *path, int *held, struct error *err)
+{
+    *held = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*held < 0) {
+        return error_set(err, RC_IO, "cannot open '%s': %s", path, strerror(errno));
+    }
+    if (flock(*held, LOCK_EX | LOCK_NB) == 0) {
+        return RC_OK;
+    }
+    return errno == EWOULDBLOCK
+               ? error_set(err, RC_STATE,
+                           "'%.150s': another process is at work on it; wait for it, or choose "
+                           "another --out",
+                           path)
+               : error_set(err, RC_IO, "cannot lock '%s': %s", path, strerror(errno));
+}
+
+void store_let_go(int *held)
+{
+    if (*held >= 0) {
+        (void)close(*held);
+    }
+    *held = -1;
+}
