@@ -31,8 +31,9 @@ static const char doc[] =
     "coordinator who sees each update; `sum`, one who sees masked sums; `model`, a reader of the "
     "finished model. Attack success is the canary's TPR at FPR 1 %.\n"
     "Then single updates of a patient alone are turned back: who of a hundred was it?\n"
-    "--out D writes D/attacks.csv and D/inversions.csv. Keys of `attacks:` in CONFIG: "
-    "wardround-sim attack --keys.\n"
+    "--out D writes D/attacks.csv and D/inversions.csv. What is finished is kept in D/attacks.db: "
+    "interrupted, the same command goes on, and more epsilons, trials or references may be asked "
+    "for later. Keys of `attacks:` in CONFIG: wardround-sim attack --keys.\n"
     "\n"
     "Examples:\n"
     "  wardround-sim attack configs/sim/heart.yaml --out build/attack --jobs 2\n"
@@ -42,7 +43,7 @@ static const char doc[] =
     "Exit: 0 done, 1 failed, or an attack found more than its bound allows; 2 wrong use.";
 
 static const struct argp_option options[] = {
-    {"out", OPT_OUT, "DIR", 0, "folder for attacks.csv and inversions.csv", 0},
+    {"out", OPT_OUT, "DIR", 0, "folder for attacks.csv, inversions.csv and what is finished", 0},
     {"seed", OPT_SEED, "S", 0, "subjects, coins and replayed noise, instead of the file's", 0},
     {"jobs", OPT_JOBS, "N", 0, "runs at the same time (default 1); changes no result", 0},
     {"json", OPT_JSON, NULL, 0, "one JSON object on stdout; infinite epsilons are null", 0},
@@ -155,31 +156,32 @@ static enum rc print_json(const char *name, const struct found *f, struct error 
     return RC_OK;
 }
 
-/* `what`: attacks or inversions. */
-static enum rc path_of(const char *folder, const char *what, char path[SWEEP_PATH_MAX],
+static enum rc path_of(const char *folder, const char *name, char path[SWEEP_PATH_MAX],
                        struct error *err)
 {
-    return snprintf(path, SWEEP_PATH_MAX, "%s/%s.csv", folder, what) < SWEEP_PATH_MAX
+    return snprintf(path, SWEEP_PATH_MAX, "%s/%s", folder, name) < SWEEP_PATH_MAX
                ? RC_OK
                : error_set(err, RC_LIMIT, "the folder's name is too long");
 }
 
-/* The folder is there and both files can be: minutes before they are written. */
-static enum rc prepare(const char *folder, struct error *err)
+/* The folder is there and both tables can be, minutes before they are written; what is finished is found. */
+static enum rc prepare(const char *folder, struct attack_archive **archive, struct error *err)
 {
     char path[SWEEP_PATH_MAX];
     enum rc rc = words_folder(folder, err);
-    rc = rc == RC_OK ? path_of(folder, "attacks", path, err) : rc;
+    rc = rc == RC_OK ? path_of(folder, "attacks.csv", path, err) : rc;
     rc = rc == RC_OK ? words_place(path, err) : rc;
-    rc = rc == RC_OK ? path_of(folder, "inversions", path, err) : rc;
-    return rc == RC_OK ? words_place(path, err) : rc;
+    rc = rc == RC_OK ? path_of(folder, "inversions.csv", path, err) : rc;
+    rc = rc == RC_OK ? words_place(path, err) : rc;
+    rc = rc == RC_OK ? path_of(folder, "attacks.db", path, err) : rc;
+    return rc == RC_OK ? attack_archive_open(path, archive, err) : rc;
 }
 
-static enum rc write_csv(const char *folder, const char *what, const struct found *found,
+static enum rc write_csv(const char *folder, const char *name, const struct found *found,
                          struct error *err)
 {
     char path[SWEEP_PATH_MAX];
-    const enum rc rc = path_of(folder, what, path, err);
+    const enum rc rc = path_of(folder, name, path, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -187,7 +189,7 @@ static enum rc write_csv(const char *folder, const char *what, const struct foun
     if (f == NULL) {
         return error_set(err, RC_IO, "cannot write '%s': %s", path, strerror(errno));
     }
-    if (strcmp(what, "attacks") == 0) {
+    if (strcmp(name, "attacks.csv") == 0) {
         attack_print_csv(f, found->row, found->n);
     } else {
         attack_print_inversions_csv(f, found->inversion, found->n_inversions);
@@ -206,10 +208,10 @@ static enum rc show(const struct words *w, const struct sweep *s, const struct f
     size_t beyond = 0;
     enum rc rc = RC_OK;
     if (w->out != NULL) {
-        rc = write_csv(w->out, "attacks", found, err);
+        rc = write_csv(w->out, "attacks.csv", found, err);
     }
     if (rc == RC_OK && w->out != NULL && found->n_inversions > 0) {
-        rc = write_csv(w->out, "inversions", found, err);
+        rc = write_csv(w->out, "inversions.csv", found, err);
     }
     if (rc == RC_OK && w->json) {
         rc = print_json(s->name, found, err);
@@ -276,7 +278,8 @@ static enum rc invert(const struct sweep *s, const struct model *model, const st
     return rc;
 }
 
-static enum rc attack_all(const struct sweep *s, bool quiet, struct found *f, struct error *err)
+static enum rc attack_all(const struct sweep *s, struct attack_archive *archive, bool quiet,
+                          struct found *f, struct error *err)
 {
     const struct attack_params *p = &s->attacks;
     const size_t cells = p->n_epsilons > 0 ? p->n_epsilons : s->n_epsilons;
@@ -297,6 +300,7 @@ static enum rc attack_all(const struct sweep *s, bool quiet, struct found *f, st
                                        .seed = s->seed[0],
                                        .jobs =
                                            s->jobs < ATTACK_JOBS_MAX ? s->jobs : ATTACK_JOBS_MAX,
+                                       .archive = archive,
                                        .progress = progress_show,
                                        .progress_ctx = &bar};
     progress_init(&bar, "runs", quiet);
@@ -330,6 +334,7 @@ static enum rc carry_out(void *words, struct config_issues *issues, struct error
 {
     const struct words *w = words;
     struct sweep s = {0};
+    struct attack_archive *archive = NULL;
     if (w->keys) {
         attack_params_print(stdout);
         return RC_OK;
@@ -340,14 +345,15 @@ static enum rc carry_out(void *words, struct config_issues *issues, struct error
     }
     enum rc rc = sweep_open(w->config, true, &w->overrides, &s, issues, err);
     if (rc == RC_OK && w->out != NULL) {
-        rc = prepare(w->out, err); /* before the work, not after it */
+        rc = prepare(w->out, &archive, err); /* before the work, not after it */
     }
     if (rc == RC_OK) {
-        rc = attack_all(&s, w->json, found, err);
+        rc = attack_all(&s, archive, w->json, found, err);
     }
     if (rc == RC_OK) {
         rc = show(w, &s, found, err);
     }
+    attack_archive_close(&archive);
     sweep_release(&s);
     free(found);
     return rc;

@@ -90,11 +90,23 @@ struct attack_row {
     double
         epsilon_low_gaussian; /**< the same by audit_lower, where every release is a Gaussian (q = 1)
                                       and a run has one canary a site; NAN elsewhere */
-    double seconds;
+    double seconds;           /**< of its runs, one after the other */
 };
 
 /** Measured TPR is within its bound and sampling error. */
 bool attack_row_within(const struct attack_row *r);
+
+/**
+ * Finished runs on a disk: whoever is interrupted goes on with what is there, to the same bytes but for
+ * `seconds`. A run is taken only where program, patients, study, plan, seed and subjects are the same; those
+ * of others stay beside it, so that more epsilons, trials or references may be asked for later.
+ */
+struct attack_archive; /* opaque */
+
+/** Opens or creates. @retval RC_STATE another process is at work on it; RC_IO, RC_FORMAT as store_open */
+RC attack_archive_open(const char *path, struct attack_archive **out, struct error *err);
+/** NULL is fine. Where nothing was ever kept the file goes. */
+void attack_archive_close(struct attack_archive **a);
 
 /** What is attacked. Borrowed, until attack_close. */
 struct attack_setup {
@@ -102,10 +114,11 @@ struct attack_setup {
     const struct study *open; /**< the study without noise, planned: pilot and reference runs */
     const struct schema *schema;
     const struct model *model;
-    const struct dataset *data; /**< all patients; sites are found on the roster by name */
-    uint64_t seed;              /**< subjects, coins, replayed noise */
-    size_t jobs;                /**< runs at the same time; changes no byte */
-    void (*progress)(void *ctx, size_t done, size_t of); /**< NULL: nobody looks. Runs of a cell */
+    const struct dataset *data;     /**< all patients; sites are found on the roster by name */
+    uint64_t seed;                  /**< subjects, coins, replayed noise */
+    size_t jobs;                    /**< runs at the same time; changes no byte */
+    struct attack_archive *archive; /**< NULL: nothing is kept */
+    void (*progress)(void *ctx, size_t done, size_t of); /**< NULL: nobody looks. Runs to be made */
     void *progress_ctx;
 };
 

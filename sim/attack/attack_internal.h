@@ -6,6 +6,7 @@
 #define SIM_ATTACK_ATTACK_INTERNAL_H
 
 #include "common/accountant/audit.h"
+#include "common/base/hash.h"
 #include "common/kernel/real.h"
 #include "sim/attack/attack.h"
 
@@ -90,6 +91,69 @@ struct attack_world {
     real *params;         /**< [P] the finished model, with a site's own numbers as they begin */
 };
 RC attack_world_run(const struct attack_world *w, struct error *err);
+
+/* ---- archive.c -------------------------------------------------------------------------------- */
+
+/** Where runs come from: with their number it decides every byte of what comes of them. Borrowed. */
+struct attack_origin {
+    const struct attack_setup *setup;
+    const char *what; /**< "pilot", "patient", "canary" */
+    const struct study *study;
+    uint64_t seed;
+    size_t each; /**< subjects of a site */
+};
+
+/** One finished run. */
+struct attack_kept {
+    struct hash key; /**< of its origin: attack_archive_begin */
+    size_t number;
+    double seconds;
+    void *data; /**< [n bytes] what came of it */
+    size_t n;
+};
+
+/** Notes an origin, unless it is there. */
+RC attack_archive_begin(struct attack_archive *a, const struct attack_origin *origin,
+                        struct hash *key, struct error *err);
+/** Is this run there? Then `data` and `seconds` are. @retval RC_FORMAT of another size */
+RC attack_archive_find(struct attack_archive *a, struct attack_kept *kept, bool *found,
+                       struct error *err);
+/** On the disk with the next that is kept a tenth of a second later, or with attack_archive_settle.
+ *  @retval RC_STATE it is there already; RC_IO */
+RC attack_archive_keep(struct attack_archive *a, const struct attack_kept *kept, struct error *err);
+/** What is kept is on the disk. @retval RC_IO what was kept since the last time is not */
+RC attack_archive_settle(struct attack_archive *a, struct error *err);
+
+/* ---- trials.c --------------------------------------------------------------------------------- */
+
+/** Runs of one group under one study. */
+struct attack_trials {
+    const struct attack_group *group;
+    const struct study *study;
+    uint64_t seed; /**< of coins and noise */
+    struct hash key;
+    size_t n, runs;
+    bool *in;                    /**< [runs, n] */
+    double *score[ATTACK_VIEWS]; /**< [runs, n]; of the model: confidences */
+    double *seconds;             /**< [runs]; below 0: not run yet */
+};
+
+/** Runs to be made at one epsilon, and how many of them are. */
+struct attack_count {
+    size_t done, of;
+};
+
+/** Throws the coins, and takes what the archive has. @param number tells pools of one study apart */
+RC attack_trials_open(const struct attack_setup *setup, const struct attack_group *group,
+                      const struct study *study, uint64_t number, size_t runs,
+                      struct attack_trials *out, struct error *err);
+size_t attack_trials_missing(const struct attack_trials *t);
+/** Runs what is missing, on threads, and keeps it. What is there when one fails is kept, too. */
+RC attack_trials_train(const struct attack_setup *setup, struct attack_trials *t,
+                       struct attack_count *count, struct error *err);
+/** Of all its runs, one after the other. */
+double attack_trials_seconds(const struct attack_trials *t);
+void attack_trials_release(struct attack_trials *t);
 
 /* ---- lira.c ----------------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -101,7 +102,15 @@ static void world_close(struct world *w)
     model_release(&w->model);
 }
 
-static struct attack *attack_of(const struct world *w, uint64_t seed, size_t jobs)
+static void count_runs(void *ctx, size_t done, size_t of)
+{
+    assert_true(done <= of);
+    ++*(size_t *)ctx;
+}
+
+/* @param archive NULL: none. @param made counts runs; NULL: nobody does */
+static struct attack *attack_from(const struct world *w, uint64_t seed, size_t jobs,
+                                  struct attack_archive *archive, size_t *made)
 {
     struct error err = {0};
     struct attack *a = NULL;
@@ -111,9 +120,17 @@ static struct attack *attack_of(const struct world *w, uint64_t seed, size_t job
                                        .model = &w->model,
                                        .data = w->data,
                                        .seed = seed,
-                                       .jobs = jobs};
+                                       .jobs = jobs,
+                                       .archive = archive,
+                                       .progress = made != NULL ? count_runs : NULL,
+                                       .progress_ctx = made};
     assert_int_equal(attack_open(&setup, &a, &err), RC_OK);
     return a;
+}
+
+static struct attack *attack_of(const struct world *w, uint64_t seed, size_t jobs)
+{
+    return attack_from(w, seed, jobs, NULL, NULL);
 }
 
 /* ---- arithmetic -------------------------------------------------------------------------------- */
@@ -523,6 +540,130 @@ static void threads_change_no_byte(void **state)
     world_close(&w);
 }
 
+/* ---- what is kept ----------------------------------------------------------------------------------- */
+
+struct folder {
+    char path[64], db[96];
+};
+
+static void folder_make(struct folder *f)
+{
+    (void)snprintf(f->path, sizeof f->path, "/tmp/attack-XXXXXX");
+    assert_non_null(mkdtemp(f->path));
+    (void)snprintf(f->db, sizeof f->db, "%s/attacks.db", f->path);
+}
+
+static void folder_drop(const struct folder *f)
+{
+    (void)unlink(f->db);
+    assert_int_equal(rmdir(f->path), 0); /* nothing else was left there */
+}
+
+/* Rows of a whole attack, without noise and then with the study's. @return how many runs it made */
+static size_t rows_from(const struct world *w, uint64_t seed, const struct folder *f,
+                        struct attack_row row[2 * ATTACK_ROWS_MAX])
+{
+    struct error err = {0};
+    struct attack_archive *archive = NULL;
+    size_t made = 0;
+    size_t n = 0;
+    memset(row, 0, 2 * ATTACK_ROWS_MAX * sizeof *row);
+    if (f != NULL) {
+        assert_int_equal(attack_archive_open(f->db, &archive, &err), RC_OK);
+    }
+    struct attack *a = attack_from(w, seed, 2, archive, &made);
+    assert_int_equal(attack_cell(a, &w->open, row, &n, &err), RC_OK);
+    assert_int_equal(attack_cell(a, &w->study, row + ATTACK_ROWS_MAX, &n, &err), RC_OK);
+    attack_close(&a);
+    attack_archive_close(&archive);
+    return made;
+}
+
+static void assert_same_rows(const struct attack_row *a, const struct attack_row *b)
+{
+    char *text[2] = {NULL, NULL};
+    size_t bytes = 0;
+    const struct attack_row *const row[2] = {a, b};
+    for (size_t i = 0; i < 2; i++) {
+        struct attack_row copy[2 * ATTACK_ROWS_MAX];
+        memcpy(copy, row[i], sizeof copy);
+        for (size_t k = 0; k < 2 * ATTACK_ROWS_MAX; k++) {
+            copy[k].seconds = 0.0;
+        }
+        FILE *to = open_memstream(&text[i], &bytes);
+        assert_non_null(to);
+        attack_print_csv(to, copy, 2 * ATTACK_ROWS_MAX);
+        assert_int_equal(fclose(to), 0);
+    }
+    assert_string_equal(text[0], text[1]);
+    free(text[0]);
+    free(text[1]);
+}
+
+static void what_is_there_is_not_run_again_and_gives_the_same_rows(void **state)
+{
+    (void)state;
+    struct folder f;
+    struct world w;
+    struct attack_row without[2 * ATTACK_ROWS_MAX];
+    struct attack_row with[2 * ATTACK_ROWS_MAX];
+    const uint64_t seed = seed_of_run();
+    world_open(&w, 4.0);
+    folder_make(&f);
+    w.params.trials = 100;
+    const size_t few = rows_from(&w, seed, &f, with);
+    w.params.trials = 150;
+    const size_t all = rows_from(&w, seed, NULL, without);
+    /* as if it had been interrupted after so many */
+    assert_int_equal(rows_from(&w, seed, &f, with), all - few);
+    assert_same_rows(without, with);
+    assert_int_equal(rows_from(&w, seed, &f, with), 0);
+    assert_same_rows(without, with);
+    folder_drop(&f);
+    world_close(&w);
+}
+
+static void runs_of_others_are_not_taken(void **state)
+{
+    (void)state;
+    struct folder f;
+    struct world w;
+    struct attack_row row[2 * ATTACK_ROWS_MAX];
+    world_open(&w, 4.0);
+    folder_make(&f);
+    w.params.trials = 60;
+    const size_t all = rows_from(&w, 1, &f, row);
+    assert_int_equal(rows_from(&w, 2, &f, row), all); /* another seed */
+    w.study.rounds--;                                 /* another plan: runs without noise stay */
+    assert_int_equal(rows_from(&w, 1, &f, row), 60 / (4 * SITES) + 60 / SITES);
+    w.study.rounds++;
+    w.data->version.b[0] ^= 1; /* other patients */
+    assert_int_equal(rows_from(&w, 1, &f, row), all);
+    w.params.known_others = !w.params.known_others;
+    assert_int_equal(rows_from(&w, 1, &f, row), all);
+    assert_int_equal(rows_from(&w, 1, &f, row), 0);
+    folder_drop(&f);
+    world_close(&w);
+}
+
+static void one_process_works_on_a_file_and_an_empty_one_goes(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct folder f;
+    struct attack_archive *a = NULL;
+    struct attack_archive *b = NULL;
+    folder_make(&f);
+    assert_int_equal(attack_archive_open(f.db, &a, &err), RC_OK);
+    assert_int_equal(attack_archive_open(f.db, &b, &err), RC_STATE);
+    assert_non_null(strstr(err.text, "another process is at work on it"));
+    assert_null(b);
+    assert_int_equal(access(f.db, F_OK), 0); /* whoever is refused takes nothing away */
+    attack_archive_close(&a);
+    assert_int_not_equal(access(f.db, F_OK), 0);
+    assert_int_equal(rmdir(f.path), 0);
+}
+
 static void a_site_of_few_patients_is_refused_by_name(void **state)
 {
     (void)state;
@@ -559,6 +700,9 @@ int main(void)
         cmocka_unit_test(where_nobody_was_in_as_many_are_accused_of_either_kind),
         cmocka_unit_test(one_update_gives_a_patient_away_unless_it_is_noised),
         cmocka_unit_test(threads_change_no_byte),
+        cmocka_unit_test(what_is_there_is_not_run_again_and_gives_the_same_rows),
+        cmocka_unit_test(runs_of_others_are_not_taken),
+        cmocka_unit_test(one_process_works_on_a_file_and_an_empty_one_goes),
         cmocka_unit_test(a_site_of_few_patients_is_refused_by_name),
     };
     return cmocka_run_group_tests_name("attack", tests, NULL, NULL);
