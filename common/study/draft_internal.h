@@ -49,8 +49,8 @@ struct study_fault {
 /** @return how many; a number that was not read is 0 and breaks no rule */
 size_t study_masking_faults(const struct study *s, struct study_fault out[STUDY_MASKING_FAULTS]);
 
-/** Shared noise, once sigma is known: can a round be added up? @retval RC_LIMIT no */
-RC study_check_share(const struct study *s, struct error *err);
+/** Once sigma is known: can a round's noise be sent and added up (ring.c)? @retval RC_LIMIT no */
+RC study_check_ring(const struct study *s, struct error *err);
 
 /** Every rule between fields; rules within one field were the tables' (read.c). */
 void study_check(const struct study_draft *d, struct config_issues *issues);

@@ -216,18 +216,6 @@ size_t study_masking_faults(const struct study *s, struct study_fault out[STUDY_
     return f.n;
 }
 
-enum rc study_check_share(const struct study *s, struct error *err)
-{
-    if (s->privacy.noise == STUDY_NOISE_SHARED && study_share_bits(s) == 0) {
-        return error_set(
-            err, RC_LIMIT,
-            "noise: shared cannot be added up here: %zu sites with a noise multiplier of "
-            "%.6g and these nominal sizes do not fit a ring of 32 bits; use noise: site",
-            s->n_sites, s->privacy.noise_multiplier);
-    }
-    return RC_OK;
-}
-
 enum rc study_check_masking(const struct study *s, struct error *err)
 {
     struct study_fault fault[STUDY_MASKING_FAULTS];

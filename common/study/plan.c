@@ -59,7 +59,7 @@ enum rc study_plan(struct study *s, struct error *err)
     const struct study before = *s; /* whose sites it borrows */
     enum rc rc = solve(s, err);
     if (rc == RC_OK) {
-        rc = study_check_share(s, err);
+        rc = study_check_ring(s, err);
         if (rc != RC_OK) {
             *s = before;
         }
@@ -101,7 +101,7 @@ enum rc study_take_sigma(struct study *s, double sigma, struct error *err)
     }
     const double before = p->noise_multiplier;
     p->noise_multiplier = sigma;
-    const enum rc rc = study_check_share(s, err);
+    const enum rc rc = study_check_ring(s, err);
     if (rc != RC_OK) {
         p->noise_multiplier = before;
         err->rc = RC_INVALID;

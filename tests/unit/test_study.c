@@ -409,7 +409,7 @@ static struct study masked_study(const char *numbers, const char *local, const c
         "privacy: {noise: %s, epsilon: 2, delta: 1e-4, clip: 1}\nsites:\n",
         numbers, local, server, noise);
     for (size_t i = 0; i < n; i++) {
-        at += (size_t)snprintf(text + at, sizeof text - at, " - {name: s%zu, nominal: 1}\n", i);
+        at += (size_t)snprintf(text + at, sizeof text - at, " - {name: s%zu, nominal: 100}\n", i);
     }
     assert_true(at < sizeof text);
     const enum rc rc = study_text_try(text, &s, &issues, &err);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -255,6 +256,7 @@ static void a_carried_sigma_is_compared_exactly(void **state)
     s.privacy.epsilon = 2;
     assert_int_equal(study_take_sigma(&s, solved, &err), RC_OK);
     assert_int_equal(study_take_sigma(&s, solved - 1e-6, &err), RC_INVALID);
+    s.privacy.clip = 1e-6; /* so that updates can carry it */
     assert_int_equal(study_take_sigma(&s, 1e6, &err), RC_OK);
     assert_int_equal(study_take_sigma(&s, 1.0000001e6, &err), RC_INVALID);
     assert_int_equal(study_take_sigma(&s, (double)NAN, &err), RC_INVALID);
@@ -270,6 +272,85 @@ static void a_carried_sigma_is_compared_exactly(void **state)
     study_release(&s);
 }
 
+/* As long runs of `v = m v + z` have it: squares of what each z counts in the changes of one round, summed. */
+static double variance_by_hand(double m, size_t steps)
+{
+    double sum = 0.0;
+    for (size_t back = 0; back < 5000; back++) { /* steps before the round's end */
+        double counts = 0.0;
+        for (size_t t = 0; t < steps; t++) { /* v_t of the round, the last one first */
+            counts += back >= t ? pow(m, (double)(back - t)) : 0.0;
+        }
+        sum += counts * counts;
+    }
+    return sum;
+}
+
+static void noise_that_updates_cannot_carry_is_refused_with_what_to_write(void **state)
+{
+    (void)state;
+    struct study s;
+    struct config_issues issues;
+    struct error err = {0};
+    char text[2048];
+    (void)snprintf(text, sizeof text, "%s",
+                   study_text_with(9,
+                                   "privacy: {noise: site, epsilon: 2, delta: 1e-4, clip: 10000}"));
+    assert_int_equal(study_text_try(text, &s, &issues, &err), RC_INVALID);
+    assert_int_equal(issues.n, 1);
+    const char *const line = issues.line[0];
+    assert_non_null(strstr(line, "s.yaml:9:33: error: noise: site with clip 10000, sigma "));
+    assert_non_null(strstr(line,
+                           " in a round at site 'c.d_E-9'; updates with fraction_bits: 20 end "
+                           "at 2048, so rounds would be lost; lower clip or rate"));
+
+    char *bits = strstr(text, "fraction_bits: 20");
+    const char *advice = strstr(line, "or write fraction_bits: ");
+    assert_non_null(bits);
+    assert_non_null(advice);
+    const int wide = (int)strtol(advice + strlen("or write fraction_bits: "), NULL, 10);
+    assert_in_range(wide, 8, 19);
+    bits[15] = (char)('0' + (wide + 1) / 10);
+    bits[16] = (char)('0' + (wide + 1) % 10);
+    assert_int_equal(study_text_try(text, &s, &issues, &err), RC_INVALID);
+    bits[15] = (char)('0' + wide / 10);
+    bits[16] = (char)('0' + wide % 10);
+    s = study_text_read(text);
+    const double sigma = s.privacy.noise_multiplier;
+    s.fraction_bits = 20; /* as signed by a coordinator that does not look */
+    assert_int_equal(study_take_sigma(&s, sigma, &err), RC_INVALID);
+    s.local.optimiser = STUDY_ADAM;
+    assert_int_equal(study_take_sigma(&s, sigma, &err), RC_OK);
+    s.local.optimiser = STUDY_SGD;
+    s.privacy.noise = STUDY_NOISE_NONE; /* what a clip bounds there nobody knows */
+    assert_int_equal(study_take_sigma(&s, 0, &err), RC_OK);
+    study_release(&s);
+}
+
+static void the_noise_of_a_round_is_that_of_its_steps_and_of_the_momentum_before(void **state)
+{
+    (void)state;
+    static const struct {
+        double momentum;
+        size_t steps;
+    } of[] = {{0.0, 1}, {0.0, 7}, {0.9, 1}, {0.9, 3}, {0.5, 40}, {0.99, 5}};
+    struct study s = study_text_read(study_text_good);
+    struct error err = {0};
+    const double sigma = 1000.0; /* at any epsilon */
+    for (size_t i = 0; i < COUNT(of); i++) {
+        s.local.momentum = of[i].momentum;
+        s.local.steps = of[i].steps;
+        const double one = sigma * s.privacy.clip / (s.privacy.sample_rate * 7.0) *
+                           sqrt(variance_by_hand(of[i].momentum, of[i].steps));
+        const double most = 0x1p11 / (14.0 * one); /* 2^31 in units of 2^-20 */
+        s.local.rate = most * (1.0 - 1e-9);
+        assert_int_equal(study_take_sigma(&s, sigma, &err), RC_OK);
+        s.local.rate = most * (1.0 + 1e-9);
+        assert_int_equal(study_take_sigma(&s, sigma, &err), RC_INVALID);
+    }
+    study_release(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +361,8 @@ int main(void)
         cmocka_unit_test(only_what_comes_of_a_wish_is_hashed),
         cmocka_unit_test(a_plan_of_somebody_else_is_checked_and_not_made_again),
         cmocka_unit_test(a_carried_sigma_is_compared_exactly),
+        cmocka_unit_test(noise_that_updates_cannot_carry_is_refused_with_what_to_write),
+        cmocka_unit_test(the_noise_of_a_round_is_that_of_its_steps_and_of_the_momentum_before),
     };
     return cmocka_run_group_tests_name("study_plan", tests, NULL, NULL);
 }
