@@ -85,15 +85,17 @@ static void note_known(void *ctx, const struct registry_study *study)
     k->found = k->found || hash_equal(&study->hash, k->study);
 }
 
-/* The model of round 0. Once it is in the registry nobody asks for the checkpoint's file again. */
+/* The model of round 0. Once it is in the registry nobody asks for the checkpoint's file again, nor whether it
+ * may begin. */
 static enum rc first_model(struct coordinator *c, real *first, struct error *err)
 {
     struct known k = {.study = coordinator_study(c)};
-    const enum rc rc = registry_each_study(c->registry, note_known, &k, err);
+    enum rc rc = registry_each_study(c->registry, note_known, &k, err);
     if (rc != RC_OK || k.found) {
         return rc;
     }
-    return checkpoint_first(study_of(c), &c->model, first, err);
+    rc = masked_check_cards(c, err);
+    return rc != RC_OK ? rc : checkpoint_first(study_of(c), &c->model, first, err);
 }
 
 static enum rc start_study(struct coordinator *c, bool *resumed, struct error *err)

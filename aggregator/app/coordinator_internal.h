@@ -331,8 +331,13 @@ bool masked_is(const struct coordinator *c);
 bool masked_lost(const struct coordinator *c);
 /** What an open round may take beyond the study's deadline for updates: four phases. */
 int64_t masked_opening_ms(const struct coordinator *c);
-/** @retval RC_INVALID a site without a key */
+/** @retval RC_INVALID a site without a key, or with another's */
 RC masked_check(const struct coordinator *c, struct error *err);
+/** Before a study begins; later a site may have been enrolled anew, and the others go on without it.
+ *  @retval RC_INVALID the enrolled card of a site has another key than the study */
+RC masked_check_cards(const struct coordinator *c, struct error *err);
+/** Has the study another key for the site of this card? It could be in no sum. */
+bool masked_lacks_key(const struct coordinator *c, size_t site, const struct seal_card *card);
 RC masked_open_round(struct coordinator *c, struct error *err);
 /** After a restart: what the phases of the open round ended with. */
 RC masked_resume(struct coordinator *c, struct error *err);

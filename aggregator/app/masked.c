@@ -44,22 +44,63 @@ static struct mask_terms terms_of(const struct coordinator *c)
                                .shares = s->neighbour_threshold};
 }
 
+bool masked_lacks_key(const struct coordinator *c, size_t site, const struct seal_card *card)
+{
+    const struct study_site *s = &study_of(c)->site[site];
+    return masked_is(c) && memcmp(s->key, card->sign.b, sizeof s->key) != 0;
+}
+
+struct comparing {
+    const struct coordinator *c;
+    size_t site; /* the first whose card has another key; n_sites: none */
+};
+
+static void compare_card(void *ctx, const struct seal_card *card, int64_t enrolled_ms,
+                         int64_t revoked_ms)
+{
+    struct comparing *k = ctx;
+    const size_t site = study_find_site(study_of(k->c), card->name);
+    (void)enrolled_ms;
+    if (revoked_ms == 0 && site < k->site && masked_lacks_key(k->c, site, card)) {
+        k->site = site;
+    }
+}
+
+enum rc masked_check_cards(const struct coordinator *c, struct error *err)
+{
+    const struct study *s = study_of(c);
+    struct comparing k = {.c = c, .site = s->n_sites};
+    enum rc rc = registry_each_card(c->registry, compare_card, &k, err);
+    if (rc == RC_OK && k.site < s->n_sites) {
+        error_ignore(
+            error_set(err, RC_INVALID,
+                      "the `key:` of site '%.40s' is not that of its enrolled card, so it could "
+                      "be in no sum; write the card's `sign:`",
+                      s->site[k.site].name));
+        rc = error_context(err, "sites, line %zu", s->site[k.site].line);
+    }
+    return rc;
+}
+
 enum rc masked_check(const struct coordinator *c, struct error *err)
 {
     const struct study *s = study_of(c);
     for (size_t i = 0; masked_is(c) && i < s->n_sites; i++) {
-        if (!s->site[i].keyed) {
-            return error_set(err, RC_INVALID,
-                             "the study's sums are masked: site '%s' needs `key:`, the `sign:` of "
-                             "its card",
-                             s->site[i].name);
-        }
         const size_t first = study_key_first(s, i);
-        if (first < i) { /* it would count twice among those who open a sum */
-            return error_set(err, RC_INVALID,
-                             "the study's sums are masked: the `key:` of site '%s' is that of "
-                             "'%s', too; write the `sign:` of its own card",
-                             s->site[i].name, s->site[first].name);
+        enum rc rc = RC_OK;
+        if (!s->site[i].keyed) {
+            rc = error_set(err, RC_INVALID,
+                           "the study's sums are masked: site '%s' needs `key:`, the `sign:` of "
+                           "its card",
+                           s->site[i].name);
+        } else if (first < i) { /* it would count twice among those who open a sum */
+            rc = error_set(err, RC_INVALID,
+                           "the study's sums are masked: the `key:` of site '%s' is that of "
+                           "'%s', too; write the `sign:` of its own card",
+                           s->site[i].name, s->site[first].name);
+        }
+        if (rc != RC_OK) {
+            return error_context(err, "sites, line %zu", s->site[i].line);
         }
     }
     return RC_OK;

@@ -57,6 +57,13 @@ static void take_card(void *ctx, const struct seal_card *card, int64_t enrolled_
                   "site=%s roster=%s reason=\"%s\"", card->name, peer < c->n_sites ? "yes" : "no",
                   p->allowed ? "" : err.text);
     }
+    if (fresh && revoked_ms == 0 && peer < c->n_sites && masked_lacks_key(c, peer, card)) {
+        log_event(
+            LOG_LEVEL_ERROR, "card_not_of_the_study",
+            "site=%s reason=\"its sums are masked, and the study has another key for this site "
+            "than its card; a new study with the card's sign: can have it\"",
+            card->name);
+    }
     if (fresh) {
         p->order = (struct wire_order){0};
         p->card = *card;

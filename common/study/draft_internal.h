@@ -18,6 +18,7 @@ struct study_draft {
     const struct config_node *start;
     const struct config_node *model, *local, *server, *privacy, *update, *sites;
     const struct config_node *hidden;
+    bool settled; /* signed already: what only its author can mend is not asked again */
 };
 
 /** A list of different short names into name[STUDY_BLOCKS_MAX]. @return how many were read */

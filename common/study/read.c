@@ -389,6 +389,7 @@ static enum rc read_and_plan(const struct config_node *map, const struct study_c
 
     memset(&d, 0, sizeof d);
     d.map = map;
+    d.settled = choice != NULL;
     config_bind(map, study_keys, COUNT(study_keys), &d, issues);
     d.study.join_deadline_ms = (int64_t)d.join_deadline_s * 1000;
     d.study.round_deadline_ms = (int64_t)d.round_deadline_s * 1000;

@@ -131,6 +131,7 @@ static enum rc count_sites(struct study_draft *d, struct config_issues *issues, 
     for (size_t i = 0; i < w.count; i++) {
         (void)snprintf(site[i].name, sizeof site[i].name, "%s%0*zu", w.prefix, digits, i + 1);
         site[i].nominal = w.nominal;
+        site[i].line = d->sites->line;
     }
     d->study.site = site;
     d->study.n_sites = w.count;
@@ -167,6 +168,7 @@ enum rc study_read_sites(struct study_draft *d, struct config_issues *issues, st
         if (w.key[0] != '\0') {
             read_key(&list->at[i], w.key, &w.site, issues);
         }
+        w.site.line = list->at[i].line;
         site[i] = w.site;
     }
     d->study.site = site;
@@ -228,6 +230,21 @@ static void check_lacks(const struct study_draft *d, struct config_issues *issue
     }
 }
 
+/* Who pastes keys means to mask; without the word each update would be seen by itself. */
+static void check_keys(const struct study_draft *d, struct config_issues *issues)
+{
+    const struct study *s = &d->study;
+    size_t i = 0;
+    while (i < s->n_sites && !s->site[i].keyed) {
+        i++;
+    }
+    if (!d->settled && !s->masked && i < s->n_sites) {
+        config_issue(issues, config_get(&d->sites->at[i], "key"),
+                     "key: has a meaning only with masked: true, and without it the coordinator "
+                     "sees each site's update; write that, or leave out the keys");
+    }
+}
+
 void study_check_sites(const struct study_draft *d, struct config_issues *issues)
 {
     if (d->study.n_sites > 0 && d->sites->kind == CONFIG_LIST) {
@@ -235,5 +252,6 @@ void study_check_sites(const struct study_draft *d, struct config_issues *issues
     }
     if (d->study.n_sites > 0 && d->sites->kind == CONFIG_LIST) {
         check_lacks(d, issues);
+        check_keys(d, issues);
     }
 }

@@ -136,6 +136,7 @@ struct study_site {
     uint64_t lacks; /**< bit k: it has nothing of model.lacked[k] */
     bool keyed;
     unsigned char key[32]; /**< masked studies between programs: Ed25519, as on the site's card */
+    size_t line;           /**< of the document, for an error's place; not in study_hash */
 };
 
 /**

@@ -606,13 +606,12 @@ static void without_noise_there_is_no_sigma(void **state)
 static void a_signing_key_of_two_sites_is_found(void **state)
 {
     (void)state;
-    struct study s = study_text_read(
-        study_text_with(13, "  - {name: b, nominal: 50}\n"
-                            "  - {name: d, nominal: 50, key: " STUDY_TEXT_HEX "}\n"
-                            "  - {name: e, nominal: 50, key: " STUDY_TEXT_ZEROS "}\n"
-                            "  - {name: f, nominal: 50, key: " STUDY_TEXT_HEX "}"));
+    struct study s =
+        masked_study("quorum: 4\nmin_sites: 4\nmasked: true", "{rate: 1}", "{}", "site", 6, NULL);
     static const size_t first[] = {0, 1, 2, 3, 2, 5}; /* without keys no two are the same */
     assert_int_equal(s.n_sites, COUNT(first));
+    s.site[2].keyed = s.site[3].keyed = s.site[4].keyed = true;
+    s.site[2].key[31] = s.site[4].key[31] = 7;
     for (size_t i = 0; i < s.n_sites; i++) {
         assert_int_equal(study_key_first(&s, i), first[i]);
     }

@@ -113,7 +113,7 @@ static void the_hash_changes_with_every_field(void **state)
     _Static_assert(sizeof(struct study_local) == 2 * 4 + 8 * 8 + 3 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_server_rule) == 2 * 4 + 5 * 8 + 3 * 8, "hash the new field");
     _Static_assert(sizeof(struct study_privacy) == 8 + 5 * 8, "hash the new field");
-    _Static_assert(sizeof(struct study_site) == 64 + 8 + 8 + 40, "hash the new field");
+    _Static_assert(sizeof(struct study_site) == 64 + 8 + 8 + 40 + 8, "hash the new field");
     _Static_assert(sizeof(struct study_start) ==
                        40 + 8 + STUDY_BLOCKS_MAX * STUDY_NAME_MAX + 8 +
                            STUDY_PATH_MAX /* line and file: not hashed, see below */,

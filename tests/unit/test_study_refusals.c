@@ -191,6 +191,9 @@ static void every_rule_speaks_at_its_place(void **state)
          "13:24: error: nominal: is 0, must be from 1 to 1000000000"},
         {13, "  - {name: b, nominal: 50, key: 5F}",
          "13:33: error: key: must be 64 hexadecimal digits, as `sign:` on the site's card"},
+        {13, "  - {name: b, nominal: 50, key: " STUDY_TEXT_HEX "}",
+         "13:33: error: key: has a meaning only with masked: true, and without it the coordinator "
+         "sees each site's update; write that, or leave out the keys"},
         {13, "  - b", "13:5: error: expected a map of `key: value` here"},
         {2, "rounds: 0", "2:9: error: rounds: is 0, must be from 1 to 1000000"},
         {2, "rounds: 5\nepsilon: 1", "3:1: error: unknown key 'epsilon'"},
@@ -203,6 +206,25 @@ static void every_rule_speaks_at_its_place(void **state)
 }
 
 /* Every key of every map, with a type that it never has. */
+/* It was signed under rules of which this was none: who has it can change nothing. */
+static void keys_without_masks_are_no_reason_to_refuse_what_is_signed(void **state)
+{
+    (void)state;
+    struct study s;
+    struct config_issues issues = {.n = 0};
+    struct error err = {0};
+    const struct study_choice choice = {.sigma = 100.0};
+    const char *const text =
+        study_text_with(13, "  - {name: b, nominal: 50, key: " STUDY_TEXT_HEX "}");
+    assert_int_equal(study_text_try(text, &s, &issues, &err), RC_INVALID);
+    memset(&issues, 0, sizeof issues);
+    assert_int_equal(study_parse_chosen("s.yaml", text, strlen(text), &choice, &s, &issues, &err),
+                     RC_OK);
+    assert_true(s.site[1].keyed);
+    assert_int_equal(s.site[1].line, 13);
+    study_release(&s);
+}
+
 static void each_wrong_type_is_one_issue(void **state)
 {
     (void)state;
@@ -497,6 +519,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rule_speaks_at_its_place),
+        cmocka_unit_test(keys_without_masks_are_no_reason_to_refuse_what_is_signed),
         cmocka_unit_test(each_wrong_type_is_one_issue),
         cmocka_unit_test(a_misspelt_key_is_an_error_with_a_suggestion),
         cmocka_unit_test(all_problems_of_a_document_are_reported_at_once),
