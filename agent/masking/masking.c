@@ -399,9 +399,16 @@ unsigned masking_step(struct masking *m, const struct masking_input *in, struct 
         return MASKING_NOTHING;
     }
     if (column == USED) {
-        error_ignore(error_set(err, RC_STATE,
-                               "round %llu was used before this site restarted, or is older",
-                               (unsigned long long)in->round));
+        error_ignore(in->round == m->used_round
+                         ? error_set(err, RC_STATE,
+                                     "this site was started anew in round %llu and has lost its "
+                                     "masks; it is in the next round again",
+                                     (unsigned long long)in->round)
+                         : error_set(err, RC_STATE,
+                                     "round %llu is older than round %llu, which this site has "
+                                     "begun",
+                                     (unsigned long long)in->round,
+                                     (unsigned long long)m->used_round));
         return MASKING_GIVE_UP;
     }
     act *const f = table[m->state][column];

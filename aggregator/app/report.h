@@ -20,9 +20,9 @@ enum { REPORT_TIME = 32, REPORT_REASON = 240 /* as the registry keeps it */ };
 #define REPORT_NOT_ENROLLED "not enrolled yet"
 #define REPORT_NEVER_HEARD  "never heard of since this start"
 #define REPORT_NO_ANSWER    "did not answer the study"
-#define REPORT_NOT_ACCEPTED                                                              \
-    "connected, has not accepted the study yet (a person there must approve it, or its " \
-    "policy forbids it)"
+#define REPORT_NOT_ACCEPTED                                                         \
+    "connected, has not accepted the study yet (a person there must approve it or " \
+    "confirm cards, or its policy forbids it: its log says which)"
 
 /** Prints and frees. @retval RC_NOMEM NULL; RC_IO stdout is gone */
 RC report_print(json_t *object, struct error *err);

@@ -535,7 +535,7 @@ static void a_site_that_has_not_accepted_is_told_from_one_that_was_never_there(v
     join(&a);
     status_says(
         " b                    connected, has not accepted the study yet (a person there must "
-        "approve it, or its policy forbids it); heard of ");
+        "approve it or confirm cards, or its policy forbids it: its log says which); heard of ");
     status_says(" c                    not enrolled yet");
     (void)fake_hear(&a, WIRE_ROUND);
     upload(&a, 1, 1);

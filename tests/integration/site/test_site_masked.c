@@ -105,7 +105,7 @@ static void after_a_restart_a_masked_round_is_given_up_before_its_model_is_there
     fake_greet(&hub);
     join();
     fake_open_round(&hub, 1);
-    gives_up(1, "was used before this site restarted");
+    gives_up(1, "this site was started anew in round 1 and has lost its masks");
 }
 
 /* A plain update, or one that hides behind a part of shared noise only, must not be committed: what is
