@@ -118,7 +118,8 @@ void results_close(struct results *r)
 /* Figures of the page, each drawn again with it or not at all. */
 static void tell_figures(const char *folder, const struct stat *since)
 {
-    static const char *const figure[] = {"tradeoff", "roc", "calibration", "attack", "learning"};
+    static const char *const figure[] = {"tradeoff", "roc",      "calibration",
+                                         "attack",   "learning", "hospitals"};
     for (size_t i = 0; i < sizeof figure / sizeof figure[0]; i++) {
         char path[SWEEP_PATH_MAX];
         struct stat st;

@@ -30,6 +30,24 @@ static size_t height_of(const struct chart *c)
     return plot_of(c) + KEY_ROW * ((named + columns_of(c) - 1) / columns_of(c));
 }
 
+void chart_fit(struct chart *c)
+{
+    double low = 1.0, high = 0.0;
+    for (size_t i = 0; i < c->n_points; i++) {
+        const struct chart_point *p = &c->point[i];
+        const bool bar = c->series[p->series].bars;
+        low = fmin(low, bar ? fmin(p->y, p->low) : p->y); /* fmin passes over a NAN */
+        high = fmax(high, bar ? fmax(p->y, p->high) : p->y);
+    }
+    c->y_low = fmax(floor(low * 20.0) / 20.0, 0.0);
+    c->y_high = fmin(ceil(high * 20.0) / 20.0, 1.0);
+    if (!(c->y_high > c->y_low)) { /* one point, on a line of the grid */
+        c->y_low -= 0.05;
+        c->y_high += 0.05;
+    }
+    c->y_step = c->y_high - c->y_low > 0.3 ? 0.1 : 0.05;
+}
+
 static enum rc write_data(const struct chart *c, const char *path, struct error *err)
 {
     struct report_file file = {0};

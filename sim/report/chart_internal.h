@@ -35,6 +35,9 @@ struct chart {
     const struct chart_point *point;
 };
 
+/** The y axis of shares: round numbers around the points and their bars, from a twentieth below the lowest to one above. */
+void chart_fit(struct chart *c);
+
 /** PATH.svg, .png, .csv and .gp. @retval RC_IO as draw_run */
 RC chart_write(const char *path, const struct chart *c, struct error *err);
 

@@ -51,6 +51,18 @@ enum rc report_write_svg(const char *path, const char *study, const struct repor
     return report_write_figure(path, study, row, n, (double)NAN, err);
 }
 
+/* Points of the axis of sites have a figure of their own: here each would be an ablation. */
+static size_t drop_fewer_sites(struct report_summary *s, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i].first_sites == 0 || s[i].place == 0) {
+            s[kept++] = s[i];
+        }
+    }
+    return kept;
+}
+
 enum rc report_write_figure(const char *path, const char *study, const struct report_row *row,
                             size_t n, double ceiling, struct error *err)
 {
@@ -69,7 +81,7 @@ enum rc report_write_figure(const char *path, const char *study, const struct re
         goto out;
     }
     s = arena_take(&a, n > 0 ? n : 1, sizeof *s);
-    g.n = report_summaries(row, n, s);
+    g.n = drop_fewer_sites(s, report_summaries(row, n, s));
     g.s = s;
     for (size_t i = 0; i < g.n; i++) {
         drawable = drawable || report_summary_has_auroc(&s[i]);

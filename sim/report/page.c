@@ -162,6 +162,10 @@ static enum rc draw_all(const char *folder, const struct page_view *v, struct er
         rc = path_in(folder, "learning", ".svg", path, err);
         rc = rc == RC_OK ? page_draw_learning(v, path, err) : rc;
     }
+    if (rc == RC_OK && page_has_worth(v)) {
+        rc = path_in(folder, "hospitals", ".svg", path, err);
+        rc = rc == RC_OK ? page_draw_worth(v, path, err) : rc;
+    }
     return rc;
 }
 
@@ -188,6 +192,12 @@ static enum rc put_results(FILE *f, const char *folder, const struct page_view *
     }
     (void)fputs("<h2>Hospitals</h2>\n", f);
     page_sites(f, v);
+    if (rc == RC_OK && page_has_worth(v)) {
+        rc = put_figure(f, folder, "hospitals", figure++,
+                        "AUROC against how many hospitals train together, the first of the roster. "
+                        "The patients of all hospitals are tested in every point.",
+                        err);
+    }
     page_left_out(f, v);
     page_patterns(f, v);
     if (rc == RC_OK && any_shown(v)) {

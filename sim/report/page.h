@@ -41,7 +41,7 @@ struct report_page {
 
 /**
  * Writes FOLDER/report.html and the figures FOLDER/tradeoff, roc, calibration and, where there are any,
- * attack and learning.
+ * attack, learning and hospitals.
  * @retval RC_INVALID no row has an AUROC
  * @retval others     as report_write_svg and evaluation_measure
  */

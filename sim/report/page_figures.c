@@ -156,24 +156,6 @@ bool page_has_curves(const struct page_view *v)
     return false;
 }
 
-/* Round numbers around what is drawn: from a twentieth below the lowest to one above the highest. */
-static void fit_axes(struct chart *c, const struct chart_point *point)
-{
-    double low = 1.0, high = 0.0;
-    for (size_t i = 0; i < c->n_points; i++) {
-        low = fmin(low, point[i].y);
-        high = fmax(high, point[i].y);
-        c->x_high = fmax(c->x_high, point[i].x);
-    }
-    c->y_low = fmax(floor(low * 20.0) / 20.0, 0.0);
-    c->y_high = fmin(ceil(high * 20.0) / 20.0, 1.0);
-    if (!(c->y_high > c->y_low)) { /* one point, on a line of the grid */
-        c->y_low -= 0.05;
-        c->y_high += 0.05;
-    }
-    c->y_step = c->y_high - c->y_low > 0.3 ? 0.1 : 0.05;
-}
-
 enum rc page_draw_learning(const struct page_view *v, const char *path, struct error *err)
 {
     struct chart c = {.title = "Learning curves",
@@ -199,7 +181,11 @@ enum rc page_draw_learning(const struct page_view *v, const char *path, struct e
             c.n_points += learned(v, s, k, at) ? 1 : 0;
         }
     }
-    fit_axes(&c, point);
+    for (size_t i = 0; i < c.n_points; i++) {
+        c.x_high = fmax(c.x_high, point[i].x);
+    }
+    c.point = point;
+    chart_fit(&c);
     return finish(rc, &c, point, path, err);
 }
 

@@ -51,6 +51,9 @@ RC page_draw_calibration(const struct page_view *v, const char *path, struct err
 /** Is there a learning curve of a cell that is shown? */
 bool page_has_curves(const struct page_view *v);
 RC page_draw_learning(const struct page_view *v, const char *path, struct error *err);
+/** Are there federations of fewer hospitals, `first_sites` of a row? */
+bool page_has_worth(const struct page_view *v);
+RC page_draw_worth(const struct page_view *v, const char *path, struct error *err);
 RC page_draw_attack(const struct page_view *v, const char *path, struct error *err);
 
 /* ---- HTML ---------------------------------------------------------------------------------------- */

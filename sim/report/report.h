@@ -74,7 +74,9 @@ struct report_row {
     size_t update_bytes; /**< of one update as it leaves a site; 0: not known */
     size_t n_sites;
     struct report_site *site; /**< [n_sites], borrowed */
-    size_t n_patterns;        /**< 0: a cohort of one modality */
+    size_t first_sites; /**< so many of the roster's first train: a point of the axis of sites, all
+                                  of them in the base; 0: an ablation of another kind */
+    size_t n_patterns;  /**< 0: a cohort of one modality */
     struct report_pattern
         *pattern;   /**< [n_patterns], borrowed; the same names in all rows of a study */
     size_t n_curve; /**< 0: no learning curve was asked for, or nobody learns together */
@@ -85,6 +87,7 @@ struct report_row {
 struct report_summary {
     char ablation[REPORT_ABLATION_MAX];
     size_t place; /**< of the ablation among the rows' */
+    size_t first_sites;
     char mode[16], noise[16];
     double epsilon, delta;
     size_t n_seeds;
@@ -135,7 +138,8 @@ RC report_write_curves_csv(const char *path, const struct report_row *row, size_
 
 /**
  * The figure: AUROC against epsilon, a curve per (ablation, mode, noise), bars over seeds; pooled and
- * local-only training of the base without noise are horizontal lines. Drawn by gnuplot from two files
+ * local-only training of the base without noise are horizontal lines. Federations of fewer of the first
+ * sites have a figure of their own (page.h). Drawn by gnuplot from two files
  * left beside it with .gp and .csv for .svg: `cd DIR && gnuplot NAME.gp` draws it again.
  * @param path  ends in .svg
  * @param study heads the figure; shown as it is, at most 72 bytes of it

@@ -105,6 +105,7 @@ size_t report_summaries(const struct report_row *row, size_t n, struct report_su
         if (g == groups) {
             const size_t place = place_of(out, groups, row[i].ablation);
             out[g] = (struct report_summary){.place = place,
+                                             .first_sites = row[i].first_sites,
                                              .epsilon = row[i].epsilon,
                                              .delta = row[i].delta};
             memcpy(out[g].ablation, row[i].ablation, sizeof out[g].ablation);

@@ -262,6 +262,7 @@ static enum rc read_count(const struct config_node *item, struct sweep *s,
     const enum rc rc = begin(s, name, a, err);
     if (rc == RC_OK) {
         sweep_keep_sites(n, a);
+        a->first_sites = n;
     }
     return rc;
 }
@@ -295,6 +296,7 @@ enum rc sweep_ablations_read(const struct sweep_changes *changes, const struct c
     }
     s->n_ablations = 1;
     enum rc rc = begin(s, REPORT_BASE, &s->ablation[0], err);
+    s->ablation[0].first_sites = s->study.n_sites;
     const struct config_node *model = study != NULL ? config_get(study, "model") : NULL;
     if (rc == RC_OK && model != NULL) { /* now, and not when the first world begins */
         rc = try_model(model, &s->ablation[0], issues, err);

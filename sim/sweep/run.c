@@ -63,6 +63,7 @@ enum rc pool_row(struct pool *pool, size_t i, struct error *err)
     row->sample_rate = plan->sample_rate;
     row->folds = folds;
     row->n_sites = s->data->n_sites;
+    row->first_sites = cell.ablation->first_sites;
     row->noise_multiplier = plan->noise_multiplier;
     for (size_t k = 0; k < folds; k++) {
         row->seconds += pool->seconds[i * folds + k];

@@ -42,6 +42,9 @@ struct sweep_ablation {
     struct dataset data; /**< the same of the cohort: a view, nothing is owned */
     bool *left_out; /**< [data.n_sites] owned: never trained on; tested all the same, by the models
                                 of the others (local_only has none for them) */
+    size_t
+        first_sites; /**< so many of the roster's first train: of `sites:`, and all in the base; 0: of
+                             another kind */
 };
 
 /** What is trained of each ablation with each seed. */

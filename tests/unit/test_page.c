@@ -38,7 +38,8 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const figures[] = {"tradeoff", "roc", "calibration", "attack", "learning"};
+    static const char *const figures[] = {"tradeoff", "roc",      "calibration",
+                                          "attack",   "learning", "hospitals"};
     static const char *const ends[] = {".svg", ".png", ".csv", ".gp"};
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
         for (size_t k = 0; k < 4; k++) {
@@ -179,6 +180,7 @@ static void what_was_not_measured_does_not_appear(void **state)
     says_not("Risk strata");
     says_not("<h2>Learning");
     assert_int_equal(access(in_folder("learning.svg"), F_OK), -1);
+    assert_int_equal(access(in_folder("hospitals.svg"), F_OK), -1);
 }
 
 static const struct report_attack attacks[] = {
@@ -312,6 +314,58 @@ static void learning_curves_are_means_over_seeds_of_the_cells_that_are_shown(voi
     assert_int_equal(access(in_folder("learning.png"), R_OK), 0);
 }
 
+/* Two hospitals, and the first of them alone; pooled noise and an ablation of another kind are not drawn. */
+static void further_hospitals_are_drawn_where_federations_of_fewer_are_there(void **state)
+{
+    (void)state;
+    char text[2048];
+    add_study();
+    const size_t base = n_rows;
+    (void)add_row("1 site", "federated", "site", 2.0, 1, 0.75);
+    (void)add_row("1 site", "federated", "site", 2.0, 2, 0.77);
+    (void)add_row("1 site", "pooled", "none", HUGE_VAL, 1, 0.80);
+    (void)add_row("1 site", "local_only", "none", HUGE_VAL, 1, 0.70);
+    (void)add_row("other", "federated", "site", 2.0, 1, 0.60);
+    for (size_t i = 0; i < n_rows; i++) {
+        row[i].first_sites = i < base ? SITES : i + 1 < n_rows ? 1 : 0;
+    }
+    const struct report_page page = page_of_rows();
+    write_page(&page);
+    says("AUROC against how many hospitals train together");
+    says("hospitals.csv, hospitals.gp");
+    (void)folder_read(in_folder("hospitals.csv"), text, sizeof text);
+    const struct {
+        const char *label;
+        double x, y;
+        unsigned series;
+    } want[] = {{"\"federated, no noise\"", 2, 0.866, 0},
+                {"\"federated, site noise, ε = 2\"", 1, 0.76, 1},
+                {"\"federated, site noise, ε = 2\"", 2, 0.842, 1},
+                {"\"pooled, no noise\"", 1, 0.80, 2},
+                {"\"pooled, no noise\"", 2, 0.871, 2}};
+    const char *line = strchr(text, '\n');
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++, line = strchr(line + 1, '\n')) {
+        double x = 0.0, y = 0.0, low = 0.0, high = 0.0;
+        unsigned series = 9;
+        assert_memory_equal(line + 1, want[i].label, strlen(want[i].label));
+        assert_int_equal(sscanf(line + 1 + strlen(want[i].label), ",%lf,%lf,%lf,%lf,%u", &x, &y,
+                                &low, &high, &series),
+                         5);
+        assert_true(fabs(x - want[i].x) < 1e-12);
+        assert_true(fabs(y - want[i].y) < 1e-12);
+        assert_int_equal(series, want[i].series);
+        /* one seed: DeLong's interval; else a standard deviation over seeds */
+        const double bar = i == 3 ? 0.02 : i == 1 ? sqrt(0.0002) : 0.001;
+        assert_true(fabs(y - low - bar) < 1e-12);
+        assert_true(fabs(high - y - bar) < 1e-12);
+    }
+    assert_string_equal(line, "\n"); /* nothing else is drawn */
+    assert_int_equal(access(in_folder("hospitals.png"), R_OK), 0);
+    (void)folder_read(in_folder("tradeoff.csv"), text, sizeof text);
+    assert_non_null(strstr(text, "other")); /* an ablation of the figure against epsilon */
+    assert_null(strstr(text, "1 site"));
+}
+
 /* Of all patients: bin 9 holds 240 well, bin 14 80 well and 40 ill, bin 20 40 ill. 10 % of the 320 well
  * are 32 of the 80 in the middle: 40 ill above, and 32/80 of the 40 beside them, are .7 of 80. */
 static void operating_points_come_from_the_hospitals_histograms(void **state)
@@ -362,6 +416,7 @@ int main(void)
         IN_FOLDER(the_headline_has_each_cell_with_its_interval_and_what_it_loses),
         IN_FOLDER(what_was_not_measured_does_not_appear),
         IN_FOLDER(what_was_measured_stands_in_its_table),
+        IN_FOLDER(further_hospitals_are_drawn_where_federations_of_fewer_are_there),
         IN_FOLDER(learning_curves_are_means_over_seeds_of_the_cells_that_are_shown),
         IN_FOLDER(operating_points_come_from_the_hospitals_histograms),
 #undef IN_FOLDER
