@@ -93,6 +93,27 @@ static RC sign_request(const struct words *w, const struct folder *f, struct reg
     return rc;
 }
 
+/* An AUROC that may be so far off is not told from a guess. */
+static const double FAR_OFF = 0.25;
+
+/* What sites answer costs their patients epsilon for good: not for figures that say nothing. */
+static RC foresee(const struct words *w, const struct study *s, struct error *err)
+{
+    const struct evaluation_bins bins = evaluation_bins_default();
+    /* nominal sizes are of those who train */
+    const double patients = (double)study_nominal_total(s) * s->held_out / (1.0 - s->held_out);
+    const double noised = evaluation_foresee(&bins, patients, w->epsilon, s->n_sites);
+    if (w->anyway || noised < FAR_OFF) {
+        return RC_OK;
+    }
+    return error_set(err, RC_STATE,
+                     "nobody was asked: with noise of epsilon %g at %zu sites, an AUROC of .80 of "
+                     "their %.0f or so patients would be told to within .%02.0f (.%02.0f without "
+                     "noise); give more epsilon, or say --anyway",
+                     w->epsilon, s->n_sites, patients, 100.0 * noised,
+                     100.0 * evaluation_foresee(&bins, patients, HUGE_VAL, s->n_sites));
+}
+
 static RC ask(const struct words *w, const struct folder *f, struct registry *r,
               const struct registry_study *study, struct error *err)
 {
@@ -116,6 +137,9 @@ static RC ask(const struct words *w, const struct folder *f, struct registry *r,
                       "the label of study '%s' is one of several classes, and the histograms of an "
                       "evaluation are of yes and no",
                       study->name);
+    }
+    if (rc == RC_OK) {
+        rc = foresee(w, &a.study, err);
     }
     agreement_release(&a);
     if (rc == RC_OK) {

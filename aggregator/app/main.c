@@ -27,6 +27,7 @@ enum {
     OPT_SAVE,
     OPT_EPSILON,
     OPT_DEADLINE,
+    OPT_ANYWAY,
     OPT_END
 };
 
@@ -47,6 +48,7 @@ static const struct argp_option all_options[] = {
      "ask the sites: what each answer may cost one of its patients, from 1e-6 to 40", 0},
     {"deadline", OPT_DEADLINE, "SECONDS", 0, "how long sites may take to answer; 600 if not said",
      0},
+    {"anyway", OPT_ANYWAY, NULL, 0, "ask them even if the noise is expected to hide the answer", 0},
 };
 
 enum third { NO_FOLDER, NO_WORD, MAY_WORD, MUST_WORD };
@@ -108,12 +110,14 @@ static const struct command {
      "  wardround-aggregator abort /srv/coordinator heart \\\n"
      "      --reason \"two sites withdrew\""},
     {"evaluate", command_evaluate, MUST_WORD,
-     TAKES(OPT_EPSILON) | TAKES(OPT_DEADLINE) | TAKES(OPT_JSON), "evaluate DIR STUDY [--epsilon E]",
+     TAKES(OPT_EPSILON) | TAKES(OPT_DEADLINE) | TAKES(OPT_ANYWAY) | TAKES(OPT_JSON),
+     "evaluate DIR STUDY [--epsilon E]",
      "How good a finished study's model is on the patients that its sites have held out: AUROC, "
      "AUPRC, calibration and operating points, with intervals that hold the noise. With --epsilon "
      "the sites are asked, each within its own policy, and the answer is waited for; without it "
      "the newest answer is shown again, or one that was left unfinished goes on. Works beside "
-     "`run`, and without one.\v"
+     "`run`, and without one. An epsilon at which the noise is expected to leave nothing to be "
+     "read is refused before it is spent.\v"
      "Examples:\n"
      "  wardround-aggregator evaluate /srv/coordinator heart --epsilon 1\n"
      "  wardround-aggregator evaluate /srv/coordinator heart --epsilon 0.5 \\\n"
@@ -204,6 +208,8 @@ static void check_words(const struct parsing *p, const struct argp_state *state)
         argp_error(state, "--round and --save want a study: models DIR STUDY");
     } else if (w->deadline_s > 0 && !(w->epsilon > 0.0)) {
         argp_error(state, "--deadline goes with --epsilon: %s", p->command->usage);
+    } else if (w->anyway && !(w->epsilon > 0.0)) {
+        argp_error(state, "--anyway goes with --epsilon: %s", p->command->usage);
     }
 }
 
@@ -278,6 +284,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case OPT_DEADLINE:
         p->words->deadline_s = seconds(state, arg);
+        return 0;
+    case OPT_ANYWAY:
+        p->words->anyway = true;
         return 0;
     case ARGP_KEY_ARG:
         return take_word(p, state, arg);

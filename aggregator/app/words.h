@@ -27,6 +27,7 @@ struct words {
     uint64_t round;      /**< models --round */
     double epsilon;      /**< evaluate --epsilon; 0: not said */
     uint64_t deadline_s; /**< evaluate --deadline; 0: not said */
+    bool anyway;         /**< evaluate --anyway */
     bool json;
 };
 

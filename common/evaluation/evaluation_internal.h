@@ -41,4 +41,11 @@ void evaluation_clean(double *h, size_t n);
 void evaluation_numbers(const struct evaluation_grid *grid, const double *ill, const double *well,
                         double out[EVALUATION_NUMBERS]);
 
+/* ---- measure.c -------------------------------------------------------------------------------- */
+
+/** Half of an AUROC's 95 % interval where sums are drawn around these means [classes, bins]. At most 0.5. */
+double evaluation_half_width(const struct evaluation_bins *bins,
+                             double mean[EVALUATION_CLASSES][EVALUATION_BINS_MAX], double epsilon,
+                             size_t releases);
+
 #endif

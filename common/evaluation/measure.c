@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/rng.h"
 #include "common/dp/laplace.h"
@@ -215,6 +216,38 @@ static void fill(const struct evaluation_grid *grid, const struct cells *cells, 
     }
 }
 
+static struct dice begin_dice(void)
+{
+    struct rng seed;
+    rng_init(&seed, 0, "resamples of an evaluation"); /* the same figures every time */
+    return (struct dice){rng_u64(&seed)};
+}
+
+double evaluation_half_width(const struct evaluation_bins *bins,
+                             double mean[EVALUATION_CLASSES][EVALUATION_BINS_MAX], double epsilon,
+                             size_t releases)
+{
+    const struct noise noise = {epsilon, laplace_variance(epsilon), releases};
+    struct evaluation_grid grid;
+    struct cells cells;
+    struct dice r = begin_dice();
+    double middle = 0.0, squares = 0.0;
+    size_t n = 0;
+    evaluation_grid_init(bins, &grid);
+    memcpy(cells.at, mean, sizeof cells.at);
+    for (size_t b = 0; b < RESAMPLES; b++) {
+        double number[EVALUATION_NUMBERS];
+        if (draw(&r, &grid, &cells, &noise, number)) {
+            const double x = number[EVALUATION_AUROC];
+            const double step = x - middle; /* Welford 1962, as above */
+            n++;
+            middle += step / (double)n;
+            squares += step * (x - middle);
+        }
+    }
+    return n > RESAMPLES / 2 ? fmin(0.5, z95 * sqrt(squares / (double)(n - 1))) : 0.5;
+}
+
 enum rc evaluation_measure(const struct evaluation_bins *bins, const struct evaluation_counts *sum,
                            double epsilon, size_t releases, struct evaluation *out,
                            struct error *err)
@@ -250,9 +283,7 @@ enum rc evaluation_measure(const struct evaluation_bins *bins, const struct eval
     }
     evaluation_grid_init(bins, &grid);
     evaluation_numbers(&grid, cells.at[EVALUATION_ILL], cells.at[EVALUATION_WELL], value);
-    struct rng seed;
-    rng_init(&seed, 0, "resamples of an evaluation"); /* the same figures every time */
-    struct dice r = {rng_u64(&seed)};
+    struct dice r = begin_dice();
     size_t n_drawn = 0;
     for (size_t b = 0; b < RESAMPLES; b++) {
         n_drawn += draw(&r, &grid, &cells, &noise, &drawn[n_drawn * EVALUATION_NUMBERS]);

@@ -345,6 +345,64 @@ static void intervals_cover_the_truth_with_noise_and_sampling(void **state)
     assert_int_equal(narrow, 10);
 }
 
+/* Ill patients, one in five, have logits of N(base + d d / 2, d), the others of N(base - d d / 2, d): .80. */
+static void draw_foreseen(struct rng *r, size_t n)
+{
+    const double d = sqrt(2.0) * 0.841621, base = log(0.25);
+    for (size_t i = 0; i < n; i++) {
+        y[i] = rng_uniform(r) < 0.2 ? 1.0 : 0.0;
+        x[i] = 1.0 / (1.0 + exp(-base - (y[i] - 0.5) * d * d - d * rng_normal(r)));
+    }
+}
+
+static void an_interval_is_foreseen_from_public_numbers(void **state)
+{
+    (void)state;
+    enum { TRIALS = 40 };
+    static const struct {
+        size_t each;
+        double epsilon;
+    } kind[] = {{250, HUGE_VAL}, {250, 2.0}, {250, 0.5}, {1000, 0.1}, {40, 2.0}};
+    const struct evaluation_bins bins = evaluation_bins_default();
+    const uint64_t seed = seed_of_run();
+    for (size_t k = 0; k < sizeof kind / sizeof kind[0]; k++) {
+        struct error err = {0};
+        double wide = 0.0;
+        for (size_t trial = 0; trial < TRIALS; trial++) {
+            struct evaluation_counts sum = {0};
+            struct evaluation e;
+            struct entropy noise;
+            struct rng r;
+            rng_init(&r, seed + trial, "patients");
+            replay_init(&noise, seed + trial, "noise");
+            for (size_t i = 0; i < SITES; i++) {
+                struct evaluation_counts counts, released;
+                draw_foreseen(&r, kind[k].each);
+                count(0, kind[k].each, &counts);
+                evaluation_release(&counts, kind[k].epsilon, &noise, &released);
+                evaluation_add(&sum, &released);
+            }
+            assert_int_equal(evaluation_measure(&bins, &sum, kind[k].epsilon, SITES, &e, &err),
+                             RC_OK);
+            wide += (e.auroc.high - e.auroc.low) / TRIALS;
+        }
+        const double half =
+            evaluation_foresee(&bins, (double)(SITES * kind[k].each), kind[k].epsilon, SITES);
+        print_message("%zu at epsilon %g: within %.3f, foreseen %.3f\n", kind[k].each,
+                      kind[k].epsilon, 0.5 * wide, half);
+        assert_near(half, 0.5 * wide, 0.2 * 0.5 * wide);
+    }
+}
+
+static void of_too_few_patients_or_too_much_noise_nothing_is_foreseen(void **state)
+{
+    (void)state;
+    const struct evaluation_bins bins = evaluation_bins_default();
+    assert_true(evaluation_foresee(&bins, 1.0, 1.0, SITES) > 0.4);
+    assert_true(evaluation_foresee(&bins, 400.0, 0.01, SITES) > 0.4);
+    assert_true(evaluation_foresee(&bins, 400.0, 1.0, SITES) < 0.25);
+}
+
 static void a_sum_that_does_not_fit_or_has_one_class_says_so(void **state)
 {
     (void)state;
@@ -372,6 +430,8 @@ int main(void)
         cmocka_unit_test(operating_points_are_those_worked_by_hand),
         cmocka_unit_test(cleaning_finds_the_nearest_histogram_without_negative_counts),
         cmocka_unit_test(intervals_cover_the_truth_with_noise_and_sampling),
+        cmocka_unit_test(an_interval_is_foreseen_from_public_numbers),
+        cmocka_unit_test(of_too_few_patients_or_too_much_noise_nothing_is_foreseen),
         cmocka_unit_test(a_sum_that_does_not_fit_or_has_one_class_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
