@@ -125,7 +125,7 @@ void html_cell_epsilon(FILE *f, double epsilon)
 void html_cells_budget(FILE *f, const struct report_summary *s)
 {
     html_cell_epsilon(f, s->epsilon);
-    (void)fputs("<td class=n>", f);
+    (void)fputs("<td class=\"n k\">", f);
     if (isfinite(s->epsilon)) {
         put_epsilon(f, s->delta);
     }

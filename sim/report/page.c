@@ -37,6 +37,7 @@ static const char style[] =
     "table{font-size:8pt}caption{font-size:9pt}thead{display:table-header-group}"
     "tr,figure{break-inside:avoid}.wide{overflow:visible}th,td{padding-right:.45rem}"
     "td.n{white-space:normal}" /* an interval goes on two or three lines before a column is cut off */
+    "td.k{white-space:nowrap}" /* 1e-05 has nowhere to be cut */
     "figure img{max-width:150mm}.pair figure img{max-width:100%}a{color:inherit}}";
 
 static void put_head(FILE *f, const struct report_page *p)
