@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -29,4 +30,15 @@ void store_let_go(int *held)
         (void)close(*held);
     }
     *held = -1;
+}
+
+void store_discard(const char *path)
+{
+    static const char *const beside[] = {"-wal", "-shm", ""}; /* the log never outlives its file */
+    for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {
+        char name[4096];
+        if (snprintf(name, sizeof name, "%s%s", path, beside[i]) < (int)sizeof name) {
+            (void)unlink(name);
+        }
+    }
 }

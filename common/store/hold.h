@@ -17,4 +17,8 @@ RC store_hold(const char *path, int *held, struct error *err);
 /** After store_close: closing it gives up SQLite's own locks. -1 is fine. */
 void store_let_go(int *held);
 
+/** A file that nobody else has open, with the log that SQLite may have left beside it: another file of that name
+ *  would take it for its own. What is not there is fine. */
+void store_discard(const char *path);
+
 #endif

@@ -9,6 +9,7 @@
 
 #include <glob.h>
 
+#include "common/store/hold.h"
 #include "sim/app/page.h"
 #include "sim/app/words.h"
 
@@ -102,7 +103,7 @@ void results_close(struct results *r)
     const bool nothing = r->made && (r->archive == NULL || sweep_archive_kept(r->archive) == 0);
     sweep_archive_close(&r->archive);
     if (nothing && r->path[0] != '\0') {
-        (void)unlink(r->path);
+        store_discard(r->path);
     }
     while (r->n_others > 0) {
         sweep_archive_close(&r->other[--r->n_others]);

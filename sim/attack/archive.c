@@ -107,7 +107,7 @@ void attack_archive_close(struct attack_archive **ap)
     }
     store_close(&a->store);
     if (a->fresh && a->held >= 0 && a->kept == 0) {
-        (void)unlink(a->path);
+        store_discard(a->path);
     }
     store_let_go(&a->held); /* after the store */
     free(a->path);

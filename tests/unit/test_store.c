@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "common/store/hold.h"
 #include "common/store/store.h"
 
 static const char *const migrations[] = {
@@ -730,6 +731,46 @@ static void a_folder_where_nothing_may_be_written_is_read_if_no_log_lies_there(v
     assert_int_equal(unlink(odd), 0);
 }
 
+static void a_file_is_held_once_until_it_is_let_go(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    int held = -1, again = -1;
+    assert_int_equal(store_hold(path, &held, &err), RC_OK);
+    assert_int_equal(store_hold(path, &again, &err), RC_STATE);
+    assert_non_null(strstr(err.text, "another process is at work on it"));
+    store_let_go(&again);
+    store_let_go(&held);
+    assert_int_equal(held, -1);
+    assert_int_equal(store_hold(path, &again, &err), RC_OK);
+    store_let_go(&again);
+    store_let_go(&again);
+}
+
+/* As a full disk leaves it, where SQLite cannot carry the log over when it closes. */
+static void a_log_is_discarded_with_its_file(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    char log[400];
+    (void)snprintf(log, sizeof log, "%s-wal", path);
+    struct store *old = opened(path, &kind);
+    assert_int_equal(
+        statement_run(prepared(old, "INSERT INTO entry VALUES (1, 'old', 0, NULL)"), &err), RC_OK);
+    assert_int_equal(access(log, F_OK), 0);
+    store_discard(path);
+    assert_int_not_equal(access(log, F_OK), 0);
+    assert_int_not_equal(access(path, F_OK), 0);
+    store_discard(path); /* what is not there is fine */
+    struct store *new = opened(path, &kind);
+    struct statement *st = prepared(new, "SELECT count(*) FROM entry WHERE name = 'old'");
+    bool row = false;
+    assert_int_equal(statement_step(st, &row, &err), RC_OK);
+    assert_int_equal(statement_i64(st, 0), 0);
+    store_close(&new);
+    store_close(&old);
+}
+
 int main(void)
 {
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
@@ -752,6 +793,8 @@ int main(void)
         IN_FOLDER(what_is_rolled_back_is_gone),
         cmocka_unit_test(a_statement_can_be_closed_before_its_store),
         cmocka_unit_test(two_memory_stores_share_nothing),
+        IN_FOLDER(a_file_is_held_once_until_it_is_let_go),
+        IN_FOLDER(a_log_is_discarded_with_its_file),
         IN_FOLDER(a_second_connection_of_a_process_does_not_cost_the_first_one_its_log),
         IN_FOLDER(what_is_kept_together_is_there_for_others_when_it_is_settled_and_not_before),
         IN_FOLDER(what_is_kept_together_and_never_settled_is_gone),
