@@ -131,22 +131,29 @@ static void each_epsilon_is_planned_for_itself(void **state)
     s.study.privacy.noise_multiplier = 0.1;
     must_run(&s, &r);
     assert_int_equal(r.n, 3 * 3 * 2);
-    for (size_t i = 0; i < r.n; i++) {
-        const struct report_row *row = &r.row[i];
+    static const double epsilons[] = {HUGE_VAL, 8, 0.5};
+    struct planning_choice want[3];
+    for (size_t e = 0; e < 3; e++) {
         struct planning_choice c[PLANNING_CHOICES];
         struct error err = {0};
         size_t n = 0, best = 0;
-        const struct planning_wish wish = {.epsilon = isinf(row->epsilon) ? 2 : row->epsilon,
+        const bool planned_for = isfinite(epsilons[e]); /* else the fewest steps */
+        const struct planning_wish wish = {.epsilon = planned_for ? epsilons[e] : 2,
                                            .delta = 1e-3,
                                            .passes = 0.4,
                                            .steps_least = 5,
                                            .steps_most = 40};
         assert_int_equal(planning_choose(&wish, c, &n, &best, &err), RC_OK);
-        best = isinf(row->epsilon) ? 0 : best; /* nothing to plan: the fewest steps */
-        assert_int_equal(row->steps, c[best].steps);
-        assert_int_equal(row->rounds, c[best].steps);
-        assert_true(row->sample_rate == c[best].q);
-        assert_true(row->noise_multiplier == (isinf(row->epsilon) ? 0.0 : c[best].sigma));
+        want[e] = c[planned_for ? best : 0];
+    }
+    for (size_t i = 0; i < r.n; i++) {
+        const struct report_row *row = &r.row[i];
+        const size_t e = isinf(row->epsilon) ? 0 : row->epsilon == 8 ? 1 : 2;
+        assert_true(row->epsilon == epsilons[e]);
+        assert_int_equal(row->steps, want[e].steps);
+        assert_int_equal(row->rounds, want[e].steps);
+        assert_true(row->sample_rate == want[e].q);
+        assert_true(row->noise_multiplier == (isinf(row->epsilon) ? 0.0 : want[e].sigma));
         for (size_t k = 0; k < row->n_sites; k++) { /* it is what the ledgers were asked for */
             assert_true(isinf(row->epsilon) || (row->site[k].epsilon_spent <= row->epsilon &&
                                                 row->site[k].epsilon_spent > 0.99 * row->epsilon));
