@@ -149,9 +149,9 @@ static void the_headline_has_each_cell_with_its_interval_and_what_it_loses(void 
     const struct report_page page = page_of_rows();
     write_page(&page);
     says("2 hospitals, 400 patients tested; 5 folds by patient, 3 seeds, 45 models in 3 cells");
-    says("<td>federated</td><td>site</td><td class=n>2</td><td class=n>0.001</td>"
+    says("<td>federated</td><td>site</td><td class=n>2</td><td class=\"n k\">0.001</td>"
          "<td class=n>.842 [.822, .862]</td><td class=n>.001</td><td class=n>−.029</td>");
-    says("<td>federated, site noise, ε = 2</td><td class=n>2</td><td class=n>0.001</td>"
+    says("<td>federated, site noise, ε = 2</td><td class=n>2</td><td class=\"n k\">0.001</td>"
          "<td class=n>7.39</td>");
     says("<td class=n>0.5</td><td class=n>40</td><td class=n>3.2500</td><td class=n>1–3</td>");
     says("at most e<sup>ε</sup> times as likely");
