@@ -17,4 +17,12 @@ void mask_bytes_from(const struct mask_seed *seed, const char *label, const stru
 void mask_pair_key(const struct mask_pair *pair, const char *label, const struct hash *context,
                    uint64_t tail, unsigned char out[32]);
 
+enum { MASK_LANES_WORDS = 256 }; /* sixteen blocks */
+/**
+ * As mask_apply of one stream, as far as the processor is wide enough and MASK_LANES_WORDS go into n.
+ * @param numbers [n]  @param block where in the keystream numbers[0] stands
+ * @return so many numbers; the rest are as they were
+ */
+size_t mask_lanes(void *numbers, size_t n, uint64_t block, const struct mask_stream *stream);
+
 #endif

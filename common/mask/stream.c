@@ -58,11 +58,24 @@ static void subtract(unsigned char *numbers, const uint32_t *stream, size_t n)
     }
 }
 
-void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream *stream,
-                size_t count)
+/* By libsodium. */
+static void apply(unsigned char *numbers, size_t n, uint64_t block,
+                  const struct mask_stream *stream, uint32_t keystream[PIECE])
 {
     static const unsigned char nonce[crypto_stream_chacha20_NONCEBYTES] = {0}; /* a key, a mask */
     static const unsigned char zeros[4 * PIECE]; /* with them the keystream itself comes out */
+    (void)crypto_stream_chacha20_xor_ic((unsigned char *)keystream, zeros, 4 * n, nonce, block,
+                                        stream->key);
+    if (stream->subtract) {
+        subtract(numbers, keystream, n);
+    } else {
+        add(numbers, keystream, n);
+    }
+}
+
+void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream *stream,
+                size_t count)
+{
     uint32_t keystream[PIECE];
     unsigned char *at = numbers;
 
@@ -71,12 +84,10 @@ void mask_apply(void *numbers, size_t n, size_t first, const struct mask_stream 
         const size_t piece = n - begin < PIECE ? n - begin : PIECE;
         const uint64_t block = (first + begin) / MASK_BLOCK;
         for (size_t k = 0; k < count; k++) {
-            (void)crypto_stream_chacha20_xor_ic((unsigned char *)keystream, zeros, 4 * piece, nonce,
-                                                block, stream[k].key);
-            if (stream[k].subtract) {
-                subtract(at + 4 * begin, keystream, piece);
-            } else {
-                add(at + 4 * begin, keystream, piece);
+            const size_t done = mask_lanes(at + 4 * begin, piece, block, &stream[k]);
+            if (done < piece) {
+                apply(at + 4 * (begin + done), piece - done, block + done / MASK_BLOCK, &stream[k],
+                      keystream);
             }
         }
     }

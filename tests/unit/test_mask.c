@@ -222,6 +222,31 @@ static void slices_masked_apart_are_the_whole_masked_at_once(void **state)
     assert_memory_equal(whole, apart + 1, 4 * N);
 }
 
+/* Sixteen numbers are one block, which libsodium makes; of many a wide processor makes sixteen blocks at a time. */
+static void a_mask_is_the_same_however_many_blocks_are_made_at_a_time(void **state)
+{
+    (void)state;
+    enum { N = 3 * 256 + 77 };
+    static const size_t first[] = {0, ((size_t)1 << 36) - 5 * MASK_BLOCK}; /* block 2^32 - 5 */
+    static unsigned char wide[4 * N + 1]; /* also at an odd address */
+    static unsigned char narrow[4 * N];
+    struct mask_stream stream = {.subtract = false};
+    for (size_t i = 0; i < sizeof stream.key; i++) {
+        stream.key[i] = (unsigned char)(7 * i + 1);
+    }
+    for (size_t way = 0; way < 4; way++) {
+        stream.subtract = way % 2 == 1;
+        memset(wide, 0xa5, sizeof wide);
+        memset(narrow, 0xa5, sizeof narrow);
+        mask_apply(wide + 1, N, first[way / 2], &stream, 1);
+        for (size_t at = 0; at < N; at += MASK_BLOCK) {
+            const size_t n = N - at < MASK_BLOCK ? N - at : MASK_BLOCK;
+            mask_apply(narrow + 4 * at, n, first[way / 2] + at, &stream, 1);
+        }
+        assert_memory_equal(wide + 1, narrow, sizeof narrow);
+    }
+}
+
 static void a_mask_depends_on_clique_pair_and_round(void **state)
 {
     (void)state;
@@ -664,6 +689,7 @@ int main(void)
         cmocka_unit_test(masked_updates_are_what_a_second_implementation_computes),
         cmocka_unit_test(pair_masks_cancel_in_the_sum_and_self_masks_do_not),
         cmocka_unit_test(slices_masked_apart_are_the_whole_masked_at_once),
+        cmocka_unit_test(a_mask_is_the_same_however_many_blocks_are_made_at_a_time),
         cmocka_unit_test(a_mask_depends_on_clique_pair_and_round),
         cmocka_unit_test(any_t_shares_open_a_secret_and_others_do_not),
         cmocka_unit_test(shares_of_one_site_twice_or_of_none_are_refused),
