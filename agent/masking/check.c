@@ -115,6 +115,14 @@ static RC check_neighbours(const struct masking *m, const struct mask_set *set, 
     return RC_OK;
 }
 
+/* Without neighbours agree_with_all sees to the points in the same step, and a second time would say nothing new. */
+static RC verify(const struct masking *m, const struct mask_announcement *a, struct error *err)
+{
+    const struct seal_public *signer = &m->peer[a->site].sign;
+    return m->terms.neighbours > 0 ? mask_announcement_verify(signer, &m->r.attempt, a, err)
+                                   : mask_announcement_signed(signer, &m->r.attempt, a, err);
+}
+
 enum rc masking_check_members(const struct masking *m, const struct mask_announcement *a, size_t n,
                               struct mask_set *set, struct error *err)
 {
@@ -122,7 +130,7 @@ enum rc masking_check_members(const struct masking *m, const struct mask_announc
     for (size_t i = 0; i < n; i++) {
         enum rc rc = place(m, a[i].site, i, i > 0 ? a[i - 1].site : 0, err);
         if (rc == RC_OK) {
-            rc = mask_announcement_verify(&m->peer[a[i].site].sign, &m->r.attempt, &a[i], err);
+            rc = verify(m, &a[i], err);
         }
         if (rc != RC_OK) {
             return rc;
@@ -321,8 +329,9 @@ enum rc masking_check_survivors(const struct masking *m, const struct mask_set *
 enum rc masking_check_votes(const struct masking *m, const struct mask_vote *v, size_t n,
                             struct error *err)
 {
+    const size_t want = mask_threshold(&m->terms);
     struct mask_set signers = {{0}};
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && mask_set_count(&signers) < want; i++) {
         if (v[i].site >= m->terms.n_sites || !mask_set_has(&m->r.survivors, v[i].site) ||
             mask_set_has(&signers, v[i].site)) {
             continue; /* of nobody who counts, or who counted already */
@@ -332,7 +341,6 @@ enum rc masking_check_votes(const struct masking *m, const struct mask_vote *v, 
             mask_set_add(&signers, v[i].site);
         }
     }
-    const size_t want = mask_threshold(&m->terms);
     if (mask_set_count(&signers) < want) {
         return error_set(err, RC_AUTH,
                          "%zu survivors signed this survivor set, %zu are needed before a share is "

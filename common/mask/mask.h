@@ -170,6 +170,9 @@ void mask_announcement_sign(const struct seal_keys *k, const struct hash *attemp
 /** @retval RC_AUTH not this key's over this attempt, or a point is none */
 RC mask_announcement_verify(const struct seal_public *signer, const struct hash *attempt,
                             const struct mask_announcement *a, struct error *err);
+/** The signature alone, for whoever agrees with both keys in the same step: mask_agree refuses a point that is none. */
+RC mask_announcement_signed(const struct seal_public *signer, const struct hash *attempt,
+                            const struct mask_announcement *a, struct error *err);
 /** The name of U1: `a` in roster order, each site once (asserted). */
 struct hash mask_members(const struct hash *attempt, const struct mask_announcement *a, size_t n);
 

@@ -107,14 +107,21 @@ void mask_announcement_sign(const struct seal_keys *k, const struct hash *attemp
     seal_sign(k, ANNOUNCE, s.b, s.n, &a->signature);
 }
 
+enum rc mask_announcement_signed(const struct seal_public *signer, const struct hash *attempt,
+                                 const struct mask_announcement *a, struct error *err)
+{
+    const struct statement s = announced(attempt, a);
+    const enum rc rc = seal_verify(signer, ANNOUNCE, s.b, s.n, &a->signature, err);
+    return rc == RC_OK ? rc : error_context(err, "round key of site %zu", a->site);
+}
+
 enum rc mask_announcement_verify(const struct seal_public *signer, const struct hash *attempt,
                                  const struct mask_announcement *a, struct error *err)
 {
     static const struct mask_point identity = {{0}};
-    const struct statement s = announced(attempt, a);
-    enum rc rc = seal_verify(signer, ANNOUNCE, s.b, s.n, &a->signature, err);
+    const enum rc rc = mask_announcement_signed(signer, attempt, a, err);
     if (rc != RC_OK) {
-        return error_context(err, "round key of site %zu", a->site);
+        return rc;
     }
     for (size_t i = 0; i < 2; i++) {
         const struct mask_point *key = i == 0 ? &a->key : &a->box;

@@ -146,6 +146,26 @@ static void a_key_that_the_coordinator_made_up_is_refused(void **state)
     masked_release(&t.s);
 }
 
+static void signed_keys_that_are_no_points_are_refused(void **state)
+{
+    (void)state;
+    struct error err;
+    sit_down(plain, 2);
+    all_announce(ROUND);
+    const struct mask_announcement good = t.a[3];
+    const struct masking before = *t.s.site[0].m;
+    for (size_t way = 0; way < 4; way++) {
+        t.a[3] = good;
+        struct mask_point *key = way % 2 == 0 ? &t.a[3].key : &t.a[3].box;
+        memset(key->b, way < 2 ? 0 : 0xff, sizeof key->b); /* the identity; no element */
+        mask_announcement_sign(t.s.site[3].keys, masking_attempt(t.s.site[3].m), &t.a[3]);
+        assert_refused(0, &before, masked_members(&t.s, 0, ROUND, t.a, N, &err));
+    }
+    t.a[3] = good;
+    assert_int_equal(masked_members(&t.s, 0, ROUND, t.a, N, &err), MASKING_SAY_DEAL);
+    masked_release(&t.s);
+}
+
 static void lists_with_a_site_twice_out_of_order_or_off_the_roster_are_refused(void **state)
 {
     (void)state;
@@ -855,6 +875,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_of_another_round_are_refused),
         cmocka_unit_test(a_key_that_the_coordinator_made_up_is_refused),
+        cmocka_unit_test(signed_keys_that_are_no_points_are_refused),
         cmocka_unit_test(lists_with_a_site_twice_out_of_order_or_off_the_roster_are_refused),
         cmocka_unit_test(too_few_members_make_a_site_give_up),
         cmocka_unit_test(a_second_list_of_members_is_refused_and_the_first_answered_again),
