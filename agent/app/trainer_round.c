@@ -196,6 +196,23 @@ enum rc round_credit(struct trainer *t, const struct wire_message *m, struct err
     return transfer_out_credit(&t->update.out, m->first, m->until, m->resume, err);
 }
 
+/* All of it in one message has the hash that the ledger's row has, and is not hashed again. */
+static enum rc say_chunk(struct trainer *t, uint64_t index, uint64_t offset, size_t n,
+                         struct error *err)
+{
+    const struct transfer_out *out = &t->update.out;
+    const unsigned char *bytes = t->update.bytes + offset;
+    struct wire_message m = {.kind = WIRE_CHUNK,
+                             .tensor = {.hash = out->hash, .bytes = out->bytes},
+                             .first = index};
+    if (n < out->bytes) {
+        return trainer_say(t, &m, bytes, n, err);
+    }
+    m.raw = out->hash;
+    m.raw_bytes = n;
+    return pair_send_named(t->pair, &m, bytes, err);
+}
+
 static enum rc serve_update(struct trainer *t, struct error *err)
 {
     enum rc rc = RC_OK;
@@ -204,11 +221,7 @@ static enum rc serve_update(struct trainer *t, struct error *err)
     size_t n = 0;
     while (rc == RC_OK && t->update.bytes != NULL && pair_queued(t->pair) < PAIR_BUSY_BYTES &&
            transfer_out_next(&t->update.out, &index, &offset, &n)) {
-        struct wire_message m = {.kind = WIRE_CHUNK,
-                                 .tensor = {.hash = t->update.out.hash,
-                                            .bytes = t->update.out.bytes},
-                                 .first = index};
-        rc = trainer_say(t, &m, t->update.bytes + offset, n, err);
+        rc = say_chunk(t, index, offset, n, err);
         transfer_out_sent(&t->update.out);
     }
     return rc;
