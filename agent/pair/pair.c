@@ -3,7 +3,7 @@
  *
  * Reading asks the kernel for exactly the part that is missing (lengths, header, raw), so nothing is
  * ever left over and the raw frame lands where it stays. Writing goes through one queue, so messages
- * never overtake each other, and a message is in it whole or not at all.
+ * never overtake each other; room for a whole message is there before anything of it is written.
  */
 #include "agent/pair/pair.h"
 
@@ -18,6 +18,9 @@
 
 /* What the kernel may hold of one direction: a message of 400 KB goes in one call, and wakes the other end once. */
 enum { LENGTHS = 8, ROOM_BYTES = 512 << 10 };
+/* A raw frame from this size on goes to the kernel from where it stands, if nothing waits. A smaller one is cheaper
+ * copied behind its header than written by a call of its own, which would wake the other end twice. */
+enum { FROM_ITS_PLACE = 64 << 10 };
 
 struct pair {
     int fd;
@@ -145,10 +148,27 @@ static void gather(struct pair *p)
     }
 }
 
-/* Whole or not at all. raw and raw_bytes of `m` are set. */
-static RC queue_message(struct pair *p, struct wire_message *m, const void *raw, struct error *err)
+/* As much of it as the kernel takes now. */
+static RC give(const struct pair *p, const unsigned char *bytes, size_t n, size_t *taken,
+               struct error *err)
 {
-    const size_t raw_n = m->raw_bytes;
+    *taken = 0;
+    while (*taken < n) {
+        const ssize_t sent = send(p->fd, bytes + *taken, n - *taken, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent >= 0) {
+            *taken += (size_t)sent;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            return RC_OK;
+        } else if (errno != EINTR) {
+            return gone(p, strerror(errno), err);
+        }
+    }
+    return RC_OK;
+}
+
+/* Lengths and header, where there is room for all of the message. raw_bytes of `m` is set. */
+static RC queue_header(struct pair *p, struct wire_message *m, struct error *err)
+{
     struct wire_message copy;
     memcpy(&copy, m, sizeof copy);
     memcpy(copy.from, p->self, sizeof copy.from);
@@ -161,7 +181,7 @@ static RC queue_message(struct pair *p, struct wire_message *m, const void *raw,
     if (rc != RC_OK) {
         return rc;
     }
-    const size_t need = LENGTHS + header_n + raw_n;
+    const size_t need = LENGTHS + header_n + m->raw_bytes;
     if (need > PAIR_QUEUE_BYTES - p->queued) {
         gather(p);
     }
@@ -171,15 +191,43 @@ static RC queue_message(struct pair *p, struct wire_message *m, const void *raw,
     }
     unsigned char *at = p->queue + p->queued;
     store_u32(at, header_n);
-    store_u32(at + 4, raw_n);
+    store_u32(at + 4, m->raw_bytes);
     memcpy(at + LENGTHS, header, header_n);
-    if (raw_n > 0) {
-        memcpy(at + LENGTHS + header_n, raw, raw_n);
-    }
-    p->queued += need;
+    p->queued += LENGTHS + header_n;
     p->sequence++;
     memcpy(m, &copy, sizeof copy);
     return RC_OK;
+}
+
+static void queue_bytes(struct pair *p, const unsigned char *bytes, size_t n)
+{
+    if (n > 0) {
+        memcpy(p->queue + p->queued, bytes, n);
+        p->queued += n;
+    }
+}
+
+/* What the kernel does not take of it stands in the queue. */
+static RC send_message(struct pair *p, struct wire_message *m, const void *raw, struct error *err)
+{
+    const size_t n = m->raw_bytes;
+    size_t taken = 0;
+    enum rc rc = queue_header(p, m, err);
+    if (rc != RC_OK) {
+        return rc;
+    }
+    if (n < FROM_ITS_PLACE) {
+        queue_bytes(p, raw, n);
+        return pair_flush(p, err);
+    }
+    rc = pair_flush(p, err);
+    if (rc == RC_OK && !pair_wants_write(p)) {
+        rc = give(p, raw, n, &taken, err);
+    }
+    if (rc == RC_OK) {
+        queue_bytes(p, (const unsigned char *)raw + taken, n - taken);
+    }
+    return rc;
 }
 
 RC pair_send(struct pair *p, struct wire_message *m, const void *raw, size_t raw_n,
@@ -189,37 +237,29 @@ RC pair_send(struct pair *p, struct wire_message *m, const void *raw, size_t raw
     memcpy(&named, m, sizeof named);
     enum rc rc = wire_set_raw(&named, raw, raw_n, err);
     if (rc == RC_OK) {
-        rc = queue_message(p, &named, raw, err);
+        rc = send_message(p, &named, raw, err);
     }
-    if (rc != RC_OK) {
-        return rc;
+    if (rc == RC_OK) {
+        memcpy(m, &named, sizeof named);
     }
-    memcpy(m, &named, sizeof named);
-    return pair_flush(p, err);
+    return rc;
 }
 
 RC pair_send_named(struct pair *p, struct wire_message *m, const void *raw, struct error *err)
 {
-    const enum rc rc = queue_message(p, m, raw, err);
-    return rc == RC_OK ? pair_flush(p, err) : rc;
+    return send_message(p, m, raw, err);
 }
 
 RC pair_flush(struct pair *p, struct error *err)
 {
-    while (p->sent < p->queued) {
-        const ssize_t n =
-            send(p->fd, p->queue + p->sent, p->queued - p->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n >= 0) {
-            p->sent += (size_t)n;
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            return RC_OK;
-        } else if (errno != EINTR) {
-            return gone(p, strerror(errno), err);
-        }
+    size_t taken = 0;
+    const enum rc rc = give(p, p->queue + p->sent, p->queued - p->sent, &taken, err);
+    p->sent += taken;
+    if (p->sent == p->queued) {
+        p->sent = 0;
+        p->queued = 0;
     }
-    p->sent = 0;
-    p->queued = 0;
-    return RC_OK;
+    return rc;
 }
 
 /* ---- in -------------------------------------------------------------------------------------- */
