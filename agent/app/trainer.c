@@ -13,7 +13,8 @@
 #include "common/base/heap.h"
 #include "common/base/log.h"
 
-enum { CONSENT_POLL_MS = 1000, IDLE_WAIT_MS = 1000 };
+/* QUIET: so long after an ACK nothing else has come, and the receipt is kept: what comes with it is there by then. */
+enum { CONSENT_POLL_MS = 1000, IDLE_WAIT_MS = 1000, QUIET_MS = 5 };
 
 enum rc trainer_say(struct trainer *t, struct wire_message *m, const void *raw, size_t raw_n,
                     struct error *err)
@@ -99,8 +100,23 @@ static enum rc start(struct trainer *t, const struct process_params *p, struct s
     return rc;
 }
 
+/* What came in one piece with the end of the pair counts, too. */
+static void keep_last_receipt(struct trainer *t)
+{
+    struct error ignored = {0};
+    for (size_t i = 0; t->ledger != NULL && i < t->inbox_n; i++) {
+        if (t->inbox[i].m.kind == WIRE_RECEIPT) {
+            error_ignore(round_receipt(t, t->inbox[i].raw, t->inbox[i].raw_n, &ignored));
+        }
+    }
+    if (t->ledger != NULL) {
+        error_ignore(round_keep_receipt(t, &ignored));
+    }
+}
+
 static void stop(struct trainer *t)
 {
+    keep_last_receipt(t);
     study_forget(t);
     round_release(t);
     masking_forget(t);
@@ -226,10 +242,13 @@ static enum rc one_turn(struct trainer *t, struct error *err)
 {
     struct pollfd fd = {.fd = pair_fd(t->pair),
                         .events = (short)(POLLIN | (pair_wants_write(t->pair) ? POLLOUT : 0))};
-    (void)poll(&fd, 1, IDLE_WAIT_MS);
+    const bool quiet = poll(&fd, 1, t->receipt.frame != NULL ? QUIET_MS : IDLE_WAIT_MS) == 0;
     enum rc rc = trainer_listen(t, err);
     if (rc == RC_OK) {
         rc = take_inbox(t, err);
+    }
+    if (rc == RC_OK && round_receipt_is_due(t, quiet)) {
+        rc = round_keep_receipt(t, err);
     }
     const int64_t now = clock_monotonic_ms();
     if (rc == RC_OK && now >= t->consent_due_ms) {

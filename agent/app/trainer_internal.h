@@ -73,6 +73,13 @@ struct trainer_final {
     struct transfer_in in;
 };
 
+/** The newest receipt, as long as there is something to do that others wait for. */
+struct trainer_receipt {
+    unsigned char *frame; /**< [n] owned; NULL: none */
+    size_t n;
+    int64_t due_ms; /**< then it is kept whatever else there is */
+};
+
 struct trainer {
     const char *folder;
     struct pair *pair;
@@ -88,6 +95,7 @@ struct trainer {
     struct masking_room *masking_room; /**< with it: what it says and hears, as bytes */
     struct trainer_update update;
     struct trainer_final final;
+    struct trainer_receipt receipt;
     struct trainer_message *inbox; /**< [TRAINER_INBOX] */
     size_t inbox_n;
     int64_t consent_due_ms, pulse_due_ms;
@@ -120,8 +128,12 @@ void study_forget(struct trainer *t);
 RC round_train(struct trainer *t, const struct wire_message *m, struct error *err);
 RC round_cancel(struct trainer *t, uint64_t round, struct error *err);
 RC round_commit(struct trainer *t, const struct wire_message *m, struct error *err);
-/** The coordinator's signed ACK. */
+/** The coordinator's signed ACK: round_keep_receipt when nothing else is to be done, soon in any case. */
 RC round_receipt(struct trainer *t, const void *raw, size_t raw_n, struct error *err);
+/** Is there one, and is it time? `idle`: nobody waits for us. */
+bool round_receipt_is_due(const struct trainer *t, bool idle);
+/** Verifies it and waits for the disk; then the ledger rests. Without one: nothing. */
+RC round_keep_receipt(struct trainer *t, struct error *err);
 /** A chunk of the model of the round, or of the final one. */
 RC round_chunk(struct trainer *t, const struct wire_message *m, const void *raw, size_t raw_n,
                struct error *err);

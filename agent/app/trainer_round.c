@@ -12,7 +12,7 @@
 #include "common/broadcast/broadcast.h"
 #include "common/checkpoint/checkpoint.h"
 
-enum { PULSE_MS = 1000, PAIR_BUSY_BYTES = 2 << 20 };
+enum { PULSE_MS = 1000, PAIR_BUSY_BYTES = 2 << 20, RECEIPT_MS = 500 };
 
 static const struct hash *study_of(const struct trainer *t)
 {
@@ -269,6 +269,9 @@ static bool go_on(void *ctx, size_t step, size_t steps)
     struct trainer *t = ctx;
     const int64_t now = clock_monotonic_ms();
     enum rc rc = trainer_listen(t, &t->round.fault);
+    if (rc == RC_OK && round_receipt_is_due(t, false)) {
+        rc = round_keep_receipt(t, &t->round.fault);
+    }
     if (rc == RC_OK && now >= t->pulse_due_ms) {
         t->pulse_due_ms = now + PULSE_MS;
         struct wire_message m = {.kind = WIRE_PULSE,
@@ -418,9 +421,32 @@ enum rc round_commit(struct trainer *t, const struct wire_message *m, struct err
 
 /* ---- receipts -------------------------------------------------------------------------------- */
 
+/* An ACK comes with what the round does next: survivors to sign, or the next round. The disk is waited for when
+ * these have been answered. */
+enum rc round_receipt(struct trainer *t, const void *raw, size_t raw_n, struct error *err)
+{
+    const enum rc rc = round_keep_receipt(t, err);
+    if (rc != RC_OK || raw_n == 0) {
+        return rc;
+    }
+    t->receipt.frame = malloc(raw_n);
+    if (t->receipt.frame == NULL) {
+        return error_set(err, RC_NOMEM, "no memory for a receipt");
+    }
+    memcpy(t->receipt.frame, raw, raw_n);
+    t->receipt.n = raw_n;
+    t->receipt.due_ms = clock_monotonic_ms() + RECEIPT_MS;
+    return RC_OK;
+}
+
+bool round_receipt_is_due(const struct trainer *t, bool idle)
+{
+    return t->receipt.frame != NULL && (idle || clock_monotonic_ms() >= t->receipt.due_ms);
+}
+
 /* The gateway carried it: what it says is read from the coordinator's signature alone. A receipt that
  * cannot be kept is one witness less and no reason to stop. */
-enum rc round_receipt(struct trainer *t, const void *raw, size_t raw_n, struct error *err)
+static enum rc keep_receipt(struct trainer *t, const void *frame, size_t n, struct error *err)
 {
     char path[SITE_PATH_MAX];
     struct receipt receipt;
@@ -431,7 +457,7 @@ enum rc round_receipt(struct trainer *t, const void *raw, size_t raw_n, struct e
     if (rc != RC_OK) {
         return rc;
     }
-    rc = receipt_open(raw, raw_n, &t->coordinator.sign, &receipt, &why);
+    rc = receipt_open(frame, n, &t->coordinator.sign, &receipt, &why);
     if (rc == RC_OK) {
         rc = ledger_anchor(t->ledger, &receipt.study, receipt.round, &found, &ours, &why);
     }
@@ -439,7 +465,7 @@ enum rc round_receipt(struct trainer *t, const void *raw, size_t raw_n, struct e
         rc = error_set(&why, RC_FORMAT, "a receipt for what this site never sent");
     }
     if (rc == RC_OK) {
-        rc = receipts_keep(path, raw, raw_n, &t->coordinator.sign, &why);
+        rc = receipts_keep(path, frame, n, &t->coordinator.sign, &why);
     }
     if (rc == RC_AUTH || rc == RC_FORMAT) {
         refusals_note(&t->refusals, REFUSED_SIGNATURE, why.text);
@@ -448,6 +474,18 @@ enum rc round_receipt(struct trainer *t, const void *raw, size_t raw_n, struct e
     }
     ledger_rest(t->ledger); /* the coordinator has the update, and is busy with it */
     return RC_OK;
+}
+
+enum rc round_keep_receipt(struct trainer *t, struct error *err)
+{
+    const struct trainer_receipt receipt = t->receipt;
+    if (receipt.frame == NULL) {
+        return RC_OK;
+    }
+    t->receipt = (struct trainer_receipt){0};
+    const enum rc rc = keep_receipt(t, receipt.frame, receipt.n, err);
+    free(receipt.frame);
+    return rc;
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------- */

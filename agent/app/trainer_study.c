@@ -391,7 +391,11 @@ static enum rc save_model(struct trainer *t, const struct wire_message *done, st
 enum rc study_ended(struct trainer *t, const struct wire_message *m, struct error *err)
 {
     struct error why = {0};
-    enum rc rc = ledger_end_study(t->ledger, &m->study, clock_wall_ms(), &why);
+    enum rc rc = round_keep_receipt(t, err); /* who is told GOODBYE may stop us */
+    if (rc != RC_OK) {
+        return rc;
+    }
+    rc = ledger_end_study(t->ledger, &m->study, clock_wall_ms(), &why);
     if (rc != RC_OK && rc != RC_STATE) {
         return error_set(err, rc, "%s", why.text);
     }
