@@ -75,6 +75,7 @@ enum rc ledger_spend(struct ledger *l, const struct ledger_spend *spend, struct 
     struct ledger_forecast f = {0};
     struct ledger_plan plan = {0};
 
+    store_expect(l->store, spend->update_bytes + spend->site_state_bytes);
     enum rc rc = store_begin(l->store, err);
     if (rc == RC_OK) {
         rc = ledger_must_find_plan(l, &spend->study, &plan, err);

@@ -23,6 +23,7 @@ struct store {
     struct statement *first; /* all statements, newest first */
     int log_pages;           /* in the log at the last commit, not carried over since */
     int log_pages_most;      /* from so many on, a commit does it */
+    size_t cache_kib;        /* of pages in memory; 0: SQLite's own measure */
     bool together, within;   /* store_together; and a transaction that is a part of it */
 };
 
@@ -766,6 +767,20 @@ void store_carry_over(struct store *s)
 {
     (void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     s->log_pages = 0;
+}
+
+void store_expect(struct store *s, size_t bytes)
+{
+    enum { OWN_KIB = 2000, MOST_KIB = 64 << 10, BESIDE_KIB = 1 << 10 };
+    const size_t pages = bytes / 1024 + bytes / 8192; /* each has some 250 bytes beside it */
+    const size_t kib = pages + BESIDE_KIB < MOST_KIB ? pages + BESIDE_KIB : MOST_KIB;
+    char sql[64];
+    if (kib <= OWN_KIB || kib <= s->cache_kib) {
+        return;
+    }
+    s->cache_kib = kib;
+    (void)snprintf(sql, sizeof sql, "PRAGMA cache_size = -%zu", kib);
+    (void)sqlite3_exec(s->db, sql, NULL, NULL, NULL); /* refused, it is slower */
 }
 
 size_t store_pages_waiting(const struct store *s)

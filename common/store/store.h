@@ -141,6 +141,9 @@ void store_checkpoint(struct store *s);
 /** The same when nobody waits and much is to follow: the log keeps its place on the disk and is begun anew by the next
  *  commit, which is quicker than letting it grow again. */
 void store_carry_over(struct store *s);
+/** Before a transaction that writes so many bytes: pages that do not fit into SQLite's 2 MB would be written to the log
+ *  before its commit, waited for, and read from there again. It has room for them until store_close; no more than 64 MB. */
+void store_expect(struct store *s, size_t bytes);
 /** Pages that this connection's commits have brought into the log since either of the two. */
 size_t store_pages_waiting(const struct store *s);
 /** How large the log is now; 0: in memory, or not there. */

@@ -771,6 +771,40 @@ static void a_log_is_discarded_with_its_file(void **state)
     store_close(&old);
 }
 
+static size_t log_before_commit(size_t n, bool expected)
+{
+    struct error err = {0};
+    struct store *s = opened(path, &kind);
+    struct statement *st = prepared(s, "INSERT INTO entry (name, x, data) VALUES (?, 0, ?)");
+    unsigned char *bytes = calloc(1, n);
+    assert_non_null(bytes);
+    if (expected) {
+        store_expect(s, n);
+    }
+    assert_int_equal(store_begin(s, &err), RC_OK);
+    statement_bind_text(st, expected ? "expected" : "not expected");
+    statement_bind_blob(st, bytes, n);
+    assert_int_equal(statement_run(st, &err), RC_OK);
+    const size_t before = store_log_bytes(s);
+    assert_int_equal(store_commit(s, &err), RC_OK);
+    assert_true(store_log_bytes(s) > n);
+    store_checkpoint(s);
+    free(bytes);
+    store_close(&s);
+    return before;
+}
+
+static void what_a_transaction_was_expected_to_write_is_written_at_its_commit(void **state)
+{
+    (void)state;
+    enum { N = 5 << 20 };
+    struct store *s = opened(path, &kind);
+    store_checkpoint(s); /* of its making */
+    store_close(&s);
+    assert_true(log_before_commit(N, false) > N / 4); /* or the next line shows nothing */
+    assert_int_equal(log_before_commit(N, true), 0);
+}
+
 int main(void)
 {
 #define IN_FOLDER(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
@@ -799,6 +833,7 @@ int main(void)
         IN_FOLDER(what_is_kept_together_is_there_for_others_when_it_is_settled_and_not_before),
         IN_FOLDER(what_is_kept_together_and_never_settled_is_gone),
         IN_FOLDER(a_file_in_a_folder_of_ours_alone_is_locked_for_others_and_its_neighbour_is_not),
+        IN_FOLDER(what_a_transaction_was_expected_to_write_is_written_at_its_commit),
         IN_FOLDER(a_killed_writer_loses_nothing_it_committed_and_tears_nothing),
     };
 #undef IN_FOLDER
