@@ -11,7 +11,10 @@
 
 #include "common/transfer/transfer.h"
 
-enum { RUN_MAX = TRANSFER_WINDOW }; /* 1 MiB: as much as a message may carry */
+enum {
+    RUN_MAX = TRANSFER_WINDOW, /* 1 MiB: as much as a message may carry */
+    PAGE = 4096                /* where memory begins: from there it can go past the page cache */
+};
 
 static const char *name_of(const struct transfer_in *t)
 {
@@ -218,10 +221,11 @@ enum rc transfer_in_open(struct transfer_in *t, const char *path, const struct h
             return system_refused(&in, "open", err);
         }
     } else {
-        in.memory = malloc((size_t)bytes);
-        if (in.memory == NULL) {
+        in.block = malloc((size_t)bytes + PAGE); /* aligned_alloc would leave holes in the heap */
+        if (in.block == NULL) {
             return error_set(err, RC_NOMEM, "no memory for a tensor of %" PRIu64 " bytes", bytes);
         }
+        in.memory = in.block + (PAGE - (uintptr_t)in.block % PAGE);
     }
     in.open = true;
     in.stall_ms = TRANSFER_STALL_MS;
@@ -253,7 +257,7 @@ void transfer_in_wide(struct transfer_in *t)
 {
     t->wide = true;
     t->window = TRANSFER_WINDOW;
-    t->together = RUN_MAX;
+    t->together = t->chunks > TRANSFER_WINDOW ? RUN_MAX / 2 : RUN_MAX;
 }
 
 bool transfer_in_went_well(const struct transfer_in *t)
@@ -281,7 +285,7 @@ void transfer_in_close(struct transfer_in *t, bool keep)
     unmap(t);
     if (t->memory != NULL) {
         hash_wipe(t->memory, (size_t)t->bytes);
-        free(t->memory);
+        free(t->block);
     } else {
         (void)close(t->fd);
     }

@@ -47,7 +47,8 @@ struct transfer_in {
     uint64_t bytes, chunks, held, window;
     uint64_t together; /**< what a CREDIT says beside its fields: chunks that a message may carry */
     int fd;            /**< owned; -1: in memory. Chunks [0, held) are in it */
-    unsigned char *memory; /**< [bytes] where there is no file; owned */
+    unsigned char *memory; /**< [bytes] where there is no file, from the beginning of a page on */
+    unsigned char *block;  /**< that `memory` lies in; owned */
     const void *map;       /**< of the file, when asked for; owned */
     bool ask;              /**< a credit is to be sent now */
     bool resume;           /**< the next credit starts anew */
@@ -84,8 +85,9 @@ void transfer_in_hand_on(struct transfer_in *t);
 /** The sender is a process of this machine: there is no link to be careful with, and as much as may be on its way
  *  is asked for at once, and the end is not acknowledged. Before the first credit. */
 void transfer_in_near(struct transfer_in *t);
-/** The last transfer over this link went well (transfer_in_went_well): as if near, until something goes wrong. Before
- *  the first credit. */
+/** The last transfer over this link went well (transfer_in_went_well): as if near, until something goes wrong; what is
+ *  more than a window comes in halves of it, so that one is dealt with while the next is on its way. Before the first
+ *  credit. */
 void transfer_in_wide(struct transfer_in *t);
 /** Complete, without a new start, and in the mean no chunk took TRANSFER_SLOW_MS. */
 bool transfer_in_went_well(const struct transfer_in *t);
