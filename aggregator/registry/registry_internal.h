@@ -88,6 +88,7 @@ enum { REGISTRY_PIECE_BYTES = 1 << 20 };
 struct registry_held {
     char path[1024];      /**< "": in memory, in the table `held` */
     int fd;               /**< -1: not open yet */
+    int direct;           /**< the same past the page cache; -1: its file system cannot */
     bool unsynced;        /**< written to since it was brought to the disk */
     int64_t floor;        /**< while kept together: what lies below is named by rows on the disk */
     unsigned char *bytes; /**< [room] of the update that is handed out */

@@ -1696,6 +1696,56 @@ static void what_a_kill_left_behind_the_updates_counts_for_nothing(void **state)
     registry_close(&r);
 }
 
+enum { LARGE_N = (1 << 19) + 777, PAGE = 4096 };
+static unsigned char large_bytes[SITES][LARGE_N + 2 * PAGE];
+
+/* Where that of each site lies: from the beginning of a page on, or not. */
+static unsigned char *large_of(size_t site)
+{
+    return large_bytes[site] + (PAGE - (uintptr_t)large_bytes[site] % PAGE) + site % 2 * 3;
+}
+
+static enum rc is_large(void *ctx, size_t site, const void *bytes, size_t n, struct error *err)
+{
+    size_t *seen = ctx;
+    (void)err;
+    if (site == 1) {
+        assert_int_equal(n, 8);
+        assert_memory_equal(bytes, "of a few", 8);
+    } else {
+        assert_int_equal(n, LARGE_N - site);
+        assert_memory_equal(bytes, large_of(site), n);
+    }
+    ++*seen;
+    return RC_OK;
+}
+
+/* Past the page cache what it is aligned for, the rest through it. */
+static void large_updates_come_back_as_they_were_wherever_they_lay(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct registry *r = started(path);
+    everybody_accepts(r);
+    for (size_t i = SITES; i-- > 0;) {
+        unsigned char *bytes = large_of(i);
+        for (size_t k = 0; k < LARGE_N; k++) {
+            bytes[k] = (unsigned char)(k * 31 + (k >> 8) * 7 + i);
+        }
+        const void *given = i == 1 ? (const void *)"of a few" : bytes;
+        ok(registry_keep_part(r, &heart, 1, i, given, i == 1 ? 8 : LARGE_N - i, NULL, 30, &err),
+           &err);
+    }
+    for (size_t again = 0; again < 2; again++) {
+        size_t seen = 0;
+        ok(registry_each_update(r, &heart, 1, is_large, &seen, &err), &err);
+        assert_int_equal(seen, SITES);
+        registry_close(&r);
+        r = opened(path);
+    }
+    registry_close(&r);
+}
+
 static void tidying_apart_changes_when_and_not_what(void **state)
 {
     (void)state;
@@ -2107,6 +2157,7 @@ int main(void)
         cmocka_unit_test(a_round_without_server_state_drops_the_one_before),
         ON_DISK(the_file_does_not_grow_with_the_rounds),
         ON_DISK(updates_that_arrive_together_are_kept_but_for_those_that_may_not_be),
+        ON_DISK(large_updates_come_back_as_they_were_wherever_they_lay),
         ON_DISK(tidying_apart_changes_when_and_not_what),
         ON_DISK(what_is_kept_together_counts_when_it_is_settled_and_spoils_nothing_before),
         ON_DISK(a_large_update_that_an_older_program_hashed_in_one_piece_is_handed_out),
