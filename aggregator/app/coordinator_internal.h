@@ -46,16 +46,18 @@ enum { REASON_MAX = 240 };
 /* ---- limits ---------------------------------------------------------------------------------- */
 
 enum {
-    MESSAGES_A_TURN = 64,     /**< then timers and transfers get their turn */
-    TURN_MAX_MS = 1000,       /**< the registry is looked at this often also when nobody speaks */
-    UPLOADS_AT_ONCE = 16,     /**< each has TRANSFER_WINDOW chunks on their way: 16 MiB in all */
-    CHUNKS_ON_THE_WAY = 128,  /**< of the model, to all sites: 16 MiB in libzmq's queues, and … */
-    CHUNKS_A_SITE = 4,        /**< … half a MiB for each site */
-    SETTLE_MAX = 32,          /**< updates kept in one transaction */
-    SETTLE_WAIT_MS = 100,     /**< that an update which has arrived waits at most for others */
-    SETTLE_BYTES = 16 << 20,  /**< of them in memory: then no longer */
-    UPLOAD_FROZEN_MS = 20000, /**< without a chunk, while others queue: its place is given away */
-    SITE_STALLED_MS = 60000   /**< a site that is waited for and whose counter stands still */
+    MESSAGES_A_TURN = 64,    /**< then timers and transfers get their turn */
+    TURN_MAX_MS = 1000,      /**< the registry is looked at this often also when nobody speaks */
+    UPLOADS_AT_ONCE = 16,    /**< each has TRANSFER_WINDOW chunks on their way: 16 MiB in all */
+    CHUNKS_ON_THE_WAY = 128, /**< of the model, to all sites: 16 MiB in libzmq's queues, and … */
+    CHUNKS_A_SITE = 4,       /**< … half a MiB for each site */
+    SETTLE_MAX = 32,         /**< updates kept in one transaction */
+    SETTLE_WAIT_MS = 100,    /**< that an update which has arrived waits at most for others */
+    SETTLE_BYTES = 16 << 20, /**< of them in memory: then no longer, … */
+    SETTLE_SOONER = 6 << 20, /**< … or of so many, when others wait for their room */
+    UPLOADS_MEMORY = 12 << 20, /**< of updates larger than a message, in all */
+    UPLOAD_FROZEN_MS = 20000,  /**< without a chunk, while others queue: its place is given away */
+    SITE_STALLED_MS = 60000    /**< a site that is waited for and whose counter stands still */
 };
 
 /* ---- refusals.c ------------------------------------------------------------------------------ */
@@ -139,9 +141,8 @@ struct upload {
     struct wire_tensor tensor;
     struct hash anchor;    /**< as its UPDATE said; zero: none */
     struct transfer_in in; /**< RUNNING */
-    uint64_t seen_held;    /**< chunks at moved_ms */
-    int64_t moved_ms;
-    int64_t arrived_ms; /**< ARRIVED: since then */
+    int64_t moved_ms;      /**< when it was queued, began, or its last chunk came */
+    int64_t arrived_ms;    /**< ARRIVED: since then */
 };
 
 /** The model on its way to a site. */
@@ -232,6 +233,7 @@ struct coordinator {
     struct peer *peer; /**< [NET_PEERS_MAX] */
     uint64_t version;  /**< of the registry, when it was last looked at */
     uint64_t epoch, sequence;
+    int64_t room_ms; /**< when an update in memory was last done with */
     uint64_t tickets;
     size_t next_download;          /**< who begins the next turn */
     struct transfer_hashes chunks; /**< of the model on its way out: each goes to every site */
@@ -397,6 +399,8 @@ void uploads_chunk(struct coordinator *c, size_t site, const struct wire_message
                    const void *raw, size_t raw_n);
 /** Does the answer to an UPDATE need its bytes? Only the first of a site that is waited for. */
 bool uploads_wanted(const struct coordinator *c, size_t site, uint64_t round);
+/** Is one queued that will be kept in memory when those that are there make room? */
+bool uploads_wait_for_room(const struct coordinator *c);
 /** Credits that are due; next in the queue. *due_ms: look again then, at the latest. */
 RC uploads_pump(struct coordinator *c, int64_t *due_ms, struct error *err);
 /** The site's upload is no longer wanted. @param keep leave its spool file (the program ends) */

@@ -286,6 +286,7 @@ static bool may_wait(const struct coordinator *c, int64_t *due_ms)
         first_ms = u->arrived_ms < first_ms ? u->arrived_ms : first_ms;
     }
     if (n == 0 || missing == 0 || n >= SETTLE_MAX || bytes >= SETTLE_BYTES ||
+        (bytes >= SETTLE_SOONER && uploads_wait_for_room(c)) ||
         c->now_ms - first_ms >= SETTLE_WAIT_MS) {
         return false;
     }

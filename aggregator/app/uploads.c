@@ -5,7 +5,8 @@
  *
  * and only when it is whole and its hash is right does the machine hear of it (settling.c). So half an update
  * never enters a sum, and a restart goes on where it was. Of a site whose last update came without a halt one that
- * fits into a message is kept in memory: after a restart nothing more of it goes again than a cut costs. */
+ * such a link carries in two seconds is kept in memory, where there is room for it: a restart costs no more than that
+ * again. Where others make room it waits for them. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* dirfd, unlinkat */
 #endif
@@ -23,7 +24,11 @@
 #include "common/base/log.h"
 #include "common/update/update.h"
 
-enum { AT_ONCE_BYTES = TRANSFER_WINDOW * TRANSFER_CHUNK };
+enum {
+    AT_ONCE_BYTES = TRANSFER_WINDOW * TRANSFER_CHUNK, /* a message: room for it is always there */
+    IN_MEMORY_BYTES = 2000 / TRANSFER_SLOW_MS * TRANSFER_CHUNK,
+    ROOM_WAIT_MS = 500 /* without room for anybody: then it is a file */
+};
 
 /* ---- the spool folder ------------------------------------------------------------------------ */
 
@@ -85,6 +90,9 @@ void uploads_drop(struct coordinator *c, size_t site, bool keep)
             (void)unlink(path);
         }
     }
+    if (u->in.memory != NULL) {
+        c->room_ms = c->now_ms;
+    }
     transfer_in_close(&u->in, keep);
     *u = (struct upload){.state = UPLOAD_NONE};
 }
@@ -98,6 +106,55 @@ void uploads_drop_all(struct coordinator *c, bool keep)
     }
 }
 
+/* Larger than a message, and to be had without a file? */
+static bool likes_memory(const struct coordinator *c, size_t site)
+{
+    const uint64_t bytes = c->site[site].upload.tensor.bytes;
+    return c->site[site].link_is_good && bytes > AT_ONCE_BYTES && bytes <= IN_MEMORY_BYTES;
+}
+
+/* What those take that are in memory. */
+static uint64_t in_memory(const struct coordinator *c)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < c->n_sites; i++) {
+        const struct upload *u = &c->site[i].upload;
+        const bool there = u->state == UPLOAD_RUNNING || u->state == UPLOAD_ARRIVED;
+        if (there && u->in.memory != NULL && u->tensor.bytes > AT_ONCE_BYTES) {
+            bytes += u->tensor.bytes;
+        }
+    }
+    return bytes;
+}
+
+static bool has_room(const struct coordinator *c, size_t site, uint64_t taken)
+{
+    return taken + c->site[site].upload.tensor.bytes <= UPLOADS_MEMORY;
+}
+
+/* Until then; on links that are not much faster than good the files are. */
+static int64_t waits_until(const struct coordinator *c, size_t site)
+{
+    const int64_t queued_ms = c->site[site].upload.moved_ms;
+    return (queued_ms > c->room_ms ? queued_ms : c->room_ms) + ROOM_WAIT_MS;
+}
+
+static bool waits_for_room(const struct coordinator *c, size_t site, uint64_t taken)
+{
+    return c->site[site].upload.state == UPLOAD_QUEUED && likes_memory(c, site) &&
+           !has_room(c, site, taken) && c->now_ms < waits_until(c, site);
+}
+
+bool uploads_wait_for_room(const struct coordinator *c)
+{
+    const uint64_t taken = in_memory(c);
+    bool any = false;
+    for (size_t i = 0; !any && i < c->n_sites; i++) {
+        any = waits_for_room(c, i, taken);
+    }
+    return any;
+}
+
 static void begin(struct coordinator *c, size_t site)
 {
     struct upload *u = &c->site[site].upload;
@@ -105,9 +162,10 @@ static void begin(struct coordinator *c, size_t site)
     struct error fault = {0};
 
     const bool at_once = c->site[site].link_is_good && u->tensor.bytes <= AT_ONCE_BYTES;
+    const bool memory = at_once || (likes_memory(c, site) && has_room(c, site, in_memory(c)));
     enum rc rc = spool_path(c, site, u, path, &fault);
     if (rc == RC_OK) {
-        rc = transfer_in_open(&u->in, at_once ? NULL : path, &u->tensor.hash, u->tensor.bytes,
+        rc = transfer_in_open(&u->in, memory ? NULL : path, &u->tensor.hash, u->tensor.bytes,
                               c->now_ms, &fault);
     }
     if (rc !=
@@ -121,7 +179,6 @@ static void begin(struct coordinator *c, size_t site)
         transfer_in_wide(&u->in);
     }
     u->state = UPLOAD_RUNNING;
-    u->seen_held = u->in.held;
     u->moved_ms = c->now_ms;
     if (u->in.complete) {
         u->state = UPLOAD_ARRIVED;
@@ -187,7 +244,8 @@ enum rc uploads_offer(struct coordinator *c, size_t site, const struct wire_mess
                          .ticket = ++c->tickets,
                          .round = m->round,
                          .tensor = m->tensor,
-                         .anchor = m->anchor};
+                         .anchor = m->anchor,
+                         .moved_ms = c->now_ms};
     c->live_due = true;
     return RC_OK;
 }
@@ -217,6 +275,7 @@ void uploads_chunk(struct coordinator *c, size_t site, const struct wire_message
         return;
     }
     c->live_due = true;
+    u->moved_ms = c->now_ms;
     if (u->in.complete) {
         c->site[site].link_is_good = transfer_in_went_well(&u->in);
         u->state = UPLOAD_ARRIVED;
@@ -235,14 +294,16 @@ static size_t running(const struct coordinator *c)
     return n;
 }
 
-/* Who has waited longest, or n_sites. */
+/* Who has waited longest of those who need not wait for room, or n_sites. */
 static size_t next_in_queue(const struct coordinator *c)
 {
+    const uint64_t taken = in_memory(c);
     size_t next = c->n_sites;
     for (size_t i = 0; i < c->n_sites; i++) {
         const struct upload *u = &c->site[i].upload;
         if (u->state == UPLOAD_QUEUED &&
-            (next == c->n_sites || u->ticket < c->site[next].upload.ticket)) {
+            (next == c->n_sites || u->ticket < c->site[next].upload.ticket) &&
+            !waits_for_room(c, i, taken)) {
             next = i;
         }
     }
@@ -257,10 +318,6 @@ static void park_frozen(struct coordinator *c)
         struct upload *u = &c->site[i].upload;
         if (u->state != UPLOAD_RUNNING) {
             continue;
-        }
-        if (u->in.held != u->seen_held) {
-            u->seen_held = u->in.held;
-            u->moved_ms = c->now_ms;
         }
         if (c->now_ms - u->moved_ms >= UPLOAD_FROZEN_MS) {
             transfer_in_close(&u->in, true);
@@ -288,11 +345,15 @@ enum rc uploads_pump(struct coordinator *c, int64_t *due_ms, struct error *err)
 {
     enum rc rc = RC_OK;
     fill_places(c);
+    const uint64_t taken = in_memory(c);
     for (size_t i = 0; rc == RC_OK && i < c->n_sites; i++) {
         struct upload *u = &c->site[i].upload;
         struct wire_message m = {.kind = WIRE_CREDIT, .tensor = u->tensor};
         if (u->state == UPLOAD_ARRIVED && u->arrived_ms == c->now_ms) { /* a former life's file */
             *due_ms = c->now_ms;
+        }
+        if (waits_for_room(c, i, taken)) {
+            *due_ms = waits_until(c, i) < *due_ms ? waits_until(c, i) : *due_ms;
         }
         if (u->state != UPLOAD_RUNNING) {
             continue;

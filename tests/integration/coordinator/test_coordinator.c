@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 
 #include "common/base/clock.h"
 #include "common/base/hash.h"
@@ -747,6 +748,123 @@ static void a_killed_coordinator_fetches_the_rest_of_an_update(void **state)
     assert_true(a.heard.done);
 }
 
+enum { FEW = 4, LARGE = 1000 /* hidden units: updates of 4 MB, of which three fit into memory */ };
+
+static struct fake_site few[FEW];
+static unsigned char *of_few[FEW];
+
+/* Past round 1, in which nothing was known of their links; each has made its update of round 2. */
+static void begin_with_good_links(void)
+{
+    static char name[FEW][8];
+    char roster[FEW * 8] = "";
+    for (size_t i = 0; i < FEW; i++) {
+        (void)snprintf(name[i], sizeof name[i], "s%zu", i);
+        (void)snprintf(roster + strlen(roster), sizeof roster - strlen(roster), "%s ", name[i]);
+        fake_init(&few[i], name[i]);
+    }
+    aggregator_make(&north, &(struct study_words){.sites = roster, .hidden = LARGE});
+    for (size_t i = 0; i < FEW; i++) {
+        aggregator_enrol(&north, &few[i].card);
+    }
+    aggregator_run(&north);
+    for (size_t i = 0; i < FEW; i++) {
+        fake_connect(&few[i], &north.card, north.port);
+        join(&few[i]);
+    }
+    for (size_t i = 0; i < FEW; i++) {
+        (void)fake_hear(&few[i], WIRE_ROUND);
+        upload(&few[i], 1, (unsigned)i);
+    }
+    for (size_t i = 0; i < FEW; i++) {
+        do {
+            (void)fake_hear(&few[i], WIRE_ROUND);
+        } while (few[i].heard.round < 2);
+        of_few[i] = make_update(&few[i], (unsigned)i + 50);
+        update = NULL; /* each site has its own */
+    }
+}
+
+static void end_with_good_links(void)
+{
+    for (size_t i = 0; i < FEW; i++) {
+        fake_release(&few[i]);
+        free(of_few[i]);
+        of_few[i] = NULL;
+    }
+}
+
+static size_t files_in_spool(void)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/spool", north.folder);
+    DIR *folder = opendir(path);
+    assert_non_null(folder);
+    size_t n = 0;
+    for (const struct dirent *e = readdir(folder); e != NULL; e = readdir(folder)) {
+        n += e->d_name[0] != '.';
+    }
+    (void)closedir(folder);
+    return n;
+}
+
+/* Three are kept in memory. They do not send, so the fourth, which waits for their room, does not get it, and soon has
+ * a file. */
+static void over_good_links_updates_need_files_only_where_memory_ends(void **state)
+{
+    (void)state;
+    begin_with_good_links();
+    assert_int_equal(files_in_spool(), 0);
+    for (size_t i = 0; i < FEW; i++) {
+        fake_offer(&few[i], 2, of_few[i], update_n);
+        do {
+            assert_true(fake_next(&few[i], FAKE_WAIT_MS));
+        } while (few[i].heard.kind != WIRE_CREDIT);
+        assert_int_equal(few[i].heard.first, 0);
+        assert_int_equal(few[i].heard.until, TRANSFER_WINDOW); /* at once: its link is good */
+        assert_int_equal(files_in_spool(), i < 3 ? 0 : 1);
+    }
+    for (size_t i = FEW; i-- > 0;) {
+        fake_offer(&few[i], 2, of_few[i], update_n); /* asked again, and now answered */
+        (void)fake_hear(&few[i], WIRE_ACK);
+    }
+    for (size_t i = 0; i < FEW; i++) {
+        (void)fake_hear(&few[i], WIRE_DONE);
+        assert_true(few[i].heard.done);
+        assert_int_equal(few[i].heard.contributed[0], 15);
+    }
+    assert_int_equal(files_in_spool(), 0);
+    end_with_good_links();
+}
+
+/* Nobody was told that it had it. */
+static void a_killed_coordinator_fetches_anew_what_it_had_in_memory(void **state)
+{
+    (void)state;
+    begin_with_good_links();
+    for (size_t i = 0; i < 2; i++) {
+        fake_offer(&few[i], 2, of_few[i], update_n);
+    }
+    do {
+        (void)fake_hear(&few[0], WIRE_CREDIT);
+    } while (few[0].heard.first < 16);
+    aggregator_signal(&north, SIGKILL);
+    assert_int_equal(aggregator_wait(&north), 128 + SIGKILL);
+    aggregator_run(&north);
+    for (size_t i = 0; i < FEW; i++) {
+        fake_connect(&few[i], &north.card, north.port);
+        fake_offer(&few[i], 2, of_few[i], update_n);
+        (void)fake_hear(&few[i], WIRE_CREDIT);
+        assert_int_equal(few[i].heard.first, 0);
+        (void)fake_hear(&few[i], WIRE_ACK);
+    }
+    for (size_t i = 0; i < FEW; i++) {
+        (void)fake_hear(&few[i], WIRE_DONE);
+        assert_int_equal(few[i].heard.contributed[0], 15);
+    }
+    end_with_good_links();
+}
+
 static void a_finished_study_that_is_run_again_tells_the_end_again(void **state)
 {
     (void)state;
@@ -984,6 +1102,8 @@ int main(int argc, char **argv)
         TEST(a_run_that_was_told_to_stop_dies_by_that_signal),
         TEST(a_stopped_run_is_no_success_and_the_next_one_resumes),
         TEST(a_killed_coordinator_fetches_the_rest_of_an_update),
+        TEST(over_good_links_updates_need_files_only_where_memory_ends),
+        TEST(a_killed_coordinator_fetches_anew_what_it_had_in_memory),
         TEST(a_finished_study_that_is_run_again_tells_the_end_again),
         TEST(live_json_tells_what_run_is_doing),
         TEST(the_service_manager_hears_of_ready_and_stopping),
