@@ -68,8 +68,10 @@ void update_decode(const uint32_t *sum, size_t n, double weight_total, size_t fr
 {
     assert(weight_total > 0.0);
     const double scale = ldexp(1.0, -(int)fraction_bits) / weight_total;
-    for (size_t i = 0; i < n; i++) {
-        const int64_t centred = (int64_t)(sum[i] ^ 0x80000000u) - (int64_t)0x80000000;
+    for (size_t i = 0; i < n;
+         i++) { /* of 32 bits: these the processor converts several at a time */
+        int32_t centred;
+        memcpy(&centred, &sum[i], sizeof centred);
         mean[i] = (double)centred * scale;
     }
 }
