@@ -251,6 +251,7 @@ struct coordinator {
         address[FOLDER_BIND_MAX + 8]; /**< what we listen on, with the port that the system chose */
     bool terminal;                    /**< stdout is one */
     char shown[128];                  /**< the progress line as it stands */
+    struct hash_leaves leaves;        /**< of the raw frame of the message in hand */
     unsigned char header[sizeof(struct seal_signature) + WIRE_PACKED_MAX];
 };
 

@@ -200,7 +200,8 @@ bool peers_admit(struct coordinator *c, size_t peer, const struct net_frames *f,
     struct error err = {0};
     struct wire_message m;
 
-    const enum rc rc = wire_open(f->header, f->header_n, f->raw, f->raw_n, &p->card.sign, &m, &err);
+    const enum rc rc = wire_open_leaves(f->header, f->header_n, f->raw, f->raw_n, &p->card.sign, &m,
+                                        &c->leaves, &err);
     if (rc != RC_OK) {
         refuse(c, unreadable(rc), p->card.name, err.text);
         return false;

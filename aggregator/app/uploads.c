@@ -260,7 +260,7 @@ void uploads_chunk(struct coordinator *c, size_t site, const struct wire_message
         return;
     }
     const enum rc rc =
-        transfer_in_chunk_named(&u->in, m->first, raw, raw_n, &m->raw, c->now_ms, &fault);
+        transfer_in_chunk_hashed(&u->in, m->first, raw, raw_n, &c->leaves, c->now_ms, &fault);
     if (rc == RC_STATE) {
         c->refusals.late_chunks++;
         return;

@@ -101,11 +101,13 @@ void hash_begin(struct hash_run *run, uint64_t n)
     hasher_u64(&run->h, n);
 }
 
-void hash_bytes(struct hash_run *run, const void *data, size_t n)
+/* leaves NULL: nobody wants to know them. */
+static void run_over(struct hash_run *run, const void *data, size_t n, struct hash *leaves)
 {
     struct hash leaf[HASH_LANES_MAX];
     const unsigned char *bytes = data;
     size_t count = 0;
+    size_t all = 0;
     assert(n <= run->n - run->at);
     assert(run->at % HASH_PIECE == 0);
     run->at += n;
@@ -116,7 +118,40 @@ void hash_bytes(struct hash_run *run, const void *data, size_t n)
     for (size_t at = 0; at < n;) {
         at += next_leaves(bytes + at, n - at, leaf, &count);
         hasher_bytes(&run->h, leaf[0].b, count * sizeof leaf[0]);
+        if (leaves != NULL) {
+            memcpy(leaves + all, leaf, count * sizeof leaf[0]);
+        }
+        all += count;
     }
+}
+
+void hash_bytes(struct hash_run *run, const void *data, size_t n)
+{
+    run_over(run, data, n, NULL);
+}
+
+struct hash hash_and_leaves(const void *data, size_t n, struct hash_leaves *leaves)
+{
+    const int tree = n > HASH_TREE_FROM && n <= (size_t)HASH_LEAVES_MAX * HASH_PIECE;
+    struct hash_run run;
+    leaves->n = tree ? n : 0;
+    hash_begin(&run, n);
+    run_over(&run, data, n, tree ? leaves->leaf : NULL);
+    return hash_end(&run);
+}
+
+int hash_add_leaves(struct hash_run *run, const struct hash_leaves *leaves)
+{
+    const size_t n = leaves->n;
+    if (n == 0 || run->n <= HASH_TREE_FROM) {
+        return 0;
+    }
+    assert(n <= run->n - run->at);
+    assert(run->at % HASH_PIECE == 0);
+    run->at += n;
+    hasher_bytes(&run->h, leaves->leaf[0].b,
+                 (n + HASH_PIECE - 1) / HASH_PIECE * sizeof leaves->leaf[0]);
+    return 1;
 }
 
 struct hash hash_end(struct hash_run *run)

@@ -48,6 +48,18 @@ struct hash_run {
 void hash_begin(struct hash_run *run, uint64_t n);
 void hash_bytes(struct hash_run *run, const void *data, size_t n);
 struct hash hash_end(struct hash_run *run);
+/** The leaves of so many bytes, to be part of a longer run's tree, too: what is hashed by itself when it arrives need
+ *  not be hashed again for the whole. */
+enum { HASH_LEAVES_MAX = 256 };
+struct hash_leaves {
+    size_t n; /**< bytes that they are of; 0: none are known */
+    struct hash leaf[HASH_LEAVES_MAX];
+};
+/** hash_of. @param[out] leaves of data, where these are a tree of not more than HASH_LEAVES_MAX */
+struct hash hash_and_leaves(const void *data, size_t n, struct hash_leaves *leaves);
+/** hash_bytes of what the leaves are of, without its bytes. @return false, and nothing happened: none are known, or
+ *  the run is no tree */
+int hash_add_leaves(struct hash_run *run, const struct hash_leaves *leaves);
 /** BLAKE2b-256, whatever n: what programs of the protocol's version 1 called the hash of many bytes. */
 struct hash hash_before_trees(const void *data, size_t n);
 /** Is `h` the hash of these bytes, by hash_of or by hash_before_trees? For what a disk has kept. */

@@ -98,7 +98,8 @@ static RC read_at(const struct transfer_in *t, uint64_t at, unsigned char *out, 
     return RC_OK;
 }
 
-/* From the file, not from what passed by: what is vouched for is what will be mapped. */
+/* From the file as it is, not from what passed by: what is vouched for is what will be mapped. In memory it was hashed
+ * as it came. */
 static RC hash_file(const struct transfer_in *t, struct hash *out, struct error *err)
 {
     unsigned char piece[1 << 16];
@@ -106,7 +107,7 @@ static RC hash_file(const struct transfer_in *t, struct hash *out, struct error 
     static_assert(sizeof piece % HASH_PIECE == 0, "whole pieces but for the last");
 
     if (t->memory != NULL) {
-        *out = hash_of(t->memory, (size_t)t->bytes);
+        *out = t->handed_on ? hash_of(t->memory, (size_t)t->bytes) : hash_end(t->run);
         return RC_OK;
     }
     hash_begin(&h, t->bytes);
@@ -135,17 +136,11 @@ static void unmap(struct transfer_in *t)
     t->map = NULL;
 }
 
-/* All chunks are there: is it what was announced? If not, nothing of it is worth keeping. `known`: what all
- * hashes to, or NULL. */
-static RC verify(struct transfer_in *t, const struct hash *known, int64_t now_ms, struct error *err)
+/* All chunks are there: is it what was announced? If not, nothing of it is worth keeping. */
+static RC verify(struct transfer_in *t, int64_t now_ms, struct error *err)
 {
     struct hash got;
-    enum rc rc = RC_OK;
-    if (known != NULL) {
-        got = *known;
-    } else {
-        rc = hash_file(t, &got, err);
-    }
+    enum rc rc = hash_file(t, &got, err);
     if (rc != RC_OK) {
         return rc;
     }
@@ -155,6 +150,9 @@ static RC verify(struct transfer_in *t, const struct hash *known, int64_t now_ms
     }
     unmap(t);
     t->held = 0;
+    if (t->memory != NULL) {
+        hash_begin(t->run, t->bytes);
+    }
     restart(t);
     ask_now(t, now_ms);
     if (t->wrong++ > 0) {
@@ -191,7 +189,7 @@ static RC take_over(struct transfer_in *t, int64_t now_ms, struct error *err)
     const uint64_t keep = t->held == t->chunks ? t->bytes : t->held * TRANSFER_CHUNK;
     rc = keep == size ? RC_OK : cut_to(t, keep, err);
     if (rc == RC_OK && t->held == t->chunks) {
-        rc = verify(t, NULL, now_ms, err);
+        rc = verify(t, now_ms, err);
         if (rc == RC_FORMAT) { /* another tensor's leftovers: now empty and to be fetched */
             rc = RC_OK;
         }
@@ -221,11 +219,16 @@ enum rc transfer_in_open(struct transfer_in *t, const char *path, const struct h
             return system_refused(&in, "open", err);
         }
     } else {
-        in.block = malloc((size_t)bytes + PAGE); /* aligned_alloc would leave holes in the heap */
+        in.block =
+            malloc((size_t)bytes + 2 * PAGE); /* aligned_alloc would leave holes in the heap */
         if (in.block == NULL) {
             return error_set(err, RC_NOMEM, "no memory for a tensor of %" PRIu64 " bytes", bytes);
         }
-        in.memory = in.block + (PAGE - (uintptr_t)in.block % PAGE);
+        static_assert(sizeof *in.run <= PAGE, "room for the hash before the bytes");
+        void *run = in.block + (PAGE - (uintptr_t)in.block % PAGE);
+        in.run = run;
+        in.memory = (unsigned char *)run + PAGE;
+        hash_begin(in.run, bytes);
     }
     in.open = true;
     in.stall_ms = TRANSFER_STALL_MS;
@@ -272,7 +275,7 @@ enum rc transfer_in_doubt(struct transfer_in *t, int64_t now_ms, struct error *e
         return RC_OK;
     }
     t->complete = false;
-    const enum rc rc = verify(t, NULL, now_ms, err);
+    const enum rc rc = verify(t, now_ms, err);
     t->complete = t->complete || t->held == t->chunks; /* it could not be read: nothing is known */
     return rc;
 }
@@ -335,21 +338,18 @@ static void widen(struct transfer_in *t, uint64_t chunks, int64_t now_ms)
 }
 
 /* The last chunk is in its place. */
-static RC finish(struct transfer_in *t, const struct hash *whole, int64_t now_ms, struct error *err)
+static RC finish(struct transfer_in *t, int64_t now_ms, struct error *err)
 {
     if (t->handed_on) {
         completed(t, now_ms); /* and somebody else says whether it is what was announced */
         return RC_OK;
     }
-    /* From a file as it is, not from what passed by: what is vouched for is what will be mapped. */
-    return verify(t, t->memory != NULL ? whole : NULL, now_ms, err);
+    return verify(t, now_ms, err);
 }
 
 /* Already in its place. */
-static RC count_in(struct transfer_in *t, uint64_t chunks, const struct hash *of, int64_t now_ms,
-                   struct error *err)
+static RC count_in(struct transfer_in *t, uint64_t chunks, int64_t now_ms, struct error *err)
 {
-    const struct hash *whole = chunks == t->chunks ? of : NULL;
     t->held += chunks;
     widen(t, chunks, now_ms);
     if (t->held < t->chunks) {
@@ -358,15 +358,26 @@ static RC count_in(struct transfer_in *t, uint64_t chunks, const struct hash *of
         }
         return RC_OK;
     }
-    const enum rc rc = finish(t, whole, now_ms, err);
+    const enum rc rc = finish(t, now_ms, err);
     if (rc == RC_IO && t->held == t->chunks) {
         t->held -= chunks; /* could not be read back: the last ones will be asked for again */
     }
     return rc;
 }
 
-enum rc transfer_in_chunk_named(struct transfer_in *t, uint64_t index, const void *data, size_t n,
-                                const struct hash *of, int64_t now_ms, struct error *err)
+/* Of a whole in memory that nobody else will hash. */
+static void hash_part(struct transfer_in *t, size_t n, const struct hash_leaves *leaves)
+{
+    const bool known = leaves != NULL && leaves->n == n;
+    if (t->memory == NULL || t->handed_on || (known && hash_add_leaves(t->run, leaves))) {
+        return;
+    }
+    hash_bytes(t->run, t->memory + t->held * TRANSFER_CHUNK, n);
+}
+
+enum rc transfer_in_chunk_hashed(struct transfer_in *t, uint64_t index, const void *data, size_t n,
+                                 const struct hash_leaves *leaves, int64_t now_ms,
+                                 struct error *err)
 {
     enum rc rc;
 
@@ -385,7 +396,8 @@ enum rc transfer_in_chunk_named(struct transfer_in *t, uint64_t index, const voi
     }
     rc = write_chunk(t, data, n, err);
     if (rc == RC_OK) {
-        rc = count_in(t, chunks, of, now_ms, err);
+        hash_part(t, n, leaves);
+        rc = count_in(t, chunks, now_ms, err);
     }
     if (rc == RC_IO) { /* what follows on the link is not the next one either, until the stall */
         restart(t);
@@ -398,7 +410,7 @@ enum rc transfer_in_chunk_named(struct transfer_in *t, uint64_t index, const voi
 enum rc transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *data, size_t n,
                           int64_t now_ms, struct error *err)
 {
-    return transfer_in_chunk_named(t, index, data, n, NULL, now_ms, err);
+    return transfer_in_chunk_hashed(t, index, data, n, NULL, now_ms, err);
 }
 
 bool transfer_in_credit(struct transfer_in *t, int64_t now_ms, uint64_t *first, uint64_t *until,

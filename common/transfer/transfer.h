@@ -48,7 +48,8 @@ struct transfer_in {
     uint64_t together; /**< what a CREDIT says beside its fields: chunks that a message may carry */
     int fd;            /**< owned; -1: in memory. Chunks [0, held) are in it */
     unsigned char *memory; /**< [bytes] where there is no file, from the beginning of a page on */
-    unsigned char *block;  /**< that `memory` lies in; owned */
+    struct hash_run *run;  /**< over what of it is there, unless it is handed on */
+    unsigned char *block;  /**< that `run` and `memory` lie in; owned */
     const void *map;       /**< of the file, when asked for; owned */
     bool ask;              /**< a credit is to be sent now */
     bool resume;           /**< the next credit starts anew */
@@ -107,10 +108,10 @@ void transfer_in_close(struct transfer_in *t, bool keep);
  */
 RC transfer_in_chunk(struct transfer_in *t, uint64_t index, const void *data, size_t n,
                      int64_t now_ms, struct error *err);
-/** The same of bytes that the caller has hashed: `of` is what came out, never a hash that only came with them. All of
- *  them at once are not hashed again where they stay in memory. */
-RC transfer_in_chunk_named(struct transfer_in *t, uint64_t index, const void *data, size_t n,
-                           const struct hash *of, int64_t now_ms, struct error *err);
+/** The same of bytes that the caller has hashed: `leaves` are what came out, never what only came with them. Where they
+ *  stay in memory they are not hashed again. */
+RC transfer_in_chunk_hashed(struct transfer_in *t, uint64_t index, const void *data, size_t n,
+                            const struct hash_leaves *leaves, int64_t now_ms, struct error *err);
 /** Is a CREDIT to be sent now (start, progress, stall, resume)? Then fills its fields and sets the
  *  next stall. The last one, first = until = all, tells the sender that it is done; it is not said where the first one,
  *  near or over a good link, asked for all and all came: the sender knows what it has sent, and hears from what follows

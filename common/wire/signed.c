@@ -43,9 +43,33 @@ RC wire_seal_named(const struct wire_message *m, const struct seal_keys *keys, u
     return RC_OK;
 }
 
-static RC open_since(unsigned oldest, const void *frame, size_t n, const void *raw, size_t raw_n,
-                     const struct seal_public *signer, struct wire_message *out, struct error *err)
+/* leaves NULL: nobody wants to know them. */
+static RC check_raw(const struct wire_message *m, const void *raw, size_t raw_n,
+                    struct hash_leaves *leaves, struct error *err)
 {
+    const char *kind = wire_kind_name(m->kind);
+    if (raw_n != m->raw_bytes) {
+        return error_set(err, RC_FORMAT, "%s: raw frame of %zu bytes, its header says %zu", kind,
+                         raw_n, m->raw_bytes);
+    }
+    if (raw_n > 0) {
+        const struct hash hash =
+            leaves != NULL ? hash_and_leaves(raw, raw_n, leaves) : hash_of(raw, raw_n);
+        if (!hash_equal(&hash, &m->raw)) {
+            return error_set(err, RC_FORMAT, "%s: the raw frame is not the one its header names",
+                             kind);
+        }
+    }
+    return RC_OK;
+}
+
+static RC open_since(unsigned oldest, const void *frame, size_t n, const void *raw, size_t raw_n,
+                     const struct seal_public *signer, struct wire_message *out,
+                     struct hash_leaves *leaves, struct error *err)
+{
+    if (leaves != NULL) {
+        leaves->n = 0;
+    }
     if (n > WIRE_HEADER_MAX) {
         return error_set(err, RC_LIMIT, "message: header frame of %zu bytes, at most %d", n,
                          WIRE_HEADER_MAX);
@@ -69,7 +93,7 @@ static RC open_since(unsigned oldest, const void *frame, size_t n, const void *r
     if (rc != RC_OK) {
         return rc;
     }
-    rc = wire_check_raw(&m, raw, raw_n, err);
+    rc = check_raw(&m, raw, raw_n, leaves, err);
     if (rc != RC_OK) { /* the header is its signer's, so somebody put another frame beside it */
         err->rc = RC_AUTH;
         return RC_AUTH;
@@ -81,13 +105,20 @@ static RC open_since(unsigned oldest, const void *frame, size_t n, const void *r
 RC wire_open(const void *frame, size_t n, const void *raw, size_t raw_n,
              const struct seal_public *signer, struct wire_message *out, struct error *err)
 {
-    return open_since(WIRE_OLDEST, frame, n, raw, raw_n, signer, out, err);
+    return open_since(WIRE_OLDEST, frame, n, raw, raw_n, signer, out, NULL, err);
+}
+
+RC wire_open_leaves(const void *frame, size_t n, const void *raw, size_t raw_n,
+                    const struct seal_public *signer, struct wire_message *out,
+                    struct hash_leaves *leaves, struct error *err)
+{
+    return open_since(WIRE_OLDEST, frame, n, raw, raw_n, signer, out, leaves, err);
 }
 
 RC wire_open_kept(const void *frame, size_t n, const struct seal_public *signer,
                   struct wire_message *out, struct error *err)
 {
-    return open_since(WIRE_FIRST, frame, n, NULL, 0, signer, out, err);
+    return open_since(WIRE_FIRST, frame, n, NULL, 0, signer, out, NULL, err);
 }
 
 RC wire_set_raw(struct wire_message *m, const void *raw, size_t raw_n, struct error *err)
@@ -106,17 +137,5 @@ RC wire_set_raw(struct wire_message *m, const void *raw, size_t raw_n, struct er
 
 RC wire_check_raw(const struct wire_message *m, const void *raw, size_t raw_n, struct error *err)
 {
-    const char *kind = wire_kind_name(m->kind);
-    if (raw_n != m->raw_bytes) {
-        return error_set(err, RC_FORMAT, "%s: raw frame of %zu bytes, its header says %zu", kind,
-                         raw_n, m->raw_bytes);
-    }
-    if (raw_n > 0) {
-        const struct hash hash = hash_of(raw, raw_n);
-        if (!hash_equal(&hash, &m->raw)) {
-            return error_set(err, RC_FORMAT, "%s: the raw frame is not the one its header names",
-                             kind);
-        }
-    }
-    return RC_OK;
+    return check_raw(m, raw, raw_n, NULL, err);
 }

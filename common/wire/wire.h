@@ -178,6 +178,11 @@ RC wire_seal_named(const struct wire_message *m, const struct seal_keys *keys, u
  */
 RC wire_open(const void *frame, size_t n, const void *raw, size_t raw_n,
              const struct seal_public *signer, struct wire_message *out, struct error *err);
+/** The same for who will hash the raw frame as part of something longer. @param[out] leaves of the raw frame;
+ *  what they are is undefined after an error */
+RC wire_open_leaves(const void *frame, size_t n, const void *raw, size_t raw_n,
+                    const struct seal_public *signer, struct wire_message *out,
+                    struct hash_leaves *leaves, struct error *err);
 /** wire_open of what a disk has kept, of any version there was: a message without a raw frame. */
 RC wire_open_kept(const void *frame, size_t n, const struct seal_public *signer,
                   struct wire_message *out, struct error *err);

@@ -590,6 +590,38 @@ static void many_bytes_are_hashed_as_a_tree_of_pieces(void **state)
     }
 }
 
+static void leaves_of_parts_are_those_of_the_whole(void **state)
+{
+    (void)state;
+    enum { PART = 16 * HASH_PIECE, N = 2 * PART + HASH_TREE_FROM + 5 };
+    static unsigned char whole[N];
+    static struct hash_leaves leaves;
+    struct hash_run run;
+    for (size_t i = 0; i < N; i++) {
+        whole[i] = (unsigned char)(i * 7 + (i >> 9));
+    }
+    const struct hash want = hash_of(whole, N);
+    hash_begin(&run, N);
+    struct hash of = hash_of(whole, PART);
+    struct hash got = hash_and_leaves(whole, PART, &leaves);
+    assert_true(hash_equal(&got, &of));
+    assert_true(hash_add_leaves(&run, &leaves));
+    hash_bytes(&run, whole + PART, PART);                           /* one may follow the other */
+    got = hash_and_leaves(whole + 2 * PART, N - 2 * PART, &leaves); /* the last piece is short */
+    assert_true(hash_add_leaves(&run, &leaves));
+    got = hash_end(&run);
+    assert_true(hash_equal(&got, &want));
+
+    got = hash_and_leaves(whole, HASH_TREE_FROM, &leaves); /* no tree */
+    of = hash_of(whole, HASH_TREE_FROM);
+    assert_true(hash_equal(&got, &of));
+    hash_begin(&run, N);
+    assert_false(hash_add_leaves(&run, &leaves));
+    (void)hash_and_leaves(whole, PART, &leaves);
+    hash_begin(&run, HASH_TREE_FROM); /* nor this */
+    assert_false(hash_add_leaves(&run, &leaves));
+}
+
 static void pieces_hash_the_same_however_many_a_processor_takes_at_a_time(void **state)
 {
     (void)state;
@@ -872,6 +904,7 @@ int main(void)
         cmocka_unit_test(replay_differs_by_seed_and_by_stream),
         cmocka_unit_test(blake2b_gives_the_published_values),
         cmocka_unit_test(many_bytes_are_hashed_as_a_tree_of_pieces),
+        cmocka_unit_test(leaves_of_parts_are_those_of_the_whole),
         cmocka_unit_test(pieces_hash_the_same_however_many_a_processor_takes_at_a_time),
         cmocka_unit_test(what_older_programs_hashed_is_known_again),
         cmocka_unit_test(numbers_and_texts_enter_the_hash_little_endian_and_framed),

@@ -884,33 +884,42 @@ static void only_whole_chunks_go_together_and_no_more_than_a_message_holds(void 
     transfer_in_close(&in, false);
 }
 
-static void a_hash_on_the_way_spares_one_only_of_the_whole_in_memory(void **state)
+static void what_was_hashed_on_the_way_is_not_hashed_again_in_memory(void **state)
 {
     (void)state;
+    enum { N = 3 * CHUNK + 5 };
     struct transfer_in in;
     struct error err = {0};
-    const struct hash all = hash_of(tensor, 2 * CHUNK);
-    const struct hash other = hash_of(tensor, CHUNK);
-    unsigned char *bad = malloc(2 * CHUNK);
+    static struct hash_leaves first, rest;
+    unsigned char *bad = malloc(N);
     assert_non_null(bad);
-    memcpy(bad, tensor, 2 * CHUNK);
+    memcpy(bad, tensor, N);
     bad[CHUNK + 3] ^= 1;
+    (void)hash_and_leaves(tensor, CHUNK, &first);
+    (void)hash_and_leaves(tensor + CHUNK, N - CHUNK, &rest);
 
-    opened(&in, NULL, 2 * CHUNK); /* what was said of the bytes counts, for better or worse */
-    assert_int_equal(transfer_in_chunk_named(&in, 0, tensor, 2 * CHUNK, &other, 0, &err),
+    opened(&in, NULL, N); /* what was said of the bytes counts, for better or worse */
+    assert_int_equal(transfer_in_chunk_hashed(&in, 0, tensor, CHUNK, &first, 0, &err), RC_OK);
+    assert_int_equal(transfer_in_chunk_hashed(&in, 1, bad + CHUNK, N - CHUNK, &rest, 0, &err),
+                     RC_OK);
+    assert_true(in.complete);
+    transfer_in_close(&in, false);
+
+    opened(&in, NULL, N); /* leaves of something else are a wrong hash, after which all is new */
+    assert_int_equal(transfer_in_chunk_hashed(&in, 0, tensor, CHUNK, &first, 0, &err), RC_OK);
+    rest.leaf[1].b[0] ^= 1;
+    assert_int_equal(transfer_in_chunk_hashed(&in, 1, tensor + CHUNK, N - CHUNK, &rest, 0, &err),
                      RC_FORMAT);
-    assert_false(in.complete);
-    assert_int_equal(transfer_in_chunk_named(&in, 0, tensor, 2 * CHUNK, &all, 0, &err), RC_OK);
-    whole_is(&in, 2 * CHUNK);
+    assert_int_equal(transfer_in_chunk_hashed(&in, 0, tensor, CHUNK, &rest, 0, &err), RC_OK);
+    assert_int_equal(transfer_in_chunk(&in, 1, tensor + CHUNK, N - CHUNK, 0, &err), RC_OK);
+    whole_is(&in, N);
     transfer_in_close(&in, false);
+    rest.leaf[1].b[0] ^= 1;
 
-    opened(&in, NULL, 2 * CHUNK); /* a part's hash says nothing of the whole */
-    assert_int_equal(transfer_in_chunk_named(&in, 0, bad, CHUNK, &all, 0, &err), RC_OK);
-    assert_int_equal(transfer_in_chunk_named(&in, 1, bad + CHUNK, CHUNK, &all, 0, &err), RC_FORMAT);
-    transfer_in_close(&in, false);
-
-    opened(&in, path, 2 * CHUNK); /* a file is read as it is */
-    assert_int_equal(transfer_in_chunk_named(&in, 0, bad, 2 * CHUNK, &all, 0, &err), RC_FORMAT);
+    opened(&in, path, N); /* a file is read as it is */
+    assert_int_equal(transfer_in_chunk_hashed(&in, 0, tensor, CHUNK, &first, 0, &err), RC_OK);
+    assert_int_equal(transfer_in_chunk_hashed(&in, 1, bad + CHUNK, N - CHUNK, &rest, 0, &err),
+                     RC_FORMAT);
     transfer_in_close(&in, false);
     free(bad);
 }
@@ -1027,7 +1036,7 @@ int main(void)
         cmocka_unit_test(what_came_at_one_word_needs_no_other),
         cmocka_unit_test(what_went_wrong_makes_the_next_transfer_begin_small),
         cmocka_unit_test(only_whole_chunks_go_together_and_no_more_than_a_message_holds),
-        cmocka_unit_test_setup(a_hash_on_the_way_spares_one_only_of_the_whole_in_memory, no_spool),
+        cmocka_unit_test_setup(what_was_hashed_on_the_way_is_not_hashed_again_in_memory, no_spool),
         cmocka_unit_test(credit_beyond_the_end_or_the_window_is_refused),
         cmocka_unit_test(an_overtaken_credit_changes_nothing),
         cmocka_unit_test(a_chunk_s_hash_is_known_once_it_was_kept_and_until_another_tensor),
