@@ -69,23 +69,31 @@ PART void turn_over(words v[WORDS])
     }
 }
 
-/* numbers [MASK_LANES_WORDS]; sign: 0 to add, all ones to subtract, in which case -x = (x ^ sign) - sign. */
-PART void sixteen(unsigned char *numbers, const uint32_t key[8], uint64_t block, words sign)
+/* The state before the rounds, but for the blocks' numbers. A nonce of zeros: a key, a mask. */
+PART void begin(words first[WORDS], const unsigned char key[32])
 {
     static const uint32_t constant[4] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
     const words none = {0};
-    words first[WORDS], v[WORDS];
+    uint32_t of_key[8];
+    memcpy(of_key, key, sizeof of_key);
     for (size_t i = 0; i < 4; i++) {
         first[i] = none + constant[i];
-        first[4 + i] = none + key[i];
-        first[8 + i] = none + key[4 + i];
-        first[12 + i] = none; /* a nonce of zeros: a key, a mask */
+        first[4 + i] = none + of_key[i];
+        first[8 + i] = none + of_key[4 + i];
+        first[12 + i] = none;
     }
+    hash_wipe(of_key, sizeof of_key);
+}
+
+/* numbers [MASK_LANES_WORDS]; sign: 0 to add, all ones to subtract, in which case -x = (x ^ sign) - sign. */
+PART void sixteen(unsigned char *numbers, words first[WORDS], uint64_t block, words sign,
+                  words v[WORDS])
+{
     for (size_t j = 0; j < BLOCKS; j++) {
         first[12][j] = (uint32_t)(block + j);
         first[13][j] = (uint32_t)((block + j) >> 32);
     }
-    memcpy(v, first, sizeof v);
+    memcpy(v, first, WORDS * sizeof v[0]);
     for (size_t r = 0; r < ROUNDS; r += 2) {
         quarter(v, 0, 4, 8, 12);
         quarter(v, 1, 5, 9, 13);
@@ -108,16 +116,18 @@ PART void sixteen(unsigned char *numbers, const uint32_t key[8], uint64_t block,
     }
 }
 
+/* Neither the key nor the mask stays on the stack. */
 WIDE static void run(unsigned char *numbers, size_t n, uint64_t block,
                      const struct mask_stream *stream)
 {
     const words sign = (words){0} - (uint32_t)stream->subtract;
-    uint32_t key[8];
-    memcpy(key, stream->key, sizeof key);
+    words first[WORDS], v[WORDS];
+    begin(first, stream->key);
     for (size_t at = 0; at < n; at += MASK_LANES_WORDS, block += BLOCKS) {
-        sixteen(numbers + 4 * at, key, block, sign);
+        sixteen(numbers + 4 * at, first, block, sign, v);
     }
-    hash_wipe(key, sizeof key);
+    hash_wipe(first, sizeof first);
+    hash_wipe(v, sizeof v);
 }
 
 size_t mask_lanes(void *numbers, size_t n, uint64_t block, const struct mask_stream *stream)
