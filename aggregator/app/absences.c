@@ -52,6 +52,9 @@ void absence_at_deadline(const struct coordinator *c, size_t site, char out[REAS
         (void)snprintf(out, REASON_MAX, "%s; last progress: step %llu of %llu, %lld s ago", late,
                        (unsigned long long)s->step, (unsigned long long)s->steps,
                        (long long)seconds_since(c, s->moved_ms));
+    } else if (s->passed_over && s->heard) {
+        (void)snprintf(out, REASON_MAX, "silent, and not waited for; last heard of %lld s ago",
+                       (long long)seconds_since(c, s->heard_ms));
     } else if (s->heard) {
         (void)snprintf(out, REASON_MAX, "%s; last heard of %lld s ago", late,
                        (long long)seconds_since(c, s->heard_ms));

@@ -163,8 +163,10 @@ struct site {
     bool summed;       /**< and is in `sum` */
     bool link_is_good; /**< its last update came without a halt: the next may come at once */
     bool heard, goodbye, stalled;
-    bool scored;    /**< its answer to the open evaluation is kept, or why there is none */
-    int64_t ask_ms; /**< not asked (again) before */
+    bool silent;      /**< not a word in a phase that waited for it to its deadline, nor since */
+    bool passed_over; /**< it was so when the present masked round was opened */
+    bool scored;      /**< its answer to the open evaluation is kept, or why there is none */
+    int64_t ask_ms;   /**< not asked (again) before */
     int64_t heard_ms;
     uint64_t progress_round, step, steps; /**< its last word of progress */
     int64_t moved_ms;                     /**< when that changed, or its round was announced */
@@ -210,6 +212,7 @@ struct coordinator {
 
     struct round_machine machine;
     struct unmasking *unmasking; /**< of the present round of a masked study */
+    int64_t phase_ms;            /**< since when it is in its phase */
     bool
         outdated; /**< which an older program began: its answers are to another name of the model */
     real *params; /**< [S] the newest model: its only copy here */

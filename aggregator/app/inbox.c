@@ -13,6 +13,7 @@ static void heard(struct coordinator *c, size_t i, const struct wire_message *m)
     }
     s->heard = true;
     s->heard_ms = c->now_ms;
+    s->silent = false;
 }
 
 static void progressed(struct coordinator *c, size_t i, const struct wire_message *m)

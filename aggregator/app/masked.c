@@ -126,6 +126,29 @@ static struct mask_set waited_for(const struct coordinator *c)
     return out;
 }
 
+/* Who let a phase pass that waited for it to its deadline, and was not heard of then nor since. One that is
+ * slow is heard: it has a connection, which asks again and tells how far its training is. */
+static struct mask_set pass_over(struct coordinator *c)
+{
+    struct mask_set out = {{0}};
+    for (size_t i = 0; i < c->n_sites; i++) {
+        c->site[i].passed_over = c->site[i].silent;
+        if (c->site[i].silent) {
+            mask_set_add(&out, i);
+        }
+    }
+    return out;
+}
+
+static void note_silent(struct coordinator *c, const struct mask_set *missing)
+{
+    for (size_t i = 0; i < c->n_sites; i++) {
+        struct site *s = &c->site[i];
+        s->silent =
+            s->silent || (mask_set_has(missing, i) && (!s->heard || s->heard_ms < c->phase_ms));
+    }
+}
+
 static enum rc open_machine(struct coordinator *c, const struct mask_set *invited,
                             const struct hash *model, struct error *err)
 {
@@ -139,6 +162,7 @@ static enum rc open_machine(struct coordinator *c, const struct mask_set *invite
                                     .terms = terms_of(c),
                                     .sign = sign,
                                     .invited = *invited,
+                                    .silent = pass_over(c),
                                     .quorum = s->quorum,
                                     .phase_ms = phase_ms(c),
                                     .update_ms = s->round_deadline_ms,
@@ -149,6 +173,7 @@ static enum rc open_machine(struct coordinator *c, const struct mask_set *invite
     }
     setup.roster = mask_roster(name, sign, s->n_sites);
     masked_close(c);
+    c->phase_ms = c->now_ms;
     return unmasking_open(&setup, &c->unmasking, err);
 }
 
@@ -343,10 +368,17 @@ static enum rc step(struct coordinator *c, struct unmasking_input in, struct err
 {
     struct error why = {0};
     const struct mask_set missing = unmasking_waited_for(c->unmasking);
+    const enum unmasking_state before = unmasking_state(c->unmasking);
     in.now_ms = c->now_ms;
     const unsigned actions = unmasking_step(c->unmasking, &in, &why);
     if ((actions & UNMASKING_FAIL) && in.event == UNMASKING_TIMED_OUT) {
         name_missing(c, &missing, &why);
+    }
+    if (unmasking_state(c->unmasking) != before) {
+        if (in.event == UNMASKING_TIMED_OUT) {
+            note_silent(c, &missing);
+        }
+        c->phase_ms = c->now_ms;
     }
     return act(c, actions, in.site, &why, err);
 }

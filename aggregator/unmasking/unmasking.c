@@ -70,6 +70,13 @@ struct mask_set unmasking_waited_for(const struct unmasking *m)
     return out;
 }
 
+/* Is there still one who is worth the wait? A round that is too small without silent sites waits for them, too. */
+static bool is_patient(const struct unmasking *m, const struct mask_set *rest)
+{
+    const bool enough = mask_set_count(&m->answered[m->state]) >= needed(m);
+    return m->state != UNMASKING_ANNOUNCING || !enough || !mask_set_within(rest, &m->setup.silent);
+}
+
 /* ---- phases ---------------------------------------------------------------------------------- */
 
 /* The one place where the state changes. */
@@ -194,7 +201,8 @@ static unsigned verdict(struct unmasking *m, int64_t now_ms, bool timed_out, str
     if (m->state == UNMASKING_REVEALING) {
         return verdict_on_shares(m, now_ms, timed_out ? NULL : &rest, err);
     }
-    if (coming == 0 || (m->state == UNMASKING_VOTING && have >= needed(m))) {
+    if (coming == 0 || !is_patient(m, &rest) ||
+        (m->state == UNMASKING_VOTING && have >= needed(m))) {
         return close_phase(m, now_ms, err);
     }
     return UNMASKING_NOTHING;

@@ -74,6 +74,7 @@ struct unmasking_setup {
     struct mask_terms terms;
     const struct seal_public *sign; /**< [terms.n_sites], copied */
     struct mask_set invited;        /**< whose announcement is waited for */
+    struct mask_set silent;         /**< of them: only until enough others have announced */
     size_t quorum;                  /**< a sum of fewer is of no use, hence not opened; 0: none */
     int64_t phase_ms, update_ms;    /**< time for each phase; UPDATING has training in it */
     int64_t now_ms;

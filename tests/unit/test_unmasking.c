@@ -57,6 +57,8 @@ static unsigned time_out(int64_t now_ms, struct error *err)
     return unmasking_step(c, &in, err);
 }
 
+static struct mask_set silent; /* not waited for in the rounds that are opened; mostly nobody */
+
 static void open_round_of(size_t quorum)
 {
     struct error err;
@@ -67,6 +69,7 @@ static void open_round_of(size_t quorum)
                                           .terms = script.s.terms,
                                           .sign = script.s.sign,
                                           .invited = script.everybody,
+                                          .silent = silent,
                                           .quorum = quorum,
                                           .phase_ms = PHASE_MS,
                                           .update_ms = UPDATE_MS};
@@ -271,6 +274,47 @@ static void sites_that_cannot_are_not_waited_for_and_too_many_fail_at_once(void 
 }
 
 /* The study wants four: three could open a sum, and it would be thrown away. */
+/* It costs a round nothing, is in if it answers in time, and counts where it is needed. */
+static void a_silent_site_is_waited_for_only_if_the_round_needs_it(void **state)
+{
+    (void)state;
+    struct error err;
+    mask_set_add(&silent, 1);
+    open_round();
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(unmasking_state(c), UNMASKING_ANNOUNCING);
+        if (i != 1) {
+            (void)say(UNMASKING_GOT_ANNOUNCEMENT, i);
+        }
+    }
+    assert_int_equal(unmasking_state(c), UNMASKING_DEALING);
+    assert_int_equal(mask_set_count(unmasking_announced(c)), N - 1);
+    assert_int_equal(say(UNMASKING_GOT_ANNOUNCEMENT, 1), UNMASKING_NOTHING); /* the next round's */
+
+    open_round();
+    (void)say(UNMASKING_GOT_ANNOUNCEMENT, 1);
+    for (size_t i = 0; i < N; i++) {
+        (void)say(UNMASKING_GOT_ANNOUNCEMENT, i);
+    }
+    assert_int_equal(unmasking_state(c), UNMASKING_DEALING);
+    assert_true(mask_set_has(unmasking_announced(c), 1));
+    for (size_t i = 0; i < N; i++) { /* in it, it is waited for like all others */
+        assert_int_equal(unmasking_state(c), UNMASKING_DEALING);
+        (void)say(UNMASKING_GOT_DEAL, i == N - 1 ? 1 : i == 1 ? N - 1 : i);
+    }
+    assert_int_equal(unmasking_state(c), UNMASKING_UPDATING);
+
+    open_round_of(N); /* too small without it: a number used up at once would help nobody */
+    for (size_t i = 0; i < N; i++) {
+        if (i != 1) {
+            assert_int_equal(say(UNMASKING_GOT_ANNOUNCEMENT, i), UNMASKING_NOTHING);
+        }
+    }
+    assert_int_equal(unmasking_state(c), UNMASKING_ANNOUNCING);
+    assert_int_equal(time_out(unmasking_deadline(c), &err), UNMASKING_FAIL);
+    silent = (struct mask_set){{0}};
+}
+
 static void a_sum_below_the_quorum_is_not_opened(void **state)
 {
     (void)state;
@@ -414,6 +458,7 @@ int main(void)
         cmocka_unit_test(the_last_answer_closes_a_phase_and_its_set_is_kept_before_it_is_cast),
         cmocka_unit_test(a_deadline_closes_a_phase_that_has_enough_and_fails_one_that_has_not),
         cmocka_unit_test(sites_that_cannot_are_not_waited_for_and_too_many_fail_at_once),
+        cmocka_unit_test(a_silent_site_is_waited_for_only_if_the_round_needs_it),
         cmocka_unit_test(a_sum_below_the_quorum_is_not_opened),
         cmocka_unit_test(a_site_that_missed_a_phase_is_told_nothing_of_the_next),
         cmocka_unit_test(answers_that_are_not_the_sites_own_are_refused),
