@@ -33,8 +33,12 @@ enum rc center_open_faces(struct world *w, struct error *err)
     struct center *c = &w->center;
     const struct round_machine *m = c->machine;
     struct mask_set invited[2] = {{{0}}, {{0}}};
+    struct mask_set silent = {{0}};
     center_close_faces(c);
     for (size_t i = 0; i < m->n_sites; i++) {
+        if (c->silent[i]) {
+            mask_set_add(&silent, i);
+        }
         if (m->member[i] == ROUND_ACCEPTED) {
             mask_set_add(&invited[0], i);
         }
@@ -51,6 +55,7 @@ enum rc center_open_faces(struct world *w, struct error *err)
                                               .terms = w->s.terms,
                                               .sign = w->sign,
                                               .invited = invited[i],
+                                              .silent = silent,
                                               .phase_ms = CENTER_PHASE_MS,
                                               .update_ms = UPDATE_MS,
                                               .now_ms = w->now_ms};
@@ -154,11 +159,29 @@ static RC second_outcome(struct world *w, const struct face *f, struct error *er
     return rc;
 }
 
+/* Sterner than the program, which asks also whether a site was heard of in the phase: who is not waited for is
+ * nobody's safety. */
+static void note_silent(struct world *w, const struct unmasking_input *in,
+                        const struct mask_set *missing)
+{
+    for (size_t i = 0; in->event == UNMASKING_TIMED_OUT && i < sites_of(w); i++) {
+        w->center.silent[i] = w->center.silent[i] || mask_set_has(missing, i);
+    }
+    if (in->event != UNMASKING_TIMED_OUT && in->site < sites_of(w)) {
+        w->center.silent[in->site] = false;
+    }
+}
+
 enum rc center_unmask(struct world *w, struct face *f, struct unmasking_input in, struct error *err)
 {
     struct center *c = &w->center;
     struct error why = {0};
+    const enum unmasking_state before = unmasking_state(f->u);
+    const struct mask_set missing = unmasking_waited_for(f->u);
     const unsigned actions = unmasking_step(f->u, &in, &why);
+    if (in.event != UNMASKING_TIMED_OUT || unmasking_state(f->u) != before) {
+        note_silent(w, &in, &missing);
+    }
     const bool second = f == &c->face[1];
     enum rc rc = RC_OK;
     w->result->refused += (actions & UNMASKING_PROTOCOL_ERROR) != 0;

@@ -179,6 +179,7 @@ struct center {
     struct registry *registry;
     struct face face[2];
     size_t n_faces;
+    bool silent[SITES]; /* missed a deadline and not a word since: not waited for */
     uint32_t model[WORDS];
     struct hash model_hash;
     char lost[200]; /* why the round that is being given up is lost */
