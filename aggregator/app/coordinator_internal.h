@@ -213,9 +213,8 @@ struct coordinator {
     struct round_machine machine;
     struct unmasking *unmasking; /**< of the present round of a masked study */
     int64_t phase_ms;            /**< since when it is in its phase */
-    bool
-        outdated; /**< which an older program began: its answers are to another name of the model */
-    real *params; /**< [S] the newest model: its only copy here */
+    bool outdated; /**< it was begun by an older program, which named the model otherwise */
+    real *params;  /**< [S] the newest model: its only copy here */
     struct wire_tensor tensor;  /**< its name */
     void *sent;                 /**< the same as rounds send it (common/broadcast) */
     struct wire_tensor sent_as; /**< its name; of float32 the same as `tensor` */
