@@ -103,9 +103,8 @@ static RC read_machine(struct registry *r, struct overview_study *s, struct erro
     struct round_machine m;
 
     round_init(&m, s->n_sites, 1, known > 0 ? known : least, 1, 1, 0);
-    if (s->study.rounds_lost > 0) { /* of a masked study, and no more than it had to spare */
-        round_mask(&m, s->study.rounds_lost, 0);
-    }
+    /* How many rounds it may lose is not looked at: `run` may have lost one since the study was read. */
+    round_mask(&m, UINT64_MAX - m.rounds, 0);
     const enum rc rc = registry_restore(r, &s->study.hash, &m, err);
     for (size_t i = 0; rc == RC_OK && i < s->n_sites; i++) {
         s->site[i].member = m.member[i];

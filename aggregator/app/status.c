@@ -188,6 +188,9 @@ static void say_study(const struct overview_study *s, const struct now *now)
     } else {
         (void)printf("%" PRIu64 "%s rounds done", study->rounds_finished, of);
     }
+    if (study->rounds_lost > 0) {
+        (void)printf(" (%" PRIu64 " lost)", study->rounds_lost);
+    }
     (void)printf("; %zu of %zu accepted, %zu declined", study->n_accepted, study->n_sites,
                  study->n_declined);
     if (s->quorum > 0) {
