@@ -149,6 +149,15 @@ static void note_silent(struct coordinator *c, const struct mask_set *missing)
     }
 }
 
+/* A round was lost: without them it does not work, and numbers that are used up one after another in an instant
+ * leave nobody the time to come back. */
+static void wait_for_all(struct coordinator *c)
+{
+    for (size_t i = 0; i < c->n_sites; i++) {
+        c->site[i].silent = false;
+    }
+}
+
 static enum rc open_machine(struct coordinator *c, const struct mask_set *invited,
                             const struct hash *model, struct error *err)
 {
@@ -377,6 +386,9 @@ static enum rc step(struct coordinator *c, struct unmasking_input in, struct err
     if (unmasking_state(c->unmasking) != before) {
         if (in.event == UNMASKING_TIMED_OUT) {
             note_silent(c, &missing);
+        }
+        if (actions & UNMASKING_FAIL) {
+            wait_for_all(c);
         }
         c->phase_ms = c->now_ms;
     }
