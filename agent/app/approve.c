@@ -153,6 +153,19 @@ static void show(const struct site *site, const struct agreement *a,
                  s->quorum);
 }
 
+static void say_approved(const struct words *w, const struct site *site, const struct study *s,
+                         const char *by)
+{
+    char cards[ROSTER_WHY] = "";
+    if (s->masked) {
+        roster_obstacle(site->folder, s, study_find_site(s, site->name), cards);
+    }
+    (void)printf("approved by %s. The agent takes part %s; to take it back: wardround-agent "
+                 "withdraw %s %s\n",
+                 by, cards[0] == '\0' ? "from now on" : "once those cards are confirmed", w->folder,
+                 s->name);
+}
+
 static enum rc say_json(const struct agreement *a, const struct ledger_forecast *f, const char *why,
                         bool approved, const char *by, struct error *err)
 {
@@ -212,9 +225,7 @@ static enum rc approve(const struct words *w, const struct site *site, struct co
     if (rc == RC_OK && w->json) {
         rc = say_json(&a, &f, why, *yes, by, err);
     } else if (rc == RC_OK && *yes) {
-        (void)printf("approved by %s. The agent takes part from now on; to take it back: "
-                     "wardround-agent withdraw %s %s\n",
-                     by, w->folder, a.study.name);
+        say_approved(w, site, &a.study, by);
     } else if (rc == RC_OK) {
         (void)printf("not approved: %s\nIt waits on: mend that and approve it again, or say no: "
                      "wardround-agent withdraw %s %s\n",
