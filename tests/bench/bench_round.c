@@ -133,7 +133,7 @@ static void read_words(int argc, char **argv)
         wrong("--bits is 16 or 32", "");
     }
     if (words.crowds > words.sites) {
-        wrong("--crowds are more than --sites", "");
+        wrong("--crowds are more than --sites; take fewer of them", "");
     }
     if (words.drop + 3 > words.sites) {
         wrong("--drop leaves fewer than 3 sites; drop fewer, or take more --sites", "");
