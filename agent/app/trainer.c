@@ -104,14 +104,15 @@ static enum rc start(struct trainer *t, const struct process_params *p, struct s
 static void keep_last_receipt(struct trainer *t)
 {
     struct error ignored = {0};
-    for (size_t i = 0; t->ledger != NULL && i < t->inbox_n; i++) {
+    if (t->ledger == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < t->inbox_n; i++) {
         if (t->inbox[i].m.kind == WIRE_RECEIPT) {
             error_ignore(round_receipt(t, t->inbox[i].raw, t->inbox[i].raw_n, &ignored));
         }
     }
-    if (t->ledger != NULL) {
-        error_ignore(round_keep_receipt(t, &ignored));
-    }
+    error_ignore(round_keep_receipt(t, &ignored));
 }
 
 static void stop(struct trainer *t)

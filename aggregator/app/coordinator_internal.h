@@ -212,7 +212,7 @@ struct coordinator {
 
     struct round_machine machine;
     struct unmasking *unmasking; /**< of the present round of a masked study */
-    int64_t phase_ms;            /**< since when it is in its phase */
+    int64_t phase_since_ms;      /**< when its phase began */
     bool outdated; /**< it was begun by an older program, which named the model otherwise */
     real *params;  /**< [S] the newest model: its only copy here */
     struct wire_tensor tensor;  /**< its name */

@@ -144,8 +144,8 @@ static void note_silent(struct coordinator *c, const struct mask_set *missing)
 {
     for (size_t i = 0; i < c->n_sites; i++) {
         struct site *s = &c->site[i];
-        s->silent =
-            s->silent || (mask_set_has(missing, i) && (!s->heard || s->heard_ms < c->phase_ms));
+        s->silent = s->silent ||
+                    (mask_set_has(missing, i) && (!s->heard || s->heard_ms < c->phase_since_ms));
     }
 }
 
@@ -182,7 +182,7 @@ static enum rc open_machine(struct coordinator *c, const struct mask_set *invite
     }
     setup.roster = mask_roster(name, sign, s->n_sites);
     masked_close(c);
-    c->phase_ms = c->now_ms;
+    c->phase_since_ms = c->now_ms;
     return unmasking_open(&setup, &c->unmasking, err);
 }
 
@@ -384,13 +384,12 @@ static enum rc step(struct coordinator *c, struct unmasking_input in, struct err
         name_missing(c, &missing, &why);
     }
     if (unmasking_state(c->unmasking) != before) {
-        if (in.event == UNMASKING_TIMED_OUT) {
-            note_silent(c, &missing);
-        }
         if (actions & UNMASKING_FAIL) {
             wait_for_all(c);
+        } else if (in.event == UNMASKING_TIMED_OUT) {
+            note_silent(c, &missing);
         }
-        c->phase_ms = c->now_ms;
+        c->phase_since_ms = c->now_ms;
     }
     return act(c, actions, in.site, &why, err);
 }

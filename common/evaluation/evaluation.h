@@ -98,10 +98,6 @@ struct evaluation {
 RC evaluation_measure(const struct evaluation_bins *bins, const struct evaluation_counts *sum,
                       double epsilon, size_t releases, struct evaluation *out, struct error *err);
 
-/* What is foreseen is a model and patients like these, whose shares nobody has released yet. */
-#define EVALUATION_FORESEEN_AUROC 0.80
-#define EVALUATION_FORESEEN_ILL   0.20
-
 /**
  * Half of the 95 % interval that evaluation_measure would give an AUROC of .80, one patient in five being ill:
  * from public numbers alone, so that nobody spends epsilon on figures that say nothing.

@@ -7,6 +7,7 @@
 /* Logits of ill and of well patients are normal with one deviation d, and d * d apart: so they are logits of
  * the true risk, and their AUROC is the normal distribution at d / sqrt 2. */
 static const double APART = 1.1902321; /* .80 */
+static const double SHARE_ILL = 0.20;  /* nobody has released it yet */
 
 static double share_below(double logit, double mean)
 {
@@ -16,11 +17,11 @@ static double share_below(double logit, double mean)
 static void expect_counts(const struct evaluation_bins *bins, double patients,
                           double at[EVALUATION_CLASSES][EVALUATION_BINS_MAX])
 {
-    const double base = log(EVALUATION_FORESEEN_ILL / (1.0 - EVALUATION_FORESEEN_ILL));
+    const double base = log(SHARE_ILL / (1.0 - SHARE_ILL));
     for (int c = 0; c < EVALUATION_CLASSES; c++) {
         const bool ill = c == EVALUATION_ILL;
         const double mean = base + (ill ? 0.5 : -0.5) * APART * APART;
-        const double share = ill ? EVALUATION_FORESEEN_ILL : 1.0 - EVALUATION_FORESEEN_ILL;
+        const double share = ill ? SHARE_ILL : 1.0 - SHARE_ILL;
         double before = 0.0;
         for (size_t j = 0; j < bins->n; j++) {
             const double below = j + 1 < bins->n ? share_below(bins->edge[j], mean) : 1.0;

@@ -108,25 +108,40 @@ static bool draw(struct dice *r, const struct evaluation_grid *grid, const struc
     return full;
 }
 
+/* Of numbers seen one after the other (Welford 1962). */
+struct spread {
+    size_t seen;
+    double mean, squares;
+};
+
+static void see(struct spread *s, double x)
+{
+    const double step = x - s->mean;
+    s->seen++;
+    s->mean += step / (double)s->seen;
+    s->squares += step * (x - s->mean);
+}
+
+static double variance_of(const struct spread *s)
+{
+    return s->seen > 1 ? s->squares / (double)(s->seen - 1) : 1.0;
+}
+
 /* Mean less `value`, and variance, of one number over resamples that have it. */
 static void spread_of(const double *drawn, size_t n, size_t number, double value, double *bias,
                       double *variance)
 {
-    double mean = 0.0, squares = 0.0;
-    size_t seen = 0;
+    struct spread s = {0};
     for (size_t b = 0; b < n; b++) {
         const double x = drawn[b * EVALUATION_NUMBERS + number];
         if (!isnan(x)) {
-            const double step = x - mean; /* Welford 1962 */
-            seen++;
-            mean += step / (double)seen;
-            squares += step * (x - mean);
+            see(&s, x);
         }
     }
-    *variance = seen > 1 ? squares / (double)(seen - 1) : 1.0;
+    *variance = variance_of(&s);
     /* What is less than a quarter of the standard error is mostly the resamples' own (Efron, Tibshirani
      * 1993, section 10.3). */
-    *bias = seen > 0 && fabs(mean - value) > 0.25 * sqrt(*variance) ? mean - value : 0.0;
+    *bias = s.seen > 0 && fabs(s.mean - value) > 0.25 * sqrt(*variance) ? s.mean - value : 0.0;
 }
 
 static double in_unit(double x)
@@ -231,21 +246,16 @@ double evaluation_half_width(const struct evaluation_bins *bins,
     struct evaluation_grid grid;
     struct cells cells;
     struct dice r = begin_dice();
-    double middle = 0.0, squares = 0.0;
-    size_t n = 0;
+    struct spread s = {0};
     evaluation_grid_init(bins, &grid);
     memcpy(cells.at, mean, sizeof cells.at);
     for (size_t b = 0; b < RESAMPLES; b++) {
         double number[EVALUATION_NUMBERS];
         if (draw(&r, &grid, &cells, &noise, number)) {
-            const double x = number[EVALUATION_AUROC];
-            const double step = x - middle; /* Welford 1962, as above */
-            n++;
-            middle += step / (double)n;
-            squares += step * (x - middle);
+            see(&s, number[EVALUATION_AUROC]);
         }
     }
-    return n > RESAMPLES / 2 ? fmin(0.5, z95 * sqrt(squares / (double)(n - 1))) : 0.5;
+    return s.seen > RESAMPLES / 2 ? fmin(0.5, z95 * sqrt(variance_of(&s))) : 0.5;
 }
 
 enum rc evaluation_measure(const struct evaluation_bins *bins, const struct evaluation_counts *sum,

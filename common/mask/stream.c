@@ -9,7 +9,7 @@
 
 #include "common/mask/mask_internal.h"
 
-enum { PIECE = 4096 }; /* numbers: 8 KB of update and 8 KB of keystream */
+enum { PIECE = 4096 }; /* numbers: 16 KB of update and 16 KB of keystream */
 static_assert(PIECE % MASK_BLOCK == 0, "a piece begins at a block");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "updates are added as they lie in memory");
 

@@ -7,9 +7,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum rc store_hold(const char *path, int *held, struct error *err)
+enum rc store_hold(const char *path, const char *otherwise, int *held, struct error *err)
 {
     *held = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (*held < 0 && errno == EISDIR) {
+        *held = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    }
     if (*held < 0) {
         return error_set(err, RC_IO, "cannot open '%s': %s", path, strerror(errno));
     }
@@ -18,9 +21,9 @@ enum rc store_hold(const char *path, int *held, struct error *err)
     }
     return errno == EWOULDBLOCK
                ? error_set(err, RC_STATE,
-                           "'%.150s': another process is at work on it; wait for it, or choose "
-                           "another --out",
-                           path)
+                           "'%.120s': another process is at work on it; wait for it, or choose "
+                           "another %s",
+                           path, otherwise)
                : error_set(err, RC_IO, "cannot lock '%s': %s", path, strerror(errno));
 }
 

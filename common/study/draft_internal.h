@@ -50,6 +50,10 @@ struct study_fault {
 /** @return how many; a number that was not read is 0 and breaks no rule */
 size_t study_masking_faults(const struct study *s, struct study_fault out[STUDY_MASKING_FAULTS]);
 
+enum { STUDY_FRACTION_BITS_LEAST = 8 };
+/** Of a sum's noise, that the ring has room for: a normal is beyond with a chance of 2^-146. */
+#define STUDY_RING_DEVIATIONS 14.0
+
 /** Once sigma is known: can a round's noise be sent and added up (ring.c)? @retval RC_LIMIT no */
 RC study_check_ring(const struct study *s, struct error *err);
 

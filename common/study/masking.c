@@ -53,11 +53,10 @@ double study_share_most(const struct study *s, size_t site)
 
 size_t study_share_bits(const struct study *s)
 {
-    const double deviations = 14.0; /* a normal is beyond with a chance of 2^-146 */
     const double sensitivity = 2.0; /* at most, in units of clip: 1 + sqrt(P) 2^-bits */
     const double noise_least = 128; /* whole numbers: rounded, they add up as normals do */
     const double one = s->privacy.noise_multiplier * study_share_of_noise(s);
-    double most = deviations * sensitivity * one * sqrt((double)s->n_sites);
+    double most = STUDY_RING_DEVIATIONS * sensitivity * one * sqrt((double)s->n_sites);
     for (size_t i = 0; i < s->n_sites; i++) {
         most += study_share_most(s, i);
     }

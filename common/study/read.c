@@ -231,7 +231,7 @@ static const struct config_key privacy_keys[] = {
 
 #define AT(field) offsetof(struct study, field)
 static const struct config_key update_keys[] = {
-    {.name = "fraction_bits", .type = CONFIG_COUNT, .offset = AT(fraction_bits), .min = 8, .max = 30,
+    {.name = "fraction_bits", .type = CONFIG_COUNT, .offset = AT(fraction_bits), .min = STUDY_FRACTION_BITS_LEAST, .max = 30,
      .fallback = "24", .help = "updates are whole multiples of 2^-fraction_bits"},
 };
 #undef AT

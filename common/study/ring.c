@@ -10,8 +10,6 @@
 
 #include "common/study/draft_internal.h"
 
-enum { FRACTION_BITS_LEAST = 8 }; /* of the key's table */
-
 /*
  * Variance of what a round adds to a number by noise alone, in units of one step's, with SGD:
  *
@@ -46,7 +44,6 @@ static size_t noisiest(const struct study *s)
 static RC check_own_noise(const struct study *s, struct error *err)
 {
     const struct study_privacy *p = &s->privacy;
-    const double deviations = 14.0; /* a normal is beyond with a chance of 2^-146 */
     if (s->local.optimiser != STUDY_SGD || s->n_sites == 0) {
         return RC_OK;
     }
@@ -54,7 +51,7 @@ static RC check_own_noise(const struct study *s, struct error *err)
     const double step =
         s->local.rate * p->noise_multiplier * p->clip / (p->sample_rate * (double)site->nominal);
     const double one = step * sqrt(variance_of_round(&s->local));
-    const double most = deviations * one;
+    const double most = STUDY_RING_DEVIATIONS * one;
     size_t bits = s->fraction_bits;
     while (bits > 0 && !(most < ldexp(1.0, 31 - (int)bits))) {
         bits--;
@@ -63,7 +60,7 @@ static RC check_own_noise(const struct study *s, struct error *err)
         return RC_OK;
     }
     char grid[40] = "";
-    if (bits >= FRACTION_BITS_LEAST) {
+    if (bits >= STUDY_FRACTION_BITS_LEAST) {
         (void)snprintf(grid, sizeof grid, ", or write fraction_bits: %zu", bits);
     }
     return error_set(

@@ -73,7 +73,7 @@ enum rc attack_archive_open(const char *path, struct attack_archive **out, struc
     a->fresh = access(path, F_OK) != 0;
     a->path = strdup(path);
     enum rc rc = a->path == NULL ? error_set(err, RC_NOMEM, "no memory for a path")
-                                 : store_hold(path, &a->held, err);
+                                 : store_hold(path, "--out", &a->held, err);
     if (rc == RC_OK) {
         rc = store_open(path, &archive_kind, &a->store, err);
     }

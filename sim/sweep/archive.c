@@ -209,7 +209,7 @@ enum rc sweep_archive_open(const char *path, const struct sweep *s, struct sweep
         return error_set(err, RC_NOMEM, "no memory for the results of a sweep");
     }
     a->held = -1;
-    rc = store_hold(path, &a->held, err);
+    rc = store_hold(path, "--out", &a->held, err);
     if (rc != RC_OK) {
         goto out;
     }

@@ -1,14 +1,13 @@
 /* The folder of one world's ledgers, where a sweep keeps them on a disk. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <dirent.h>
 
+#include "common/store/hold.h"
 #include "sim/sweep/sweep_internal.h"
 
 /* What a world of ours leaves: ledgers with their marks, a registry, and SQLite's own beside them. */
@@ -35,24 +34,6 @@ static enum rc clear(const char *folder, struct error *err)
     return rc;
 }
 
-/* One process works in it: another that begins the same world would take its ledgers away. */
-static enum rc hold(const char *folder, int *held, struct error *err)
-{
-    *held = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (*held < 0) {
-        return error_set(err, RC_IO, "cannot open the folder '%s': %s", folder, strerror(errno));
-    }
-    if (flock(*held, LOCK_EX | LOCK_NB) != 0) {
-        return errno == EWOULDBLOCK
-                   ? error_set(err, RC_STATE,
-                               "another process is at work in '%.120s'; wait for it, or choose "
-                               "another --ledgers",
-                               folder)
-                   : error_set(err, RC_IO, "cannot lock '%s': %s", folder, strerror(errno));
-    }
-    return RC_OK;
-}
-
 enum rc sweep_ledgers_folder(const struct sweep_world *w, const char *site,
                              char folder[SWEEP_PATH_MAX], int *held, struct error *err)
 {
@@ -67,6 +48,7 @@ enum rc sweep_ledgers_folder(const struct sweep_world *w, const char *site,
     if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
         return error_set(err, RC_IO, "cannot make the folder '%s': %s", folder, strerror(errno));
     }
-    const enum rc rc = hold(folder, held, err);
+    /* Another process that begins the same world would take its ledgers away. */
+    const enum rc rc = store_hold(folder, "--ledgers", held, err);
     return rc == RC_OK ? clear(folder, err) : rc;
 }

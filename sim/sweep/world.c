@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/store/hold.h"
 #include "sim/fleet/fleet.h"
 #include "sim/sweep/curve_internal.h"
 
@@ -340,9 +341,7 @@ static enum rc run_study(struct sweep_world *w, const struct study *study,
 out:
     sweep_curve_close(&curve);
     fleet_result_release(&r);
-    if (held >= 0) {
-        (void)close(held);
-    }
+    store_let_go(&held);
     free(policy);
     free(params);
     return rc;

@@ -736,15 +736,30 @@ static void a_file_is_held_once_until_it_is_let_go(void **state)
     (void)state;
     struct error err = {0};
     int held = -1, again = -1;
-    assert_int_equal(store_hold(path, &held, &err), RC_OK);
-    assert_int_equal(store_hold(path, &again, &err), RC_STATE);
+    assert_int_equal(store_hold(path, "--out", &held, &err), RC_OK);
+    assert_int_equal(store_hold(path, "--out", &again, &err), RC_STATE);
     assert_non_null(strstr(err.text, "another process is at work on it"));
+    assert_non_null(strstr(err.text, "another --out"));
     store_let_go(&again);
     store_let_go(&held);
     assert_int_equal(held, -1);
-    assert_int_equal(store_hold(path, &again, &err), RC_OK);
+    assert_int_equal(store_hold(path, "--out", &again, &err), RC_OK);
     store_let_go(&again);
     store_let_go(&again);
+}
+
+static void a_folder_is_held_like_a_file(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    int held = -1, again = -1;
+    assert_int_equal(store_hold(folder, "--ledgers", &held, &err), RC_OK);
+    assert_int_equal(store_hold(folder, "--ledgers", &again, &err), RC_STATE);
+    assert_non_null(strstr(err.text, "another --ledgers"));
+    store_let_go(&again);
+    store_let_go(&held);
+    assert_int_equal(store_hold(folder, "--ledgers", &held, &err), RC_OK);
+    store_let_go(&held);
 }
 
 /* As a full disk leaves it, where SQLite cannot carry the log over when it closes. */
@@ -828,6 +843,7 @@ int main(void)
         cmocka_unit_test(a_statement_can_be_closed_before_its_store),
         cmocka_unit_test(two_memory_stores_share_nothing),
         IN_FOLDER(a_file_is_held_once_until_it_is_let_go),
+        IN_FOLDER(a_folder_is_held_like_a_file),
         IN_FOLDER(a_log_is_discarded_with_its_file),
         IN_FOLDER(a_second_connection_of_a_process_does_not_cost_the_first_one_its_log),
         IN_FOLDER(what_is_kept_together_is_there_for_others_when_it_is_settled_and_not_before),
